@@ -1,0 +1,134 @@
+"""How every script parses its command line and ends: one-line refusals, exit status 2, no traceback."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NoReturn, get_type_hints
+
+from omegaconf import MISSING as REQUIRED
+
+from configs.load import load_preset, resolve, split_override
+from configs.schema import SECTIONS, default_of
+
+PROJECT = Path(__file__).resolve().parents[1]
+OVERRIDE = re.compile(r"^[A-Za-z_][\w.]*=")
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """argparse whose errors follow the project's form."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"error: {message} (see {self.prog} --help)", file=sys.stderr)
+        sys.exit(2)
+
+
+def parse(
+    own_section: str,
+    sections: tuple[str, ...],
+    argv: Sequence[str],
+    *,
+    prog: str,
+    description: str,
+    embedded: dict[str, dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """Read flags of `own_section`, `--config` and key=value overrides; return a dataclass per section.
+
+    `embedded` is a layer between the preset and the flags (settings implied by another flag).
+    """
+    parser = build_parser(own_section, prog, description)
+    overrides = [token for token in argv if OVERRIDE.match(token)]
+    arguments = vars(parser.parse_args([token for token in argv if not OVERRIDE.match(token)]))
+    preset = load_preset(arguments.pop("config")) if arguments.get("config") else {}
+    arguments.pop("config", None), arguments.pop("debug", None)
+    given: dict[str, dict[str, Any]] = {}
+    for text in overrides:
+        section, name, value = split_override(text, own_section)
+        given.setdefault(section, {})[name] = value
+    return resolve(sections, preset, embedded or {}, {own_section: arguments}, given)
+
+
+def preset_of(argv: Sequence[str]) -> str | None:
+    """The value of `--config` in a command line, for scripts that pass it on."""
+    parser = OneLineParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config")
+    return parser.parse_known_args(list(argv))[0].config
+
+
+def build_parser(section: str, prog: str, description: str) -> OneLineParser:
+    """One flag per key of `section`; values stay text here, the schema's types convert and check them."""
+    parser = OneLineParser(
+        prog=prog,
+        description=description,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+        epilog="Further settings: key=value or section.key=value; every key is in configs/schema.py.",
+    )
+    hints = get_type_hints(SECTIONS[section])
+    for item in fields(SECTIONS[section]):
+        rule, default = item.metadata, default_of(item)
+        unit = f" [{rule['unit']}]" if rule["unit"] else ""
+        shown = "required" if default == REQUIRED else f"default: {default}"
+        text = f"{rule['sentence']}{unit} ({shown})".replace("%", "%%")
+        if hints[item.name] is bool:
+            parser.add_argument(f"--{item.name}", action=argparse.BooleanOptionalAction, help=text)
+        elif isinstance(default, list):
+            parser.add_argument(f"--{item.name}", nargs="+", metavar="VALUE", help=text)
+        else:
+            parser.add_argument(f"--{item.name}", metavar="VALUE", help=text)
+    parser.add_argument("--config", metavar="YAML", help="Preset, e.g. configs/microdoppler_s.yaml.")
+    parser.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
+    return parser
+
+
+def run_script(main: Callable[[list[str]], None]) -> None:
+    """Run `main(argv)` and end the process: 0, or 2 with one line on stderr for a user's mistake, or 130."""
+    argv = sys.argv[1:]
+    try:
+        main(argv)
+    except KeyboardInterrupt:
+        print("interrupted; the same command continues", file=sys.stderr)
+        sys.exit(130)
+    except (ValueError, OSError) as error:
+        if "--debug" in argv or not is_refusal(error):
+            raise
+        print(f"error: {' '.join(describe(error).split())}", file=sys.stderr)
+        sys.stderr.flush()
+        sys.exit(2)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """True for errors of files and disks, and for a ValueError that the project's own code raised.
+
+    A ValueError from inside a library is a defect of ours, and keeps its traceback.
+    """
+    if isinstance(error, OSError):
+        return True
+    frames = traceback.extract_tb(error.__traceback__)
+    origin = Path(frames[-1].filename).resolve()
+    return PROJECT in origin.parents and "site-packages" not in origin.parts
+
+
+def describe(error: BaseException) -> str:
+    """The message, with the file's name where the operating system gave one."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}"
+    return str(error)
+
+
+def is_main_process() -> bool:
+    """False in the further processes that Lightning's launcher starts for further devices."""
+    return int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
+
+
+def say(text: str) -> None:
+    """Print once, whatever the number of processes."""
+    if is_main_process():
+        print(text, flush=True)

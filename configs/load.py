@@ -1,0 +1,93 @@
+"""From a YAML preset, flags and key=value overrides to checked dataclasses.
+
+Later wins: schema defaults, the preset, flags, overrides.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from configs.schema import SECTIONS, check_ranges
+
+
+def load_preset(path: str | Path) -> dict[str, dict[str, Any]]:
+    """Sections of a YAML preset as plain mappings; refuses unknown sections and keys by name."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"--config {path}: no such file; presets are in the configs folder")
+    try:
+        content = OmegaConf.to_container(OmegaConf.load(path)) or {}
+    except Exception as error:  # the YAML parser has many exception types, all of them about this file
+        raise ValueError(f"--config {path}: not readable as YAML ({_first_line(error)})") from error
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"--config {path}: expected sections such as train: and model:, found {type(content).__name__}"
+        )
+    for section, values in content.items():
+        if section not in SECTIONS:
+            raise ValueError(f"--config {path}: unknown section {section!r}{_suggest(section, SECTIONS)}")
+        if not isinstance(values, dict):
+            raise ValueError(f"--config {path}: section {section} must hold key: value lines")
+        for name in values:
+            _known_key(section, name, f"--config {path}: ")
+    return content
+
+
+def split_override(text: str, own_section: str) -> tuple[str, str, Any]:
+    """`lr=1e-4` or `model.depth=6` as (section, key, value); a bare key belongs to `own_section`."""
+    name, _, value = text.partition("=")
+    section, _, bare = name.rpartition(".")
+    section = section or own_section
+    if section not in SECTIONS:
+        raise ValueError(f"{text}: unknown section {section!r}{_suggest(section, SECTIONS)}")
+    _known_key(section, bare, f"{text}: ")
+    return section, bare, OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value}"]))["value"]
+
+
+def resolve(sections: tuple[str, ...], *layers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Merge `layers` (each section → key → value; later wins) into one checked dataclass per section."""
+    return {name: _resolve_section(name, [layer.get(name, {}) for layer in layers]) for name in sections}
+
+
+def _resolve_section(name: str, layers: list[Mapping[str, Any]]) -> Any:
+    try:
+        merged = OmegaConf.structured(SECTIONS[name])
+        for layer in layers:
+            merged = OmegaConf.merge(merged, dict(layer))
+        config = OmegaConf.to_object(merged)
+    except MissingMandatoryValue as error:
+        missing = [k for k in OmegaConf.missing_keys(merged)]
+        raise ValueError(
+            f"{', '.join('--' + k for k in sorted(missing))}: required, but not given"
+        ) from error
+    except OmegaConfBaseException as error:
+        raise ValueError(f"{name}.{error.full_key or '?'}: {_first_line(error)}") from error
+    check_ranges(name, config)
+    return config
+
+
+def to_yaml(configs: Mapping[str, Any]) -> str:
+    """Resolved sections as YAML text that `--config` reads back."""
+    return OmegaConf.to_yaml(OmegaConf.create({name: asdict(config) for name, config in configs.items()}))
+
+
+def _known_key(section: str, name: str, prefix: str) -> None:
+    known = [item.name for item in fields(SECTIONS[section])]
+    if name not in known:
+        raise ValueError(f"{prefix}unknown key {section}.{name}{_suggest(str(name), known)}")
+
+
+def _suggest(word: str, known: Any) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

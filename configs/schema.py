@@ -1,0 +1,322 @@
+"""Every key a user can set: its type, default, unit and one sentence.
+
+A section is a dataclass; a YAML preset holds one mapping per section. The flags of a stage are the keys of
+its own section, so a key is described once, here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, List, Optional
+
+from omegaconf import MISSING as REQUIRED
+
+PRECISIONS = ("auto", "32", "bf16-mixed", "16-mixed")
+GEOMETRIES = ("stretch", "pad", "crop")
+SOLVERS = ("euler", "heun", "heun3", "midpoint", "rk4", "dopri5")
+PRESETS = tuple(
+    f"LightningDiT-{size}/{patch}" for size in ("S", "B", "L", "XL", "1p0B", "1p6B") for patch in (1, 2)
+)
+
+
+def key(
+    default: Any,
+    sentence: str,
+    *,
+    unit: str = "",
+    choices: tuple = (),
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+) -> Any:
+    """A dataclass field with its one-sentence description and, where they exist, the values it may take."""
+    metadata = dict(sentence=sentence, unit=unit, choices=choices, low=low, high=high, above=above)
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass
+class SplitConfig:
+    """stage0_prepare.py split."""
+
+    input_dir: str = key(REQUIRED, "Folder with one sub-folder of images per person, e.g. ID_1 ... ID_31.")
+    output_dir: str = key(REQUIRED, "Folder that will hold train/, val/ and, when asked for, test/.")
+    method: str = key(
+        "blocks",
+        "blocks: contiguous blocks in time with a guard gap; random: leaks, for comparisons only.",
+        choices=("blocks", "random"),
+    )
+    recordings: Optional[str] = key(
+        None,
+        "Regular expression whose first group is the recording of a file name; "
+        "whole recordings are then kept on one side.",
+    )
+    val_fraction: float = key(0.15, "Share of each person's images for validation.", low=0, high=0.9)
+    test_fraction: float = key(0.0, "Share of each person's images for a test split.", low=0, high=0.9)
+    guard: int = key(
+        3, "Images dropped between two blocks; 3 is safe for windows that overlap by 75 %.", low=0
+    )
+    copy: bool = key(False, "Copy the files instead of linking them.")
+    seed: int = key(0, "Seed for assigning recordings, or files with method random.", low=0)
+
+
+@dataclass
+class SimulateConfig:
+    """stage0_prepare.py simulate: drawn toy walkers."""
+
+    output_dir: str = key(REQUIRED, "Folder that will hold ID_1, ID_2, ...")
+    num_users: int = key(4, "Number of people.", low=1, high=10000)
+    samples_per_user: int = key(40, "Images per person.", low=1, high=100000)
+    seed: int = key(0, "Seed of every drawing.", low=0)
+
+
+@dataclass
+class ExtractConfig:
+    """stage1_extract_features.py."""
+
+    data_dir: str = key(REQUIRED, "Folder with train/, val/ and perhaps test/, as stage 0 writes it.")
+    vavae_path: str = key(
+        REQUIRED, "Tokenizer weights: published .pt, a Lightning .ckpt, or a slim .safetensors."
+    )
+    output_path: str = key("latent_features", "Folder for the latents and their statistics.")
+    batch_size: int = key(32, "Images encoded at once.", low=1)
+    imagenet_stats: Optional[str] = key(
+        None, "ImageNet's latents_stats.pt of the same tokenizer, to compare with."
+    )
+    geometry: str = key("stretch", "How an image becomes square.", choices=GEOMETRIES)
+    skip_bad_images: bool = key(False, "Go on without images that cannot be read.")
+    num_workers: int = key(2, "Threads that read images.", low=0, high=256)
+    export: str = key(
+        "none", "Also write the folder that upstream's loader reads.", choices=("none", "lightningdit")
+    )
+    device: str = key("auto", "auto, cpu, cuda, cuda:1, ...")
+    precision: str = key("auto", "Arithmetic of the tokenizer.", choices=PRECISIONS)
+
+
+@dataclass
+class ModelConfig:
+    """The LightningDiT that stage 2 trains."""
+
+    preset: str = key("auto", "auto chooses by the number of training latents.", choices=("auto", *PRESETS))
+    depth: Optional[int] = key(None, "Blocks; overrides the preset.", low=1)
+    hidden_size: Optional[int] = key(None, "Channels of a token; overrides the preset.", low=4)
+    num_heads: Optional[int] = key(None, "Attention heads; overrides the preset.", low=1)
+    patch_size: Optional[int] = key(None, "Latent positions per token side; overrides the preset.", low=1)
+    mlp_ratio: float = key(4.0, "Width of the MLP relative to hidden_size.", above=0)
+    class_dropout_prob: float = key(
+        0.1, "Share of labels replaced by the null class; 0 rules guidance out.", low=0, high=1
+    )
+    learn_sigma: bool = key(False, "Predict twice the channels and drop the second half.")
+    use_qknorm: bool = key(True, "Normalise queries and keys: steadier in 16-bit arithmetic.")
+    use_swiglu: bool = key(True, "SwiGLU instead of a GELU MLP.")
+    use_rope: bool = key(True, "Rotary position embedding.")
+    use_rmsnorm: bool = key(True, "RMSNorm instead of LayerNorm.")
+    wo_shift: bool = key(False, "Modulate without shifts.")
+    use_checkpoint: bool = key(False, "Activation checkpointing: less memory, about a third more time.")
+
+
+@dataclass
+class TransportConfig:
+    """Path, prediction and times of the flow-matching transport."""
+
+    path_type: str = key("Linear", "Interpolation between noise and data.", choices=("Linear", "GVP", "VP"))
+    prediction: str = key("velocity", "What the network predicts.", choices=("velocity", "noise", "score"))
+    loss_weight: Optional[str] = key(
+        None, "Weight of a noise or score loss.", choices=(None, "velocity", "likelihood")
+    )
+    train_eps: Optional[float] = key(
+        None, "Time kept away from the ends in training; none = by path.", low=0, high=0.5
+    )
+    sample_eps: Optional[float] = key(
+        None, "Time kept away from the ends in sampling; none = by path.", low=0, high=0.5
+    )
+    use_cosine_loss: bool = key(True, "Add 1 - cos between prediction and target.")
+    use_lognorm: bool = key(True, "Logit-normal training times instead of uniform ones.")
+
+
+@dataclass
+class TrainConfig:
+    """stage2_train_dit.py."""
+
+    latent_dir: str = key(REQUIRED, "Folder written by stage 1.")
+    output_dir: str = key("trained_models", "Folder for checkpoints, logs and curves.")
+    batch_size: int = key(32, "Latents per device and step.", low=1)
+    max_epochs: int = key(100, "Passes over the training latents, unless max_steps is given.", low=1)
+    max_steps: Optional[int] = key(None, "Optimizer steps; overrides max_epochs.", low=1)
+    lr: float = key(1e-4, "Peak learning rate.", above=0)
+    warmup_steps: int = key(100, "Steps over which the learning rate rises from 0.", unit="steps", low=0)
+    lr_decay: str = key(
+        "constant", "Learning rate after the warm-up.", choices=("constant", "linear", "cosine")
+    )
+    weight_decay: float = key(0.0, "AdamW weight decay.", low=0)
+    beta2: float = key(
+        0.999, "AdamW second-moment decay; 0.95 suits batches of about 1000.", low=0, high=0.99999
+    )
+    gradient_clip: float = key(1.0, "Largest gradient norm; 0 turns clipping off.", low=0)
+    accumulate: int = key(1, "Batches whose gradients are summed before a step.", low=1)
+    ema_decay: float = key(0.999, "Decay of the averaged weights after their warm-up.", low=0, high=0.999999)
+    sample_posterior: bool = key(True, "Draw z = mean + std * eps anew each time instead of taking the mean.")
+    statistics: str = key(
+        "auto",
+        "Which statistics normalise the latents; auto follows stage 1's recommendation.",
+        choices=("auto", "micro_doppler", "imagenet"),
+    )
+    validate_every: Optional[int] = key(
+        None, "Steps between validations and saves; none = 50 in a run.", unit="steps", low=1
+    )
+    log_every: int = key(20, "Steps between log lines.", unit="steps", low=1)
+    vavae_path: Optional[str] = key(None, "Tokenizer for sample previews; none = no previews.")
+    preview_users: int = key(4, "People shown in a preview.", low=1)
+    preview_every: int = key(5, "Validations between previews.", low=1)
+    devices: str = key("1", "Number of devices, or auto.")
+    accelerator: str = key("auto", "auto, cpu or cuda.", choices=("auto", "cpu", "cuda"))
+    precision: str = key(
+        "auto", "auto takes bf16-mixed, 16-mixed or 32 by what the device truly has.", choices=PRECISIONS
+    )
+    seed: int = key(0, "Seed of initial weights, order, noise and times.", low=0)
+    dry_run: bool = key(False, "Print the resolved configuration and the model's size, then stop.")
+
+
+@dataclass
+class SampleConfig:
+    """stage3_inference.py."""
+
+    dit_checkpoint: str = key(REQUIRED, "best.ckpt or best.safetensors of stage 2, or a published .pt.")
+    vavae_path: str = key(REQUIRED, "The tokenizer whose latents the model was trained on.")
+    output_dir: str = key("generated_images", "Folder for images, grid and samples.csv.")
+    user_ids: List[str] = key(["all"], "People to draw: numbers, ranges (1-5), folder names, or all.")
+    num_samples_per_user: int = key(4, "Images per person.", low=1)
+    guidance_scale: float = key(2.0, "Classifier-free guidance; 1 turns it off.", low=0, high=100)
+    guidance_interval: List[float] = key([0.0, 1.0], "Times between which guidance acts.", low=0, high=1)
+    guidance_channels: Optional[int] = key(
+        None, "Leading channels guided; none = all (3 reproduces published samples).", low=1
+    )
+    guidance_rescale: float = key(
+        0.0, "Share by which the guided velocity is brought back to its old scale.", low=0, high=1
+    )
+    num_steps: int = key(50, "Intervals of the time grid (ignored by dopri5).", low=1, high=100000)
+    sampler: str = key("heun", "ODE solver.", choices=SOLVERS)
+    timestep_shift: float = key(
+        0.0, "Shift of the grid towards noise; 0 or 1 = off, published results use 0.3.", low=0, high=100
+    )
+    atol: float = key(1e-6, "Absolute tolerance of dopri5.", above=0)
+    rtol: float = key(1e-3, "Relative tolerance of dopri5.", above=0)
+    latents_stats: Optional[str] = key(
+        None, "latents_stats.pt, only for published checkpoints, which carry none."
+    )
+    batch_size: int = key(16, "Images drawn at once.", low=1)
+    seed: int = key(0, "Seed; image k of a person depends on it, the person and k only.", low=0)
+    device: str = key("auto", "auto, cpu, cuda, cuda:1, ...")
+    precision: str = key("auto", "Arithmetic of the networks.", choices=PRECISIONS)
+
+
+@dataclass
+class TokenizerConfig:
+    """train_tokenizer.py."""
+
+    data_dir: str = key(REQUIRED, "Folder with train/ and val/, as stage 0 writes it.")
+    output_dir: str = key("trained_tokenizer", "Folder for tokenizer.safetensors, checkpoints and curves.")
+    init_from: Optional[str] = key(None, "Weights to fine-tune; none = a fresh tokenizer of the shape below.")
+    ch: int = key(64, "Channels of the first level (a multiple of 32).", low=32)
+    ch_mult: List[int] = key([1, 2, 4], "Channel multipliers of the levels.")
+    num_res_blocks: int = key(1, "Residual blocks a level.", low=1)
+    patch_size: int = key(
+        4, "Pixels folded into channels before the first level (1 = the published family).", low=1
+    )
+    embed_dim: int = key(32, "Latent channels.", low=1)
+    geometry: str = key("stretch", "How an image becomes square.", choices=GEOMETRIES)
+    batch_size: int = key(8, "Images per device and step.", low=1)
+    max_epochs: int = key(100, "Passes over the training images, unless max_steps is given.", low=1)
+    max_steps: Optional[int] = key(None, "Optimizer steps; overrides max_epochs.", low=1)
+    lr: float = key(3e-4, "Peak learning rate.", above=0)
+    warmup_steps: int = key(100, "Steps over which the learning rate rises from 0.", unit="steps", low=0)
+    lr_decay: str = key(
+        "cosine", "Learning rate after the warm-up.", choices=("constant", "linear", "cosine")
+    )
+    weight_decay: float = key(0.0, "AdamW weight decay.", low=0)
+    beta2: float = key(0.99, "AdamW second-moment decay.", low=0, high=0.99999)
+    gradient_clip: float = key(1.0, "Largest gradient norm; 0 turns clipping off.", low=0)
+    accumulate: int = key(1, "Batches whose gradients are summed before a step.", low=1)
+    ema_decay: float = key(0.999, "Decay of the averaged weights after their warm-up.", low=0, high=0.999999)
+    l1_weight: float = key(1.0, "Weight of the absolute error.", low=0)
+    l2_weight: float = key(1.0, "Weight of the squared error.", low=0)
+    kl_weight: float = key(1e-6, "Weight of the divergence from N(0, 1).", low=0)
+    validate_every: Optional[int] = key(
+        None, "Steps between validations and saves; none = 20 in a run.", unit="steps", low=1
+    )
+    log_every: int = key(20, "Steps between log lines.", unit="steps", low=1)
+    devices: str = key("1", "Number of devices, or auto.")
+    accelerator: str = key("auto", "auto, cpu or cuda.", choices=("auto", "cpu", "cuda"))
+    precision: str = key(
+        "auto", "auto takes bf16-mixed, 16-mixed or 32 by what the device truly has.", choices=PRECISIONS
+    )
+    seed: int = key(0, "Seed of initial weights and order.", low=0)
+
+
+@dataclass
+class PipelineConfig:
+    """run_complete_pipeline.py."""
+
+    data_dir: Optional[str] = key(None, "Folder with train/ and val/; not needed with --demo.")
+    vavae_path: Optional[str] = key(None, "Tokenizer weights; not needed with --demo.")
+    output_dir: str = key("out", "Folder for everything the stages write.")
+    generate_user_ids: List[str] = key(["all"], "People to draw: numbers, ranges, folder names, or all.")
+    skip_extraction: bool = key(False, "Use the latents already in output_dir.")
+    skip_training: bool = key(False, "Use the checkpoint already in output_dir.")
+    skip_generation: bool = key(False, "Stop after training.")
+    demo: bool = key(False, "Draw toy walkers, train a toy tokenizer, then run every stage on them.")
+    # The keys below go to the stages as they are; unset, the stage's own default or the preset decides.
+    batch_size: Optional[int] = key(None, "Batch size of stages 1 and 2.", low=1)
+    max_epochs: Optional[int] = key(None, "Passes of stage 2 over the latents.", low=1)
+    max_steps: Optional[int] = key(None, "Optimizer steps of stage 2.", low=1)
+    lr: Optional[float] = key(None, "Peak learning rate of stage 2.", above=0)
+    devices: Optional[str] = key(None, "Devices of stage 2.")
+    precision: Optional[str] = key(None, "Arithmetic of every stage.", choices=(None, *PRECISIONS))
+    num_samples_per_user: Optional[int] = key(None, "Images per person.", low=1)
+    guidance_scale: Optional[float] = key(None, "Classifier-free guidance.", low=0, high=100)
+    num_steps: Optional[int] = key(None, "Intervals of the sampling grid.", low=1)
+    seed: Optional[int] = key(None, "Seed of training and sampling.", low=0)
+
+
+SECTIONS = {
+    "split": SplitConfig,
+    "simulate": SimulateConfig,
+    "extract": ExtractConfig,
+    "model": ModelConfig,
+    "transport": TransportConfig,
+    "train": TrainConfig,
+    "sample": SampleConfig,
+    "tokenizer": TokenizerConfig,
+    "pipeline": PipelineConfig,
+}
+
+
+def check_ranges(section: str, config: Any) -> None:
+    """Refuse values outside what the schema allows; the message names section.key, value and what was
+    expected.
+    """
+    for item in fields(config):
+        rule, value = item.metadata, getattr(config, item.name)
+        where = f"{section}.{item.name}={value!r}"
+        if rule["choices"] and value not in rule["choices"]:
+            raise ValueError(f"{where}: expected one of {', '.join(str(c) for c in rule['choices'])}")
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, (int, float)) and not isinstance(number, bool):
+                _check_number(where, number, rule)
+
+
+def _check_number(where: str, number: float, rule: Any) -> None:
+    if number != number or number in (float("inf"), float("-inf")):
+        raise ValueError(f"{where}: expected a finite number")
+    if rule["low"] is not None and number < rule["low"]:
+        raise ValueError(f"{where}: expected at least {rule['low']}")
+    if rule["high"] is not None and number > rule["high"]:
+        raise ValueError(f"{where}: expected at most {rule['high']}")
+    if rule["above"] is not None and number <= rule["above"]:
+        raise ValueError(f"{where}: expected more than {rule['above']}")
+
+
+def default_of(item: Any) -> Any:
+    """Default value of a dataclass field, also where it is made by a factory."""
+    return item.default if item.default is not MISSING else item.default_factory()

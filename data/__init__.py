@@ -1,0 +1,1 @@
+"""Images and their users, leak-free splits, latents files and latent statistics; no network lives here."""

@@ -1,0 +1,28 @@
+"""Writing a file so that a killed run never leaves half of one under its real name."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a hidden temporary name in the folder of `path`; on success it becomes `path`, on an error it is
+    removed.
+
+    The temporary name is fixed, so what a killed run left behind is overwritten by the next run.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write `text` as UTF-8 with unchanged line ends, all of it or nothing."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(text.encode())

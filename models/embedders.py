@@ -1,0 +1,116 @@
+"""What goes into the transformer: patches with their places, the time, and the class.
+
+Shapes: N samples, C latent channels, S latent side, T tokens, D channels.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+POSITION_BASE = 10_000.0
+
+
+class PatchEmbed(nn.Module):
+    """Cuts a latent image into square patches and projects each to D channels."""
+
+    def __init__(self, patch_size: int, in_channels: int, dim: int):
+        super().__init__()
+        self.proj = nn.Conv2d(in_channels, dim, kernel_size=patch_size, stride=patch_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, S, S) to (N, T, D), row by row."""
+        return self.proj(x).flatten(2).transpose(1, 2)
+
+
+def sincos_position_table(side: int, dim: int) -> Tensor:
+    """Fixed place code (1, side², D), float32: D/2 channels for the column index, then D/2 for the row index.
+
+    Each half is sin then cos of index · 10000^(-i/(D/4)), i < D/4 (the code of DiT, arXiv 2212.09748).
+    """
+    assert dim % 4 == 0, f"sine and cosine on two axes need a width that 4 divides, not {dim}"
+    quarter = dim // 4
+    frequencies = POSITION_BASE ** (-torch.arange(quarter, dtype=torch.float64) / quarter)
+    angles = torch.outer(torch.arange(side, dtype=torch.float64), frequencies)
+    code = torch.cat([angles.sin(), angles.cos()], dim=1)  # (side, D/2)
+    column = code[None, :, :].expand(side, side, -1)
+    row = code[:, None, :].expand(side, side, -1)
+    return torch.cat([column, row], dim=-1).reshape(1, side * side, dim).float()
+
+
+class TimestepEmbedder(nn.Module):
+    """Embeds the flow time t in [0, 1], t = 1 being data."""
+
+    num_features = 256
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Linear(self.num_features, dim), nn.SiLU(), nn.Linear(dim, dim))
+
+    def features(self, t: Tensor) -> Tensor:
+        """cos then sin of t · 10000^(-i/128): (N,) to (N, 256), float32."""
+        half = self.num_features // 2
+        exponents = torch.arange(half, dtype=torch.float32, device=t.device) / half
+        angles = t.float()[:, None] * torch.exp(-math.log(POSITION_BASE) * exponents)
+        return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+    def forward(self, t: Tensor) -> Tensor:
+        """(N,) to (N, D)."""
+        return self.mlp(self.features(t).to(self.mlp[0].weight.dtype))
+
+
+class LabelEmbedder(nn.Module):
+    """Embeds class labels and owns the null class, which classifier-free guidance needs (arXiv 2207.12598).
+
+    The null class exists only where training drops labels; its row is the last one of `embedding_table`.
+    """
+
+    def __init__(self, num_classes: int, dim: int, dropout: float):
+        super().__init__()
+        self.num_classes = num_classes
+        self.dropout = dropout
+        self.embedding_table = nn.Embedding(num_classes + int(dropout > 0), dim)
+
+    @property
+    def null_class(self) -> int:
+        """Label that stands for "no class"."""
+        return self.num_classes
+
+    def forward(self, labels: Tensor, drop: Tensor | None = None) -> Tensor:
+        """Labels (N,) int64 to (N, D).
+
+        `drop` (N,) bool says which labels become the null class, whatever the mode. Without it, training mode
+        draws them from the global random generator at the dropout's probability; evaluation drops none.
+
+        Raises ValueError for dropping without a null class and, on the CPU, where looking costs no wait, for
+        labels out of range.
+        """
+        self._check(labels, drop)
+        if drop is None and self.training and self.dropout > 0:
+            drop = torch.rand(labels.shape, device=labels.device) < self.dropout
+        if drop is not None:
+            labels = labels.masked_fill(drop, self.null_class)
+        return self.embedding_table(labels)
+
+    def _check(self, labels: Tensor, drop: Tensor | None) -> None:
+        if drop is not None and not self.dropout > 0:
+            raise ValueError(
+                "labels cannot be dropped: this model was built with class_dropout_prob 0 and has no null "
+                "class; sample without guidance, or train with class_dropout_prob above 0"
+            )
+        assert drop is None or (drop.dtype == torch.bool and drop.shape == labels.shape), "one bool a label"
+        if labels.device.type == "cpu" and labels.numel() and not torch.compiler.is_compiling():
+            self._check_range(int(labels.min()), int(labels.max()))
+
+    def _check_range(self, low: int, high: int) -> None:
+        if low >= 0 and high < self.embedding_table.num_embeddings:
+            return
+        if low >= 0 and high == self.null_class:
+            raise ValueError(
+                f"label {high} is the null class, which this model, built with class_dropout_prob 0, lacks; "
+                "sample without guidance, or train with class_dropout_prob above 0"
+            )
+        raise ValueError(
+            f"label {low if low < 0 else high} is out of range: expected 0 to {self.num_classes - 1} "
+            f"for {self.num_classes} classes (and {self.null_class} for the null class)"
+        )

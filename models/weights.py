@@ -1,0 +1,198 @@
+"""Published LightningDiT weights: reading the file, reading the architecture off it, strict loading.
+
+Nothing is guessed and nothing is loaded partially: what cannot be read is an error that names it.
+"""
+
+import math
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.layers import feed_forward_width
+from models.lightningdit import LightningDiT, LightningDiT_models
+
+_WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.)+")  # left by distributed and compiled modules
+_NUM_LISTED = 8
+_EXPECTED = "expected a LightningDiT checkpoint (.pt) with weights under 'ema', under 'model', or at the top"
+# Label dropout leaves no trace in the weights but the null row; published models were trained with this much.
+ASSUMED_CLASS_DROPOUT = 0.1
+
+
+def read_dit_state(path: str | Path) -> dict[str, Tensor]:
+    """Weights by name from a published `.pt`: its `ema`, else its `model`, else the file's own top level.
+
+    Prefixes left by distributed or compiled wrappers are removed. Only tensors and plain containers are read,
+    never code. Raises FileNotFoundError for a missing file, ValueError for one that is empty, damaged or
+    without weights.
+    """
+    path = Path(path)
+    content = _load(path)
+    if isinstance(content, Mapping):
+        layouts = (content.get("ema"), content.get("model"))
+        content = next((part for part in layouts if isinstance(part, Mapping) and part), content)
+    if not isinstance(content, Mapping) or not content:
+        raise ValueError(f"{path}: holds no weights; {_EXPECTED}")
+    odd = [name for name in content if not (isinstance(name, str) and isinstance(content[name], Tensor))]
+    if odd:
+        raise ValueError(f"{path}: {_listed(odd)} are not tensors; {_EXPECTED}")
+    return {_WRAPPERS.sub("", name): value for name, value in content.items()}
+
+
+def _load(path: Path) -> Any:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; {_EXPECTED}")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path}: the file is empty (0 bytes); download or save it again")
+    try:
+        # Mapped, so that the optimizer state of a training checkpoint is never read from the disk.
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path}: not a weights file, or one with objects other than tensors and plain containers, which "
+            f"are not loaded because they can run code; {_EXPECTED}"
+        ) from error
+    except Exception as error:  # foreign bytes can make a parser raise nearly anything
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{path}: damaged or cut short ({reason}); download or save it again") from error
+
+
+def infer_architecture(state: Mapping[str, Tensor], num_heads: int | None = None) -> dict[str, Any]:
+    """Constructor arguments of the LightningDiT that `state` was saved from, read off its names and shapes.
+
+    Three are not in the weights. The label dropout is taken to be 0.1, because published models hold the null
+    row (so the classes are the table's rows but one). `use_checkpoint` is off. `num_heads` follows from the
+    head dimension, where rotary tables or query norms show it, else from the preset of the same depth and
+    width, else it must be given.
+
+    Raises ValueError naming what could not be read, or a given `num_heads` that the weights contradict.
+    """
+    hidden_size, in_channels, patch_size, _ = _shape(state, "x_embedder.proj.weight", 4)
+    _, num_tokens, _ = _shape(state, "pos_embed", 3)
+    side = math.isqrt(num_tokens)
+    if side**2 != num_tokens:
+        raise ValueError(f"'pos_embed' has {num_tokens} tokens, no square: not LightningDiT weights")
+    depth = _depth(state)
+    use_swiglu = "blocks.0.mlp.w12.weight" in state
+    width = _shape(state, "blocks.0.mlp.w3.weight" if use_swiglu else "blocks.0.mlp.fc2.weight", 2)[1]
+    out_features = _shape(state, "final_layer.linear.weight", 2)[0]
+    return {
+        "input_size": side * patch_size,
+        "patch_size": patch_size,
+        "in_channels": in_channels,
+        "hidden_size": hidden_size,
+        "depth": depth,
+        "num_heads": _num_heads(state, depth, hidden_size, num_heads),
+        "mlp_ratio": _mlp_ratio(hidden_size, width, use_swiglu),
+        "class_dropout_prob": ASSUMED_CLASS_DROPOUT,
+        "num_classes": _shape(state, "y_embedder.embedding_table.weight", 2)[0] - 1,
+        "learn_sigma": out_features == 2 * patch_size**2 * in_channels,
+        "use_qknorm": "blocks.0.attn.q_norm.weight" in state,
+        "use_swiglu": use_swiglu,
+        "use_rope": "feat_rope.freqs_cos" in state,
+        "use_rmsnorm": "blocks.0.norm1.weight" in state,
+        "wo_shift": _shape(state, "blocks.0.adaLN_modulation.1.weight", 2)[0] == 4 * hidden_size,
+        "use_checkpoint": False,
+    }
+
+
+def _shape(state: Mapping[str, Tensor], name: str, num_axes: int) -> tuple[int, ...]:
+    if name not in state:
+        raise ValueError(f"not LightningDiT weights: no '{name}' among {len(state)} names")
+    shape = tuple(state[name].shape)
+    if len(shape) != num_axes or 0 in shape:
+        raise ValueError(f"not LightningDiT weights: '{name}' is {shape}, expected {num_axes} non-empty axes")
+    return shape
+
+
+def _depth(state: Mapping[str, Tensor]) -> int:
+    numbers = {int(match[1]) for match in map(re.compile(r"blocks\.(\d+)\.").match, state) if match}
+    if numbers != set(range(len(numbers))):
+        missing = min(set(range(len(numbers))) - numbers)
+        raise ValueError(f"partial LightningDiT weights: no 'blocks.{missing}.' below block {max(numbers)}")
+    return len(numbers)
+
+
+def _num_heads(state: Mapping[str, Tensor], depth: int, hidden_size: int, given: int | None) -> int:
+    found = _shown_num_heads(state, hidden_size)
+    if found is None:
+        presets = [build.keywords for build in LightningDiT_models.values()]
+        heads = {(preset["depth"], preset["hidden_size"]): preset["num_heads"] for preset in presets}
+        found = heads.get((depth, hidden_size)) if given is None else given
+    if found is None:
+        raise ValueError(
+            "num_heads cannot be read: no 'feat_rope.freqs_cos', no 'blocks.0.attn.q_norm.weight', and no "
+            f"preset of depth {depth} and hidden_size {hidden_size}; give num_heads"
+        )
+    if given not in (None, found):
+        raise ValueError(f"num_heads {given} was given, but the weights have {found} heads; leave it out")
+    return found
+
+
+def _shown_num_heads(state: Mapping[str, Tensor], hidden_size: int) -> int | None:
+    for name, num_axes in (("feat_rope.freqs_cos", 2), ("blocks.0.attn.q_norm.weight", 1)):
+        if name in state:
+            head_dim = _shape(state, name, num_axes)[-1]
+            if hidden_size % head_dim:
+                raise ValueError(
+                    f"not LightningDiT weights: '{name}' has {head_dim} channels a head, "
+                    f"which do not divide the {hidden_size} in all"
+                )
+            return hidden_size // head_dim
+    return None
+
+
+def _mlp_ratio(hidden_size: int, width: int, use_swiglu: bool) -> float:
+    """The roundest ratio that gives the width, since many do: 4.0 rather than 4.0078."""
+    middle = (width + 0.5) * (1.5 if use_swiglu else 1.0) / hidden_size
+    ratios = (round(middle, digits) for digits in range(12))
+    return next(ratio for ratio in ratios if feed_forward_width(hidden_size, ratio, use_swiglu) == width)
+
+
+def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Copy `state` into `model`, all of it or nothing; values take the model's dtype and device.
+
+    Raises ValueError, naming `source`, with counts and first names of the missing, unexpected and misshapen.
+    """
+    own = model.state_dict()
+    missing = [name for name in own if name not in state]
+    unexpected = [name for name in state if name not in own]
+    misshapen = [
+        f"{name} {tuple(state[name].shape)} for {tuple(value.shape)}"
+        for name, value in own.items()
+        if name in state and state[name].shape != value.shape
+    ]
+    groups = {"missing": missing, "unexpected": unexpected, "wrong-shaped": misshapen}
+    faults = [f"{len(names)} {kind}: {_listed(names)}" for kind, names in groups.items() if names]
+    if faults:
+        raise ValueError(
+            f"{source}: does not fit the model ({'; '.join(faults)}); use a file of this architecture"
+        )
+    model.load_state_dict(state)
+
+
+def _listed(names: list) -> str:
+    shown = ", ".join(str(name) for name in names[:_NUM_LISTED])
+    return shown if len(names) <= _NUM_LISTED else f"{shown}, … ({len(names) - _NUM_LISTED} more)"
+
+
+def load_dit(path: str | Path, num_heads: int | None = None) -> LightningDiT:
+    """LightningDiT in evaluation mode, float32, on the CPU, from a published `.pt` (see `read_dit_state`).
+
+    The architecture comes from the file; `num_heads` is for files that do not tell (`infer_architecture`).
+    Raises FileNotFoundError or ValueError, naming the file, for anything but complete weights.
+    """
+    state = read_dit_state(path)
+    try:
+        with torch.device("meta"):  # no point in drawing weights that are overwritten at once
+            model = LightningDiT(**infer_architecture(state, num_heads))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    model.to_empty(device="cpu")
+    load_strict(model, state, str(path))
+    return model.eval()

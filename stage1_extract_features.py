@@ -1,0 +1,241 @@
+"""Stage 1: images to latents. A frozen VA-VAE encodes every image once; latents and their statistics go to
+safetensors.
+
+python stage1_extract_features.py --data_dir data_split --vavae_path W.pt --output_path latent_features
+--batch_size 32
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+
+from configs.command_line import parse, run_script, say
+from configs.schema import ExtractConfig
+from data.atomic import write_text
+from data.images import (
+    SPLIT_NAMES,
+    ImageRecord,
+    find_users,
+    inputs_digest,
+    list_images,
+    open_rgb,
+    scan_images,
+)
+from data.labels import LabelTable
+from data.latent_stats import LatentStatistics, recommend
+from data.latents import LatentSet, export_lightningdit, read_latents, read_metadata, write_latents
+from data.pictures import grid, save_png
+from tokenizer.losses import psnr
+from tokenizer.vavae import VAVAE, preprocess
+from training.hardware import resolve_device, resolve_precision, tokenizer_precision
+from training.progress import progress
+
+CHECKED_IMAGES = 6
+LOW_PSNR_DB = 18.0
+
+
+def run(config: ExtractConfig) -> None:
+    """Extract every split of `config.data_dir`; what is already there for the same inputs is left alone.
+
+    Raises ValueError or FileNotFoundError in one line for bad input; nothing is written then.
+    """
+    device = resolve_device(config.device)
+    precision = tokenizer_precision(resolve_precision(config.precision, device))
+    imagenet = LatentStatistics.load(config.imagenet_stats) if config.imagenet_stats else None
+    labels, records = find_splits(Path(config.data_dir))
+    records, inputs = check_images(records, config)
+    vae = VAVAE.from_file(config.vavae_path, device=device, precision=precision)
+    say(f"tokenizer {Path(config.vavae_path).name} on {device} ({precision}), digest {vae.digest[:12]}")
+    folder = Path(config.output_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    picture, extracted = folder / "reconstruction_check.png", 0
+    for split, entries in records.items():
+        wanted = {
+            "tokenizer_digest": vae.digest,
+            "inputs_digest": inputs[split],
+            "preprocessing": {"geometry": config.geometry, "size": vae.image_size},
+        }
+        if is_current(read_metadata(folder, split), wanted):
+            say(f"{split}: {len(entries)} latents are there for the same images and tokenizer; skipped")
+            continue
+        picture.unlink(missing_ok=True)  # it shows the earlier images
+        extract_split(split, entries, labels, vae, config, wanted)
+        extracted += len(entries)
+    remove_other_splits(folder, records)
+    train = read_latents(folder, "train")
+    write_statistics(train, folder, imagenet)
+    if not picture.exists():
+        check_reconstruction(records.get("val", records["train"]), vae, config, picture)
+    if config.export == "lightningdit":
+        export_lightningdit(train, folder / "lightningdit")
+    say(f"wrote {extracted} latents to {folder}; next: python stage2_train_dit.py --latent_dir {folder}")
+
+
+def find_splits(folder: Path) -> tuple[LabelTable, dict[str, list[ImageRecord]]]:
+    """Label table of the training split, and the images of every split that is there."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"--data_dir {folder}: no such folder; stage0_prepare.py split makes one")
+    if not (folder / "train").is_dir():
+        raise ValueError(
+            f"--data_dir {folder}: no train folder inside; python stage0_prepare.py split --input_dir "
+            f"{folder} "
+            "--output_dir data_split makes train and val"
+        )
+    labels = find_users(folder / "train")
+    return labels, {
+        split: list_images(folder / split, labels) for split in SPLIT_NAMES if (folder / split).is_dir()
+    }
+
+
+def check_images(
+    records: dict[str, list[ImageRecord]], config: ExtractConfig
+) -> tuple[dict[str, list[ImageRecord]], dict[str, str]]:
+    """Decode every image once: the good ones per split, and a digest of their names and contents.
+
+    All unreadable images are reported together (ValueError), or left out with `skip_bad_images`.
+    """
+    bad, kept, digests = {}, {}, {}
+    for split, entries in records.items():
+        with progress(total=len(entries), description=f"checking {split}", unit="img") as bar:
+            scan = scan_images(
+                entries, max(1, config.num_workers), lambda done, total, bar=bar: bar.update(done - bar.n)
+            )
+        bad |= {f"{split}/{name}": reason for name, reason in scan.bad.items()}
+        kept[split] = [record for record in entries if record.relative not in scan.bad]
+        digests[split] = inputs_digest(kept[split], scan.digests)
+    if bad and not config.skip_bad_images:
+        listed = "; ".join(f"{name}: {reason}" for name, reason in bad.items())
+        raise ValueError(
+            f"{len(bad)} images cannot be read, nothing was written: {listed}; repair or remove them, "
+            "or go on without them by --skip_bad_images"
+        )
+    for name, reason in bad.items():
+        say(f"skipped {name}: {reason}")
+    if not kept["train"]:
+        raise ValueError(f"--data_dir {config.data_dir}: no readable training image is left")
+    return kept, digests
+
+
+def is_current(there: dict[str, Any] | None, wanted: dict[str, Any]) -> bool:
+    """True when the metadata of an existing file agree with what would be written."""
+    return there is not None and all(there.get(name) == value for name, value in wanted.items())
+
+
+def extract_split(
+    split: str,
+    records: Sequence[ImageRecord],
+    labels: LabelTable,
+    vae: VAVAE,
+    config: ExtractConfig,
+    metadata: dict[str, Any],
+) -> None:
+    """Encode one split and write its file: posterior means and standard deviations."""
+    means, stds = [], []
+    with progress(total=len(records), description=f"encoding {split}", unit="img") as bar:
+        for batch in image_batches(records, config, vae.image_size):
+            posterior = vae.encode(batch)
+            means.append(posterior.mean.cpu())
+            stds.append(posterior.std.cpu())
+            bar.update(len(batch))
+    latents, latents_std = torch.cat(means), torch.cat(stds)
+    if not torch.isfinite(latents).all():
+        raise ValueError(
+            f"{split}: the tokenizer gave non-finite latents; run stage 1 again with --precision 32"
+        )
+    indices = torch.tensor([labels.index(record.user) for record in records])
+    write_latents(
+        config.output_path,
+        split,
+        latents,
+        latents_std,
+        indices,
+        labels,
+        [record.relative for record in records],
+        metadata,
+    )
+
+
+def image_batches(records: Sequence[ImageRecord], config: ExtractConfig, size: int) -> Iterator[torch.Tensor]:
+    """uint8 batches (B,3,size,size); threads read the next batch while the caller encodes this one."""
+
+    def load(record: ImageRecord) -> torch.Tensor:
+        return preprocess(open_rgb(record.path), size, config.geometry)
+
+    groups = [records[i : i + config.batch_size] for i in range(0, len(records), config.batch_size)]
+    with ThreadPoolExecutor(max(1, config.num_workers)) as pool:
+        waiting = [pool.submit(load, record) for record in groups[0]]
+        for following in [*groups[1:], []]:
+            ready, waiting = waiting, [pool.submit(load, record) for record in following]
+            yield torch.stack([future.result() for future in ready])
+
+
+def remove_other_splits(folder: Path, records: dict[str, Any]) -> None:
+    """Remove latents of splits that the data folder no longer has, so that nobody trains or validates on
+    them.
+    """
+    for split in SPLIT_NAMES:
+        for path in [folder / f"{split}.safetensors", *folder.glob(f"{split}-*-of-*.safetensors")]:
+            if split not in records and path.exists():
+                path.unlink()
+                say(f"removed {path}: the data folder has no {split} any more")
+
+
+def write_statistics(train: LatentSet, folder: Path, imagenet: LatentStatistics | None) -> None:
+    """latents_stats.pt of the training latents, the recommendation, and a copy of ImageNet's when given."""
+    statistics = LatentStatistics.from_latents(train.latents, train.latents_std)
+    statistics.save(folder / "latents_stats.pt")
+    if imagenet is not None:
+        imagenet.save(folder / "latents_stats_imagenet.pt")
+    advice = recommend(statistics, imagenet)
+    write_text(folder / "stats_recommendation.txt", advice.text())
+    say(advice.text().splitlines()[0])
+
+
+def check_reconstruction(
+    records: Sequence[ImageRecord], vae: VAVAE, config: ExtractConfig, picture: Path
+) -> None:
+    """Encode and decode a few images, print their PSNR beside that of a flat picture, and save them side by
+    side.
+    """
+    step = max(1, len(records) // CHECKED_IMAGES)
+    chosen = list(records)[::step][:CHECKED_IMAGES]
+    batch = torch.stack(
+        [preprocess(open_rgb(record.path), vae.image_size, config.geometry) for record in chosen]
+    )
+    decoded = torch.cat(
+        [vae.decode(vae.encode(one[None]).mean) for one in batch]
+    )  # one by one: memory of a small card
+    originals = batch.permute(0, 2, 3, 1)
+    flat = originals.float().mean((1, 2), keepdim=True).expand(originals.shape).to(torch.uint8)
+    quality, baseline = (float(psnr(originals, other).mean()) for other in (decoded, flat))
+    rows = [[numpy.asarray(a), numpy.asarray(b)] for a, b in zip(originals, decoded)]
+    save_png(grid(rows, [record.user for record in chosen]), picture)
+    say(
+        f"reconstruction of {len(chosen)} images: {quality:.1f} dB PSNR (a flat picture: {baseline:.1f} "
+        f"dB); see {picture}"
+    )
+    if quality < LOW_PSNR_DB or quality < baseline + 3:
+        say(
+            f"warning: {config.vavae_path} does not suit these images: {quality:.1f} dB PSNR; generated "
+            "images cannot be better "
+            f"than its reconstructions. Look at {picture}, check --geometry, or train a tokenizer with "
+            "train_tokenizer.py"
+        )
+
+
+def main(argv: list[str]) -> None:
+    run(
+        parse("extract", ("extract",), argv, prog="stage1_extract_features.py", description=__doc__)[
+            "extract"
+        ]
+    )
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,233 @@
+"""Stage 2: fit a user-conditioned LightningDiT to the latents of stage 1. The same command again resumes.
+
+python stage2_train_dit.py --latent_dir latent_features --output_dir trained_models --batch_size 32
+--max_epochs 100 --lr 1e-4
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from configs.command_line import is_main_process, parse, run_script, say
+from configs.load import to_yaml
+from configs.schema import ModelConfig, TrainConfig
+from data.atomic import write_text
+from data.latent_stats import LatentStatistics, read_recommendation
+from data.latents import LatentSet, read_latents, read_metadata
+from data.run_record import claim_folder
+from models.lightningdit import LightningDiT, LightningDiT_models
+from tokenizer.vavae import VAVAE
+from training.batch_stream import run_length
+from training.checkpoint import DitPayload
+from training.dit_module import DiTModule, initial_network
+from training.fit import fit, fixed_settings, steps_done, training_precision
+from training.hardware import resolve_device, resolve_devices, tokenizer_precision
+from training.latent_data import LatentDataModule
+from training.previews import Previews
+from training.run_files import RunFiles
+from transport import create_transport
+
+VALIDATIONS_IN_A_RUN = 50
+
+
+def run(configs: dict[str, Any]) -> None:
+    """Train; `configs` holds the sections train, model and transport.
+
+    Raises ValueError or FileNotFoundError in one line for bad input, and when the loss is no longer finite.
+    """
+    config: TrainConfig = configs["train"]
+    folder = Path(config.output_dir)
+    train, val = read_splits(Path(config.latent_dir))
+    arguments = model_arguments(configs["model"], train)
+    accelerator, count = resolve_devices(config.accelerator, config.devices)
+    total_steps, steps_per_pass = run_length(
+        len(train.labels), config.batch_size, count, config.accumulate, config.max_epochs, config.max_steps
+    )
+    precision = training_precision(config)
+    describe(configs, arguments, train, val, total_steps, f"{count} x {accelerator}, {precision}")
+    if config.dry_run:
+        return
+    settings = {
+        "train": asdict(config),
+        "model": arguments,
+        "transport": asdict(configs["transport"]),
+        "latents": {name: train.metadata.get(name) for name in ("inputs_digest", "tokenizer_digest")},
+    }
+    if is_main_process():
+        claim_folder(folder, fixed_settings(settings), "checkpoints/*")
+    done = steps_done(folder)
+    if done >= total_steps:
+        say(f"{folder} already holds {done} of {total_steps} steps with these settings; skipped")
+        return say_next(folder)
+    payload = make_payload(configs, arguments, train)
+    vae = load_preview_tokenizer(config, payload)
+    module = DiTModule(
+        initial_network(arguments, config.seed),
+        create_transport(**asdict(configs["transport"])),
+        config,
+        payload,
+        total_steps,
+        val,
+    )
+    every = config.validate_every or max(1, round(total_steps / VALIDATIONS_IN_A_RUN))
+    files = RunFiles(folder, "checkpoints/best.safetensors", every, total_steps, steps_per_pass, "val_loss")
+    data = LatentDataModule(train, config.batch_size, total_steps * config.accumulate, config.seed)
+    previews = (
+        [Previews(vae, folder / "previews", every * config.preview_every, config.preview_users, precision)]
+        if vae
+        else []
+    )
+    if is_main_process():
+        write_text(folder / "config.yaml", to_yaml(configs))
+    if done:
+        say(f"going on from step {done}")
+    fit(module, data, files, config, previews)
+    say_next(folder)
+
+
+def read_splits(folder: Path) -> tuple[LatentSet, LatentSet | None]:
+    """Training latents, and validation latents where stage 1 wrote some for the same people and tokenizer."""
+    train = read_latents(folder, "train")
+    if read_metadata(folder, "val") is None and not list(folder.glob("val*.safetensors")):
+        say(
+            f"warning: {folder} has no validation latents; best.ckpt will be the latest, and "
+            "over-fitting stays unseen"
+        )
+        return train, None
+    val = read_latents(folder, "val")
+    if val.label_table != train.label_table or val.metadata.get("tokenizer_digest") != train.metadata.get(
+        "tokenizer_digest"
+    ):
+        raise ValueError(
+            f"{folder}: train and val come from different people or tokenizers; run "
+            "stage1_extract_features.py again"
+        )
+    return train, val
+
+
+def model_arguments(model: ModelConfig, train: LatentSet) -> dict[str, Any]:
+    """Constructor arguments of the LightningDiT: the preset, what overrides it, and what the latents say."""
+    chosen = asdict(model)
+    preset = chosen.pop("preset")
+    preset = preset_for(len(train.labels)) if preset == "auto" else preset
+    channels, side = train.latents.shape[1], train.latents.shape[-1]
+    given = {name: value for name, value in chosen.items() if value is not None}
+    arguments = {
+        **LightningDiT_models[preset].keywords,
+        **given,
+        "input_size": side,
+        "in_channels": channels,
+        "num_classes": len(train.label_table),
+    }
+    with torch.device("meta"):
+        return LightningDiT(**arguments).config
+
+
+def preset_for(num_latents: int) -> str:
+    """Model by the size of the data: small data over-fits a large model before it has learnt anything a small
+    one has not.
+    """
+    for limit, preset in (
+        (20_000, "LightningDiT-S/2"),
+        (100_000, "LightningDiT-B/2"),
+        (500_000, "LightningDiT-L/2"),
+    ):
+        if num_latents < limit:
+            return preset
+    return "LightningDiT-XL/1"
+
+
+def describe(
+    configs: dict[str, Any],
+    arguments: dict[str, Any],
+    train: LatentSet,
+    val: LatentSet | None,
+    total_steps: int,
+    hardware: str,
+) -> None:
+    """Print the resolved configuration, the model's size and what the run will be."""
+    with torch.device("meta"):
+        parameters = sum(p.numel() for p in LightningDiT(**arguments).parameters() if p.requires_grad)
+    config = configs["train"]
+    say(to_yaml(configs).rstrip())
+    say(
+        f"LightningDiT depth {arguments['depth']}, hidden {arguments['hidden_size']}, heads "
+        f"{arguments['num_heads']}, "
+        f"patch {arguments['patch_size']}: {parameters / 1e6:.1f} M parameters, "
+        f"{parameters * 20 / 2**30:.2f} GiB for weights, "
+        "average, gradients and optimizer (activations come on top)"
+    )
+    say(
+        f"{len(train.labels)} training and {len(val.labels) if val else 0} validation latents of "
+        f"{len(train.label_table)} people; "
+        f"{total_steps} steps of {config.batch_size} x accumulation {config.accumulate} on {hardware}"
+    )
+
+
+def make_payload(configs: dict[str, Any], arguments: dict[str, Any], train: LatentSet) -> DitPayload:
+    """What travels in the checkpoint beside the weights."""
+    settings = {
+        name: value
+        for name, value in asdict(configs["train"]).items()
+        if name
+        not in ("latent_dir", "output_dir", "vavae_path", "dry_run", "devices", "accelerator", "log_every")
+    }
+    return DitPayload(
+        {**arguments, "use_checkpoint": False},
+        asdict(configs["transport"]),
+        train.label_table,
+        read_statistics(configs["train"]),
+        train.metadata.get("tokenizer_digest"),
+        train.metadata.get("preprocessing") or {},
+        settings,
+    )
+
+
+def read_statistics(config: TrainConfig) -> LatentStatistics:
+    """The statistics that normalise the latents: the data's own or ImageNet's, as asked or recommended."""
+    folder, choice = Path(config.latent_dir), config.statistics
+    if choice == "auto":
+        advice = folder / "stats_recommendation.txt"
+        choice = read_recommendation(advice) if advice.is_file() else "micro_doppler"
+    say(f"statistics: {choice}")
+    return LatentStatistics.load(
+        folder / ("latents_stats_imagenet.pt" if choice == "imagenet" else "latents_stats.pt")
+    )
+
+
+def load_preview_tokenizer(config: TrainConfig, payload: DitPayload) -> VAVAE | None:
+    """The tokenizer for previews on the main process; it must be the one that made the latents."""
+    if not config.vavae_path or not is_main_process():
+        return None
+    device = resolve_device(resolve_devices(config.accelerator, config.devices)[0])
+    vae = VAVAE.from_file(
+        config.vavae_path, device=device, precision=tokenizer_precision(training_precision(config))
+    )
+    if payload.tokenizer_digest not in (None, vae.digest):
+        raise ValueError(
+            f"--vavae_path {config.vavae_path}: not the tokenizer of these latents (digest "
+            f"{vae.digest[:12]}, "
+            f"expected {payload.tokenizer_digest[:12]}); give the one that stage 1 used"
+        )
+    return vae
+
+
+def say_next(folder: Path) -> None:
+    say(
+        f"wrote {folder / 'checkpoints'}; next: python stage3_inference.py --dit_checkpoint "
+        f"{folder / 'checkpoints' / 'best.ckpt'} --vavae_path <tokenizer> --user_ids all"
+    )
+
+
+def main(argv: list[str]) -> None:
+    run(
+        parse("train", ("train", "model", "transport"), argv, prog="stage2_train_dit.py", description=__doc__)
+    )
+
+
+if __name__ == "__main__":
+    run_script(main)

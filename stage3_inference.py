@@ -1,0 +1,200 @@
+"""Stage 3: draw spectrograms of chosen people. The same command with more people or samples adds what is
+missing.
+
+    python stage3_inference.py --dit_checkpoint trained_models/checkpoints/best.ckpt --vavae_path W.pt \\
+        --output_dir generated_images --user_ids 1 2 3 4 5 --num_samples_per_user 4 \\
+        --guidance_scale 4.0 --num_steps 250
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from PIL import Image
+
+from configs.command_line import parse, run_script, say
+from configs.schema import SampleConfig
+from data.atomic import write_text
+from data.labels import LabelTable, natural_key
+from data.pictures import grid, save_png
+from data.run_record import claim_folder
+from models.lightningdit import LightningDiT
+from tokenizer.vavae import VAVAE
+from training.checkpoint import DitPayload, load_trained, weights_digest
+from training.hardware import resolve_device, resolve_precision, tokenizer_precision
+from training.progress import progress
+from training.randomness import noise_for
+from training.run_files import csv_text
+from training.sampling import LatentSampler
+
+METADATA = "micro_doppler"
+GRID_COLUMNS = 8
+# Settings that decide what an image looks like; one folder holds images of one choice of them.
+DECIDING = (
+    "guidance_scale",
+    "guidance_interval",
+    "guidance_channels",
+    "guidance_rescale",
+    "num_steps",
+    "sampler",
+    "timestep_shift",
+    "seed",
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One image asked for: person by label index, running number from 1, file name."""
+
+    label: int
+    number: int
+    name: str
+
+
+def run(config: SampleConfig) -> None:
+    """Draw what `config` asks for and is not there yet; then samples.csv and the grid of all images asked
+    for.
+
+    Raises ValueError or FileNotFoundError in one line for bad input; existing images are never overwritten.
+    """
+    device = resolve_device(config.device)
+    precision = resolve_precision(config.precision, device)
+    net, payload = load_trained(config.dit_checkpoint, config.latents_stats)
+    users = payload.labels.resolve(config.user_ids)
+    folder = Path(config.output_dir)
+    identity = {"dit": weights_digest(net), "tokenizer": payload.tokenizer_digest or "unknown"}
+    vae = load_tokenizer_for(config, net, payload, device, precision)
+    draw = LatentSampler(net, payload, config, device, precision)
+    deciding = ("atol", "rtol", *DECIDING) if config.sampler == "dopri5" else DECIDING
+    claim_folder(
+        folder, {**{name: getattr(config, name) for name in deciding}, **identity}, "micro_doppler_*.png"
+    )
+    wanted = [
+        Wanted(u, k, file_name(payload.labels, u, k))
+        for u in users
+        for k in range(1, config.num_samples_per_user + 1)
+    ]
+    missing = [image for image in wanted if not (folder / image.name).exists()]
+    say(
+        f"{len(wanted)} images of {len(users)} people; {len(wanted) - len(missing)} are there; drawing "
+        f"{len(missing)} on {device} "
+        f"({precision}) with {config.sampler}, {config.num_steps} steps, guidance {config.guidance_scale:g}"
+    )
+    describe = {**asdict(config), **identity, "precision": precision, "device": device.type}
+    with progress(total=len(missing), description="drawing", unit="img") as bar:
+        for first in range(0, len(missing), config.batch_size):
+            batch = missing[first : first + config.batch_size]
+            draw_batch(batch, draw, vae, payload, config, describe)
+            bar.update(len(batch))
+    write_text(folder / "samples.csv", csv_text(sample_rows(folder)))
+    write_grid(folder, wanted, payload.labels, users)
+    say(f"wrote {len(missing)} images to {folder}; look at {folder / 'micro_doppler_grid.png'}")
+
+
+def load_tokenizer_for(
+    config: SampleConfig, net: LightningDiT, payload: DitPayload, device: torch.device, precision: str
+) -> VAVAE:
+    """The tokenizer, refused when it is not the one the model's latents came from."""
+    vae = VAVAE.from_file(config.vavae_path, device=device, precision=tokenizer_precision(precision))
+    if payload.tokenizer_digest not in (None, vae.digest):
+        raise ValueError(
+            f"--vavae_path {config.vavae_path}: not the tokenizer this model was trained with (digest "
+            f"{vae.digest[:12]}, expected {payload.tokenizer_digest[:12]}); give the one that stage 1 used"
+        )
+    expected = (net.config["in_channels"], net.config["input_size"], net.config["input_size"])
+    if vae.latent_shape != expected:
+        raise ValueError(
+            f"--vavae_path {config.vavae_path}: latents of shape {vae.latent_shape}, the model draws "
+            f"{expected}; "
+            "give the tokenizer that stage 1 used"
+        )
+    return vae
+
+
+def file_name(labels: LabelTable, label: int, number: int) -> str:
+    """micro_doppler_user07_001.png for ID_7; the folder's full name where its number is missing or not its
+    own alone.
+    """
+    own = labels.number(label)
+    unique = own is not None and [labels.number(i) for i in range(len(labels))].count(own) == 1
+    person = f"user{own:02d}" if unique else labels.names[label].replace(" ", "_")
+    return f"micro_doppler_{person}_{number:03d}.png"
+
+
+def draw_batch(
+    batch: Sequence[Wanted],
+    draw: LatentSampler,
+    vae: VAVAE,
+    payload: DitPayload,
+    config: SampleConfig,
+    describe: dict[str, Any],
+) -> None:
+    """Draw one batch and write its images, each with its settings inside."""
+    names = payload.labels.names
+    noise = torch.stack(
+        [
+            noise_for(vae.latent_shape, config.seed, "sample", names[image.label], image.number)
+            for image in batch
+        ]
+    )
+    latents = draw(noise, torch.tensor([image.label for image in batch]))
+    if not torch.isfinite(latents).all():
+        raise ValueError(
+            f"guidance_scale {config.guidance_scale:g} at --precision {describe['precision']} gave "
+            "latents that are "
+            "not finite; use --precision 32 or a lower --guidance_scale"
+        )
+    for image, pixels in zip(batch, vae.decode(latents).numpy(), strict=True):
+        row = {
+            "file": image.name,
+            "user": names[image.label],
+            "user_number": payload.labels.number(image.label),
+            "label": image.label,
+            "sample": image.number,
+            "network_evaluations": draw.network_evaluations,
+            **{
+                name: value
+                for name, value in describe.items()
+                if name not in ("user_ids", "output_dir", "batch_size")
+            },
+        }
+        save_png(Image.fromarray(pixels), Path(config.output_dir) / image.name, {METADATA: json.dumps(row)})
+
+
+def sample_rows(folder: Path) -> list[dict[str, Any]]:
+    """One row per image in `folder`, read back from the images themselves, so that the table cannot disagree
+    with them.
+    """
+    rows = []
+    for path in sorted(folder.glob("micro_doppler_*.png"), key=lambda path: natural_key(path.name)):
+        with Image.open(path) as image:
+            text = image.info.get(METADATA)
+        if text is not None:  # the grid carries none
+            rows.append(json.loads(text))
+    return rows
+
+
+def write_grid(folder: Path, wanted: Sequence[Wanted], labels: LabelTable, users: Sequence[int]) -> None:
+    """micro_doppler_grid.png: a row per person asked for, the first few samples each."""
+    rows = [
+        [numpy.asarray(Image.open(folder / image.name)) for image in wanted if image.label == user][
+            :GRID_COLUMNS
+        ]
+        for user in users
+    ]
+    cell = 256 if len(users) * len(rows[0]) <= 64 else 128
+    save_png(grid(rows, [labels.names[user] for user in users], cell), folder / "micro_doppler_grid.png")
+
+
+def main(argv: list[str]) -> None:
+    run(parse("sample", ("sample",), argv, prog="stage3_inference.py", description=__doc__)["sample"])
+
+
+if __name__ == "__main__":
+    run_script(main)

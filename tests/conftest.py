@@ -1,0 +1,61 @@
+"""Fixtures and the golden weight rule shared by all tests."""
+
+import os
+import sys
+import zlib
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+
+PROJECT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT))
+torch.set_num_threads(max(1, min(2, os.cpu_count() or 1)))
+
+CONSTRUCTED = ("pos_embed", "feat_rope.")
+
+
+@pytest.fixture(scope="session")
+def shared_golden() -> Path:
+    """Folder of the published models' golden vectors; the test skips where it is absent."""
+    folder = PROJECT.parent / "shared" / "golden"
+    if not folder.is_dir():
+        pytest.skip("the published models' golden vectors are not beside this checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """Folder of the small golden vectors committed with the project."""
+    return PROJECT / "tests" / "golden"
+
+
+def reference_tensor(name: str, shape) -> torch.Tensor:
+    """Weight that the golden rule gives to a parameter `name` of `shape`: anyone can rebuild it from the
+    name.
+    """
+    draw = (
+        numpy.random.default_rng(zlib.crc32(name.encode()))
+        .standard_normal(tuple(shape))
+        .astype(numpy.float32)
+    )
+    weight = torch.from_numpy(draw)
+    if weight.ndim >= 2:
+        return weight / float(numpy.sqrt(numpy.prod(shape[1:])))
+    return 1 + 0.1 * weight if name.endswith(".weight") else 0.02 * weight
+
+
+@torch.no_grad()
+def reference_weights_(module: torch.nn.Module) -> torch.nn.Module:
+    """Fill `module` in place by the golden rule and return it in evaluation mode."""
+    for name, value in module.state_dict(keep_vars=True).items():
+        if not name.startswith(CONSTRUCTED):
+            value.copy_(reference_tensor(name, value.shape))
+    return module.eval()
+
+
+def relative_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    """Relative L2 distance, in float64."""
+    actual, expected = actual.detach().double(), expected.detach().double()
+    return float((actual - expected).norm() / expected.norm())

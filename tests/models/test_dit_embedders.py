@@ -1,0 +1,85 @@
+"""Places, times and labels against their formulas, and the null class's rules."""
+
+import math
+
+import pytest
+import torch
+
+from models.embedders import LabelEmbedder, PatchEmbed, TimestepEmbedder, sincos_position_table
+
+
+def test_position_table_holds_column_then_row():
+    table = sincos_position_table(side=5, dim=16)
+    assert table.shape == (1, 25, 16) and table.dtype == torch.float32
+    row, column = 3, 2
+    frequencies = [10_000 ** (-i / 4) for i in range(4)]
+    expected = [f(place * w) for place in (column, row) for f in (math.sin, math.cos) for w in frequencies]
+    torch.testing.assert_close(table[0, row * 5 + column], torch.tensor(expected), rtol=0, atol=1e-6)
+
+
+def test_time_features_are_cosines_then_sines():
+    t = torch.tensor([0.0, 0.7], dtype=torch.float64)
+    features = TimestepEmbedder(8).features(t)
+    angles = [0.7 * 10_000 ** (-i / 128) for i in range(128)]
+    expected = torch.tensor([math.cos(a) for a in angles] + [math.sin(a) for a in angles])
+    torch.testing.assert_close(features[1], expected, rtol=0, atol=1e-6)
+    assert features[0].tolist() == [1.0] * 128 + [0.0] * 128
+
+
+def test_patches_come_row_by_row():
+    embed = PatchEmbed(patch_size=2, in_channels=1, dim=4)
+    with torch.no_grad():
+        embed.proj.weight.copy_(torch.eye(4).view(4, 1, 2, 2))
+        embed.proj.bias.zero_()
+    tokens = embed(torch.arange(16.0).view(1, 1, 4, 4))
+    assert tokens[0].tolist() == [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
+
+
+def dropped(embedder, labels, **kwargs):
+    """Which labels were embedded as the null class."""
+    return (embedder(labels, **kwargs) == embedder.embedding_table.weight[embedder.null_class]).all(1)
+
+
+def test_training_drops_labels_at_the_stated_rate():
+    torch.manual_seed(0)
+    embedder = LabelEmbedder(3, 4, dropout=0.25)
+    labels = torch.zeros(20_000, dtype=torch.int64)
+    share = dropped(embedder, labels).double().mean().item()
+    assert abs(share - 0.25) < 4 * math.sqrt(0.25 * 0.75 / 20_000)
+    torch.manual_seed(1)
+    first = dropped(embedder, labels)
+    torch.manual_seed(1)
+    assert torch.equal(dropped(embedder, labels), first)
+    assert not dropped(embedder.eval(), labels).any()
+
+
+def test_a_given_mask_rules_in_either_mode_and_draws_nothing():
+    embedder = LabelEmbedder(3, 4, dropout=0.99)
+    labels, mask = torch.tensor([0, 1, 2]), torch.tensor([False, True, False])
+    state = torch.get_rng_state()
+    assert torch.equal(dropped(embedder, labels, drop=mask), mask)
+    assert torch.equal(dropped(embedder.eval(), labels, drop=mask), mask)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert labels.tolist() == [0, 1, 2]
+
+
+def test_null_class_is_the_last_row():
+    embedder = LabelEmbedder(31, 4, dropout=0.1)
+    assert (embedder.null_class, embedder.embedding_table.num_embeddings) == (31, 32)
+    assert LabelEmbedder(31, 4, dropout=0.0).embedding_table.num_embeddings == 31
+
+
+def test_without_dropout_there_is_no_null_class_to_ask_for():
+    embedder = LabelEmbedder(3, 4, dropout=0.0)
+    labels = torch.tensor([0, 1, 2])
+    assert embedder(labels).shape == (3, 4)
+    with pytest.raises(ValueError, match="label 3 is the null class"):
+        embedder(torch.tensor([0, 3]))
+    with pytest.raises(ValueError, match="class_dropout_prob 0"):
+        embedder(labels, drop=torch.tensor([True, False, False]))
+
+
+@pytest.mark.parametrize(("dropout", "label"), [(0.1, 4), (0.1, -1), (0.0, 4), (0.0, -1)])
+def test_labels_out_of_range_are_refused(dropout, label):
+    with pytest.raises(ValueError, match=f"label {label} is out of range: expected 0 to 2"):
+        LabelEmbedder(3, 4, dropout)(torch.tensor([0, label]))

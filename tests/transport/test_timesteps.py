@@ -1,0 +1,87 @@
+"""Laws of training times, interval ends and sampling grids."""
+
+import pytest
+import torch
+from scipy.stats import kstest, norm
+
+from transport import create_transport
+from transport.timesteps import logit_normal_times, time_grid, time_interval, uniform_times
+
+NUM = 20000
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def logit_normal_cdf(loc, scale):
+    return lambda t: norm.cdf((torch.logit(torch.as_tensor(t)).numpy() - loc) / scale)
+
+
+@pytest.mark.parametrize("loc, scale", [(0.0, 1.0), (-0.5, 0.7)])
+def test_logit_normal_law(loc, scale):
+    times = logit_normal_times(NUM, loc=loc, scale=scale, generator=seeded())
+    assert kstest(times.double().numpy(), logit_normal_cdf(loc, scale)).statistic < 1.63 / NUM**0.5
+
+
+def test_uniform_law_on_an_interval():
+    times = uniform_times(NUM, (0.2, 0.9), generator=seeded())
+    assert kstest(times.double().numpy(), lambda t: (t - 0.2) / 0.7).statistic < 1.63 / NUM**0.5
+
+
+@pytest.mark.parametrize("use_lognorm, is_uniform", [(True, False), (False, True)])
+def test_transport_draws_the_law_it_was_told(use_lognorm, is_uniform):
+    times = create_transport(use_lognorm=use_lognorm).draw_times(NUM, seeded(1)).double().numpy()
+    cdf = (lambda t: t) if is_uniform else logit_normal_cdf(0, 1)
+    assert kstest(times, cdf).statistic < 1.63 / NUM**0.5
+
+
+@pytest.mark.parametrize("draw", [uniform_times, logit_normal_times])
+def test_times_stay_inside_and_repeat(draw):
+    times = draw(NUM, (1e-3, 1 - 1e-3), generator=seeded(3))
+    assert times.min() >= 1e-3 and times.max() <= 1 - 1e-3
+    assert torch.equal(times, draw(NUM, (1e-3, 1 - 1e-3), generator=seeded(3)))
+    assert not torch.equal(times, draw(NUM, (1e-3, 1 - 1e-3), generator=seeded(4)))
+
+
+@pytest.mark.parametrize("path_type, prediction, train, sample", [
+    ("Linear", "velocity", (0, 1), (0, 1)),
+    ("GVP", "velocity", (0, 1), (0, 1)),
+    ("Linear", "noise", (1e-3, 1 - 1e-3), (1e-3, 1 - 1e-3)),
+    ("GVP", "score", (1e-3, 1 - 1e-3), (1e-3, 1 - 1e-3)),
+    ("VP", "velocity", (0, 1 - 1e-5), (0, 1 - 1e-3)),
+    ("VP", "noise", (0, 1 - 1e-5), (0, 1 - 1e-3)),
+])
+def test_published_interval_ends(path_type, prediction, train, sample):
+    assert time_interval(path_type, prediction) == train
+    assert time_interval(path_type, prediction, sampling=True) == sample
+
+
+def test_given_eps_is_used_and_bounded():
+    assert time_interval("Linear", "velocity", 0.01) == (0.01, 0.99)
+    with pytest.raises(ValueError, match="train_eps=0.5"):
+        create_transport(train_eps=0.5)
+    with pytest.raises(ValueError, match="sample_eps=-0.1"):
+        create_transport(sample_eps=-0.1)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3, 1.0, 3.0])
+def test_grid_has_one_point_more_than_steps_and_exact_ends(shift):
+    grid = time_grid(7, shift, 1e-3, 1 - 1e-3)
+    assert grid.dtype == torch.float64 and len(grid) == 8
+    assert grid[0] == 1e-3 and grid[-1] == 1 - 1e-3
+    assert (grid.diff() > 0).all()
+
+
+def test_shift_formula_and_its_off_values():
+    even = torch.linspace(0, 1, 11, dtype=torch.float64)
+    torch.testing.assert_close(time_grid(10, 0.3), 0.3 * even / (1 - 0.7 * even))
+    assert torch.equal(time_grid(10, 0.0), even)
+    torch.testing.assert_close(time_grid(10, 1.0), even)
+    assert time_grid(10, 0.3).diff()[0] < 0.1 < time_grid(10, 0.3).diff()[-1]
+
+
+@pytest.mark.parametrize("num_steps, shift", [(0, 0.0), (-3, 0.0), (5, -0.1), (5, float("nan"))])
+def test_impossible_grids_are_refused(num_steps, shift):
+    with pytest.raises(ValueError, match="num_steps=|timestep_shift="):
+        time_grid(num_steps, shift)

@@ -1,0 +1,71 @@
+"""To a slim file: `python -m tokenizer.convert published.pt slim.safetensors --dtype float16`."""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenizer.weights import (
+    SLIM_DTYPES,
+    Checkpoint,
+    build_tokenizer,
+    digest,
+    load_tokenizer,
+    read_checkpoint,
+    save_slim,
+)
+
+DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in SLIM_DTYPES}
+
+
+def describe_ignored(checkpoint: Checkpoint) -> str:
+    """What a file holds beside the autoencoder, counted by the first part of the names."""
+    counts = Counter(name.split(".")[0] for name in checkpoint.ignored)
+    return ", ".join(f"{part} ({count})" for part, count in sorted(counts.items())) or "nothing"
+
+
+def _megabytes(path: Path) -> str:
+    return f"{path.stat().st_size / 1e6:.1f} MB"
+
+
+def run(source: Path, target: Path, dtype: str = "float16") -> list[str]:
+    """Convert `source` to the slim file `target` and read it back; the lines to print.
+
+    The reader's and writer's errors, and ValueError where the two are the same file.
+    """
+    if target.exists() and source.exists() and target.samefile(source):
+        raise ValueError(f"{target}: the target is the source; choose another name for the slim file")
+    checkpoint = read_checkpoint(source)
+    model = build_tokenizer(checkpoint)
+    save_slim(model, target, DTYPES[dtype])
+    parameters = sum(value.numel() for value in model.parameters())
+    config = model.config
+    return [
+        f"read {source}: {_megabytes(source)}",
+        f"ignored: {describe_ignored(checkpoint)}",
+        f"architecture: {config['model_type']} f{model.downsampling}d{config['embed_dim']}, "
+        f"{parameters:,} parameters",
+        f"wrote {target}: {_megabytes(target)}, {dtype}",
+        f"digest: {digest(load_tokenizer(target))}",
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; exit status 2 and one line on stderr for what the user can put right."""
+    parser = argparse.ArgumentParser(prog="python -m tokenizer.convert", description=__doc__)
+    parser.add_argument("source", type=Path, help="any tokenizer file: published .pt, .ckpt, .safetensors")
+    parser.add_argument("target", type=Path, help="slim file to write, ending in .safetensors")
+    parser.add_argument("--dtype", choices=DTYPES, default="float16", help="precision of the slim file")
+    options = parser.parse_args(arguments)
+    try:
+        lines = run(options.source, options.target, options.dtype)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""The only place that knows the pixel range: images to uint8 tensors, latents, and back.
+
+Shapes: images uint8 (B, 3, H, W) in, (B, H, W, 3) out; latents (B, C, h, w). Networks see [-1, 1].
+"""
+
+from pathlib import Path
+
+import numpy
+import torch
+from PIL import Image
+from torch import Tensor
+
+from tokenizer.autoencoder import AutoencoderKL, DiagonalGaussian
+from tokenizer.weights import digest, load_tokenizer
+
+PRECISIONS = {"32": None, "bf16": torch.bfloat16, "16": torch.float16}
+
+
+def _stretch(image: Image.Image, size: int) -> Image.Image:
+    """Resize each axis on its own (Lanczos), so that no part of either axis is lost."""
+    return image if image.size == (size, size) else image.resize((size, size), Image.Resampling.LANCZOS)
+
+
+def _median_border_colour(image: Image.Image) -> tuple[int, int, int]:
+    """Colour of the outermost pixels' median by luminance (Rec. 601; the darker of two middles).
+
+    A whole pixel, not a median per channel: the colour is then one of the image's colormap.
+    """
+    pixels = numpy.asarray(image)
+    inner = pixels[1:-1]
+    border = numpy.concatenate([pixels[0], pixels[-1], inner[:, 0], inner[:, -1]]).astype(numpy.int64)
+    order = numpy.argsort(border @ numpy.array([299, 587, 114]), kind="stable")
+    return tuple(int(value) for value in border[order[(len(order) - 1) // 2]])
+
+
+def _pad(image: Image.Image, size: int) -> Image.Image:
+    """Long side to `size` (Lanczos), centred on a square of the median border colour."""
+    scale = size / max(image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    canvas = Image.new("RGB", (size, size), _median_border_colour(image))
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.LANCZOS)
+    canvas.paste(image, ((size - width) // 2, (size - height) // 2))
+    return canvas
+
+
+def _crop(image: Image.Image, size: int) -> Image.Image:
+    """ImageNet preprocessing of ADM (arXiv 2105.05233): box halvings, bicubic short side, centre square."""
+    while min(image.size) >= 2 * size:
+        image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
+    scale = size / min(image.size)
+    width, height = round(image.width * scale), round(image.height * scale)
+    image = image.resize((width, height), Image.Resampling.BICUBIC)
+    left, top = (width - size) // 2, (height - size) // 2
+    return image.crop((left, top, left + size, top + size))
+
+
+GEOMETRIES = {"stretch": _stretch, "pad": _pad, "crop": _crop}
+
+
+def preprocess(image: Image.Image, size: int = 256, geometry: str = "stretch") -> Tensor:
+    """RGB image of any size -> uint8 (3, size, size).
+
+    "stretch" resizes both axes (Lanczos, antialiased; an image already of that size is untouched), "pad"
+    keeps the aspect on a square of the median border pixel's colour, "crop" is ADM's centre crop, which cuts
+    the long axis.
+    ValueError for another geometry or an image that is not RGB.
+    """
+    if geometry not in GEOMETRIES:
+        raise ValueError(f"geometry {geometry!r}: expected one of {', '.join(GEOMETRIES)}")
+    if image.mode != "RGB":
+        raise ValueError(f"image of mode {image.mode!r}: expected RGB; convert it first")
+    return torch.from_numpy(numpy.array(GEOMETRIES[geometry](image, size))).permute(2, 0, 1).contiguous()
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 of any shape -> float32 in [-1, 1]."""
+    assert images.dtype == torch.uint8, images.dtype
+    return images.float() / 127.5 - 1.0
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Floats (B, 3, H, W), about [-1, 1] -> uint8 (B, H, W, 3): clamp(127.5 x + 128, 0, 255), truncated."""
+    pixels = (127.5 * images.float() + 128.0).clamp(0.0, 255.0).to(torch.uint8)
+    return pixels.permute(0, 2, 3, 1).contiguous()
+
+
+def _check_precision(precision: str, device: torch.device) -> None:
+    """ValueError where `precision` is unknown, or the device would only emulate it."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"tokenizer precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
+    if precision == "16" and device.type == "cpu":
+        raise ValueError("tokenizer precision '16' on a CPU: needs a GPU; choose '32' or 'bf16'")
+    if precision == "bf16" and device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0):
+        name = torch.cuda.get_device_name(device)
+        raise ValueError(f"tokenizer precision 'bf16' on {name}: needs compute capability 8.0; choose '32'")
+
+
+def _finite(values: Tensor, what: str, precision: str) -> Tensor:
+    """`values` as they are; ValueError where a network overflowed, which uint8 would hide."""
+    if not torch.isfinite(values).all():
+        raise ValueError(f"tokenizer at precision {precision!r} gave {what} that are not finite: check its "
+                         "weights and input, or choose precision '32'")
+    return values
+
+
+class VAVAE:
+    """A frozen tokenizer on one device: uint8 images to posteriors, latents to uint8 images.
+
+    `model` is moved to `device` in place. `precision` "32", "bf16" or "16" is the autocast of the networks;
+    results are float32 either way. `digest` names the weights, `image_size` is the side in pixels,
+    `latent_shape` is (C, h, w).
+    """
+
+    def __init__(self, model: AutoencoderKL, device: str | torch.device = "cpu",
+                 precision: str = "32") -> None:
+        self.device, self.precision = torch.device(device), precision
+        _check_precision(precision, self.device)
+        self.digest: str = digest(model)
+        self.model = model.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
+        self.image_size: int = model.config["resolution"]
+        side = self.image_size // model.downsampling
+        self.latent_shape: tuple[int, int, int] = (model.config["embed_dim"], side, side)
+
+    @classmethod
+    def from_file(cls, path: str | Path, device: str | torch.device = "cpu",
+                  precision: str = "32") -> "VAVAE":
+        """Tokenizer of any weight file that `tokenizer.weights.load_tokenizer` reads; its errors."""
+        return cls(load_tokenizer(path), device, precision)
+
+    def _autocast(self) -> torch.autocast:
+        """The chosen precision, also inside a caller's own autocast."""
+        dtype = PRECISIONS[self.precision]
+        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
+
+    @torch.inference_mode()
+    def encode(self, images: Tensor) -> DiagonalGaussian:
+        """uint8 (B, 3, H, W), sides multiples of the downsampling -> posterior, float32 on the device."""
+        assert images.ndim == 4 and images.shape[1] == 3, images.shape
+        pixels = to_float(images.to(self.device)).contiguous(memory_format=torch.channels_last)
+        with self._autocast():
+            posterior = self.model.encode(pixels)
+        _finite(posterior.mean, "latents", self.precision)
+        return posterior
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents (B, C, h, w), not normalised -> uint8 (B, H, W, 3) on the CPU."""
+        assert latents.ndim == 4 and latents.shape[1] == self.latent_shape[0], latents.shape
+        z = latents.to(self.device, torch.float32).contiguous(memory_format=torch.channels_last)
+        with self._autocast():
+            pixels = self.model.decode(z)
+        return to_uint8(_finite(pixels, "pixels", self.precision)).cpu()

@@ -1,0 +1,271 @@
+"""Weight files of the autoencoder: strict reading of every known layout, slim copies, a digest of the values.
+
+Layouts read: the published training checkpoint (`.pt`, names at the top or under `state_dict`), a Lightning
+`.ckpt` (also with this project's `vae.` and `ema.` prefixes; `ema.` is preferred), `marvae` (under `model`),
+and the slim `.safetensors` written here, which carries its architecture as JSON in the metadata key `config`.
+"""
+
+import hashlib
+import json
+import math
+import os
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from tokenizer.autoencoder import AutoencoderKL
+from tokenizer.blocks import level_sizes
+
+OWN_PREFIXES = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")
+HOLDERS = ("ema.", "vae.", "")  # where the autoencoder may sit in a module, the best first
+IGNORED_PREFIXES = (  # what training keeps beside the autoencoder
+    "foundation_model.", "loss.", "linear_proj.", "reverse_proj.", "logit_scale", "logit_bias",  # VA-VAE
+    "model_ema.",  # LDM's own average, under mangled names
+    "discriminator.", "perceptual.", "lpips.",  # train_tokenizer
+)
+SLIM_DTYPES = (torch.float16, torch.bfloat16, torch.float32)
+WAY_OUT = "give the published .pt, a .ckpt of train_tokenizer, or a slim .safetensors of tokenizer.convert"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An autoencoder's weights under its own names, the architecture if the file states it, the leftovers."""
+
+    path: Path
+    state: dict[str, Tensor]
+    config: dict[str, Any] | None
+    ignored: list[str]
+
+
+def list_names(names: Iterable[str]) -> str:
+    """The first eight names and the count: what every refusal shows."""
+    names = list(names)
+    shown = ", ".join(names[:8])
+    return f"{len(names)} ({shown}{', …' if len(names) > 8 else ''})"
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a weight file; ValueError or FileNotFoundError, in one line, for anything that is not one.
+
+    Names of `IGNORED_PREFIXES` are left out; any other name that is not the autoencoder's is refused.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such tokenizer file; {WAY_OUT}")
+    if path.is_dir():
+        raise ValueError(f"{path}: a folder, expected a tokenizer file; {WAY_OUT}")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path}: an empty file (0 bytes), expected weights; copy or download it again")
+    if path.suffix == ".safetensors":
+        values, config = _read_safetensors(path)
+    else:
+        values, config = _read_torch(path), None
+    state, ignored = _pick_own(values, path)
+    return Checkpoint(path, state, config, ignored)
+
+
+def read_state(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    """The autoencoder's own state dict, as stored, and its architecture if the file states it."""
+    checkpoint = read_checkpoint(path)
+    return checkpoint.state, checkpoint.config
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            values = {name: file.get_tensor(name) for name in file.keys()}
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a whole safetensors file ({_one_line(error)}); "
+                         "copy, download or convert it again") from error
+    if "config" not in metadata:
+        return values, None
+    try:
+        config = json.loads(metadata["config"])
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: metadata 'config' is no JSON ({error}); convert the file again") from error
+    return values, config
+
+
+def _read_torch(path: Path) -> Mapping[str, Any]:
+    """The names and values of a torch file, never running code from it."""
+    try:
+        # Mapped, because most of a published training checkpoint is not needed; old formats cannot be.
+        content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except Exception as error:  # a damaged file can provoke nearly any kind in the unpickler
+        if "GLOBAL" in str(error):
+            raise ValueError(f"{path}: refused, its pickle holds more than tensors and plain containers "
+                             f"and could run code; {WAY_OUT}") from error
+        raise ValueError(f"{path}: not a whole torch checkpoint ({type(error).__name__}: "
+                         f"{_one_line(error)}); copy or download it again") from error
+    for key in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
+        raise ValueError(f"{path}: holds a {type(content).__name__}, expected named weights; {WAY_OUT}")
+    return content
+
+
+def _one_line(error: Exception) -> str:
+    """The first line of an error, shortened: libraries' own texts run over several."""
+    return (str(error).splitlines() or ["no message"])[0][:120]
+
+
+def _pick_own(values: Mapping[str, Any], path: Path) -> tuple[dict[str, Tensor], list[str]]:
+    """Split a file's values into the autoencoder's own, under bare names, and the ignored names."""
+    for holder in HOLDERS:
+        prefixes = tuple(holder + prefix for prefix in OWN_PREFIXES)
+        own = [name for name in values if name.startswith(prefixes)]
+        if own:
+            break
+    else:
+        raise ValueError(f"{path}: no autoencoder weights (encoder., decoder., …) among its names: "
+                         f"{list_names(values)}; {WAY_OUT}")
+    taken = set(own)
+    known = IGNORED_PREFIXES + tuple(f"vae.{prefix}" for prefix in OWN_PREFIXES)
+    ignored = [name for name in values if name not in taken]
+    unexpected = [name for name in ignored if not name.startswith(known)]
+    if unexpected:
+        raise ValueError(f"{path}: unexpected names beside the autoencoder's: {list_names(unexpected)}; "
+                         f"{WAY_OUT}")
+    wrong = [name for name in own if not _is_weight(values[name])]
+    if wrong:
+        raise ValueError(f"{path}: not floating-point tensors: {list_names(wrong)}; {WAY_OUT}")
+    return {name.removeprefix(holder): values[name] for name in own}, ignored
+
+
+def _is_weight(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
+def _shape(state: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
+    """Shape of the convolution weight `name`; ValueError where it is missing or none."""
+    if name not in state or state[name].ndim != 4:
+        raise ValueError(f"the architecture cannot be read: {name} is missing or no convolution weight")
+    return tuple(state[name].shape)
+
+
+def _count(state: Mapping[str, Tensor], prefix: str) -> int:
+    """How many different indices follow `prefix` in the names."""
+    return len({name[len(prefix):].split(".")[0] for name in state if name.startswith(prefix)})
+
+
+def infer_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Constructor values of the autoencoder that `state` belongs to, for 256-pixel RGB images.
+
+    `attn_resolutions` are the sides that the levels with attention have at that size; ValueError where the
+    shapes are not of the family. Other gaps show when the state is compared with what these values build.
+    """
+    levels = _count(state, "encoder.down.")
+    ch, folded = _shape(state, "encoder.conv_in.weight")[:2]
+    widths = [_shape(state, f"encoder.down.{level}.block.0.conv1.weight")[0] for level in range(levels)]
+    patch_size = math.isqrt(folded // 3)
+    if 3 * patch_size**2 != folded or not ch or not widths or any(width % ch for width in widths):
+        raise ValueError(f"the architecture cannot be read: {folded} input channels and levels of {widths} "
+                         f"channels on {ch} are not of this family")
+    attended = [level for level in range(levels) if f"encoder.down.{level}.attn.0.q.weight" in state]
+    decoder_attends = any(name.startswith("decoder.up.") and ".attn." in name for name in state)
+    sizes = level_sizes(256, patch_size, levels)
+    return dict(
+        embed_dim=_shape(state, "post_quant_conv.weight")[0], ch_mult=[width // ch for width in widths],
+        model_type="marvae" if attended and not decoder_attends else "vavae", ch=ch,
+        num_res_blocks=_count(state, "encoder.down.0.block."),
+        attn_resolutions=[sizes[level] for level in attended], resolution=256, in_channels=3,
+        patch_size=patch_size)
+
+
+def _check_state(state: Mapping[str, Tensor], model: AutoencoderKL, path: Path) -> None:
+    """ValueError listing every name that is missing, unexpected or of another shape than the model's."""
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in state.items()}
+    problems = {
+        "missing": [name for name in expected if name not in found],
+        "unexpected": [name for name in found if name not in expected],
+        "of another shape": [f"{name} {found[name]} instead of {expected[name]}" for name in expected
+                             if name in found and found[name] != expected[name]],
+    }
+    if any(problems.values()):
+        listed = "; ".join(f"{what}: {list_names(names)}" for what, names in problems.items() if names)
+        raise ValueError(f"{path}: not the weights of this autoencoder; {listed}; {WAY_OUT}")
+
+
+def load_weights_(model: AutoencoderKL, path: str | Path) -> AutoencoderKL:
+    """Copy a file's weights into `model`, all or none; ValueError where they are not exactly this model's."""
+    checkpoint = read_checkpoint(path)
+    _check_state(checkpoint.state, model, checkpoint.path)
+    model.load_state_dict(checkpoint.state)
+    return model
+
+
+def build_tokenizer(checkpoint: Checkpoint) -> AutoencoderKL:
+    """The checkpoint's autoencoder: evaluation mode, float32, no gradients. ValueError if not whole."""
+    known = set(AutoencoderKL.CONFIG_KEYS)
+    config = checkpoint.config
+    if config is not None and (not isinstance(config, dict) or set(config) != known):
+        found = sorted(config) if isinstance(config, dict) else config
+        raise ValueError(f"{checkpoint.path}: metadata 'config' has {found}, expected the keys "
+                         f"{sorted(known)}; convert the file again")
+    try:
+        with torch.device("meta"):  # shapes only: the values come from the file
+            model = AutoencoderKL(**(infer_config(checkpoint.state) if config is None else config))
+    except ValueError as error:
+        raise ValueError(f"{checkpoint.path}: {error}; {WAY_OUT}") from error
+    _check_state(checkpoint.state, model, checkpoint.path)
+    # Copied, so that nothing stays mapped to a file that may be replaced.
+    state = {name: value.to(torch.float32, copy=True) for name, value in checkpoint.state.items()}
+    model.load_state_dict(state, assign=True)
+    return model.eval().requires_grad_(False)
+
+
+def load_tokenizer(path: str | Path) -> AutoencoderKL:
+    """Autoencoder of any known file, its architecture from the file: evaluation mode, float32, no gradients.
+
+    FileNotFoundError for a missing file; ValueError, in one line, for a folder, a damaged or foreign file, a
+    pickle with code, and names or shapes that are not exactly the autoencoder's.
+    """
+    return build_tokenizer(read_checkpoint(path))
+
+
+def save_slim(model: AutoencoderKL, path: str | Path, dtype: torch.dtype = torch.float16,
+              metadata: dict[str, str] | None = None) -> None:
+    """Write the autoencoder alone, in `dtype`, its architecture and `metadata` inside; whole or not at all.
+
+    ValueError for a name that does not end in .safetensors, and for values that are not finite in `dtype`.
+    """
+    path, metadata = Path(path), metadata or {}
+    assert dtype in SLIM_DTYPES and "config" not in metadata, (dtype, metadata)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"{path}: expected a name ending in .safetensors, by which the reader knows it")
+    state = model.state_dict()
+    values = {name: value.detach().to("cpu", dtype).contiguous() for name, value in state.items()}
+    overflown = [name for name, value in values.items() if not torch.isfinite(value).all()]
+    if overflown:
+        raise ValueError(f"{path}: not written, values not finite in {dtype}: {list_names(overflown)}; "
+                         "choose float32 or bfloat16, or check the weights")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        # Not save_file, which leaves a file that only its owner may read.
+        temporary.write_bytes(save(values, metadata={"config": json.dumps(model.config), **metadata}))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def digest(model: AutoencoderKL) -> str:
+    """SHA-256 over the sorted names, shapes and values in half precision (64 hexadecimal digits).
+
+    Half precision, so that a published file and its float16 slim copy are the same tokenizer by name.
+    """
+    total = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        total.update(f"{name} {tuple(value.shape)}\n".encode())
+        total.update(value.detach().to("cpu", torch.float16).numpy().astype("<f2").tobytes())
+    return total.hexdigest()

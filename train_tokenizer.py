@@ -1,0 +1,153 @@
+"""Train a compact tokenizer of the VA-VAE family on a folder of images, or fine-tune a given one. The same
+command resumes.
+
+python train_tokenizer.py --data_dir data_split --output_dir trained_tokenizer --max_epochs 100
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy
+import torch
+
+from configs.command_line import is_main_process, parse, run_script, say
+from configs.load import to_yaml
+from configs.schema import TokenizerConfig
+from data.atomic import write_text
+from data.images import ImageRecord, find_users, inputs_digest, list_images, open_rgb
+from data.pictures import grid, save_png
+from data.run_record import claim_folder
+from tokenizer.autoencoder import AutoencoderKL
+from tokenizer.vavae import VAVAE, preprocess
+from tokenizer.weights import load_tokenizer
+from training.batch_stream import run_length
+from training.fit import fit, fixed_settings, steps_done
+from training.hardware import resolve_devices
+from training.progress import progress
+from training.randomness import generator
+from training.run_files import RunFiles
+from training.tokenizer_module import ImageDataModule, TokenizerModule
+
+VALIDATIONS_IN_A_RUN = 20
+SHOWN_IMAGES = 6
+LATENT_SIDE = 16
+RESOLUTION = 256
+
+
+def run(config: TokenizerConfig) -> None:
+    """Train or fine-tune; writes tokenizer.safetensors (averaged weights of the best validation PSNR, half
+    precision).
+
+    Raises ValueError or FileNotFoundError in one line for bad input, and when the loss is no longer finite.
+    """
+    folder, data = Path(config.output_dir), Path(config.data_dir)
+    labels = find_users(data / "train")
+    train, val = (
+        list_images(data / split, labels) if (data / split).is_dir() else [] for split in ("train", "val")
+    )
+    net = (
+        fresh_tokenizer(config)
+        if config.init_from is None
+        else load_tokenizer(config.init_from).requires_grad_(True)
+    )
+    _, count = resolve_devices(config.accelerator, config.devices)
+    total_steps, steps_per_pass = run_length(
+        len(train), config.batch_size, count, config.accumulate, config.max_epochs, config.max_steps
+    )
+    parameters = sum(p.numel() for p in net.parameters())
+    say(to_yaml({"tokenizer": config}).rstrip())
+    say(
+        f"tokenizer of {parameters / 1e6:.1f} M parameters; {len(train)} training and {len(val)} "
+        "validation images; "
+        f"{total_steps} steps"
+    )
+    if not val:
+        say(f"warning: {data} has no val folder; the latest weights will count as best")
+    if is_main_process():
+        settings = {
+            "tokenizer": asdict(config),
+            "images": {"train": inputs_digest(train), "val": inputs_digest(val)},
+        }
+        claim_folder(folder, fixed_settings(settings), "checkpoints/*")
+    done = steps_done(folder)
+    if done >= total_steps:
+        say(f"{folder} already holds {done} of {total_steps} steps with these settings; skipped")
+        return
+    module = TokenizerModule(net, config, total_steps, load_images(val, config.geometry, "validation"))
+    every = config.validate_every or max(1, round(total_steps / VALIDATIONS_IN_A_RUN))
+    files = RunFiles(
+        folder, "tokenizer.safetensors", every, total_steps, steps_per_pass, "val_psnr", higher_is_better=True
+    )
+    images = ImageDataModule(
+        load_images(train, config.geometry, "training"),
+        config.batch_size,
+        total_steps * config.accumulate,
+        config.seed,
+    )
+    if is_main_process():
+        write_text(folder / "config.yaml", to_yaml({"tokenizer": config}))
+    fit(module, images, files, config)
+    if is_main_process():
+        show_reconstructions(folder, val or train, config)
+    say(
+        f"wrote {folder / 'tokenizer.safetensors'}; next: python stage1_extract_features.py --data_dir "
+        f"{data} "
+        f"--vavae_path {folder / 'tokenizer.safetensors'}"
+    )
+
+
+def fresh_tokenizer(config: TokenizerConfig) -> AutoencoderKL:
+    """A new tokenizer whose weights depend on the seed only; it must turn 256 pixels into 16 latent
+    positions.
+    """
+    shape = {
+        "embed_dim": config.embed_dim,
+        "ch": config.ch,
+        "ch_mult": tuple(config.ch_mult),
+        "num_res_blocks": config.num_res_blocks,
+        "patch_size": config.patch_size,
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(generator(config.seed, "weights").initial_seed())
+        net = AutoencoderKL(**shape)
+    if net.downsampling * LATENT_SIDE != RESOLUTION:
+        raise ValueError(
+            f"tokenizer.patch_size={config.patch_size} with {len(config.ch_mult)} entries in ch_mult halves "
+            f"{net.downsampling}-fold, expected {RESOLUTION // LATENT_SIDE}-fold: patch_size x "
+            "2^(levels - 1) = 16"
+        )
+    return net
+
+
+def load_images(records: Sequence[ImageRecord], geometry: str, what: str) -> torch.Tensor:
+    """All images as one uint8 tensor (N,3,256,256), 197 kB each."""
+    images = torch.empty(len(records), 3, RESOLUTION, RESOLUTION, dtype=torch.uint8)
+    with ThreadPoolExecutor(4) as pool:
+        loaded = pool.map(lambda record: preprocess(open_rgb(record.path), RESOLUTION, geometry), records)
+        for index, image in enumerate(
+            progress(loaded, total=len(records), description=f"reading {what} images", unit="img")
+        ):
+            images[index] = image
+    return images
+
+
+def show_reconstructions(folder: Path, records: Sequence[ImageRecord], config: TokenizerConfig) -> None:
+    """reconstructions.png: a few images beside what the tokenizer makes of them."""
+    vae = VAVAE.from_file(folder / "tokenizer.safetensors")
+    chosen = list(records)[:: max(1, len(records) // SHOWN_IMAGES)][:SHOWN_IMAGES]
+    batch = load_images(chosen, config.geometry, "shown")
+    decoded = vae.decode(vae.encode(batch).mean).numpy()
+    rows = [[numpy.asarray(image.permute(1, 2, 0)), other] for image, other in zip(batch, decoded)]
+    save_png(grid(rows, [record.user for record in chosen]), folder / "reconstructions.png")
+
+
+def main(argv: list[str]) -> None:
+    run(parse("tokenizer", ("tokenizer",), argv, prog="train_tokenizer.py", description=__doc__)["tokenizer"])
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,215 @@
+"""Trained models as files: slim safetensors, Lightning checkpoints, published checkpoints; and atomic writing
+of the second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from data.atomic import replacing
+from data.labels import LabelTable
+from data.latent_stats import LatentStatistics
+from models.lightningdit import LightningDiT
+from models.weights import infer_architecture, load_strict, read_dit_state
+
+FORMAT = "microdoppler-dit-1"
+PAYLOAD_KEY = "microdoppler"
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Lightning's checkpoint files written under a temporary name, then renamed; read without running pickled
+    code.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        with replacing(path) as temporary:
+            try:
+                torch.save(checkpoint, temporary)
+            except RuntimeError as error:  # torch's writer reports a full disk this way
+                raise OSError(
+                    f"{path}: could not be written ({str(error).splitlines()[0]}); the previous file is "
+                    "intact, "
+                    "free some space and run the same command again"
+                ) from error
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+@dataclass(frozen=True)
+class DitPayload:
+    """All that sampling needs beside the weights.
+
+    `model` and `transport` are constructor arguments; `tokenizer_digest` is None where it is not known.
+    """
+
+    model: dict[str, Any]
+    transport: dict[str, Any]
+    labels: LabelTable
+    statistics: LatentStatistics
+    tokenizer_digest: str | None
+    preprocessing: dict[str, Any]
+    config: dict[str, Any]
+
+    def to_json(self) -> str:
+        """The payload as text; float32 statistics survive exactly."""
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "model": self.model,
+                "transport": self.transport,
+                "labels": list(self.labels.names),
+                "statistics": {
+                    "mean": self.statistics.mean.flatten().tolist(),
+                    "std": self.statistics.std.flatten().tolist(),
+                },
+                "tokenizer_digest": self.tokenizer_digest,
+                "preprocessing": self.preprocessing,
+                "config": self.config,
+            },
+            sort_keys=True,
+        )
+
+    @classmethod
+    def from_json(cls, text: str, source: str) -> DitPayload:
+        """Inverse of `to_json`; ValueError naming `source` when something is missing."""
+        try:
+            content = json.loads(text)
+            if content["format"] != FORMAT:
+                raise ValueError(
+                    f"{source}: format {content['format']!r}, expected {FORMAT!r}; train again with "
+                    "this version"
+                )
+            mean, std = (
+                torch.tensor(content["statistics"][name]).view(1, -1, 1, 1) for name in ("mean", "std")
+            )
+            return cls(
+                content["model"],
+                content["transport"],
+                LabelTable(content["labels"]),
+                LatentStatistics(mean, std),
+                content["tokenizer_digest"],
+                content["preprocessing"],
+                content["config"],
+            )
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(
+                f"{source}: its description is damaged ({error}); train again or use another copy"
+            ) from error
+
+
+def write_slim(path: Path, weights: dict[str, torch.Tensor], payload: DitPayload) -> None:
+    """Weights and payload as one safetensors file, atomically; equal inputs give equal bytes."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in sorted(weights.items())}
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={PAYLOAD_KEY: payload.to_json()})
+
+
+def load_trained(
+    path: str | os.PathLike, latents_stats: str | os.PathLike | None = None
+) -> tuple[LightningDiT, DitPayload]:
+    """The averaged network (evaluation mode, float32, CPU) and its payload.
+
+    Takes best.safetensors, best.ckpt/last.ckpt, or a published `.pt`, for which `latents_stats` must be
+    given. ValueError or FileNotFoundError in one line for anything else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"--dit_checkpoint {path}: no such file; stage 2 writes checkpoints/best.ckpt"
+        )
+    if path.suffix == ".safetensors":
+        state, payload = _read_slim(path)
+    elif path.suffix == ".ckpt":
+        state, payload = _read_lightning(path)
+    else:
+        return _load_published(path, latents_stats)
+    if latents_stats is not None:
+        raise ValueError(
+            f"--latents_stats {latents_stats}: {path.name} carries its own statistics; leave the flag out"
+        )
+    model = LightningDiT(**payload.model)
+    load_strict(model, state, str(path))
+    return model.eval().requires_grad_(False), payload
+
+
+def _read_slim(path: Path) -> tuple[dict[str, torch.Tensor], DitPayload]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(PAYLOAD_KEY)
+            state = {name: file.get_tensor(name) for name in file.keys()}
+    except SafetensorError as error:
+        raise ValueError(
+            f"--dit_checkpoint {path}: not a readable safetensors file ({error}); copy it again"
+        ) from error
+    if text is None:
+        raise ValueError(
+            f"--dit_checkpoint {path}: no model description inside; expected best.safetensors of stage 2"
+        )
+    return state, DitPayload.from_json(text, str(path))
+
+
+def _read_lightning(path: Path) -> tuple[dict[str, torch.Tensor], DitPayload]:
+    checkpoint = read_checkpoint(path)
+    if PAYLOAD_KEY not in checkpoint or "state_dict" not in checkpoint:
+        raise ValueError(
+            f"--dit_checkpoint {path}: not a checkpoint of stage 2 (no {PAYLOAD_KEY!r} entry); "
+            "expected checkpoints/best.ckpt"
+        )
+    state = {
+        name[len("ema.") :]: value
+        for name, value in checkpoint["state_dict"].items()
+        if name.startswith("ema.")
+    }
+    return state, DitPayload.from_json(checkpoint[PAYLOAD_KEY], str(path))
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A `.ckpt` on the CPU, without running code from it; ValueError in one line when it cannot be read."""
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # the unpickler has many exception types, all of them about this file
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(
+            f"{path}: not a readable checkpoint ({reason}); use another copy or train again"
+        ) from error
+    if not isinstance(checkpoint, dict):
+        raise ValueError(
+            f"{path}: not a checkpoint (holds a {type(checkpoint).__name__}); use another copy or train again"
+        )
+    return checkpoint
+
+
+def _load_published(path: Path, latents_stats: str | os.PathLike | None) -> tuple[LightningDiT, DitPayload]:
+    state = read_dit_state(path)
+    model = LightningDiT(**infer_architecture(state))
+    load_strict(model, state, str(path))
+    if latents_stats is None:
+        raise ValueError(
+            f"--dit_checkpoint {path}: a published checkpoint carries no latent statistics; "
+            "give --latents_stats latents_stats.pt"
+        )
+    labels = LabelTable([str(index) for index in range(model.null_class)])
+    payload = DitPayload(model.config, {}, labels, LatentStatistics.load(latents_stats), None, {}, {})
+    return model.eval().requires_grad_(False), payload
+
+
+def weights_digest(model: LightningDiT) -> str:
+    """SHA-256 over the sorted names and float32 values: names the weights, whatever file they came from."""
+    total = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        total.update(name.encode())
+        total.update(value.detach().cpu().float().contiguous().numpy())
+    return total.hexdigest()

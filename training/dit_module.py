@@ -1,0 +1,147 @@
+"""Fitting the LightningDiT: the flow-matching loss on normalised latents, and a validation loss one "
+"can read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from configs.schema import TrainConfig
+from data.latents import LatentSet
+from models.lightningdit import LightningDiT
+from training.checkpoint import PAYLOAD_KEY, DitPayload, write_slim
+from training.randomness import generator, noise_for
+from training.resumable import ResumableModule
+from transport import Transport
+
+TIME_BINS = 5
+GOLDEN_RATIO = 0.6180339887498949
+
+
+class DiTModule(ResumableModule):
+    """LightningModule around a LightningDiT and a Transport.
+
+    Args:
+        net: the network to train; `payload` describes it and travels in every file written.
+        val: validation latents, or None.
+    """
+
+    def __init__(
+        self,
+        net: LightningDiT,
+        transport: Transport,
+        config: TrainConfig,
+        payload: DitPayload,
+        total_steps: int,
+        val: LatentSet | None,
+    ) -> None:
+        super().__init__(net, config, total_steps)
+        self.transport, self.payload, self.val = transport, payload, val
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        draw = self.batch_generator(batch["position"])
+        x1 = self._draw_latents(batch, draw)
+        x0 = self._own_normal(x1, draw)
+        count = len(x1) * self.trainer.world_size
+        t = self.own_slice(self.transport.draw_times(count, draw))
+        drop = self._draw_dropped_labels(count, draw)
+        terms = self.transport.training_losses(self.net, x1, {"y": batch["labels"], "drop": drop}, x0=x0, t=t)
+        loss = total_loss(terms).mean()
+        self.count_loss(loss)
+        return loss
+
+    def _own_normal(self, like: Tensor, draw: torch.Generator) -> Tensor:
+        shape = (len(like) * self.trainer.world_size, *like.shape[1:])
+        return self.own_slice(torch.randn(shape, generator=draw, device=self.device))
+
+    def _draw_latents(self, batch: dict[str, Any], draw: torch.Generator) -> Tensor:
+        """(B,C,H,W) normalised latents: posterior draws anew each time, or means."""
+        latents = batch["mean"]
+        if self.config.sample_posterior and "std" in batch:
+            latents = latents + batch["std"] * self._own_normal(latents, draw)
+        if "flip" in batch:
+            coin = torch.rand(len(latents) * self.trainer.world_size, generator=draw, device=self.device)
+            latents = torch.where(self.own_slice(coin)[:, None, None, None] < 0.5, latents, batch["flip"])
+        return self.payload.statistics.normalise(latents)
+
+    def _draw_dropped_labels(self, count: int, draw: torch.Generator) -> Tensor | None:
+        probability = self.payload.model["class_dropout_prob"]
+        if probability == 0:
+            return None
+        return self.own_slice(torch.rand(count, generator=draw, device=self.device) < probability)
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Loss of the averaged network with fixed noise and times: `val_loss`, by t-bin, by person.
+
+        Sample j always has the same noise and the same time, in bin j mod 5; so the curve moves only with the
+        network.
+        """
+        if self.val is None:
+            return {}
+        users, bins = len(self.payload.labels), TIME_BINS
+        sums = torch.zeros(2, users, bins, dtype=torch.float64)
+        rank, world = self.trainer.global_rank, self.trainer.world_size
+        for first in range(
+            rank * self.config.batch_size, len(self.val.labels), world * self.config.batch_size
+        ):
+            chosen = torch.arange(first, min(first + self.config.batch_size, len(self.val.labels)))
+            losses = self._validation_losses(chosen).double().cpu()
+            where = (self.val.labels[chosen], chosen % bins)
+            sums[0].index_put_(where, losses, accumulate=True)
+            sums[1].index_put_(where, torch.ones_like(losses), accumulate=True)
+        return validation_means(self.summed(sums.to(self.device)).cpu(), self.payload.labels.names)
+
+    def _validation_losses(self, chosen: Tensor) -> Tensor:
+        """(n,) losses of validation samples `chosen`."""
+        x1 = self.payload.statistics.normalise(self.val.latents[chosen].to(self.device))
+        shape = tuple(x1.shape[1:])
+        x0 = torch.stack([noise_for(shape, self.config.seed, "validation", int(j)) for j in chosen]).to(
+            self.device
+        )
+        low, high = self.transport.train_interval
+        inside = (chosen // TIME_BINS * GOLDEN_RATIO) % 1.0
+        t = low + (high - low) * ((chosen % TIME_BINS) + inside) / TIME_BINS
+        labels = self.val.labels[chosen].to(self.device)
+        with self.trainer.precision_plugin.forward_context():
+            terms = self.transport.training_losses(
+                self.ema, x1, {"y": labels}, x0=x0, t=t.float().to(self.device)
+            )
+        return total_loss(terms)
+
+    def export(self, path: Path) -> None:
+        write_slim(path, self.ema.state_dict(), self.payload)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        checkpoint[PAYLOAD_KEY] = self.payload.to_json()
+
+
+def total_loss(terms: dict[str, Tensor]) -> Tensor:
+    """(N,) regression loss plus, where it is on, the cosine term."""
+    return terms["loss"] + terms["cos_loss"] if "cos_loss" in terms else terms["loss"]
+
+
+def validation_means(sums: Tensor, users: tuple[str, ...]) -> dict[str, float]:
+    """Means from sums and counts (2, users, bins): overall, by t-bin, by person; entries without samples are
+    left out.
+    """
+    metrics = {"val_loss": float(sums[0].sum() / sums[1].sum())}
+    for index in range(sums.shape[2]):
+        if sums[1, :, index].sum() > 0:
+            name = f"val_loss_t{index / sums.shape[2]:.1f}_{(index + 1) / sums.shape[2]:.1f}"
+            metrics[name] = float(sums[0, :, index].sum() / sums[1, :, index].sum())
+    for index, user in enumerate(users):
+        if sums[1, index].sum() > 0:
+            metrics[f"val_loss_user_{user}"] = float(sums[0, index].sum() / sums[1, index].sum())
+    return metrics
+
+
+def initial_network(arguments: dict[str, Any], seed: int) -> LightningDiT:
+    """A fresh LightningDiT whose weights depend on `seed` only; the global random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(generator(seed, "weights").initial_seed())
+        return LightningDiT(**arguments)

@@ -1,0 +1,118 @@
+"""One way to run a training: refuse a folder that holds another run, resume if it holds this one, fit."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.strategies import DDPStrategy
+
+from training.checkpoint import AtomicCheckpointIO, read_checkpoint
+from training.hardware import lightning_precision, resolve_devices, resolve_precision
+from training.progress import progress_callback
+from training.resumable import ResumableModule
+from training.run_files import RunFiles
+
+# Settings that may change when a run goes on: how long, on what, and what is shown, but not what is learnt.
+FREE_KEYS = {
+    "output_dir",
+    "max_epochs",
+    "max_steps",
+    "devices",
+    "accelerator",
+    "precision",
+    "log_every",
+    "vavae_path",
+    "preview_users",
+    "preview_every",
+    "dry_run",
+    "latent_dir",
+    "data_dir",
+    "use_checkpoint",
+}
+
+
+def fixed_settings(sections: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Flat `section.key` settings without those that may change when a run goes on."""
+    return {
+        f"{section}.{key}": value
+        for section, values in sections.items()
+        for key, value in values.items()
+        if key not in FREE_KEYS
+    }
+
+
+def steps_done(folder: Path) -> int:
+    """Optimizer steps in `folder`'s last checkpoint; 0 without one."""
+    last = folder / "checkpoints" / "last.ckpt"
+    return int(read_checkpoint(last)["global_step"]) if last.is_file() else 0
+
+
+def fit(
+    module: ResumableModule,
+    data: pl.LightningDataModule,
+    files: RunFiles,
+    config: Any,
+    callbacks: Sequence[pl.Callback] = (),
+) -> None:
+    """Train `module` up to `files.total_steps`, from last.ckpt where there is one."""
+    accelerator, count = resolve_devices(config.accelerator, config.devices)
+    quiet_lightning()
+    last = files.checkpoints / "last.ckpt"
+    trainer = pl.Trainer(
+        accelerator=accelerator,
+        devices=count,
+        strategy=strategy(count),
+        max_epochs=-1,
+        max_steps=files.total_steps,
+        precision=lightning_precision(training_precision(config)),
+        accumulate_grad_batches=config.accumulate,
+        gradient_clip_val=config.gradient_clip or None,
+        callbacks=[progress_callback(), *callbacks, files],
+        plugins=[AtomicCheckpointIO()],
+        logger=run_loggers(files.folder),
+        log_every_n_steps=config.log_every,
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        enable_checkpointing=True,
+        use_distributed_sampler=False,
+        default_root_dir=files.folder,
+        enable_progress_bar=sys.stderr.isatty(),
+    )
+    trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.is_file() else None)
+
+
+def training_precision(config: Any) -> str:
+    """The resolved precision of a run on the devices it asks for."""
+    accelerator, _ = resolve_devices(config.accelerator, config.devices)
+    return resolve_precision(config.precision, torch.device(accelerator))
+
+
+def strategy(count: int) -> Any:
+    """DDP across processes started by Lightning's launcher; buffers are constants and need no broadcast."""
+    return DDPStrategy(broadcast_buffers=False) if count > 1 else "auto"
+
+
+def run_loggers(folder: Path) -> list[Any]:
+    """TensorBoard and CSV logs in one new `lightning_logs/version_N` per start."""
+    csv_logger = CSVLogger(folder, name="lightning_logs")
+    return [TensorBoardLogger(folder, name="lightning_logs", version=csv_logger.version), csv_logger]
+
+
+def quiet_lightning() -> None:
+    """Keep Lightning's hints about choices we make on purpose out of the user's sight."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*torch.utils._pytree.*")
+    warnings.filterwarnings(
+        "ignore", message=".*no `val_dataloader`.*|.*does not have many workers.*|.*eval mode.*"
+    )
+    warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)`.*")

@@ -1,0 +1,111 @@
+"""Which device, how many of them, and which arithmetic they truly have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` takes the first GPU, else the CPU; any other name must exist here (ValueError)."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"--device {name}: expected auto, cpu, cuda or cuda:1") from error
+    if device.type == "cuda":
+        if not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count():
+            raise ValueError(
+                f"--device {name}: this machine has {torch.cuda.device_count()} usable GPUs; use auto or cpu"
+            )
+        check_kernels(device)
+    elif device.type not in ("cpu", "mps"):
+        raise ValueError(f"--device {name}: expected auto, cpu, cuda or cuda:1")
+    return device
+
+
+def resolve_devices(accelerator: str, devices: str) -> tuple[str, int]:
+    """Lightning's accelerator and the number of devices; `auto` devices are all GPUs, or one CPU process."""
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if accelerator == "auto":
+        accelerator = "cuda" if gpus else "cpu"
+    if accelerator == "cuda" and not gpus:
+        raise ValueError("--accelerator cuda: this machine has no usable GPU; use --accelerator cpu")
+    if devices == "auto":
+        count = gpus if accelerator == "cuda" else 1
+    elif devices.isdigit() and int(devices) > 0:
+        count = int(devices)
+    else:
+        raise ValueError(f"--devices {devices}: expected a positive number or auto")
+    if accelerator == "cuda":
+        if count > gpus:
+            raise ValueError(
+                f"--devices {count}: this machine has {gpus} usable GPUs; use --devices {gpus} or auto"
+            )
+        check_kernels(torch.device("cuda", 0))
+    return accelerator, count
+
+
+def check_kernels(device: torch.device) -> None:
+    """Refuse a card for which this build of torch holds no kernels (a P100 under current CUDA builds)."""
+    major, minor = torch.cuda.get_device_capability(device)
+    built = [int(arch.split("_")[1].rstrip("abcdef")) for arch in torch.cuda.get_arch_list() if "_" in arch]
+    if built and major * 10 + minor < min(built):
+        name = torch.cuda.get_device_name(device)
+        raise ValueError(
+            f"{name}: compute capability {major}.{minor}, but this torch {torch.__version__} holds "
+            "kernels from "
+            f"{min(built) / 10} on; choose another accelerator (Kaggle: T4 x2), an older torch, or cpu"
+        )
+
+
+def resolve_precision(name: str, device: torch.device) -> str:
+    """`auto` as `bf16-mixed`, `16-mixed` or `32` by the true capability of `device`; fp16 on a CPU is
+    refused.
+
+    A T4 (7.5) reports bf16 but emulates it, so bf16 needs compute capability 8.0.
+    """
+    if device.type == "cuda":
+        capability = torch.cuda.get_device_capability(device)
+        if name == "auto":
+            return "bf16-mixed" if capability >= (8, 0) else "16-mixed" if capability >= (7, 0) else "32"
+        if name == "bf16-mixed" and capability < (8, 0):
+            raise ValueError(
+                f"--precision bf16-mixed: {torch.cuda.get_device_name(device)} only emulates bf16; "
+                "use auto or 16-mixed"
+            )
+        return name
+    if name == "16-mixed":
+        raise ValueError(
+            f"--precision 16-mixed: needs a GPU, and this run uses {device.type}; use auto, bf16-mixed or 32"
+        )
+    if name == "auto":
+        return "bf16-mixed" if device.type == "cpu" and cpu_has_bf16() else "32"
+    return name
+
+
+def cpu_has_bf16() -> bool:
+    """True where the CPU multiplies bf16 matrices in hardware (AMX or AVX512-BF16), so that bf16 pays."""
+    info = Path("/proc/cpuinfo")
+    flags = info.read_text() if info.is_file() else ""
+    return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
+def tokenizer_precision(precision: str) -> str:
+    """`32`, `bf16` or `16` for the convolutional tokenizer: fp32 on fp16-only cards, where its activations
+    overflow.
+    """
+    return "bf16" if precision == "bf16-mixed" else "32"
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The autocast context of a resolved precision."""
+    dtype = torch.float16 if precision == "16-mixed" else torch.bfloat16
+    return torch.autocast(device.type, dtype=dtype, enabled=precision != "32")
+
+
+def lightning_precision(precision: str) -> str:
+    """Lightning's name of a resolved precision."""
+    return "32-true" if precision == "32" else precision

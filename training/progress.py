@@ -1,0 +1,77 @@
+"""Progress of long work: a bar on a terminal, a line every half minute elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import TQDMProgressBar
+from tqdm import tqdm
+
+from configs.command_line import say
+
+SECONDS_BETWEEN_LINES = 30.0
+
+
+def progress(
+    iterable: Iterable[Any] | None = None,
+    *,
+    total: int | None = None,
+    description: str = "",
+    unit: str = "it",
+) -> tqdm:
+    """tqdm with rate and remaining time; rare updates where stderr is not a terminal."""
+    interval = 0.2 if sys.stderr.isatty() else SECONDS_BETWEEN_LINES
+    return tqdm(
+        iterable,
+        total=total,
+        desc=description,
+        unit=unit,
+        mininterval=interval,
+        maxinterval=2 * interval,
+        dynamic_ncols=True,
+    )
+
+
+class ProgressLines(pl.Callback):
+    """A line with step, loss, rate and remaining time every half minute, for logs and notebooks."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.started = self.printed = time.monotonic()
+        self.first_step = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        now, done = time.monotonic(), trainer.global_step - self.first_step
+        if now - self.printed < SECONDS_BETWEEN_LINES or not done:
+            return
+        self.printed = now
+        rate = done / (now - self.started)
+        minutes = (trainer.max_steps - trainer.global_step) / rate / 60
+        say(
+            f"step {trainer.global_step}/{trainer.max_steps}  loss {float(outputs['loss']):.4f}  "
+            f"{rate:.2f} steps/s  "
+            f"about {minutes:.0f} min left"
+        )
+
+
+class RunBar(TQDMProgressBar):
+    """Lightning's bar; the run is one long epoch for Lightning, so the bar is named after what it shows."""
+
+    def init_train_tqdm(self) -> Any:
+        bar = super().init_train_tqdm()
+        bar.set_description("Training")
+        return bar
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, *arguments: Any) -> None:
+        super().on_train_epoch_start(trainer, *arguments)
+        self.train_progress_bar.set_description("Training")
+
+
+def progress_callback() -> pl.Callback:
+    """The bar for terminals, lines for everything else."""
+    return RunBar(refresh_rate=5) if sys.stderr.isatty() else ProgressLines()

@@ -1,0 +1,112 @@
+"""What the DiT's and the tokenizer's training share: averaged weights, optimizer, step randomness, validation
+contract.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from training.ema import update_ema_
+from training.randomness import generator
+
+
+class ResumableModule(pl.LightningModule):
+    """A network `net`, its moving average `ema`, AdamW with warm-up and decay, and totals of the training
+    loss.
+
+    Sub-classes give `training_step`, `validate` and `export`. `config` is a TrainConfig or a TokenizerConfig.
+    """
+
+    def __init__(self, net: nn.Module, config: Any, total_steps: int) -> None:
+        super().__init__()
+        self.net, self.ema = net, copy.deepcopy(net).requires_grad_(False).eval()
+        self.config, self.total_steps = config, total_steps
+        self.register_buffer("loss_sum", torch.zeros(()), persistent=False)
+        self.register_buffer("loss_count", torch.zeros(()), persistent=False)
+        self._updates = 0
+
+    def train(self, mode: bool = True) -> ResumableModule:
+        """The averaged network stays in evaluation mode whatever the mode of the rest."""
+        super().train(mode)
+        self.ema.eval()
+        return self
+
+    def validate(self) -> dict[str, float]:
+        """Losses on the validation data with fixed noise; called on every rank at the same step."""
+        raise NotImplementedError
+
+    def export(self, path: Path) -> None:
+        """Write the slim weights file that the next stage reads."""
+        raise NotImplementedError
+
+    def batch_generator(self, position: int) -> torch.Generator:
+        """Generator of the draws for global batch `position`, the same on every rank."""
+        return generator(self.config.seed, "train", position, device=self.device)
+
+    def own_slice(self, draws: torch.Tensor) -> torch.Tensor:
+        """This rank's part of a tensor drawn for the global batch, so that more ranks see the same draws."""
+        count = len(draws) // self.trainer.world_size
+        return draws[self.trainer.global_rank * count : (self.trainer.global_rank + 1) * count]
+
+    def count_loss(self, loss: torch.Tensor) -> None:
+        """Add a batch's loss to the totals since the last validation, without waiting for the device."""
+        self.loss_sum += loss.detach()
+        self.loss_count += 1
+        if self.trainer.global_step % self.config.log_every == 0:
+            self.log("train_loss", loss.detach(), prog_bar=True, batch_size=self.config.batch_size)
+
+    def take_mean_loss(self) -> float:
+        """Mean training loss since the last call over all ranks; starts the totals anew."""
+        totals = self.summed(torch.stack([self.loss_sum, self.loss_count]))
+        self.loss_sum.zero_(), self.loss_count.zero_()
+        return float(totals[0] / totals[1].clamp(min=1))
+
+    def summed(self, values: torch.Tensor) -> torch.Tensor:
+        """Sum over ranks."""
+        return (
+            self.trainer.strategy.reduce(values, reduce_op="sum") if self.trainer.world_size > 1 else values
+        )
+
+    def optimizer_step(self, *arguments: Any, **keywords: Any) -> None:
+        super().optimizer_step(*arguments, **keywords)
+        self._updates += 1
+        update_ema_(self.ema, self.net, self._updates, self.config.ema_decay)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        config = self.config
+        # Lightning cannot clip gradients under a fused optimizer when a loss scaler is at work.
+        fused = "16-mixed" != str(self.trainer.precision) and self.device.type in ("cpu", "cuda")
+        optimizer = torch.optim.AdamW(
+            self.net.parameters(),
+            lr=config.lr,
+            betas=(0.9, config.beta2),
+            weight_decay=config.weight_decay,
+            fused=fused,
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: rate_factor(step, self.total_steps, config.warmup_steps, config.lr_decay)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["ema_updates"] = self._updates
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._updates = checkpoint["ema_updates"]
+
+
+def rate_factor(step: int, total_steps: int, warmup_steps: int, decay: str) -> float:
+    """Learning rate at `step` as a share of its peak."""
+    if step < warmup_steps:
+        return (step + 1) / (warmup_steps + 1)
+    done = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
+    if decay == "linear":
+        return 1.0 - done
+    return 0.5 * (1.0 + math.cos(math.pi * done)) if decay == "cosine" else 1.0

@@ -1,0 +1,174 @@
+"""Everything a training run leaves behind: checkpoints, the log, the curve; and when validation happens."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Checkpoint
+
+from configs.command_line import is_main_process, say
+from data.atomic import replacing, write_text
+from training.resumable import ResumableModule
+
+
+class RunFiles(Checkpoint):
+    """Validate every `every` steps and at the end, then write, in this order, the slim best weights,
+    best.ckpt, last.ckpt, log.
+
+    A run killed anywhere between two of these files resumes from the older last.ckpt, passes the same point
+    again and writes the same files. `monitor` names the validation metric that decides which weights are
+    best; without validation data the latest count as best.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        slim_name: str,
+        every: int,
+        total_steps: int,
+        steps_per_pass: int,
+        monitor: str,
+        higher_is_better: bool = False,
+    ) -> None:
+        self.folder, self.slim_name, self.every, self.total_steps = (
+            Path(folder),
+            slim_name,
+            every,
+            total_steps,
+        )
+        self.steps_per_pass, self.monitor, self.higher_is_better = steps_per_pass, monitor, higher_is_better
+        self.best: float | None = None
+        self.rows: list[dict[str, float]] = []
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best, self.rows = state_dict["best"], state_dict["rows"]
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: ResumableModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        step = trainer.global_step
+        due = step > 0 and (step % self.every == 0 or step == self.total_steps)
+        if due or step % trainer.log_every_n_steps == 0 or trainer.strategy.root_device.type == "cpu":
+            self._stop_if_not_finite(trainer, pl_module, outputs["loss"], weights=due)
+        if due and (not self.rows or self.rows[-1]["step"] != step):
+            self._validate_and_save(trainer, pl_module)
+
+    def _stop_if_not_finite(
+        self, trainer: pl.Trainer, module: ResumableModule, loss: torch.Tensor, weights: bool
+    ) -> None:
+        """A collective decision: every rank stops, or none."""
+        bad = ~torch.isfinite(loss.detach() + module.loss_sum)
+        if weights:
+            bad = bad | ~torch.stack([torch.isfinite(p).all() for p in module.ema.parameters()]).all()
+        if float(module.summed(bad.float())) > 0:
+            last = self.checkpoints / "last.ckpt"
+            kept = f"{last} is intact" if last.exists() else "no checkpoint had been written"
+            raise ValueError(
+                f"the loss is no longer finite at step {trainer.global_step}; {kept}; go on with a lower lr, "
+                "--precision 32, or model.use_qknorm=true in a new --output_dir"
+            )
+
+    def _validate_and_save(self, trainer: pl.Trainer, module: ResumableModule) -> None:
+        step = trainer.global_step
+        row = {
+            "step": step,
+            "epoch": round(step / self.steps_per_pass, 3),
+            "train_loss": module.take_mean_loss(),
+            **module.validate(),
+        }
+        self.rows.append(row)
+        value = row.get(self.monitor)
+        better = (
+            value is None
+            or self.best is None
+            or (value > self.best if self.higher_is_better else value < self.best)
+        )
+        if value is not None and not math.isfinite(value):
+            raise ValueError(
+                f"{self.monitor} is no longer finite at step {step}; the last good checkpoint is kept; "
+                "go on with a lower lr or --precision 32 in a new --output_dir"
+            )
+        if better:
+            self.best = value
+        self._save(trainer, module, better)
+        for logger in trainer.loggers:
+            logger.log_metrics({name: number for name, number in row.items() if name != "step"}, step=step)
+        shown = (
+            f"{self.monitor} {value:.4f}{' (best)' if better else ''}"
+            if value is not None
+            else "no validation data"
+        )
+        say(f"step {step}/{self.total_steps}: train_loss {row['train_loss']:.4f}, {shown}")
+
+    def _save(self, trainer: pl.Trainer, module: ResumableModule, better: bool) -> None:
+        """Collective: Lightning gathers on every rank, the main process writes."""
+        latest = self.checkpoints / ("best.ckpt" if better else "last.ckpt")
+        if better and is_main_process():
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            module.export(self.folder / self.slim_name)
+        trainer.save_checkpoint(latest)
+        if is_main_process():
+            if better:
+                share_file(latest, self.checkpoints / "last.ckpt")
+            write_text(self.folder / "training_log.csv", csv_text(self.rows))
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: ResumableModule) -> None:
+        if is_main_process() and self.rows:
+            draw_curve(self.rows, self.monitor, self.folder / "training_curve.png")
+
+
+def share_file(source: Path, target: Path) -> None:
+    """Give `source` a second name, without a second copy on disk where the file system can; atomic."""
+    with replacing(target) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:  # file systems without hard links
+            temporary.write_bytes(source.read_bytes())
+
+
+def csv_text(rows: list[dict[str, float]]) -> str:
+    """Rows as CSV text, columns in order of first appearance."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def draw_curve(rows: list[dict[str, float]], monitor: str, path: Path) -> None:
+    """Training loss and the monitored metric against steps, as a PNG."""
+    from matplotlib.figure import (
+        Figure,  # not at the top: importing it costs seconds that other ranks and commands save
+    )
+
+    figure = Figure(figsize=(8, 4.5), dpi=120)
+    axes = figure.subplots()
+    axes.plot([row["step"] for row in rows], [row["train_loss"] for row in rows], label="train_loss")
+    measured = [row for row in rows if monitor in row]
+    other = axes if monitor.endswith("loss") else axes.twinx()
+    other.plot(
+        [row["step"] for row in measured],
+        [row[monitor] for row in measured],
+        color="tab:orange",
+        label=monitor,
+    )
+    axes.set_xlabel("optimizer step")
+    axes.set_ylabel("loss")
+    figure.legend(loc="upper right")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")

@@ -1,0 +1,69 @@
+"""From noise to latents: network, guidance and solver put together as stage 3 and the previews use them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from configs.schema import SampleConfig
+from models.lightningdit import LightningDiT
+from training.checkpoint import DitPayload
+from training.hardware import autocast
+from transport import Guidance, Sampler, create_transport
+
+
+class LatentSampler:
+    """Draws latents of given labels from given noise.
+
+    `network_evaluations` is what the last call spent per image, the unconditional branch counted.
+    """
+
+    def __init__(
+        self,
+        net: LightningDiT,
+        payload: DitPayload,
+        settings: SampleConfig,
+        device: torch.device,
+        precision: str,
+    ) -> None:
+        self.net, self.payload, self.settings = net.to(device), payload, settings
+        self.device, self.precision = device, precision
+        self.transport = create_transport(**payload.transport)
+        self.guidance = Guidance(
+            self.transport.velocity(self.net),
+            net.null_class if net.config["class_dropout_prob"] else None,
+            settings.guidance_scale,
+            tuple(settings.guidance_interval),
+            settings.guidance_channels,
+            settings.guidance_rescale,
+        )
+        self.solve = Sampler(self.transport).sample_ode(
+            sampling_method=settings.sampler,
+            num_steps=settings.num_steps,
+            atol=settings.atol,
+            rtol=settings.rtol,
+            timestep_shift=settings.timestep_shift,
+        )
+        self.network_evaluations = 0
+
+    @torch.inference_mode()
+    def __call__(self, noise: Tensor, labels: Tensor) -> Tensor:
+        """Noise (N,C,H,W) and labels (N,) to latents (N,C,H,W) in the tokenizer's own scale, float32 on
+        the device.
+
+        dopri5 chooses its steps from all images of a call together; it is run image by image, so that an
+        image does not depend on its neighbours.
+        """
+        noise, labels = noise.to(self.device), labels.to(self.device)
+        size = 1 if self.settings.sampler == "dopri5" else len(noise)
+        before = self.guidance.evaluations
+        parts = [self._solve(z, y) for z, y in zip(noise.split(size), labels.split(size))]
+        self.network_evaluations = (self.guidance.evaluations - before) // len(parts)
+        return self.payload.statistics.denormalise(torch.cat(parts))
+
+    def _solve(self, noise: Tensor, labels: Tensor) -> Tensor:
+        def velocity(x: Tensor, t: float) -> Tensor:
+            with autocast(self.device, self.precision):
+                return self.guidance(x, t, labels).float()
+
+        return self.solve(noise, velocity)

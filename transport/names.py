@@ -1,0 +1,10 @@
+"""One refusal for every name that is not known."""
+
+from collections.abc import Collection
+
+
+def require_known(key: str, name: str | None, known: Collection[str | None]) -> None:
+    """Raise ValueError, listing the known names, unless `name` is one of them."""
+    if name not in known:
+        choices = ", ".join(str(choice) for choice in known)
+        raise ValueError(f"{key}={name!r} is not known: choose one of {choices}")

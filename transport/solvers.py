@@ -1,0 +1,106 @@
+"""Solvers of dx/dt = f(x, t): one step function each, and a dictionary that names them.
+
+A step takes f(x, t), the time t and step dt as Python floats (so that no device is asked for a number), the
+state x of any shape, and returns the state at t + dt. Orders and tableaus: Hairer, Norsett, Wanner, Solving
+ODEs I, II.1.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+Velocity = Callable[[Tensor, float], Tensor]
+
+
+def euler(f: Velocity, t: float, dt: float, x: Tensor) -> Tensor:
+    """Order 1, 1 evaluation."""
+    return x + dt * f(x, t)
+
+
+def heun(f: Velocity, t: float, dt: float, x: Tensor) -> Tensor:
+    """Order 2, 2 evaluations: the trapezoid rule with an Euler predictor."""
+    k1 = f(x, t)
+    k2 = f(x + dt * k1, t + dt)
+    return x + dt / 2 * (k1 + k2)
+
+
+def midpoint(f: Velocity, t: float, dt: float, x: Tensor) -> Tensor:
+    """Order 2, 2 evaluations."""
+    return x + dt * f(x + dt / 2 * f(x, t), t + dt / 2)
+
+
+def heun3(f: Velocity, t: float, dt: float, x: Tensor) -> Tensor:
+    """Order 3, 3 evaluations: Heun's third-order rule."""
+    k1 = f(x, t)
+    k2 = f(x + dt / 3 * k1, t + dt / 3)
+    k3 = f(x + dt * 2 / 3 * k2, t + dt * 2 / 3)
+    return x + dt / 4 * (k1 + 3 * k3)
+
+
+def rk4(f: Velocity, t: float, dt: float, x: Tensor) -> Tensor:
+    """Order 4, 4 evaluations: Kutta's 3/8 rule, as torchdiffeq's rk4."""
+    k1 = f(x, t)
+    k2 = f(x + dt / 3 * k1, t + dt / 3)
+    k3 = f(x + dt * (k2 - k1 / 3), t + dt * 2 / 3)
+    k4 = f(x + dt * (k1 - k2 + k3), t + dt)
+    return x + dt / 8 * (k1 + 3 * (k2 + k3) + k4)
+
+
+SOLVERS = {"euler": euler, "heun": heun, "heun3": heun3, "midpoint": midpoint, "rk4": rk4}
+ADAPTIVE_SOLVERS = ("dopri5",)
+
+
+class CountedVelocity:
+    """Velocity as solvers call it: counted, answered in the state's dtype, never asked outside [t0, t1].
+
+    Rounding takes t + dt a hair past the end of the grid, where a path may be undefined and guidance off.
+    """
+
+    def __init__(self, velocity: Velocity, t0: float, t1: float) -> None:
+        self.velocity = velocity
+        self.t0 = t0
+        self.t1 = t1
+        self.nfe = 0
+
+    def __call__(self, x: Tensor, t: float) -> Tensor:
+        self.nfe += 1
+        return self.velocity(x, min(max(t, self.t0), self.t1)).to(x.dtype)
+
+
+def solve_fixed(f: Velocity, x: Tensor, grid: Sequence[float], step: Callable[..., Tensor],
+                on_step: Callable[[int], None] | None = None) -> Tensor:
+    """Walk x along `grid`, calling on_step(number of steps done) after each; returns the end state."""
+    for index, (t, t_next) in enumerate(zip(grid, grid[1:])):
+        x = step(f, t, t_next - t, x)
+        if on_step is not None:
+            on_step(index + 1)
+    return x
+
+
+def solve_dopri5(f: Velocity, x: Tensor | tuple[Tensor, ...], t0: float, t1: float, atol: float, rtol: float,
+                 pass_end: bool = False):
+    """Adaptive Dormand-Prince 5(4) from t0 to t1 (either direction) by torchdiffeq; returns the end state.
+
+    `f(x, t)` receives t as a float, read from a tensor beside the state: an adaptive solver waits for the
+    device at every step anyway. The last step ends on t1; with `pass_end` it runs past t1 and is interpolated
+    back, which is torchdiffeq's own habit. Raises ValueError where torchdiffeq is absent or the step size
+    collapses.
+    """
+    try:
+        from torchdiffeq import odeint
+    except ImportError as error:
+        raise ValueError("sampling_method='dopri5' needs the package torchdiffeq: install it, or choose one "
+                         f"of {', '.join(SOLVERS)}") from error
+    device = x[0].device if isinstance(x, tuple) else x.device
+    times = torch.tensor([t0, t1], dtype=torch.float64, device=device)
+    options = {} if pass_end else {"step_t": times[1:]}
+    try:
+        states = odeint(lambda t, y: f(y, float(t)), x, times, method="dopri5", atol=atol, rtol=rtol,
+                        options=options)
+    except AssertionError as error:
+        if not str(error).startswith(("underflow in dt", "non-finite values in state")):
+            raise  # from the velocity, not from the solver
+        raise ValueError(f"dopri5 with atol={atol}, rtol={rtol} cannot go on: the velocity is not finite, or "
+                         f"the tolerances too tight; loosen rtol or use {', '.join(SOLVERS)}") from error
+    return tuple(state[-1] for state in states) if isinstance(x, tuple) else states[-1]

@@ -1,0 +1,66 @@
+"""Times: how they are drawn for training, where intervals end, which grid a solver walks."""
+
+import math
+
+import torch
+from torch import Tensor
+
+VP_TRAIN_EPS = 1e-5
+VP_SAMPLE_EPS = 1e-3
+NOISE_SCORE_EPS = 1e-3
+
+
+def uniform_times(num: int, interval: tuple[float, float] = (0.0, 1.0),
+                  generator: torch.Generator | None = None) -> Tensor:
+    """Draw (num,) float32 times uniformly on `interval`, on the generator's device (CPU without one)."""
+    draw = torch.rand(num, generator=generator, device=generator.device if generator else None)
+    return interval[0] + (interval[1] - interval[0]) * draw
+
+
+def logit_normal_times(num: int, interval: tuple[float, float] = (0.0, 1.0), loc: float = 0.0,
+                       scale: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
+    """Draw (num,) float32 times sigmoid(loc + scale n), n ~ N(0, 1), stretched onto `interval` (arXiv
+    2403.03206)."""
+    draw = torch.randn(num, generator=generator, device=generator.device if generator else None)
+    return interval[0] + (interval[1] - interval[0]) * torch.sigmoid(loc + scale * draw)
+
+
+def time_interval(path_type: str, prediction: str, eps: float | None = None, *,
+                  sampling: bool = False) -> tuple[float, float]:
+    """Ends (t0, t1) between which the conversions of a path and prediction are finite.
+
+    `eps` is the distance kept from the ends that need one; None takes the published value: 0 for velocity on
+    Linear and GVP, 1e-3 off both ends for noise and score, and off t = 1 on VP 1e-5 in training, 1e-3 in
+    sampling. A given eps is used as it is. Raises ValueError outside [0, 0.5).
+    """
+    if eps is None:
+        eps = _published_eps(path_type, prediction, sampling)
+    if not 0 <= eps < 0.5:
+        key = "sample_eps" if sampling else "train_eps"
+        raise ValueError(f"{key}={eps!r} must lie in [0, 0.5): it is cut off the ends of [0, 1]")
+    return (0.0 if path_type == "VP" else eps, 1.0 - eps)
+
+
+def _published_eps(path_type: str, prediction: str, sampling: bool) -> float:
+    if path_type == "VP":
+        return VP_SAMPLE_EPS if sampling else VP_TRAIN_EPS
+    return 0.0 if prediction == "velocity" else NOISE_SCORE_EPS
+
+
+def time_grid(num_steps: int, timestep_shift: float = 0.0, t0: float = 0.0, t1: float = 1.0) -> Tensor:
+    """Times (num_steps + 1,) float64 from t0 to t1, both exact.
+
+    A shift s moves the fraction u of the way to s u / (1 + (s - 1) u): below 1 it spends more steps near
+    noise; 0 and 1 both mean no shift. Raises ValueError for fewer than one step or a negative or non-finite
+    shift.
+    """
+    if num_steps < 1:
+        raise ValueError(f"num_steps={num_steps!r} must be at least 1: it counts the intervals between times")
+    if not (math.isfinite(timestep_shift) and timestep_shift >= 0):
+        raise ValueError(f"timestep_shift={timestep_shift!r} must be a finite number >= 0 (0 turns it off)")
+    fraction = torch.linspace(0, 1, num_steps + 1, dtype=torch.float64)
+    if timestep_shift != 0:
+        fraction = timestep_shift * fraction / (1 + (timestep_shift - 1) * fraction)
+    grid = t0 + (t1 - t0) * fraction
+    grid[-1] = t1  # t0 + (t1 - t0) may miss t1 by a rounding
+    return grid
