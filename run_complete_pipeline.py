@@ -1,8 +1,7 @@
 """All stages with one command: latents, training, images. The same command again continues where it stopped.
 
-    python run_complete_pipeline.py --data_dir data_split --vavae_path W.pt --output_dir out --batch_size 32
-    --max_epochs 50 \\
-        --devices 2 --generate_user_ids 1 2 3 4 5 --num_samples_per_user 4
+    python run_complete_pipeline.py --data_dir data_split --vavae_path W.pt --output_dir out --batch_size 32 \\
+        --max_epochs 50 --devices 2 --generate_user_ids 1 2 3 4 5 --num_samples_per_user 4
     python run_complete_pipeline.py --demo
 """
 

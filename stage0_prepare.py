@@ -1,8 +1,7 @@
 """Stage 0: prepare data.
 
-python stage0_prepare.py split --input_dir raw --output_dir data_split      people's folders to train/ and
-val/ python stage0_prepare.py simulate --output_dir sim                          drawn toy walkers, to try the
-pipeline
+python stage0_prepare.py split --input_dir raw --output_dir data_split    # people's folders to train/, val/
+python stage0_prepare.py simulate --output_dir sim                        # drawn toy walkers to try things on
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Stage 1: images to latents. A frozen VA-VAE encodes every image once; latents and their statistics go to
-safetensors.
+"""Stage 1: images to latents. A frozen VA-VAE encodes every image once; latents and statistics are written.
 
-python stage1_extract_features.py --data_dir data_split --vavae_path W.pt --output_path latent_features
---batch_size 32
+    python stage1_extract_features.py --data_dir data_split --vavae_path W.pt --output_path latent_features \\
+        --batch_size 32
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""Stage 3: draw spectrograms of chosen people. The same command with more people or samples adds what is
-missing.
+"""Stage 3: draw spectrograms of chosen people. The same command with more of them adds what is missing.
 
     python stage3_inference.py --dit_checkpoint trained_models/checkpoints/best.ckpt --vavae_path W.pt \\
         --output_dir generated_images --user_ids 1 2 3 4 5 --num_samples_per_user 4 \\

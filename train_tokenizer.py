@@ -1,5 +1,4 @@
-"""Train a compact tokenizer of the VA-VAE family on a folder of images, or fine-tune a given one. The same
-command resumes.
+"""Train a compact tokenizer of the VA-VAE family on a folder of images, or fine-tune one; rerun to resume.
 
 python train_tokenizer.py --data_dir data_split --output_dir trained_tokenizer --max_epochs 100
 """

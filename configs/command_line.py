@@ -67,6 +67,7 @@ def build_parser(section: str, prog: str, description: str) -> OneLineParser:
         prog=prog,
         description=description,
         argument_default=argparse.SUPPRESS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
         epilog="Further settings: key=value or section.key=value; every key is in configs/schema.py.",
     )

@@ -115,4 +115,8 @@ def quiet_lightning() -> None:
     warnings.filterwarnings(
         "ignore", message=".*no `val_dataloader`.*|.*does not have many workers.*|.*eval mode.*"
     )
+    warnings.filterwarnings("ignore", message="Experiment logs directory .* exists and is not empty.*")
+    warnings.filterwarnings(
+        "ignore", message="The number of training batches .* is smaller than the logging.*"
+    )
     warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)`.*")
