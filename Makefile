@@ -1,0 +1,34 @@
+# Set-up and checks on a fresh Linux machine with Python >= 3.10: `make demo`, `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin/python
+OUT ?= out/demo
+
+.PHONY: demo test test-all lint clean
+
+demo: $(VENV)/.runtime
+	$(RUN) run_complete_pipeline.py --demo --output_dir $(OUT)
+
+test: $(VENV)/.development lint
+	$(RUN) -m pytest -q
+
+test-all: $(VENV)/.development lint
+	$(RUN) -m pytest -q -m "slow or not slow"
+
+lint: $(VENV)/.development
+	$(VENV)/bin/ruff check .
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed, this is " + sys.version) if sys.version_info < (3, 10) else None'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: $(VENV)/bin/python requirements.txt constraints.txt
+	$(RUN) -m pip install -q -r requirements.txt -c constraints.txt
+	touch $@
+
+$(VENV)/.development: $(VENV)/.runtime requirements-dev.txt
+	$(RUN) -m pip install -q -r requirements-dev.txt -c constraints.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) out
