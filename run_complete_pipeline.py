@@ -1,19 +1,20 @@
 """All stages with one command: latents, training, images. The same command again continues where it stopped.
 
-    python run_complete_pipeline.py --data_dir data_split --vavae_path W.pt --output_dir out --batch_size 32 \\
-        --max_epochs 50 --devices 2 --generate_user_ids 1 2 3 4 5 --num_samples_per_user 4
+    python run_complete_pipeline.py --data_dir data_split --vavae_path W.pt --output_dir out \\
+        --batch_size 32 --max_epochs 50 --devices 2 --generate_user_ids 1 2 3 4 5 --num_samples_per_user 4
     python run_complete_pipeline.py --demo
 """
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from configs.command_line import OVERRIDE, parse, preset_of, run_script, say
+from configs.command_line import parse, preset_of, run_script, say, take_overrides
 from configs.schema import PipelineConfig
 
 PROJECT = Path(__file__).resolve().parent
@@ -29,9 +30,20 @@ def run(config: PipelineConfig, further: list[str]) -> None:
     """
     out = Path(config.output_dir)
     data, tokenizer = prepare_demo(out, config, further) if config.demo else inputs_of(config)
+    for name, skipped, script, flags in stages_of(config, out, data, tokenizer):
+        if skipped:
+            say(f"== {name}: skipped, as asked ==")
+        else:
+            run_stage(name, script, [], flags, further)
+
+
+def stages_of(
+    config: PipelineConfig, out: Path, data: Any, tokenizer: Any
+) -> list[tuple[str, bool, str, dict[str, Any]]]:
+    """Name, whether it is skipped, script and flags of each stage; a flag of None is left to the stage."""
     latents, models = out / "latent_features", out / "trained_models"
     checkpoint = models / "checkpoints" / "best.ckpt"
-    stages = [
+    return [
         (
             "extraction",
             config.skip_extraction,
@@ -77,22 +89,21 @@ def run(config: PipelineConfig, further: list[str]) -> None:
             },
         ),
     ]
-    for name, skipped, script, flags in stages:
-        if skipped:
-            say(f"== {name}: skipped, as asked ==")
-        else:
-            run_stage(name, script, [], flags, further)
 
 
-def inputs_of(config: PipelineConfig) -> tuple[Path, Path]:
-    """Data and tokenizer as given; refused early when absent, before any stage has run."""
-    for key in ("data_dir", "vavae_path"):
+def inputs_of(config: PipelineConfig) -> tuple[str | None, str | None]:
+    """Data and tokenizer as given; absent ones that a stage needs are refused before any stage has run."""
+    needed = {
+        "data_dir": not config.skip_extraction,
+        "vavae_path": not (config.skip_extraction and config.skip_generation),
+    }
+    for key in (key for key in needed if needed[key]):
         value = getattr(config, key)
         if value is None:
             raise ValueError(f"--{key}: required, but not given (or run with --demo)")
         if not Path(value).exists():
             raise FileNotFoundError(f"--{key} {value}: no such file or folder")
-    return Path(config.data_dir), Path(config.vavae_path)
+    return config.data_dir, config.vavae_path
 
 
 def prepare_demo(out: Path, config: PipelineConfig, further: list[str]) -> tuple[Path, Path]:
@@ -126,7 +137,7 @@ def run_stage(name: str, script: str, command: list[str], flags: dict[str, Any],
     for key, value in flags.items():
         if value is not None:
             arguments += [f"--{key}", *(map(str, value) if isinstance(value, list) else [str(value)])]
-    say(f"== {name}: python {script} {' '.join(arguments)} ==")
+    say(f"== {name}: python {script} {shlex.join(arguments)} ==")
     started = time.monotonic()
     status = subprocess.run([sys.executable, str(PROJECT / script), *arguments]).returncode
     if status:
@@ -140,7 +151,7 @@ def main(argv: list[str]) -> None:
         "pipeline"
     ]
     preset = preset_of(argv) or (str(DEMO_PRESET) if config.demo else None)
-    overrides = [token for token in argv if OVERRIDE.match(token) and "." in token.split("=")[0]]
+    overrides = [token for token in take_overrides("pipeline", argv)[1] if "." in token.partition("=")[0]]
     run(
         config,
         [*(["--config", preset] if preset else []), *(["--debug"] if "--debug" in argv else []), *overrides],

@@ -15,10 +15,10 @@ from configs.command_line import parse, run_script, say
 from configs.schema import SimulateConfig, SplitConfig
 from data.atomic import replacing
 from data.images import SPLIT_NAMES, find_users, list_images
+from data.progress import progress
 from data.run_record import claim_folder
 from data.splits import GUARD, Split, materialise, split_records
 from radar.drawing import draw_recording, draw_walker
-from training.progress import progress
 
 RECORDINGS_PER_USER = 4
 

@@ -30,13 +30,16 @@ from data.labels import LabelTable
 from data.latent_stats import LatentStatistics, recommend
 from data.latents import LatentSet, export_lightningdit, read_latents, read_metadata, write_latents
 from data.pictures import grid, save_png
+from data.progress import progress
 from tokenizer.losses import psnr
 from tokenizer.vavae import VAVAE, preprocess
 from training.hardware import resolve_device, resolve_precision, tokenizer_precision
-from training.progress import progress
 
 CHECKED_IMAGES = 6
 LOW_PSNR_DB = 18.0
+PICTURE = "reconstruction_check.png"
+EXPORT = "lightningdit"
+DERIVED = (PICTURE, "latents_stats.pt", "stats_recommendation.txt", f"{EXPORT}/latents_stats.pt")
 
 
 def run(config: ExtractConfig) -> None:
@@ -46,33 +49,37 @@ def run(config: ExtractConfig) -> None:
     """
     device = resolve_device(config.device)
     precision = tokenizer_precision(resolve_precision(config.precision, device))
-    imagenet = LatentStatistics.load(config.imagenet_stats) if config.imagenet_stats else None
+    folder = Path(config.output_path)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--output_path {folder}: is a file, expected a folder; choose another name")
+    imagenet = load_imagenet(config.imagenet_stats) if config.imagenet_stats else None
     labels, records = find_splits(Path(config.data_dir))
     records, inputs = check_images(records, config)
     vae = VAVAE.from_file(config.vavae_path, device=device, precision=precision)
+    check_channels(imagenet, vae, config)
     say(f"tokenizer {Path(config.vavae_path).name} on {device} ({precision}), digest {vae.digest[:12]}")
-    folder = Path(config.output_path)
     folder.mkdir(parents=True, exist_ok=True)
-    picture, extracted = folder / "reconstruction_check.png", 0
+    extracted = 0
     for split, entries in records.items():
-        wanted = {
+        metadata = {
             "tokenizer_digest": vae.digest,
             "inputs_digest": inputs[split],
             "preprocessing": {"geometry": config.geometry, "size": vae.image_size},
+            "precision": precision,
         }
-        if is_current(read_metadata(folder, split), wanted):
+        if is_current(read_metadata(folder, split), metadata, labels, config):
             say(f"{split}: {len(entries)} latents are there for the same images and tokenizer; skipped")
             continue
-        picture.unlink(missing_ok=True)  # it shows the earlier images
-        extract_split(split, entries, labels, vae, config, wanted)
+        for name in DERIVED:  # what was made from the earlier latents
+            (folder / name).unlink(missing_ok=True)
+        extract_split(split, entries, labels, vae, config, metadata)
         extracted += len(entries)
     remove_other_splits(folder, records)
     train = read_latents(folder, "train")
     write_statistics(train, folder, imagenet)
-    if not picture.exists():
-        check_reconstruction(records.get("val", records["train"]), vae, config, picture)
-    if config.export == "lightningdit":
-        export_lightningdit(train, folder / "lightningdit")
+    if not (folder / PICTURE).exists():
+        check_reconstruction(records.get("val", records["train"]), vae, config, folder / PICTURE)
+    write_export(train, folder, config)
     say(f"wrote {extracted} latents to {folder}; next: python stage2_train_dit.py --latent_dir {folder}")
 
 
@@ -118,12 +125,41 @@ def check_images(
         say(f"skipped {name}: {reason}")
     if not kept["train"]:
         raise ValueError(f"--data_dir {config.data_dir}: no readable training image is left")
+    for split in [split for split, entries in kept.items() if not entries]:
+        say(f"warning: no readable image is left in {split}; it is left out")
+        del kept[split]
     return kept, digests
 
 
-def is_current(there: dict[str, Any] | None, wanted: dict[str, Any]) -> bool:
-    """True when the metadata of an existing file agree with what would be written."""
-    return there is not None and all(there.get(name) == value for name, value in wanted.items())
+def load_imagenet(path: str) -> LatentStatistics:
+    """The statistics to compare with; they are the user's, so the way out is not this stage."""
+    try:
+        return LatentStatistics.load(path)
+    except (ValueError, FileNotFoundError) as error:
+        reason = str(error).rpartition(";")[0]
+        raise ValueError(f"--imagenet_stats {reason}; give another copy, or leave the flag out") from error
+
+
+def check_channels(imagenet: LatentStatistics | None, vae: VAVAE, config: ExtractConfig) -> None:
+    """Refuse ImageNet statistics of another tokenizer before anything is written."""
+    if imagenet is not None and imagenet.num_channels != vae.latent_shape[0]:
+        raise ValueError(
+            f"--imagenet_stats {config.imagenet_stats}: {imagenet.num_channels} channels, the tokenizer has "
+            f"{vae.latent_shape[0]}; give the statistics of the same tokenizer"
+        )
+
+
+def is_current(
+    there: dict[str, Any] | None, metadata: dict[str, Any], labels: LabelTable, config: ExtractConfig
+) -> bool:
+    """True when an existing file's metadata agree with what would be written, people included.
+
+    The precision counts only where one was asked for: with auto, another machine's latents are kept.
+    """
+    if there is None or there.get("label_table") != list(labels.names):
+        return False
+    free = {"precision"} if config.precision == "auto" else set()
+    return all(there.get(name) == value for name, value in metadata.items() if name not in free)
 
 
 def extract_split(
@@ -186,14 +222,39 @@ def remove_other_splits(folder: Path, records: dict[str, Any]) -> None:
 
 
 def write_statistics(train: LatentSet, folder: Path, imagenet: LatentStatistics | None) -> None:
-    """latents_stats.pt of the training latents, the recommendation, and a copy of ImageNet's when given."""
+    """latents_stats.pt of the training latents, the recommendation, and a copy of ImageNet's when given (an
+    earlier copy is removed when not); files that would stay the same are left alone.
+    """
     statistics = LatentStatistics.from_latents(train.latents, train.latents_std)
-    statistics.save(folder / "latents_stats.pt")
+    save_statistics(statistics, folder / "latents_stats.pt")
+    copy = folder / "latents_stats_imagenet.pt"
     if imagenet is not None:
-        imagenet.save(folder / "latents_stats_imagenet.pt")
-    advice = recommend(statistics, imagenet)
-    write_text(folder / "stats_recommendation.txt", advice.text())
-    say(advice.text().splitlines()[0])
+        save_statistics(imagenet, copy)
+    else:
+        copy.unlink(missing_ok=True)
+    text, path = recommend(statistics, imagenet).text(), folder / "stats_recommendation.txt"
+    if not path.is_file() or path.read_bytes() != text.encode():
+        write_text(path, text)
+    say(text.splitlines()[0])
+
+
+def save_statistics(statistics: LatentStatistics, path: Path) -> None:
+    """Write the file, unless it holds the same values."""
+    try:
+        there = LatentStatistics.load(path)
+        if torch.equal(there.mean, statistics.mean) and torch.equal(there.std, statistics.std):
+            return
+    except (ValueError, FileNotFoundError):
+        pass  # absent or damaged: written anew
+    statistics.save(path)
+
+
+def write_export(train: LatentSet, folder: Path, config: ExtractConfig) -> None:
+    """The folder for upstream's loader, when asked for; one made earlier follows the latents."""
+    export = folder / EXPORT
+    complete = (export / "latents_stats.pt").exists()  # written last
+    if not complete and (config.export == EXPORT or export.is_dir()):
+        export_lightningdit(train, export)
 
 
 def check_reconstruction(

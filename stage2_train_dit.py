@@ -32,6 +32,19 @@ from training.run_files import RunFiles
 from transport import create_transport
 
 VALIDATIONS_IN_A_RUN = 50
+# What says nothing about the weights: they are equal, and so are their files, whatever these are.
+UNTOLD_KEYS = {
+    "latent_dir",
+    "output_dir",
+    "vavae_path",
+    "dry_run",
+    "devices",
+    "accelerator",
+    "log_every",
+    "preview_users",
+    "preview_every",
+}
+DECIDING_METADATA = ("inputs_digest", "tokenizer_digest", "preprocessing")
 
 
 def run(configs: dict[str, Any]) -> None:
@@ -55,16 +68,19 @@ def run(configs: dict[str, Any]) -> None:
         "train": asdict(config),
         "model": arguments,
         "transport": asdict(configs["transport"]),
-        "latents": {name: train.metadata.get(name) for name in ("inputs_digest", "tokenizer_digest")},
+        "latents": {
+            "statistics": chosen_statistics(config),
+            **{name: train.metadata.get(name) for name in DECIDING_METADATA},
+        },
     }
-    if is_main_process():
-        claim_folder(folder, fixed_settings(settings), "checkpoints/*")
+    payload = make_payload(configs, arguments, train)
+    vae = load_preview_tokenizer(config, payload)
+    # In every process: where only one refuses, the others would wait for it.
+    claim_folder(folder, fixed_settings(settings), "checkpoints/*")
     done = steps_done(folder)
     if done >= total_steps:
         say(f"{folder} already holds {done} of {total_steps} steps with these settings; skipped")
         return say_next(folder)
-    payload = make_payload(configs, arguments, train)
-    vae = load_preview_tokenizer(config, payload)
     module = DiTModule(
         initial_network(arguments, config.seed),
         create_transport(**asdict(configs["transport"])),
@@ -170,33 +186,38 @@ def describe(
 
 def make_payload(configs: dict[str, Any], arguments: dict[str, Any], train: LatentSet) -> DitPayload:
     """What travels in the checkpoint beside the weights."""
-    settings = {
-        name: value
-        for name, value in asdict(configs["train"]).items()
-        if name
-        not in ("latent_dir", "output_dir", "vavae_path", "dry_run", "devices", "accelerator", "log_every")
-    }
+    settings = {name: value for name, value in asdict(configs["train"]).items() if name not in UNTOLD_KEYS}
     return DitPayload(
         {**arguments, "use_checkpoint": False},
         asdict(configs["transport"]),
         train.label_table,
-        read_statistics(configs["train"]),
+        read_statistics(configs["train"], train.latents.shape[1]),
         train.metadata.get("tokenizer_digest"),
         train.metadata.get("preprocessing") or {},
         settings,
     )
 
 
-def read_statistics(config: TrainConfig) -> LatentStatistics:
-    """The statistics that normalise the latents: the data's own or ImageNet's, as asked or recommended."""
-    folder, choice = Path(config.latent_dir), config.statistics
-    if choice == "auto":
-        advice = folder / "stats_recommendation.txt"
-        choice = read_recommendation(advice) if advice.is_file() else "micro_doppler"
+def chosen_statistics(config: TrainConfig) -> str:
+    """`micro_doppler` (the data's own) or `imagenet`, as asked or, with `auto`, as stage 1 recommended."""
+    if config.statistics != "auto":
+        return config.statistics
+    advice = Path(config.latent_dir) / "stats_recommendation.txt"
+    return read_recommendation(advice) if advice.is_file() else "micro_doppler"
+
+
+def read_statistics(config: TrainConfig, channels: int) -> LatentStatistics:
+    """The chosen statistics; ValueError where they are not of latents with so many channels."""
+    choice = chosen_statistics(config)
     say(f"statistics: {choice}")
-    return LatentStatistics.load(
-        folder / ("latents_stats_imagenet.pt" if choice == "imagenet" else "latents_stats.pt")
-    )
+    name = "latents_stats_imagenet.pt" if choice == "imagenet" else "latents_stats.pt"
+    statistics = LatentStatistics.load(Path(config.latent_dir) / name)
+    if statistics.num_channels != channels:
+        raise ValueError(
+            f"{Path(config.latent_dir) / name}: {statistics.num_channels} channels, the latents have "
+            f"{channels}; run stage1_extract_features.py again"
+        )
+    return statistics
 
 
 def load_preview_tokenizer(config: TrainConfig, payload: DitPayload) -> VAVAE | None:

@@ -8,10 +8,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy
 import torch
@@ -22,12 +24,12 @@ from configs.schema import SampleConfig
 from data.atomic import write_text
 from data.labels import LabelTable, natural_key
 from data.pictures import grid, save_png
+from data.progress import progress
 from data.run_record import claim_folder
 from models.lightningdit import LightningDiT
 from tokenizer.vavae import VAVAE
 from training.checkpoint import DitPayload, load_trained, weights_digest
 from training.hardware import resolve_device, resolve_precision, tokenizer_precision
-from training.progress import progress
 from training.randomness import noise_for
 from training.run_files import csv_text
 from training.sampling import LatentSampler
@@ -67,8 +69,8 @@ def run(config: SampleConfig) -> None:
     net, payload = load_trained(config.dit_checkpoint, config.latents_stats)
     users = payload.labels.resolve(config.user_ids)
     folder = Path(config.output_dir)
-    identity = {"dit": weights_digest(net), "tokenizer": payload.tokenizer_digest or "unknown"}
     vae = load_tokenizer_for(config, net, payload, device, precision)
+    identity = {"dit": weights_digest(net), "tokenizer": vae.digest}
     draw = LatentSampler(net, payload, config, device, precision)
     deciding = ("atol", "rtol", *DECIDING) if config.sampler == "dopri5" else DECIDING
     claim_folder(
@@ -81,9 +83,9 @@ def run(config: SampleConfig) -> None:
     ]
     missing = [image for image in wanted if not (folder / image.name).exists()]
     say(
-        f"{len(wanted)} images of {len(users)} people; {len(wanted) - len(missing)} are there; drawing "
-        f"{len(missing)} on {device} "
-        f"({precision}) with {config.sampler}, {config.num_steps} steps, guidance {config.guidance_scale:g}"
+        f"{len(wanted)} images of {len(users)} people, {len(wanted) - len(missing)} of them there: "
+        + (f"drawing {len(missing)} on {device} ({precision})" if missing else "drawing skipped")
+        + f"; {config.sampler}, {config.num_steps} steps, guidance {config.guidance_scale:g}"
     )
     describe = {**asdict(config), **identity, "precision": precision, "device": device.type}
     with progress(total=len(missing), description="drawing", unit="img") as bar:
@@ -122,7 +124,9 @@ def file_name(labels: LabelTable, label: int, number: int) -> str:
     """
     own = labels.number(label)
     unique = own is not None and [labels.number(i) for i in range(len(labels))].count(own) == 1
-    person = f"user{own:02d}" if unique else labels.names[label].replace(" ", "_")
+    # Odd characters as %20: nothing that a path would obey, and never one name for two folders.
+    escaped = re.sub(r"[^\w.-]", lambda found: quote(found[0], safe=""), labels.names[label])
+    person = f"user{own:02d}" if unique else escaped
     return f"micro_doppler_{person}_{number:03d}.png"
 
 

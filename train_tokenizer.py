@@ -19,6 +19,7 @@ from configs.schema import TokenizerConfig
 from data.atomic import write_text
 from data.images import ImageRecord, find_users, inputs_digest, list_images, open_rgb
 from data.pictures import grid, save_png
+from data.progress import progress
 from data.run_record import claim_folder
 from tokenizer.autoencoder import AutoencoderKL
 from tokenizer.vavae import VAVAE, preprocess
@@ -26,7 +27,6 @@ from tokenizer.weights import load_tokenizer
 from training.batch_stream import run_length
 from training.fit import fit, fixed_settings, steps_done
 from training.hardware import resolve_devices
-from training.progress import progress
 from training.randomness import generator
 from training.run_files import RunFiles
 from training.tokenizer_module import ImageDataModule, TokenizerModule
@@ -66,16 +66,16 @@ def run(config: TokenizerConfig) -> None:
     )
     if not val:
         say(f"warning: {data} has no val folder; the latest weights will count as best")
-    if is_main_process():
-        settings = {
-            "tokenizer": asdict(config),
-            "images": {"train": inputs_digest(train), "val": inputs_digest(val)},
-        }
-        claim_folder(folder, fixed_settings(settings), "checkpoints/*")
+    settings = {
+        "tokenizer": asdict(config),
+        "images": {"train": inputs_digest(train), "val": inputs_digest(val)},
+    }
+    # In every process: where only one refuses, the others would wait for it.
+    claim_folder(folder, fixed_settings(settings), "checkpoints/*")
     done = steps_done(folder)
     if done >= total_steps:
         say(f"{folder} already holds {done} of {total_steps} steps with these settings; skipped")
-        return
+        return finish(folder, val or train, config)
     module = TokenizerModule(net, config, total_steps, load_images(val, config.geometry, "validation"))
     every = config.validate_every or max(1, round(total_steps / VALIDATIONS_IN_A_RUN))
     files = RunFiles(
@@ -90,12 +90,16 @@ def run(config: TokenizerConfig) -> None:
     if is_main_process():
         write_text(folder / "config.yaml", to_yaml({"tokenizer": config}))
     fit(module, images, files, config)
+    finish(folder, val or train, config)
+
+
+def finish(folder: Path, records: Sequence[ImageRecord], config: TokenizerConfig) -> None:
+    """Show reconstructions, in the main process, and say what comes next."""
     if is_main_process():
-        show_reconstructions(folder, val or train, config)
+        show_reconstructions(folder, records, config)
     say(
         f"wrote {folder / 'tokenizer.safetensors'}; next: python stage1_extract_features.py --data_dir "
-        f"{data} "
-        f"--vavae_path {folder / 'tokenizer.safetensors'}"
+        f"{config.data_dir} --vavae_path {folder / 'tokenizer.safetensors'}"
     )
 
 

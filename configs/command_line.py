@@ -36,22 +36,31 @@ def parse(
     *,
     prog: str,
     description: str,
-    embedded: dict[str, dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Read flags of `own_section`, `--config` and key=value overrides; return a dataclass per section.
-
-    `embedded` is a layer between the preset and the flags (settings implied by another flag).
-    """
+    """Read flags of `own_section`, `--config` and key=value overrides; return a dataclass per section."""
     parser = build_parser(own_section, prog, description)
-    overrides = [token for token in argv if OVERRIDE.match(token)]
-    arguments = vars(parser.parse_args([token for token in argv if not OVERRIDE.match(token)]))
-    preset = load_preset(arguments.pop("config")) if arguments.get("config") else {}
+    flags, overrides = take_overrides(own_section, argv)
+    arguments = vars(parser.parse_args(flags))
+    preset = load_preset(arguments.pop("config")) if "config" in arguments else {}
     arguments.pop("config", None), arguments.pop("debug", None)
     given: dict[str, dict[str, Any]] = {}
     for text in overrides:
         section, name, value = split_override(text, own_section)
         given.setdefault(section, {})[name] = value
-    return resolve(sections, preset, embedded or {}, {own_section: arguments}, given)
+    return resolve(sections, preset, {own_section: arguments}, given)
+
+
+def take_overrides(section: str, argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """`argv` without its key=value overrides, and these; the value of a flag (--recordings 'walk=(.)') is
+    none of them.
+    """
+    hints = get_type_hints(SECTIONS[section])
+    switches = {"--debug"} | {f"--{no}{name}" for name in hints if hints[name] is bool for no in ("", "no-")}
+    rest, overrides = [], []
+    for before, token in zip(["", *argv], argv):
+        is_value = before.startswith("--") and "=" not in before and before not in switches
+        (overrides if OVERRIDE.match(token) and not is_value else rest).append(token)
+    return rest, overrides
 
 
 def preset_of(argv: Sequence[str]) -> str | None:
@@ -107,13 +116,14 @@ def run_script(main: Callable[[list[str]], None]) -> None:
 def is_refusal(error: BaseException) -> bool:
     """True for errors of files and disks, and for a ValueError that the project's own code raised.
 
-    A ValueError from inside a library is a defect of ours, and keeps its traceback.
+    A ValueError from inside a library, or from a built-in function, is a defect of ours and keeps its
+    traceback.
     """
     if isinstance(error, OSError):
         return True
-    frames = traceback.extract_tb(error.__traceback__)
-    origin = Path(frames[-1].filename).resolve()
-    return PROJECT in origin.parents and "site-packages" not in origin.parts
+    origin = traceback.extract_tb(error.__traceback__)[-1]
+    path, raised_here = Path(origin.filename).resolve(), re.search(r"\braise\b", origin.line or "")
+    return raised_here is not None and PROJECT in path.parents and "site-packages" not in path.parts
 
 
 def describe(error: BaseException) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from yaml import YAMLError
 
 from configs.schema import SECTIONS, check_ranges
 
@@ -48,7 +49,10 @@ def split_override(text: str, own_section: str) -> tuple[str, str, Any]:
     if section not in SECTIONS:
         raise ValueError(f"{text}: unknown section {section!r}{_suggest(section, SECTIONS)}")
     _known_key(section, bare, f"{text}: ")
-    return section, bare, OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value}"]))["value"]
+    try:
+        return section, bare, OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value}"]))["value"]
+    except YAMLError as error:
+        raise ValueError(f"{text}: not readable as a YAML value; put it in quotes, like '\"…\"'") from error
 
 
 def resolve(sections: tuple[str, ...], *layers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -60,7 +64,7 @@ def _resolve_section(name: str, layers: list[Mapping[str, Any]]) -> Any:
     try:
         merged = OmegaConf.structured(SECTIONS[name])
         for layer in layers:
-            merged = OmegaConf.merge(merged, dict(layer))
+            merged = OmegaConf.merge(merged, _length_as_given(layer))
         config = OmegaConf.to_object(merged)
     except MissingMandatoryValue as error:
         missing = [k for k in OmegaConf.missing_keys(merged)]
@@ -73,6 +77,12 @@ def _resolve_section(name: str, layers: list[Mapping[str, Any]]) -> Any:
     return config
 
 
+def _length_as_given(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """A layer that asks for epochs takes back the steps of the layers below, which would override it."""
+    steps = {"max_steps": None} if layer.get("max_epochs") is not None else {}
+    return {**steps, **layer}
+
+
 def to_yaml(configs: Mapping[str, Any]) -> str:
     """Resolved sections as YAML text that `--config` reads back."""
     return OmegaConf.to_yaml(OmegaConf.create({name: asdict(config) for name, config in configs.items()}))
@@ -81,11 +91,11 @@ def to_yaml(configs: Mapping[str, Any]) -> str:
 def _known_key(section: str, name: str, prefix: str) -> None:
     known = [item.name for item in fields(SECTIONS[section])]
     if name not in known:
-        raise ValueError(f"{prefix}unknown key {section}.{name}{_suggest(str(name), known)}")
+        raise ValueError(f"{prefix}unknown key {section}.{name}{_suggest(name, known)}")
 
 
-def _suggest(word: str, known: Any) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
+def _suggest(word: object, known: Any) -> str:
+    close = difflib.get_close_matches(str(word), list(known), n=1)
     return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
 
 

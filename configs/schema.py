@@ -136,13 +136,11 @@ class TransportConfig:
 
 
 @dataclass
-class TrainConfig:
-    """stage2_train_dit.py."""
+class FitConfig:
+    """What every training has: how long, how fast, on what."""
 
-    latent_dir: str = key(REQUIRED, "Folder written by stage 1.")
-    output_dir: str = key("trained_models", "Folder for checkpoints, logs and curves.")
-    batch_size: int = key(32, "Latents per device and step.", low=1)
-    max_epochs: int = key(100, "Passes over the training latents, unless max_steps is given.", low=1)
+    batch_size: int = key(32, "Samples per device and step.", low=1)
+    max_epochs: int = key(100, "Passes over the training data, unless max_steps is given.", low=1)
     max_steps: Optional[int] = key(None, "Optimizer steps; overrides max_epochs.", low=1)
     lr: float = key(1e-4, "Peak learning rate.", above=0)
     warmup_steps: int = key(100, "Steps over which the learning rate rises from 0.", unit="steps", low=0)
@@ -156,25 +154,33 @@ class TrainConfig:
     gradient_clip: float = key(1.0, "Largest gradient norm; 0 turns clipping off.", low=0)
     accumulate: int = key(1, "Batches whose gradients are summed before a step.", low=1)
     ema_decay: float = key(0.999, "Decay of the averaged weights after their warm-up.", low=0, high=0.999999)
-    sample_posterior: bool = key(True, "Draw z = mean + std * eps anew each time instead of taking the mean.")
-    statistics: str = key(
-        "auto",
-        "Which statistics normalise the latents; auto follows stage 1's recommendation.",
-        choices=("auto", "micro_doppler", "imagenet"),
-    )
     validate_every: Optional[int] = key(
-        None, "Steps between validations and saves; none = 50 in a run.", unit="steps", low=1
+        None, "Steps between validations and saves; none = 50 in a run (tokenizer: 20).", unit="steps", low=1
     )
     log_every: int = key(20, "Steps between log lines.", unit="steps", low=1)
-    vavae_path: Optional[str] = key(None, "Tokenizer for sample previews; none = no previews.")
-    preview_users: int = key(4, "People shown in a preview.", low=1)
-    preview_every: int = key(5, "Validations between previews.", low=1)
     devices: str = key("1", "Number of devices, or auto.")
     accelerator: str = key("auto", "auto, cpu or cuda.", choices=("auto", "cpu", "cuda"))
     precision: str = key(
         "auto", "auto takes bf16-mixed, 16-mixed or 32 by what the device truly has.", choices=PRECISIONS
     )
     seed: int = key(0, "Seed of initial weights, order, noise and times.", low=0)
+
+
+@dataclass
+class TrainConfig(FitConfig):
+    """stage2_train_dit.py."""
+
+    latent_dir: str = key(REQUIRED, "Folder written by stage 1.")
+    output_dir: str = key("trained_models", "Folder for checkpoints, logs and curves.")
+    sample_posterior: bool = key(True, "Draw z = mean + std * eps anew each time instead of taking the mean.")
+    statistics: str = key(
+        "auto",
+        "Which statistics normalise the latents; auto follows stage 1's recommendation.",
+        choices=("auto", "micro_doppler", "imagenet"),
+    )
+    vavae_path: Optional[str] = key(None, "Tokenizer for sample previews; none = no previews.")
+    preview_users: int = key(4, "People shown in a preview.", low=1)
+    preview_every: int = key(5, "Validations between previews.", low=1)
     dry_run: bool = key(False, "Print the resolved configuration and the model's size, then stop.")
 
 
@@ -212,7 +218,7 @@ class SampleConfig:
 
 
 @dataclass
-class TokenizerConfig:
+class TokenizerConfig(FitConfig):
     """train_tokenizer.py."""
 
     data_dir: str = key(REQUIRED, "Folder with train/ and val/, as stage 0 writes it.")
@@ -226,32 +232,15 @@ class TokenizerConfig:
     )
     embed_dim: int = key(32, "Latent channels.", low=1)
     geometry: str = key("stretch", "How an image becomes square.", choices=GEOMETRIES)
-    batch_size: int = key(8, "Images per device and step.", low=1)
-    max_epochs: int = key(100, "Passes over the training images, unless max_steps is given.", low=1)
-    max_steps: Optional[int] = key(None, "Optimizer steps; overrides max_epochs.", low=1)
-    lr: float = key(3e-4, "Peak learning rate.", above=0)
-    warmup_steps: int = key(100, "Steps over which the learning rate rises from 0.", unit="steps", low=0)
-    lr_decay: str = key(
-        "cosine", "Learning rate after the warm-up.", choices=("constant", "linear", "cosine")
-    )
-    weight_decay: float = key(0.0, "AdamW weight decay.", low=0)
-    beta2: float = key(0.99, "AdamW second-moment decay.", low=0, high=0.99999)
-    gradient_clip: float = key(1.0, "Largest gradient norm; 0 turns clipping off.", low=0)
-    accumulate: int = key(1, "Batches whose gradients are summed before a step.", low=1)
-    ema_decay: float = key(0.999, "Decay of the averaged weights after their warm-up.", low=0, high=0.999999)
     l1_weight: float = key(1.0, "Weight of the absolute error.", low=0)
     l2_weight: float = key(1.0, "Weight of the squared error.", low=0)
     kl_weight: float = key(1e-6, "Weight of the divergence from N(0, 1).", low=0)
-    validate_every: Optional[int] = key(
-        None, "Steps between validations and saves; none = 20 in a run.", unit="steps", low=1
+    batch_size: int = key(8, "Images per device and step.", low=1)
+    lr: float = key(3e-4, "Peak learning rate.", above=0)
+    lr_decay: str = key(
+        "cosine", "Learning rate after the warm-up.", choices=("constant", "linear", "cosine")
     )
-    log_every: int = key(20, "Steps between log lines.", unit="steps", low=1)
-    devices: str = key("1", "Number of devices, or auto.")
-    accelerator: str = key("auto", "auto, cpu or cuda.", choices=("auto", "cpu", "cuda"))
-    precision: str = key(
-        "auto", "auto takes bf16-mixed, 16-mixed or 32 by what the device truly has.", choices=PRECISIONS
-    )
-    seed: int = key(0, "Seed of initial weights and order.", low=0)
+    beta2: float = key(0.99, "AdamW second-moment decay.", low=0, high=0.99999)
 
 
 @dataclass
@@ -301,6 +290,8 @@ def check_ranges(section: str, config: Any) -> None:
         where = f"{section}.{item.name}={value!r}"
         if rule["choices"] and value not in rule["choices"]:
             raise ValueError(f"{where}: expected one of {', '.join(str(c) for c in rule['choices'])}")
+        if value == "":
+            raise ValueError(f"{where}: expected a value, got nothing")
         for number in value if isinstance(value, list) else [value]:
             if isinstance(number, (int, float)) and not isinstance(number, bool):
                 _check_number(where, number, rule)

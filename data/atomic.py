@@ -15,6 +15,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.tmp")
+    temporary.unlink(missing_ok=True)  # it may be a link to something that is still wanted
     try:
         yield temporary
         os.replace(temporary, path)

@@ -25,11 +25,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from data.atomic import replacing
 from data.labels import LabelTable, listing, natural_key
 from data.latent_stats import REBUILD, LatentStatistics
+from data.tensor_files import save_tensors
 
 FORMAT_VERSION = 1
 SHARD_SIZE = 50_000
@@ -91,7 +91,7 @@ def write_latents(folder: str | os.PathLike, split: str, latents: torch.Tensor,
         for index, path in enumerate(files):
             rows = slice(index * shard_size, (index + 1) * shard_size)
             own = header | {"paths": json.dumps(latent_set.paths[rows]), "shard_index": json.dumps(index)}
-            save_file(_shard_tensors(latent_set, rows), renames.enter_context(replacing(path)), metadata=own)
+            save_tensors(_shard_tensors(latent_set, rows), renames.enter_context(replacing(path)), own)
         for stale in set(_present_files(folder, split)) - set(files):
             stale.unlink()
     return files
@@ -150,7 +150,7 @@ def export_lightningdit(latent_set: LatentSet, folder: str | os.PathLike,
         for path, start in zip(files, starts):
             # safetensors refuses tensors that share memory, as the repeated latents do
             tensors = {name: tensor[start:start + shard_size].clone() for name, tensor in sources.items()}
-            save_file(tensors, renames.enter_context(replacing(path)))
+            save_tensors(tensors, renames.enter_context(replacing(path)), {})
         for stale in set(folder.glob(UPSTREAM_PATTERN)) - set(files):
             stale.unlink()
     statistics.save(folder / "latents_stats.pt")

@@ -202,6 +202,8 @@ def materialise(split: Split, output_dir: str | os.PathLike, link: bool = True, 
     of this one.
     """
     output_dir = Path(output_dir)
+    if output_dir.is_file():
+        raise ValueError(f"{output_dir}: is a file, expected a folder to write into; choose another")
     _refuse_inside_source(split, output_dir)
     targets = {output_dir / item.split / item.record.user / item.record.path.name: item.record.path
                for item in split.assignments if item.split != GUARD}

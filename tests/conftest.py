@@ -11,7 +11,7 @@ import torch
 
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
-torch.set_num_threads(max(1, min(2, os.cpu_count() or 1)))
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))  # more threads only wait here
 
 CONSTRUCTED = ("pos_embed", "feat_rope.")
 
@@ -59,3 +59,11 @@ def relative_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
     """Relative L2 distance, in float64."""
     actual, expected = actual.detach().double(), expected.detach().double()
     return float((actual - expected).norm() / expected.norm())
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory):
+    """Stages 0 to 2 run once on toy data (`toy_run.Toy`); tests copy what they change."""
+    from toy_run import make_toy  # here, because it imports the whole project
+
+    return make_toy(tmp_path_factory.mktemp("toy"))

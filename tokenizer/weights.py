@@ -1,7 +1,7 @@
 """Weight files of the autoencoder: strict reading of every known layout, slim copies, a digest of the values.
 
 Layouts read: the published training checkpoint (`.pt`, names at the top or under `state_dict`), a Lightning
-`.ckpt` (also with this project's `vae.` and `ema.` prefixes; `ema.` is preferred), `marvae` (under `model`),
+`.ckpt` (also with this project's `net.` and `ema.` prefixes; `ema.` is preferred), `marvae` (under `model`),
 and the slim `.safetensors` written here, which carries its architecture as JSON in the metadata key `config`.
 """
 
@@ -24,7 +24,7 @@ from tokenizer.autoencoder import AutoencoderKL
 from tokenizer.blocks import level_sizes
 
 OWN_PREFIXES = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")
-HOLDERS = ("ema.", "vae.", "")  # where the autoencoder may sit in a module, the best first
+HOLDERS = ("ema.", "net.", "")  # where the autoencoder may sit in a module, the best first
 IGNORED_PREFIXES = (  # what training keeps beside the autoencoder
     "foundation_model.", "loss.", "linear_proj.", "reverse_proj.", "logit_scale", "logit_bias",  # VA-VAE
     "model_ema.",  # LDM's own average, under mangled names
@@ -129,7 +129,7 @@ def _pick_own(values: Mapping[str, Any], path: Path) -> tuple[dict[str, Tensor],
         raise ValueError(f"{path}: no autoencoder weights (encoder., decoder., …) among its names: "
                          f"{list_names(values)}; {WAY_OUT}")
     taken = set(own)
-    known = IGNORED_PREFIXES + tuple(f"vae.{prefix}" for prefix in OWN_PREFIXES)
+    known = IGNORED_PREFIXES + tuple(f"net.{prefix}" for prefix in OWN_PREFIXES)
     ignored = [name for name in values if name not in taken]
     unexpected = [name for name in ignored if not name.startswith(known)]
     if unexpected:

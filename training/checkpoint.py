@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,13 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from data.atomic import replacing
 from data.labels import LabelTable
 from data.latent_stats import LatentStatistics
+from data.tensor_files import save_tensors
 from models.lightningdit import LightningDiT
-from models.weights import infer_architecture, load_strict, read_dit_state
+from models.weights import load_dit, load_strict
 
 FORMAT = "microdoppler-dit-1"
 PAYLOAD_KEY = "microdoppler"
@@ -38,8 +39,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             except RuntimeError as error:  # torch's writer reports a full disk this way
                 raise OSError(
                     f"{path}: could not be written ({str(error).splitlines()[0]}); the previous file is "
-                    "intact, "
-                    "free some space and run the same command again"
+                    "intact; free some space and run the same command again"
                 ) from error
 
     def load_checkpoint(
@@ -88,23 +88,20 @@ class DitPayload:
         try:
             content = json.loads(text)
             if content["format"] != FORMAT:
-                raise ValueError(
-                    f"{source}: format {content['format']!r}, expected {FORMAT!r}; train again with "
-                    "this version"
-                )
+                raise ValueError(f"format {content['format']!r}, expected {FORMAT!r}")
             mean, std = (
                 torch.tensor(content["statistics"][name]).view(1, -1, 1, 1) for name in ("mean", "std")
             )
             return cls(
                 content["model"],
                 content["transport"],
-                LabelTable(content["labels"]),
+                LabelTable.from_json(json.dumps(content["labels"])),
                 LatentStatistics(mean, std),
                 content["tokenizer_digest"],
                 content["preprocessing"],
                 content["config"],
             )
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{source}: its description is damaged ({error}); train again or use another copy"
             ) from error
@@ -114,7 +111,7 @@ def write_slim(path: Path, weights: dict[str, torch.Tensor], payload: DitPayload
     """Weights and payload as one safetensors file, atomically; equal inputs give equal bytes."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in sorted(weights.items())}
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={PAYLOAD_KEY: payload.to_json()})
+        save_tensors(tensors, temporary, {PAYLOAD_KEY: payload.to_json()})
 
 
 def load_trained(
@@ -140,9 +137,26 @@ def load_trained(
         raise ValueError(
             f"--latents_stats {latents_stats}: {path.name} carries its own statistics; leave the flag out"
         )
-    model = LightningDiT(**payload.model)
-    load_strict(model, state, str(path))
-    return model.eval().requires_grad_(False), payload
+    return _build(state, payload, str(path)), payload
+
+
+def _build(state: dict[str, torch.Tensor], payload: DitPayload, source: str) -> LightningDiT:
+    """The described network with these weights; ValueError naming `source` where the parts do not fit."""
+    way_out = "train again or use another copy"
+    try:
+        with torch.device("meta"):  # no point in drawing weights that are overwritten at once
+            model = LightningDiT(**payload.model)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{source}: its description fits no model ({error}); {way_out}") from error
+    described = payload.statistics.num_channels, len(payload.labels)
+    if described != (model.in_channels, model.null_class):
+        raise ValueError(
+            f"{source}: statistics of {described[0]} channels and a table of {described[1]} users, but a "
+            f"model of {model.in_channels} channels and {model.null_class} users; {way_out}"
+        )
+    model.to_empty(device="cpu")
+    load_strict(model, state, source)
+    return model.eval().requires_grad_(False)
 
 
 def _read_slim(path: Path) -> tuple[dict[str, torch.Tensor], DitPayload]:
@@ -178,6 +192,11 @@ def _read_lightning(path: Path) -> tuple[dict[str, torch.Tensor], DitPayload]:
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """A `.ckpt` on the CPU, without running code from it; ValueError in one line when it cannot be read."""
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"{path}: not a checkpoint ({path.stat().st_size} bytes, empty, cut short or of another kind); "
+            "use another copy or train again"
+        )
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # the unpickler has many exception types, all of them about this file
@@ -193,16 +212,20 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _load_published(path: Path, latents_stats: str | os.PathLike | None) -> tuple[LightningDiT, DitPayload]:
-    state = read_dit_state(path)
-    model = LightningDiT(**infer_architecture(state))
-    load_strict(model, state, str(path))
+    model = load_dit(path)
     if latents_stats is None:
         raise ValueError(
             f"--dit_checkpoint {path}: a published checkpoint carries no latent statistics; "
             "give --latents_stats latents_stats.pt"
         )
+    statistics = LatentStatistics.load(latents_stats)
+    if statistics.num_channels != model.in_channels:
+        raise ValueError(
+            f"--latents_stats {latents_stats}: {statistics.num_channels} channels, {path.name} has "
+            f"{model.in_channels}; give the statistics of the latents that it was trained on"
+        )
     labels = LabelTable([str(index) for index in range(model.null_class)])
-    payload = DitPayload(model.config, {}, labels, LatentStatistics.load(latents_stats), None, {}, {})
+    payload = DitPayload(model.config, {}, labels, statistics, None, {}, {})
     return model.eval().requires_grad_(False), payload
 
 

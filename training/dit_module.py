@@ -1,5 +1,4 @@
-"""Fitting the LightningDiT: the flow-matching loss on normalised latents, and a validation loss one "
-"can read."""
+"""Fitting the LightningDiT: the flow-matching loss on normalised latents, and a readable validation loss."""
 
 from __future__ import annotations
 

@@ -16,11 +16,8 @@ def decay_at(step: int, decay: float) -> float:
 
 @torch.no_grad()
 def update_ema_(average: nn.Module, network: nn.Module, step: int, decay: float) -> None:
-    """Move `average` towards `network` in place; floating-point state by decay, everything else copied."""
+    """Move the parameters of `average` towards those of `network` in place, and copy its buffers."""
     weight = 1.0 - decay_at(step, decay)
-    target, source = average.state_dict(), network.state_dict()
-    names = [name for name, value in target.items() if value.is_floating_point()]
-    torch._foreach_lerp_([target[name] for name in names], [source[name] for name in names], weight)
-    for name, value in target.items():
-        if not value.is_floating_point():
-            value.copy_(source[name])
+    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), weight)
+    for target, source in zip(average.buffers(), network.buffers(), strict=True):
+        target.copy_(source)

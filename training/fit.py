@@ -14,6 +14,7 @@ import torch
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.strategies import DDPStrategy
 
+from configs.schema import FitConfig
 from training.checkpoint import AtomicCheckpointIO, read_checkpoint
 from training.hardware import lightning_precision, resolve_devices, resolve_precision
 from training.progress import progress_callback
@@ -50,19 +51,27 @@ def fixed_settings(sections: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def steps_done(folder: Path) -> int:
-    """Optimizer steps in `folder`'s last checkpoint; 0 without one."""
+    """Optimizer steps in `folder`'s last checkpoint; 0 without one, ValueError for a damaged one."""
     last = folder / "checkpoints" / "last.ckpt"
-    return int(read_checkpoint(last)["global_step"]) if last.is_file() else 0
+    if not last.is_file():
+        return 0
+    checkpoint = read_checkpoint(last)
+    if "global_step" not in checkpoint:
+        raise ValueError(f"{last}: not a checkpoint of a training; restore it, or delete the folder")
+    return int(checkpoint["global_step"])
 
 
 def fit(
     module: ResumableModule,
     data: pl.LightningDataModule,
     files: RunFiles,
-    config: Any,
+    config: FitConfig,
     callbacks: Sequence[pl.Callback] = (),
 ) -> None:
-    """Train `module` up to `files.total_steps`, from last.ckpt where there is one."""
+    """Train `module` up to `files.total_steps`, from last.ckpt where there is one.
+
+    KeyboardInterrupt: stopped from the keyboard.
+    """
     accelerator, count = resolve_devices(config.accelerator, config.devices)
     quiet_lightning()
     last = files.checkpoints / "last.ckpt"
@@ -87,17 +96,22 @@ def fit(
         default_root_dir=files.folder,
         enable_progress_bar=sys.stderr.isatty(),
     )
-    trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.is_file() else None)
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.is_file() else None)
+    except SystemExit as error:
+        if trainer.interrupted:  # Lightning ends the process on Ctrl-C; the scripts have a word to say first
+            raise KeyboardInterrupt from error
+        raise
 
 
-def training_precision(config: Any) -> str:
+def training_precision(config: FitConfig) -> str:
     """The resolved precision of a run on the devices it asks for."""
     accelerator, _ = resolve_devices(config.accelerator, config.devices)
     return resolve_precision(config.precision, torch.device(accelerator))
 
 
 def strategy(count: int) -> Any:
-    """DDP across processes started by Lightning's launcher; buffers are constants and need no broadcast."""
+    """DDP across processes that Lightning starts; buffers are constants, or totals of a process's own."""
     return DDPStrategy(broadcast_buffers=False) if count > 1 else "auto"
 
 
@@ -112,6 +126,8 @@ def quiet_lightning() -> None:
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*torch.utils._pytree.*")
+    # Its successor does not exist in older versions of torch, which we serve too.
+    warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated.*")
     warnings.filterwarnings(
         "ignore", message=".*no `val_dataloader`.*|.*does not have many workers.*|.*eval mode.*"
     )

@@ -1,39 +1,16 @@
-"""Progress of long work: a bar on a terminal, a line every half minute elsewhere."""
+"""Progress of a training: a bar on a terminal, a line every half minute elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
-from tqdm import tqdm
 
 from configs.command_line import say
-
-SECONDS_BETWEEN_LINES = 30.0
-
-
-def progress(
-    iterable: Iterable[Any] | None = None,
-    *,
-    total: int | None = None,
-    description: str = "",
-    unit: str = "it",
-) -> tqdm:
-    """tqdm with rate and remaining time; rare updates where stderr is not a terminal."""
-    interval = 0.2 if sys.stderr.isatty() else SECONDS_BETWEEN_LINES
-    return tqdm(
-        iterable,
-        total=total,
-        desc=description,
-        unit=unit,
-        mininterval=interval,
-        maxinterval=2 * interval,
-        dynamic_ncols=True,
-    )
+from data.progress import SECONDS_BETWEEN_LINES
 
 
 class ProgressLines(pl.Callback):

@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
+from configs.schema import FitConfig
 from training.ema import update_ema_
 from training.randomness import generator
 
@@ -21,10 +22,10 @@ class ResumableModule(pl.LightningModule):
     """A network `net`, its moving average `ema`, AdamW with warm-up and decay, and totals of the training
     loss.
 
-    Sub-classes give `training_step`, `validate` and `export`. `config` is a TrainConfig or a TokenizerConfig.
+    Sub-classes give `training_step`, `validate` and `export`. `config` is the section of the schema.
     """
 
-    def __init__(self, net: nn.Module, config: Any, total_steps: int) -> None:
+    def __init__(self, net: nn.Module, config: FitConfig, total_steps: int) -> None:
         super().__init__()
         self.net, self.ema = net, copy.deepcopy(net).requires_grad_(False).eval()
         self.config, self.total_steps = config, total_steps

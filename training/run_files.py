@@ -19,8 +19,8 @@ from training.resumable import ResumableModule
 
 
 class RunFiles(Checkpoint):
-    """Validate every `every` steps and at the end, then write, in this order, the slim best weights,
-    best.ckpt, last.ckpt, log.
+    """Validate every `every` steps and at the end, then write, in this order, log and curve, the slim best
+    weights, best.ckpt, last.ckpt.
 
     A run killed anywhere between two of these files resumes from the older last.ckpt, passes the same point
     again and writes the same files. `monitor` names the validation metric that decides which weights are
@@ -117,18 +117,15 @@ class RunFiles(Checkpoint):
     def _save(self, trainer: pl.Trainer, module: ResumableModule, better: bool) -> None:
         """Collective: Lightning gathers on every rank, the main process writes."""
         latest = self.checkpoints / ("best.ckpt" if better else "last.ckpt")
-        if better and is_main_process():
-            self.checkpoints.mkdir(parents=True, exist_ok=True)
-            module.export(self.folder / self.slim_name)
-        trainer.save_checkpoint(latest)
         if is_main_process():
-            if better:
-                share_file(latest, self.checkpoints / "last.ckpt")
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
             write_text(self.folder / "training_log.csv", csv_text(self.rows))
-
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: ResumableModule) -> None:
-        if is_main_process() and self.rows:
             draw_curve(self.rows, self.monitor, self.folder / "training_curve.png")
+            if better:
+                module.export(self.folder / self.slim_name)
+        trainer.save_checkpoint(latest)
+        if better and is_main_process():
+            share_file(latest, self.checkpoints / "last.ckpt")
 
 
 def share_file(source: Path, target: Path) -> None:

@@ -42,7 +42,7 @@ class Guidance:
         if self.scale == 1 or not self._guides(t):
             return self._evaluate(x, times, y, cost=1)
         if self.channels is not None and self.channels > x.shape[1]:
-            raise ValueError(f"guidance channels={self.channels} must not exceed the sample's {x.shape[1]}")
+            raise ValueError(f"guidance_channels={self.channels} must not exceed the sample's {x.shape[1]}")
         null = torch.full_like(y, self.null_class)
         if self.scale == 0 and self.channels is None and self.rescale == 0:
             return self._evaluate(x, times, null, cost=1)
@@ -83,13 +83,13 @@ def _host_time(t: float | Tensor) -> float:
 def _check(null_class: int | None, scale: float, interval: tuple[float, float], channels: int | None,
            rescale: float) -> None:
     if not math.isfinite(scale):
-        raise ValueError(f"guidance scale={scale!r} must be a finite number (1 means no guidance)")
+        raise ValueError(f"guidance_scale={scale!r} must be a finite number (1 means no guidance)")
     if null_class is None and scale != 1:
-        raise ValueError(f"guidance scale={scale!r} needs a null class, but the model was trained without "
+        raise ValueError(f"guidance_scale={scale!r} needs a null class, but the model was trained without "
                          "label dropout: use scale 1, or train with class_dropout_prob > 0")
     if len(interval) != 2 or not 0 <= interval[0] <= interval[1] <= 1:
-        raise ValueError(f"guidance interval={interval!r} must be (low, high) with 0 <= low <= high <= 1")
+        raise ValueError(f"guidance_interval={interval!r} must be (low, high) with 0 <= low <= high <= 1")
     if channels is not None and channels < 1:
-        raise ValueError(f"guidance channels={channels!r} must be at least 1, or None to guide every channel")
+        raise ValueError(f"guidance_channels={channels!r} must be at least 1, or None to guide every channel")
     if not 0 <= rescale <= 1:
-        raise ValueError(f"guidance rescale={rescale!r} must lie in [0, 1] (0 turns it off)")
+        raise ValueError(f"guidance_rescale={rescale!r} must lie in [0, 1] (0 turns it off)")

@@ -105,15 +105,15 @@ def test_shards_of_an_earlier_extraction_are_removed(tmp_path):
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     write(tmp_path, make_set())
-    real, calls = latents_module.save_file, []
+    real, calls = latents_module.save_tensors, []
 
-    def full_disk(tensors, path, metadata=None):
+    def full_disk(tensors, path, metadata):
         calls.append(path)
         if len(calls) == 2:
             raise OSError("No space left on device")
-        real(tensors, path, metadata=metadata)
+        real(tensors, path, metadata)
 
-    monkeypatch.setattr(latents_module, "save_file", full_disk)
+    monkeypatch.setattr(latents_module, "save_tensors", full_disk)
     with pytest.raises(OSError, match="No space"):
         write(tmp_path, make_set(seed=9), shard_size=3)
     assert names(tmp_path) == ["train.safetensors"]

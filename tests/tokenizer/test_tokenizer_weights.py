@@ -41,9 +41,9 @@ def refusal(path: Path) -> str:
 LAYOUTS = {
     "top.pt": lambda state: state | EXTRAS,
     "nested.pt": lambda state: {"state_dict": state | EXTRAS, "epoch": 3, "optimizer_states": [{}]},
-    "lightning.ckpt": lambda state: {"state_dict": {f"vae.{k}": v for k, v in state.items()}
+    "lightning.ckpt": lambda state: {"state_dict": {f"net.{k}": v for k, v in state.items()}
                                      | {"discriminator.main.weight": torch.ones(2)}, "global_step": 7},
-    "average.ckpt": lambda state: {"state_dict": {f"vae.{k}": v + 1 for k, v in state.items()}
+    "average.ckpt": lambda state: {"state_dict": {f"net.{k}": v + 1 for k, v in state.items()}
                                    | {f"ema.{k}": v for k, v in state.items()}},
     "mar.pt": lambda state: {"model": state},
 }

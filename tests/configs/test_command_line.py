@@ -1,0 +1,113 @@
+"""How a script ends: one line and 2 for a user's mistake, a traceback for ours, 130 when interrupted."""
+
+import json
+
+import pytest
+from toy_run import run_as_script
+
+from configs.command_line import build_parser, describe, is_refusal, parse, preset_of, say
+from configs.schema import SECTIONS
+
+
+def ours(argv):
+    raise ValueError("W.pt: empty,\n  expected a tokenizer")
+
+
+def test_a_refusal_is_one_line_and_status_2():
+    status, out, err = run_as_script(ours)
+    assert (status, out, err) == (2, "", "error: W.pt: empty, expected a tokenizer\n")
+
+
+def test_debug_shows_the_traceback():
+    with pytest.raises(ValueError, match="expected a tokenizer"):
+        run_as_script(ours, "--debug")
+
+
+@pytest.mark.parametrize("broken", [
+    lambda argv: json.loads("{"),  # a library's own Python code
+    lambda argv: int("seven"),  # a built-in function, whose innermost frame is ours
+    lambda argv: dict(zip("ab", "c", strict=True)),
+])
+def test_a_library_s_value_error_keeps_its_traceback(broken):
+    with pytest.raises(ValueError):
+        run_as_script(broken)
+
+
+def test_a_refusal_with_a_cause_is_still_a_refusal():
+    def reads(argv):
+        try:
+            json.loads("{")
+        except ValueError as error:
+            raise ValueError("run.json: damaged") from error
+
+    assert run_as_script(reads)[::2] == (2, "error: run.json: damaged\n")
+
+
+def test_other_errors_are_not_touched():
+    def broken(argv):
+        raise AssertionError("a defect")
+
+    with pytest.raises(AssertionError):
+        run_as_script(broken)
+
+
+def test_errors_of_files_name_the_file(tmp_path):
+    status, _, err = run_as_script(lambda argv: open(tmp_path / "absent"))
+    assert (status, err) == (2, f"error: {tmp_path / 'absent'}: No such file or directory\n")
+    assert describe(OSError(28, "No space left on device")) == "No space left on device"
+    assert describe(FileNotFoundError("W.pt: no such file; give one")) == "W.pt: no such file; give one"
+    assert is_refusal(PermissionError(13, "Permission denied", "x"))
+
+
+def test_interrupted_is_130():
+    def stopped(argv):
+        raise KeyboardInterrupt
+
+    status, _, err = run_as_script(stopped)
+    assert status == 130 and len(err.splitlines()) == 1 and "continues" in err
+
+
+def test_status_of_a_script_that_ends_itself_is_kept():
+    def ends(argv):
+        raise SystemExit(7)
+
+    assert run_as_script(ends)[0] == 7
+    assert run_as_script(lambda argv: None) == (0, "", "")
+
+
+@pytest.mark.parametrize("given", [["--nosuch", "1"], ["--lr"], ["stray"], ["--lr", "1", "2"], ["--latent"],
+                                   ["--dry_run=yes"]])
+def test_argparse_errors_are_one_line_and_status_2(given):
+    def main(argv):
+        parse("train", ("train",), argv, prog="stage2_train_dit.py", description="d")
+
+    status, out, err = run_as_script(main, *given)
+    assert status == 2 and out == "" and len(err.splitlines()) == 1
+    assert err.startswith("error: ") and err.endswith("(see stage2_train_dit.py --help)\n")
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_help_shows_every_key(section):
+    parser = build_parser(section, "p", "100 % of the keys")
+    text = parser.format_help()
+    for item in SECTIONS[section].__dataclass_fields__:
+        assert f"--{item} " in text or f"--{item}," in text
+    assert "--config" in text and "--debug" in text
+
+
+def test_help_ends_with_status_0():
+    status, out, err = run_as_script(
+        lambda argv: parse("train", ("train",), argv, prog="p", description="d"), "--help")
+    assert status == 0 and "--latent_dir" in out and err == ""
+
+
+def test_preset_of_finds_the_preset_in_both_spellings():
+    assert preset_of(["--lr", "1", "--config", "a.yaml", "x=1"]) == "a.yaml"
+    assert preset_of(["--config=b.yaml"]) == "b.yaml" and preset_of(["--demo"]) is None
+
+
+def test_only_the_main_process_speaks(capsys, monkeypatch):
+    say("once")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    say("twice")
+    assert capsys.readouterr().out == "once\n"

@@ -1,0 +1,117 @@
+"""Every key is described, has a default that its own rules allow, and refuses what they do not."""
+
+import math
+from dataclasses import MISSING, fields
+from typing import get_type_hints
+
+import pytest
+from omegaconf import MISSING as REQUIRED
+
+from configs.load import resolve
+from configs.schema import SECTIONS, check_ranges, default_of
+
+KEYS = [(section, item) for section, cls in SECTIONS.items() for item in fields(cls)]
+NAMES = [f"{section}.{item.name}" for section, item in KEYS]
+REQUIRED_KEYS = {section: {item.name: "somewhere" for other, item in KEYS
+                           if other == section and default_of(item) == REQUIRED} for section in SECTIONS}
+
+
+def with_value(section, name, value):
+    """The section with everything required given, and one key set."""
+    return resolve((section,), {section: {**REQUIRED_KEYS[section], name: value}})[section]
+
+
+@pytest.mark.parametrize(("section", "item"), KEYS, ids=NAMES)
+def test_every_key_has_one_sentence_and_a_type_a_flag_can_carry(section, item):
+    sentence = item.metadata["sentence"]
+    assert len(sentence) > 10 and sentence.endswith(".") and "\n" not in sentence
+    assert str(get_type_hints(SECTIONS[section])[item.name]).replace("typing.", "") in (
+        "<class 'str'>", "<class 'int'>", "<class 'float'>", "<class 'bool'>", "Optional[str]",
+        "Optional[int]", "Optional[float]", "List[str]", "List[int]", "List[float]")
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_defaults_pass_their_own_check(section):
+    config = resolve((section,), {section: REQUIRED_KEYS[section]})[section]
+    check_ranges(section, config)
+    for item in fields(config):
+        if item.name not in REQUIRED_KEYS[section]:
+            assert getattr(config, item.name) == default_of(item)
+
+
+def test_lists_are_not_shared_between_configurations():
+    one, two = (with_value("sample", "seed", 0) for _ in range(2))
+    one.user_ids.append("7")
+    assert two.user_ids == ["all"] and default_of(
+        next(item for section, item in KEYS if item.name == "user_ids")) == ["all"]
+
+
+LOW = [(s, i) for s, i in KEYS if i.metadata["low"] is not None]
+HIGH = [(s, i) for s, i in KEYS if i.metadata["high"] is not None]
+ABOVE = [(s, i) for s, i in KEYS if i.metadata["above"] is not None]
+CHOSEN = [(s, i) for s, i in KEYS if i.metadata["choices"]]
+
+
+def refused(section, item, value):
+    given = [value] if item.default is MISSING else value
+    with pytest.raises(ValueError) as caught:
+        with_value(section, item.name, given)
+    text = str(caught.value)
+    assert text.startswith(f"{section}.{item.name}") and "\n" not in text
+    return text
+
+
+def accepted(section, item, value):
+    given = [value] if item.default is MISSING else value
+    assert getattr(with_value(section, item.name, given), item.name) == given
+
+
+@pytest.mark.parametrize(("section", "item"), LOW, ids=[f"{s}.{i.name}" for s, i in LOW])
+def test_lowest_value_is_allowed_and_less_is_refused(section, item):
+    low = item.metadata["low"]
+    accepted(section, item, low)
+    assert f"expected at least {low}" in refused(section, item, low - 1)
+
+
+@pytest.mark.parametrize(("section", "item"), HIGH, ids=[f"{s}.{i.name}" for s, i in HIGH])
+def test_highest_value_is_allowed_and_more_is_refused(section, item):
+    high = item.metadata["high"]
+    accepted(section, item, high)
+    text = refused(section, item, high + 1)
+    assert f"expected at most {high}" in text and str(high + 1) in text
+
+
+@pytest.mark.parametrize(("section", "item"), ABOVE, ids=[f"{s}.{i.name}" for s, i in ABOVE])
+def test_open_bound_is_refused(section, item):
+    above = item.metadata["above"]
+    accepted(section, item, above + 0.5)
+    assert f"expected more than {above}" in refused(section, item, above)
+
+
+@pytest.mark.parametrize(("section", "item"), CHOSEN, ids=[f"{s}.{i.name}" for s, i in CHOSEN])
+def test_choices_are_all_allowed_and_listed_when_refused(section, item):
+    for choice in item.metadata["choices"]:
+        accepted(section, item, choice)
+    text = refused(section, item, "elsewhere")
+    assert "'elsewhere'" in text and all(str(choice) in text for choice in item.metadata["choices"])
+
+
+NUMBERS = [(s, i) for s, i in KEYS if "float" in str(get_type_hints(SECTIONS[s])[i.name])]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "nan", "inf"])
+@pytest.mark.parametrize(("section", "item"), NUMBERS, ids=[f"{s}.{i.name}" for s, i in NUMBERS])
+def test_not_finite_is_refused(section, item, value):
+    assert "finite" in refused(section, item, value)
+
+
+def test_list_entries_are_checked_one_by_one():
+    with pytest.raises(ValueError, match=r"sample.guidance_interval=\[0.2, 1.5\]: expected at most 1"):
+        with_value("sample", "guidance_interval", [0.2, 1.5])
+
+
+@pytest.mark.parametrize(("section", "name"), [("extract", "data_dir"), ("sample", "output_dir"),
+                                               ("train", "vavae_path")])
+def test_empty_text_is_refused(section, name):
+    with pytest.raises(ValueError, match=f"{section}.{name}='': expected a value, got nothing"):
+        with_value(section, name, "")

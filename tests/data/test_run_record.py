@@ -1,0 +1,75 @@
+"""A folder belongs to the settings that made it, and says which ones differ."""
+
+import json
+
+import pytest
+
+from data.run_record import RECORD, claim_folder
+
+SETTINGS = {"lr": 1e-4, "users": [1, 2], "name": None, "rate": 0.5, "word": "ü"}
+
+
+def message(folder, settings, outputs="*.png"):
+    with pytest.raises(ValueError) as caught:
+        claim_folder(folder, settings, outputs)
+    assert "\n" not in str(caught.value) and "--output_dir" in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_first_claim_records_and_the_second_changes_nothing(tmp_path):
+    folder = tmp_path / "new" / "folder"
+    claim_folder(folder, SETTINGS, "*.png")
+    assert json.loads((folder / RECORD).read_text(encoding="utf-8")) == SETTINGS
+    before = (folder / RECORD).stat().st_mtime_ns
+    claim_folder(folder, {**SETTINGS, "users": (1, 2)}, "*.png")  # JSON knows lists only
+    assert (folder / RECORD).stat().st_mtime_ns == before
+    assert [path.name for path in folder.iterdir()] == [RECORD]
+
+
+def test_the_order_of_settings_does_not_matter(tmp_path):
+    claim_folder(tmp_path, {"a": 1, "b": 2}, "*.png")
+    first = (tmp_path / RECORD).read_bytes()
+    claim_folder(tmp_path, {"b": 2, "a": 1}, "*.png")
+    other = tmp_path / "other"
+    claim_folder(other, {"b": 2, "a": 1}, "*.png")
+    assert (tmp_path / RECORD).read_bytes() == first == (other / RECORD).read_bytes()
+
+
+@pytest.mark.parametrize(("changed", "said"), [
+    ({"lr": 2e-4}, "lr was 0.0001, now 0.0002"),
+    ({"users": [2, 1]}, "users was [1, 2], now [2, 1]"),
+    ({"name": "x"}, "name was None, now 'x'"),
+    ({"further": 3}, "further was None, now 3"),
+])
+def test_other_settings_are_refused_by_name(tmp_path, changed, said):
+    claim_folder(tmp_path, SETTINGS, "*.png")
+    before = (tmp_path / RECORD).read_bytes()
+    text = message(tmp_path, {**SETTINGS, **changed})
+    assert said in text and str(tmp_path) in text
+    assert (tmp_path / RECORD).read_bytes() == before
+
+
+def test_a_setting_that_is_gone_counts_as_changed(tmp_path):
+    claim_folder(tmp_path, SETTINGS, "*.png")
+    assert "rate was 0.5, now None" in message(tmp_path, {k: v for k, v in SETTINGS.items() if k != "rate"})
+
+
+def test_outputs_without_a_record_are_refused_and_other_files_are_not(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    claim_folder(tmp_path, SETTINGS, "*.png")
+    (tmp_path / RECORD).unlink()
+    (tmp_path / "a.png").write_bytes(b"x")
+    text = message(tmp_path, SETTINGS)
+    assert "a.png" in text and RECORD in text and not (tmp_path / RECORD).exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1, 2]", "7", "\x00"])
+def test_a_damaged_record_is_refused(tmp_path, content):
+    (tmp_path / RECORD).write_text(content)
+    assert f"{tmp_path / RECORD}: damaged" in message(tmp_path, SETTINGS)
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "out").write_text("x")
+    assert "is a file, expected a folder" in message(tmp_path / "out", SETTINGS)
+    assert (tmp_path / "out").read_text() == "x"

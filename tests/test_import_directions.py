@@ -1,0 +1,102 @@
+"""Who may import whom (the rooms' layers), and names that would shadow another package."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+ROOMS = {"configs": 0, "tokenizer": 1, "models": 1, "transport": 1, "radar": 1, "data": 2, "training": 3,
+         "evaluation": 3}
+# Beyond "any lower layer": layer 1 stands alone, data sees no network, the runner starts stages as processes.
+ALLOWED = {
+    "configs": set(),
+    "tokenizer": set(), "models": set(), "transport": set(), "radar": set(),
+    "data": {"configs", "radar.colormap"},
+    "training": {"configs", "tokenizer", "models", "transport", "radar", "data"},
+    "evaluation": {"configs", "tokenizer", "models", "transport", "radar", "data"},
+    "run_complete_pipeline": {"configs"},
+}
+STAGE = set(ROOMS)
+FORBIDDEN = {"datasets", "evaluate", "signal", "statistics", "profile", "types", "logging", "utils"}
+CONFIGS_PACKAGES = {"omegaconf", "yaml"}  # yaml: OmegaConf's own parser, whose errors are named
+
+
+def tracked() -> list[Path]:
+    """Every Python file of the project, tests aside; new files count before they are committed."""
+    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"],
+                            cwd=PROJECT, capture_output=True, text=True)
+    names = listed.stdout.split() if listed.returncode == 0 else [
+        path.relative_to(PROJECT).as_posix() for path in PROJECT.rglob("*.py") if ".venv" not in path.parts]
+    return sorted(Path(name) for name in names if (PROJECT / name).is_file())
+
+
+FILES = tracked()
+SOURCES = [path for path in FILES if path.parts[0] not in ("tests", "benchmarks", "notebooks")]
+MODULES = {path.with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__") for path in FILES}
+OWN = {path.parts[0].removesuffix(".py") for path in SOURCES}
+
+
+def imported(source: str, package: str = "") -> list[str]:
+    """Dotted names that the source imports anywhere, functions included; `from a import b` gives a.b."""
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(filter(None, [package if node.level else "", node.module or ""]))
+            names += [f"{base}.{alias.name}" for alias in node.names]
+    return names
+
+
+def faults(room: str, names: list[str]) -> list[str]:
+    """Those of our own modules among `names` that `room` may not import."""
+    allowed = ALLOWED.get(room, STAGE) | ({room} if room in ROOMS else set())
+    return [name for name in names if name.split(".")[0] in OWN
+            and not any(name == other or name.startswith(f"{other}.") for other in allowed)]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=[path.as_posix() for path in SOURCES])
+def test_imports_go_downwards_only(path):
+    room = path.parts[0].removesuffix(".py")
+    names = imported((PROJECT / path).read_text(encoding="utf-8"), ".".join(path.parts[:-1]))
+    assert not faults(room, names)
+    if room == "configs":
+        outside = {name.split(".")[0] for name in names} - OWN - set(sys.stdlib_module_names)
+        assert outside <= CONFIGS_PACKAGES
+
+
+def test_every_room_and_script_is_in_the_table():
+    rooms = {path.parts[0] for path in SOURCES if len(path.parts) > 1}
+    scripts = {path.stem for path in SOURCES if len(path.parts) == 1}
+    assert rooms <= set(ROOMS)
+    others = {name for name in scripts if not name.startswith("stage")}
+    assert others == {"train_tokenizer", "run_complete_pipeline"}
+    assert {"stage0_prepare", "stage1_extract_features", "stage2_train_dit", "stage3_inference"} <= scripts
+
+
+def test_the_rule_sees_what_it_must():
+    """The checker itself: one breach of each kind is found, the allowed neighbours are not."""
+    assert faults("tokenizer", ["torch", "tokenizer.blocks", "data.labels"]) == ["data.labels"]
+    assert faults("data", ["radar.colormap.jet", "radar.drawing.draw", "models.layers", "configs.load"]) == [
+        "radar.drawing.draw", "models.layers"]
+    assert faults("training", ["data.latents", "stage2_train_dit.run"]) == ["stage2_train_dit.run"]
+    assert faults("stage3_inference", ["training.sampling", "stage1_extract_features"]) == [
+        "stage1_extract_features"]
+    assert faults("run_complete_pipeline", ["configs.schema", "training.progress"]) == ["training.progress"]
+    source = "def f():\n    from . import labels\n    import a.b\nfrom c import d\n"
+    assert sorted(imported(source, "data")) == ["a.b", "c.d", "data.labels"]
+
+
+def test_nothing_shadows_another_package():
+    top = {path.parts[0].removesuffix(".py") for path in FILES}
+    assert not top & FORBIDDEN
+    assert not [path for path in FILES if path.name == "utils.py"]
+    assert not (top - {"tests"}) & set(sys.stdlib_module_names)
+
+
+def test_test_modules_have_names_of_their_own():
+    names = [path.name for path in FILES if path.parts[0] == "tests" and path.name.startswith("test_")]
+    assert len(names) == len(set(names))

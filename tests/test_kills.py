@@ -1,0 +1,257 @@
+"""Every stage killed with SIGKILL at three moments and rerun ends in the files of an undisturbed run."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tokenizer.autoencoder import AutoencoderKL
+from tokenizer.weights import save_slim
+
+PROJECT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.slow
+
+TINY = ["model.depth=1", "model.hidden_size=32", "model.num_heads=2"]
+# stage: its command below a work folder, its output folder, three signs of progress to kill at: (glob, count)
+STAGES = {
+    "simulate": (
+        [
+            "stage0_prepare.py",
+            "simulate",
+            "--output_dir",
+            "{w}/sim",
+            "--num_users",
+            "3",
+            "--samples_per_user",
+            "40",
+        ],
+        "sim",
+        [("run.json", 1), ("ID_*/*.png", 20), ("ID_3/*.png", 1)],
+    ),
+    "split": (
+        ["stage0_prepare.py", "split", "--input_dir", "{w}/raw", "--output_dir", "{w}/split", "--copy"],
+        "split",
+        [("split.json", 1), ("train/*/*", 30), ("val/*/*", 1)],
+    ),
+    "extract": (
+        [
+            "stage1_extract_features.py",
+            "--data_dir",
+            "{w}/data",
+            "--vavae_path",
+            "{w}/W.safetensors",
+            "--output_path",
+            "{w}/latents",
+            "--batch_size",
+            "1",
+            "--precision",
+            "32",
+        ],
+        "latents",
+        [("", 1), ("*train*", 1), ("latents_stats.pt", 1)],
+    ),
+    "tokenizer": (
+        [
+            "train_tokenizer.py",
+            "--data_dir",
+            "{w}/data",
+            "--output_dir",
+            "{w}/tok",
+            "--ch",
+            "32",
+            "--ch_mult",
+            "1",
+            "--patch_size",
+            "16",
+            "--max_steps",
+            "12",
+            "--validate_every",
+            "2",
+            "--precision",
+            "32",
+        ],
+        "tok",
+        [("run.json", 1), ("checkpoints/best.ckpt", 1), ("checkpoints/last.ckpt", 1)],
+    ),
+    "train": (
+        [
+            "stage2_train_dit.py",
+            "--latent_dir",
+            "{w}/made_latents",
+            "--output_dir",
+            "{w}/dit",
+            "--max_steps",
+            "30",
+            "--validate_every",
+            "3",
+            "--batch_size",
+            "8",
+            "--precision",
+            "32",
+            *TINY,
+        ],
+        "dit",
+        [("run.json", 1), ("checkpoints/best.ckpt", 1), ("training_log.csv", 1)],
+    ),
+    "sample": (
+        [
+            "stage3_inference.py",
+            "--dit_checkpoint",
+            "{w}/made_dit/checkpoints/best.ckpt",
+            "--vavae_path",
+            "{w}/W.safetensors",
+            "--output_dir",
+            "{w}/images",
+            "--num_samples_per_user",
+            "20",
+            "--num_steps",
+            "4",
+            "--batch_size",
+            "2",
+            "--precision",
+            "32",
+        ],
+        "images",
+        [("run.json", 1), ("micro_doppler_user*.png", 3), ("micro_doppler_user*.png", 25)],
+    ),
+}
+
+
+def command(stage: str, work: Path) -> list[str]:
+    return [sys.executable, *(part.format(w=work) for part in STAGES[stage][0])]
+
+
+def finish(arguments: list[str]) -> None:
+    done = subprocess.run(arguments, cwd=PROJECT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+def kill_at(arguments: list[str], folder: Path, pattern: str, count: int) -> None:
+    """Start the command and SIGKILL it once `count` files match; it must not have ended before."""
+    process = subprocess.Popen(
+        arguments, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline and process.poll() is None:
+        seen = folder.exists() if not pattern else len(list(folder.glob(pattern))) >= count
+        if seen:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return
+        time.sleep(0.001)
+    raise AssertionError(f"{pattern}: the command ended before it could be killed ({process.poll()})")
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Relative name → digest of everything that counts; logs of single starts and curves are left out."""
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_dir() or name.startswith("lightning_logs") or name == "config.yaml":
+            continue
+        files[name] = (
+            checkpoint_digest(path) if path.suffix in (".ckpt", ".pt") else digest(path.read_bytes())
+        )
+    return files
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def checkpoint_digest(path: Path) -> str:
+    """Digest of every tensor in a checkpoint, whatever Lightning's own counters say."""
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    parts = [checkpoint.get("state_dict", checkpoint), checkpoint.get("optimizer_states", [])]
+    tensors = []
+
+    def collect(value: object) -> None:
+        if isinstance(value, torch.Tensor):
+            tensors.append(value.contiguous().numpy().tobytes())
+        elif isinstance(value, dict):
+            for item in value.values():
+                collect(item)
+        elif isinstance(value, (list, tuple)):
+            for item in value:
+                collect(item)
+
+    collect(parts)
+    assert tensors
+    return digest(b"".join(tensors))
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory) -> Path:
+    """What the stages read: drawn images, a split, a tokenizer, latents and a trained model."""
+    work = tmp_path_factory.mktemp("inputs")
+    python = sys.executable
+    finish(
+        [
+            python,
+            "stage0_prepare.py",
+            "simulate",
+            "--output_dir",
+            f"{work}/raw",
+            "--num_users",
+            "3",
+            "--samples_per_user",
+            "40",
+        ]
+    )
+    finish(
+        [python, "stage0_prepare.py", "split", "--input_dir", f"{work}/raw", "--output_dir", f"{work}/data"]
+    )
+    torch.manual_seed(0)
+    save_slim(AutoencoderKL(ch=32, ch_mult=(1,), patch_size=16, num_res_blocks=1), work / "W.safetensors")
+    finish(
+        [
+            python,
+            "stage1_extract_features.py",
+            "--data_dir",
+            f"{work}/data",
+            "--vavae_path",
+            f"{work}/W.safetensors",
+            "--output_path",
+            f"{work}/made_latents",
+            "--precision",
+            "32",
+        ]
+    )
+    finish(
+        [
+            python,
+            "stage2_train_dit.py",
+            "--latent_dir",
+            f"{work}/made_latents",
+            "--output_dir",
+            f"{work}/made_dit",
+            "--max_steps",
+            "4",
+            "--precision",
+            "32",
+            *TINY,
+        ]
+    )
+    return work
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_killed_three_times_ends_in_the_same_files(stage, inputs, tmp_path):
+    _, output, moments = STAGES[stage]
+    for name in ("raw", "data", "made_latents", "made_dit", "W.safetensors"):
+        (tmp_path / name).symlink_to(inputs / name)
+    folder = tmp_path / output
+    finish(command(stage, tmp_path))
+    undisturbed = contents(folder)
+    assert undisturbed
+    for pattern, count in moments:
+        folder.rename(tmp_path / f"done_{time.monotonic_ns()}")
+        kill_at(command(stage, tmp_path), folder, pattern, count)
+        finish(command(stage, tmp_path))
+        assert contents(folder) == undisturbed, f"killed at {pattern} x {count}"

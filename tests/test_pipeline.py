@@ -1,0 +1,179 @@
+"""run_complete_pipeline.py: the command that users type, a second time, in parts, and when a stage fails."""
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from toy_run import TINY_MODEL, changed, copy_of, output_of, refusal_of, run_as_script, snapshot
+
+import run_complete_pipeline as pipeline
+
+PROJECT = Path(pipeline.__file__).parent
+LATENTS = "latent_features/train.safetensors"
+BEST = "trained_models/checkpoints/best.ckpt"
+GRID = "generated_images/micro_doppler_grid.png"
+
+
+def arguments(toy, out, *more):
+    """The flags of the documented command; lengths, sizes and the device for a test."""
+    return ["--data_dir", str(toy.data), "--vavae_path", str(toy.tokenizer), "--output_dir", str(out),
+            "--batch_size", "32", "--max_epochs", "50", "--devices", "1", "--precision", "32",
+            "--generate_user_ids", "1", "2", "10", "--num_samples_per_user", "2", "--lr", "1e-4",
+            "train.max_steps=2", "sample.num_steps=2", "train.accelerator=cpu", "extract.device=cpu",
+            "sample.device=cpu", *TINY_MODEL, *more]
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    """Start the stages here instead of as processes, which cost seconds each; keeps their command lines."""
+    started = []
+
+    def run(command):
+        assert command[0] == sys.executable and Path(command[1]).parent == PROJECT
+        started.append((Path(command[1]).name, command[2:]))
+        status, out, err = run_as_script(importlib.import_module(Path(command[1]).stem).main, *command[2:])
+        print(out, end="")
+        print(err, end="", file=sys.stderr)
+        return SimpleNamespace(returncode=status)
+
+    monkeypatch.setattr(pipeline.subprocess, "run", run)
+    return started
+
+
+@pytest.fixture(scope="module")
+def finished(toy, tmp_path_factory):
+    """The run as real processes, once."""
+    out = tmp_path_factory.mktemp("pipeline") / "out"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    run = subprocess.run([sys.executable, str(PROJECT / "run_complete_pipeline.py"), *arguments(toy, out)],
+                         capture_output=True, text=True, env=environment, cwd=out.parent)
+    assert run.returncode == 0, run.stderr
+    return out, run.stdout
+
+
+def test_one_command_runs_every_stage(finished):
+    out, said = finished
+    for name in (LATENTS, "latent_features/latents_stats.pt", BEST, BEST.replace("ckpt", "safetensors"),
+                 GRID, "generated_images/samples.csv"):
+        assert (out / name).is_file(), name
+    images = sorted(path.name for path in (out / "generated_images").glob("micro_doppler_user*.png"))
+    assert images == [f"micro_doppler_user{user}_{k:03d}.png" for user in ("01", "02", "10") for k in (1, 2)]
+    order = [said.index(f"== {name}: python") for name in ("extraction", "training", "generation")]
+    assert order == sorted(order) and "wrote 24 latents" in said and "wrote 6 images" in said
+    assert sorted(path.name for path in out.iterdir()) == ["generated_images", "latent_features",
+                                                           "trained_models"]
+
+
+def test_the_same_command_again_skips_every_stage(toy, finished, in_process):
+    out, before = finished[0], snapshot(finished[0])
+    said = output_of(pipeline.main, *arguments(toy, out))
+    assert [script for script, _ in in_process] == [
+        "stage1_extract_features.py", "stage2_train_dit.py", "stage3_inference.py"]
+    extraction, training, generation = (said.split(f"== {name}: python")[1].split("\n==")[0]
+                                        for name in ("extraction", "training", "generation"))
+    assert extraction.count("; skipped") == 2 and "wrote 0 latents" in extraction
+    assert "already holds 2 of 2 steps" in training and "skipped" in training
+    assert "6 are there" in generation
+    written = {name for name in changed(before, snapshot(out)) if name != "generated_images/samples.csv"}
+    assert written <= {GRID} and [digest for _, digest in before.values()] == [
+        digest for _, digest in snapshot(out).values()]
+
+
+def test_parts_can_be_skipped(toy, finished, in_process, tmp_path):
+    out = copy_of(finished[0], tmp_path / "out")
+    said = output_of(pipeline.main, *arguments(toy, out), "--skip_extraction", "--skip_training",
+                     "--skip_generation")
+    assert in_process == [] and said.count("skipped, as asked") == 3
+    flags = ["--skip_training", "--num_samples_per_user", "3"]
+    output_of(pipeline.main, *arguments(toy, out), *flags, "--skip_extraction")
+    assert [script for script, _ in in_process] == ["stage3_inference.py"]
+    assert (out / "generated_images/micro_doppler_user10_003.png").is_file()
+    in_process.clear()
+    without_inputs = ["--output_dir", str(out), "--skip_extraction", "--skip_training", "--skip_generation"]
+    output_of(pipeline.main, *without_inputs)
+
+
+@pytest.mark.parametrize(("given", "said"), [
+    ([], "--data_dir: required, but not given (or run with --demo)"),
+    (["--data_dir", "."], "--vavae_path: required"),
+    (["--data_dir", "absent", "--vavae_path", "."], "--data_dir absent: no such file or folder"),
+    (["--skip_extraction"], "--vavae_path: required"),
+    (["--demo", "--data_dir", "."], "leave --data_dir and --vavae_path out"),
+    (["--generate_users", "1"], "unrecognized arguments"),
+    (["train.batchsize=3"], "unknown key train.batchsize; did you mean batch_size?"),
+    (["--lr", "0"], "pipeline.lr=0.0: expected more than 0"),
+    (["--config", "absent.yaml"], "--config absent.yaml: no such file"),
+])
+def test_wrong_flags_are_refused_before_any_stage(given, said, in_process, tmp_path):
+    text = refusal_of(pipeline.main, "--output_dir", tmp_path / "out", *given, unchanged=tmp_path)
+    assert said in text and in_process == []
+
+
+def test_a_failing_stage_ends_the_run_with_its_status_and_message(toy, tmp_path, in_process):
+    (tmp_path / "W.pt").write_bytes(b"no weights")
+    status, out, err = run_as_script(pipeline.main, *arguments(toy, tmp_path / "out"), "--vavae_path",
+                                     tmp_path / "W.pt")
+    assert status == 2 and len(in_process) == 1 and "Traceback" not in err
+    messages = [line for line in err.splitlines() if "%|" not in line and line.strip()]
+    assert messages[0].startswith("error: ") and str(tmp_path / "W.pt") in messages[0]
+    assert messages[1] == "extraction ended with status 2; the same command continues from there"
+
+
+@pytest.mark.parametrize(("returned", "status"), [(7, 7), (1, 1), (-9, 137)])
+def test_the_status_of_a_stage_is_passed_on(returned, status, toy, tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline.subprocess, "run", lambda command: SimpleNamespace(returncode=returned))
+    assert run_as_script(pipeline.main, *arguments(toy, tmp_path))[0] == status
+
+
+def test_config_overrides_and_debug_reach_every_stage_and_unset_flags_none(toy, tmp_path, monkeypatch):
+    (tmp_path / "preset.yaml").write_text("pipeline: {lr: 3.0e-4}\ntrain: {log_every: 7}\n")
+    commands = []
+    monkeypatch.setattr(pipeline.subprocess, "run",
+                        lambda command: commands.append(command) or SimpleNamespace(returncode=0))
+    output_of(pipeline.main, "--data_dir", toy.data, "--vavae_path", toy.tokenizer, "--output_dir", tmp_path,
+              "--config", tmp_path / "preset.yaml", "model.depth=3", "batch_size=8", "--debug")
+    assert len(commands) == 3
+    for command in commands:
+        assert command[command.index("--config") + 1] == str(tmp_path / "preset.yaml")
+        assert "model.depth=3" in command and "--debug" in command and "None" not in command
+        assert "--max_epochs" not in command and "batch_size=8" not in command
+    lr = commands[1][commands[1].index("--lr") + 1]
+    assert float(lr) == 3e-4 and commands[0][commands[0].index("--batch_size") + 1] == "8"
+
+
+TOY_DEMO = ("simulate.num_users=2", "simulate.samples_per_user=4", "tokenizer.max_steps=1",
+            "tokenizer.ch_mult=[1]", "tokenizer.patch_size=16", "tokenizer.accelerator=cpu",
+            "train.max_steps=1", "train.accelerator=cpu", "extract.device=cpu", "sample.device=cpu",
+            "sample.num_steps=1", *TINY_MODEL)
+
+
+def test_the_demo_needs_nothing(tmp_path, in_process):
+    given = ["--demo", "--output_dir", tmp_path / "out", "--precision", "32", "--num_samples_per_user", "1",
+             *TOY_DEMO]
+    output_of(pipeline.main, *given)
+    out = tmp_path / "out"
+    assert len(list((out / "simulated").rglob("*.png"))) == 8
+    assert (out / "tokenizer/tokenizer.safetensors").is_file() and (out / GRID).is_file()
+    assert len(list((out / "generated_images").glob("micro_doppler_user*.png"))) == 2
+    assert [script for script, _ in in_process] == [
+        "stage0_prepare.py", "stage0_prepare.py", "train_tokenizer.py", "stage1_extract_features.py",
+        "stage2_train_dit.py", "stage3_inference.py"]
+    assert all("configs/demo_cpu.yaml" in " ".join(command) for _, command in in_process)
+    before = snapshot(out)
+    output_of(pipeline.main, *given)
+    assert {name: digest for name, (_, digest) in before.items()} == {
+        name: digest for name, (_, digest) in snapshot(out).items()}
+
+
+@pytest.mark.slow
+def test_the_demo_as_processes(tmp_path):
+    command = [sys.executable, str(PROJECT / "run_complete_pipeline.py"), "--demo", "--output_dir",
+               str(tmp_path / "out"), "--precision", "32", *TOY_DEMO]
+    for _ in range(2):
+        run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert run.returncode == 0, run.stderr
+    assert (tmp_path / "out" / GRID).is_file() and run.stdout.count("skipped") >= 3

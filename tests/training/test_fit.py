@@ -1,0 +1,357 @@
+"""Whole runs of stage 2: resuming is the run, interruptions leave no trace, other settings are refused."""
+
+import csv
+import json
+import resource
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from tiny_runs import (
+    USERS,
+    assert_same,
+    assert_same_run,
+    read_last,
+    stage2_settings,
+    write_tiny_latents,
+)
+
+import stage2_train_dit
+import training.run_files
+from data.latent_stats import LatentStatistics
+from data.latents import read_latents, write_latents
+from training.fit import steps_done
+
+
+class Stop(pl.Callback):
+    """Raises `error` after batch number `batch` of this start."""
+
+    def __init__(self, batch: int, error: BaseException) -> None:
+        self.left, self.error = batch, error
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx) -> None:
+        if self.left == 0:
+            raise self.error
+        self.left -= 1
+
+
+@pytest.fixture(scope="module")
+def latents(tmp_path_factory) -> Path:
+    return write_tiny_latents(tmp_path_factory.mktemp("latents"))
+
+
+@pytest.fixture(scope="module")
+def twelve(latents, tmp_path_factory) -> Path:
+    """Twelve steps at once, never disturbed."""
+    folder = tmp_path_factory.mktemp("twelve") / "run"
+    train(latents, folder, max_steps=12)
+    return folder
+
+
+def train(latents: Path, folder: Path, **changes) -> None:
+    stage2_train_dit.run(stage2_settings(latents, folder, **changes))
+
+
+def train_stopped(monkeypatch, stop: Stop, latents: Path, folder: Path, **changes) -> None:
+    """A run with `stop` among its callbacks."""
+    fit = stage2_train_dit.fit
+    with monkeypatch.context() as patch:
+        patch.setattr(stage2_train_dit, "fit", lambda *most: fit(*most[:-1], [*most[-1], stop]))
+        train(latents, folder, **changes)
+
+
+def log_rows(folder: Path) -> list[dict[str, float]]:
+    with open(folder / "training_log.csv", newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def refusal(call, *arguments, **keywords) -> str:
+    with pytest.raises(ValueError) as caught:
+        call(*arguments, **keywords)
+    message = str(caught.value)
+    assert "\n" not in message and ";" in message, message
+    return message
+
+
+# Resuming
+
+
+def test_a_run_and_its_continuation_are_the_run_at_once(latents, twelve, tmp_path):
+    train(latents, tmp_path / "run", max_steps=6)
+    assert steps_done(tmp_path / "run") == 6
+    train(latents, tmp_path / "run", max_steps=12)
+    assert_same_run(tmp_path / "run", twelve)
+    assert [row["step"] for row in log_rows(twelve)] == [3, 6, 9, 12]
+
+
+def test_also_with_accumulation_in_the_middle_of_a_pass(latents, tmp_path):
+    settings = {"accumulate": 2, "validate_every": 2}  # 22 latents: five batches of four a pass
+    for steps in (4, 8):
+        train(latents, tmp_path / "parts", max_steps=steps, **settings)
+    train(latents, tmp_path / "whole", max_steps=8, **settings)
+    assert_same_run(tmp_path / "parts", tmp_path / "whole")
+    assert_same([row["step"] for row in log_rows(tmp_path / "whole")], [2.0, 4.0, 6.0, 8.0])
+
+
+def test_runs_of_one_seed_are_equal_and_of_two_differ(latents, twelve, tmp_path):
+    train(latents, tmp_path / "again", max_steps=12)
+    assert_same_run(tmp_path / "again", twelve)
+    train(latents, tmp_path / "other", max_steps=3, seed=1)
+    name = "ema.blocks.0.attn.qkv.weight"
+    states = [read_last(folder)["state_dict"][name] for folder in (tmp_path / "other", twelve)]
+    assert not torch.equal(*states)
+
+
+def test_a_finished_run_is_left_as_it_is(latents, twelve, tmp_path, capsys):
+    shutil.copytree(twelve, tmp_path / "run")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*.*")}
+    train(latents, tmp_path / "run", max_steps=12)
+    train(latents, tmp_path / "run", max_steps=7)
+    assert "already holds 12 of 12 steps" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*.*")} == before
+
+
+def test_the_weights_move_and_the_schedule_warms_up(latents, twelve):
+    state = read_last(twelve)
+    net, ema = (
+        {name: value for name, value in state["state_dict"].items() if name.startswith(prefix)}
+        for prefix in ("net.", "ema.")
+    )
+    assert float(net["net.final_layer.linear.weight"].abs().max()) > 0
+    assert not torch.equal(net["net.final_layer.linear.weight"], ema["ema.final_layer.linear.weight"])
+    assert state["ema_updates"] == state["global_step"] == 12
+    assert state["optimizer_states"][0]["param_groups"][0]["lr"] == 1e-2
+
+
+# Interruptions
+
+
+@pytest.mark.parametrize("batch", [1, 5, 7, 11])
+def test_a_run_that_fell_over_and_started_again_is_the_run(latents, twelve, tmp_path, monkeypatch, batch):
+    with pytest.raises(RuntimeError, match="power cut"):
+        train_stopped(monkeypatch, Stop(batch, RuntimeError("power cut")), latents, tmp_path, max_steps=12)
+    assert steps_done(tmp_path) == batch // 3 * 3
+    train(latents, tmp_path, max_steps=12)
+    assert_same_run(tmp_path, twelve)
+
+
+def test_falling_over_inside_an_accumulated_step_changes_nothing(latents, tmp_path, monkeypatch):
+    settings = {"accumulate": 3, "max_steps": 4, "validate_every": 1}
+    with pytest.raises(RuntimeError):
+        train_stopped(monkeypatch, Stop(5, RuntimeError("power cut")), latents, tmp_path / "a", **settings)
+    train(latents, tmp_path / "a", **settings)
+    train(latents, tmp_path / "b", **settings)
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+
+
+def test_ctrl_c_ends_as_an_interruption_and_the_run_continues(latents, twelve, tmp_path, monkeypatch):
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train_stopped(monkeypatch, Stop(4, KeyboardInterrupt()), latents, tmp_path, max_steps=12)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    train(latents, tmp_path, max_steps=12)
+    assert_same_run(tmp_path, twelve)
+
+
+def test_a_kill_between_best_and_last_writes_the_same_files_again(tmp_path, monkeypatch):
+    def cut(source, target):
+        if target.exists():  # from the second time on, so that there is an older last.ckpt
+            raise RuntimeError("power cut")
+        real(source, target)
+
+    latents = write_tiny_latents(tmp_path / "latents", num_val=0)  # so that every save is the best
+    real = training.run_files.share_file
+    with monkeypatch.context() as patch:
+        patch.setattr(training.run_files, "share_file", cut)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(latents, tmp_path / "run", max_steps=9)
+    best = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
+    assert (steps_done(tmp_path / "run"), best["global_step"]) == (3, 6)
+    train(latents, tmp_path / "run", max_steps=9)
+    train(latents, tmp_path / "whole", max_steps=9)
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(latents, twelve, tmp_path):
+    train(latents, tmp_path, max_steps=6)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "checkpoints").iterdir()}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, limits[1]))  # smaller than a checkpoint
+    try:
+        with pytest.raises(OSError, match="free some space") as caught:
+            train(latents, tmp_path, max_steps=12)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "\n" not in str(caught.value)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "checkpoints").iterdir()} == before
+    train(latents, tmp_path, max_steps=12)
+    assert_same_run(tmp_path, twelve)
+
+
+# What is written
+
+
+def test_best_is_the_lowest_validation_loss(twelve):
+    rows = log_rows(twelve)
+    best = min(rows, key=lambda row: row["val_loss"])
+    state = torch.load(twelve / "checkpoints" / "best.ckpt", weights_only=True)
+    assert state["global_step"] == best["step"]
+    assert state["callbacks"]["RunFiles"]["best"] == best["val_loss"]
+    assert {f"val_loss_user_{user}" for user in USERS} < rows[0].keys()
+    assert [row["epoch"] for row in rows] == [0.6, 1.2, 1.8, 2.4]
+
+
+def test_an_overfitting_run_keeps_its_early_best(latents, tmp_path):
+    """Noise cannot be learnt, so the validation loss rises from the start: best stays, last goes on."""
+    train(latents, tmp_path, max_steps=3, validate_every=1, ema_decay=0.0)
+    losses = [row["val_loss"] for row in log_rows(tmp_path)]
+    assert losses == sorted(losses)
+    best = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
+    assert (best["global_step"], read_last(tmp_path)["global_step"]) == (1, 3)
+
+
+def test_without_validation_latents_the_latest_is_best(tmp_path, capsys):
+    latents = write_tiny_latents(tmp_path / "latents", num_val=0)
+    train(latents, tmp_path / "run")
+    assert "no validation latents" in capsys.readouterr().out
+    assert list(log_rows(tmp_path / "run")[0]) == ["step", "epoch", "train_loss"]
+    best = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
+    assert best["global_step"] == 6
+    assert_same(best["state_dict"], read_last(tmp_path / "run")["state_dict"])
+
+
+def test_the_folder_holds_these_files_and_no_leftovers(twelve):
+    names = {str(path.relative_to(twelve)) for path in twelve.rglob("*") if path.is_file()}
+    assert {name for name in names if not name.startswith("lightning_logs")} == {
+        "checkpoints/best.ckpt", "checkpoints/last.ckpt", "checkpoints/best.safetensors", "config.yaml",
+        "run.json", "training_curve.png", "training_log.csv"}
+    assert {path.stat().st_mode & 0o777 for path in (twelve / "checkpoints").iterdir()} == {
+        (twelve / "config.yaml").stat().st_mode & 0o777}
+
+
+def test_a_dry_run_writes_nothing(latents, tmp_path, capsys):
+    train(latents, tmp_path / "run", dry_run=True)
+    assert not (tmp_path / "run").exists()
+    assert "parameters" in capsys.readouterr().out
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(("change", "named"), [
+    ({"lr": 2e-2}, "train.lr was 0.01, now 0.02"),
+    ({"seed": 3}, "train.seed was 0, now 3"),
+    ({"model_depth": 2}, "model.depth was 1, now 2"),
+    ({"transport_path_type": "GVP"}, "transport.path_type was 'Linear', now 'GVP'"),
+])
+def test_another_run_in_the_same_folder_is_refused_by_name(latents, twelve, change, named):
+    before = (twelve / "checkpoints" / "last.ckpt").read_bytes()
+    assert named in refusal(train, latents, twelve, **{"max_steps": 24, **change})
+    assert (twelve / "checkpoints" / "last.ckpt").read_bytes() == before
+
+
+def test_other_latents_in_the_same_folder_are_refused(latents, twelve, tmp_path):
+    shutil.copytree(latents, tmp_path / "latents")
+    old = read_latents(latents, "train")
+    metadata = {"tokenizer_digest": "d" * 64, "inputs_digest": "new", "preprocessing": {"geometry": "pad"}}
+    write_latents(tmp_path / "latents", "train", old.latents, old.latents_std, old.labels, old.label_table,
+                  old.paths, metadata)
+    message = refusal(train, tmp_path / "latents", twelve, max_steps=24)
+    assert "latents.inputs_digest" in message and "latents.preprocessing" in message
+
+
+def test_other_statistics_in_the_same_folder_are_refused(latents, twelve, tmp_path):
+    shutil.copytree(latents, tmp_path / "latents")
+    shutil.copy(latents / "latents_stats.pt", tmp_path / "latents" / "latents_stats_imagenet.pt")
+    (tmp_path / "latents" / "stats_recommendation.txt").write_text("Recommendation: imagenet\n")
+    message = refusal(train, tmp_path / "latents", twelve, max_steps=24)
+    assert "latents.statistics was 'micro_doppler', now 'imagenet'" in message
+
+
+def test_how_long_and_where_to_look_may_change(latents, twelve, tmp_path):
+    shutil.copytree(twelve, tmp_path / "run")
+    train(latents, tmp_path / "run", max_steps=13, log_every=1, devices="1")
+    assert steps_done(tmp_path / "run") == 13
+
+
+def test_checkpoints_of_unknown_origin_are_refused(latents, twelve, tmp_path):
+    shutil.copytree(twelve, tmp_path / "run")
+    (tmp_path / "run" / "run.json").unlink()
+    assert "no run.json" in refusal(train, latents, tmp_path / "run", max_steps=24)
+
+
+def test_a_damaged_last_checkpoint_is_named(latents, twelve, tmp_path):
+    shutil.copytree(twelve, tmp_path / "run")
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    last.unlink()
+    last.write_bytes((twelve / "checkpoints" / "last.ckpt").read_bytes()[:5000])
+    assert str(last) in refusal(train, latents, tmp_path / "run", max_steps=24)
+    torch.save({"weights": torch.zeros(2)}, last)
+    assert str(last) in refusal(train, latents, tmp_path / "run", max_steps=24)
+
+
+def test_statistics_of_other_latents_are_refused(latents, tmp_path):
+    shutil.copytree(latents, tmp_path / "latents")
+    wrong = LatentStatistics(torch.zeros(1, 32, 1, 1), torch.ones(1, 32, 1, 1))
+    wrong.save(tmp_path / "latents" / "latents_stats.pt")
+    assert "32 channels, the latents have 4" in refusal(train, tmp_path / "latents", tmp_path / "run")
+
+
+def test_validation_latents_of_another_tokenizer_are_refused(latents, tmp_path):
+    shutil.copytree(latents, tmp_path / "latents")
+    val = read_latents(latents, "val")
+    write_latents(tmp_path / "latents", "val", val.latents, None, val.labels, val.label_table, val.paths,
+                  {"tokenizer_digest": "e" * 64})
+    assert "run stage1_extract_features.py again" in refusal(train, tmp_path / "latents", tmp_path / "run")
+
+
+# Losses that are no longer finite
+
+
+def poison(latents: Path, folder: Path) -> Path:
+    """Latents, still finite, whose squared error is not: the statistics say they are a millionth as wide."""
+    shutil.copytree(latents, folder)
+    statistics = LatentStatistics.load(latents / "latents_stats.pt")
+    LatentStatistics(statistics.mean, statistics.std * 1e-30).save(folder / "latents_stats.pt")
+    return folder
+
+
+def test_an_infinite_loss_stops_before_anything_is_written(latents, tmp_path):
+    message = refusal(train, poison(latents, tmp_path / "latents"), tmp_path / "run")
+    assert "no longer finite at step 1" in message and "no checkpoint had been written" in message
+    assert not list(tmp_path.glob("run/checkpoints/*"))
+
+
+def test_a_late_infinite_loss_keeps_the_checkpoints(latents, tmp_path, monkeypatch):
+    train(latents, tmp_path, max_steps=6)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "checkpoints").iterdir()}
+    fetch = stage2_train_dit.LatentDataModule.fetch
+
+    def fetch_nan(self, indices):
+        batch = fetch(self, indices)
+        return {**batch, "mean": torch.full_like(batch["mean"], float("nan"))}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage2_train_dit.LatentDataModule, "fetch", fetch_nan)
+        message = refusal(train, latents, tmp_path, max_steps=12)
+    assert "at step 7" in message and "last.ckpt is intact" in message and "lower lr" in message
+    assert {path.name: path.read_bytes() for path in (tmp_path / "checkpoints").iterdir()} == before
+    assert steps_done(tmp_path) == 6
+
+
+def test_infinite_weights_are_not_saved(latents, tmp_path):
+    """The loss of the only step is finite; what the step makes of the weights is not."""
+    message = refusal(train, latents, tmp_path, max_steps=1, lr=1e38, warmup_steps=0, weight_decay=1e5)
+    assert "no longer finite at step 1" in message
+    assert not list(tmp_path.glob("checkpoints/*"))
+
+
+def test_the_record_names_what_decides(twelve):
+    record = json.loads((twelve / "run.json").read_text())
+    assert record["train.lr"] == 1e-2 and record["model.hidden_size"] == 32
+    assert not {"train.max_steps", "train.output_dir", "train.devices"} & record.keys()

@@ -1,0 +1,155 @@
+"""Training a tiny tokenizer: resuming is the run, what is measured is right, what is written loads."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from PIL import Image
+from tiny_runs import assert_same_run, read_last
+
+import train_tokenizer
+from configs.load import resolve
+from data.images import open_rgb
+from tokenizer.losses import psnr, ssim
+from tokenizer.vavae import preprocess, to_float
+from tokenizer.weights import digest, load_tokenizer
+from training.randomness import generator
+
+SHAPE = {"ch": 32, "ch_mult": [1], "patch_size": 16, "num_res_blocks": 1, "embed_dim": 4}
+SETTINGS = {**SHAPE, "batch_size": 2, "max_steps": 4, "validate_every": 2, "lr": 1e-3, "warmup_steps": 1,
+            "lr_decay": "constant", "precision": "32", "accelerator": "cpu", "ema_decay": 0.5}
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory) -> Path:
+    """Two people, five training and three validation images: smooth colours, 256 pixels wide."""
+    folder = tmp_path_factory.mktemp("images")
+    for split, count in (("train", 5), ("val", 3)):
+        for k in range(count):
+            path = folder / split / f"ID_{1 + k % 2}" / f"{k}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            colours = torch.randint(0, 256, (4, 4, 3), generator=generator(split, k), dtype=torch.uint8)
+            Image.fromarray(colours.numpy()).resize((256, 256), Image.Resampling.BICUBIC).save(path)
+    return folder
+
+
+def train(images: Path, folder: Path, **changes) -> None:
+    layer = {**SETTINGS, "data_dir": str(images), "output_dir": str(folder), **changes}
+    train_tokenizer.run(resolve(("tokenizer",), {"tokenizer": layer})["tokenizer"])
+
+
+def log_rows(folder: Path) -> list[dict[str, float]]:
+    with open(folder / "training_log.csv", newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def four(images, tmp_path_factory) -> Path:
+    """Four steps at once."""
+    folder = tmp_path_factory.mktemp("four") / "run"
+    train(images, folder)
+    return folder
+
+
+def test_a_run_and_its_continuation_are_the_run_at_once(images, four, tmp_path):
+    train(images, tmp_path, max_steps=2)
+    train(images, tmp_path, max_steps=4)
+    assert_same_run(tmp_path, four, "tokenizer.safetensors")
+
+
+def test_a_run_that_fell_over_is_the_run(images, four, tmp_path, monkeypatch):
+    class Cut(pl.Callback):
+        def on_train_batch_start(self, trainer, module, batch, batch_idx):
+            if trainer.global_step == 3:
+                raise RuntimeError("power cut")
+
+    fit = train_tokenizer.fit
+    with monkeypatch.context() as patch:
+        patch.setattr(train_tokenizer, "fit", lambda *arguments: fit(*arguments, [Cut()]))
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(images, tmp_path)
+    train(images, tmp_path)
+    assert_same_run(tmp_path, four, "tokenizer.safetensors")
+
+
+def test_validation_is_by_hand(images, four):
+    """The last row of the log against the saved average, decoding posterior means."""
+    state = read_last(four)["state_dict"]
+    net = load_tokenizer(four / "tokenizer.safetensors")
+    net.load_state_dict({k.removeprefix("ema."): v for k, v in state.items() if k.startswith("ema.")})
+    paths = sorted((images / "val").rglob("*.png"))
+    x = to_float(torch.stack([preprocess(open_rgb(path)) for path in paths]))
+    with torch.no_grad():
+        posterior = net.encode(x)
+        reconstruction = net.decode(posterior.mean).clamp(-1, 1)
+    last = log_rows(four)[-1]
+    assert last["step"] == 4
+    assert last["val_psnr"] == pytest.approx(float(psnr(x, reconstruction).mean()), rel=1e-5)
+    assert last["val_ssim"] == pytest.approx(float(ssim(x, reconstruction).mean()), rel=1e-4)
+    assert last["val_kl"] == pytest.approx(float(posterior.kl().mean()), rel=1e-4)
+
+
+def test_the_written_tokenizer_is_the_best_average_in_half_precision(four):
+    rows = log_rows(four)
+    best = torch.load(four / "checkpoints" / "best.ckpt", weights_only=True)
+    assert best["global_step"] == max(rows, key=lambda row: row["val_psnr"])["step"]
+    net = load_tokenizer(four / "tokenizer.safetensors")
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, best["state_dict"][f"ema.{name}"].half().float())
+    assert net.config["patch_size"] == 16 and net.config["ch_mult"] == [1]
+    assert digest(load_tokenizer(four / "checkpoints" / "best.ckpt")) == digest(net)
+    assert (four / "reconstructions.png").is_file() and (four / "training_curve.png").is_file()
+
+
+def test_the_error_falls(images, tmp_path):
+    train(images, tmp_path, max_steps=16, validate_every=8, lr=3e-3)
+    first, last = log_rows(tmp_path)
+    assert last["val_psnr"] > first["val_psnr"] and last["train_loss"] < 0.8 * first["train_loss"]
+
+
+def test_fine_tuning_starts_from_the_given_weights(images, four, tmp_path):
+    train(images, tmp_path, init_from=str(four / "tokenizer.safetensors"), max_steps=1, lr=1e-9,
+          ema_decay=0.0)
+    files = (folder / "tokenizer.safetensors" for folder in (four, tmp_path))
+    start, end = (load_tokenizer(file).state_dict() for file in files)
+    for name, value in end.items():
+        torch.testing.assert_close(value, start[name], rtol=0, atol=1e-6)
+    state = read_last(tmp_path)["state_dict"]
+    assert any(not torch.equal(state[f"net.{name}"], value) for name, value in start.items())
+
+
+def test_every_parameter_gets_a_gradient(four):
+    state = read_last(four)
+    moments = state["optimizer_states"][0]["state"]
+    assert len(moments) == sum(name.startswith("net.") for name in state["state_dict"])
+    assert all(moment["exp_avg_sq"].any() for moment in moments.values())
+
+
+def test_other_settings_and_other_images_are_refused(images, four, tmp_path):
+    for folder, changes, named in (
+        (images, {"kl_weight": 1e-2}, "tokenizer.kl_weight was 1e-06, now 0.01"),
+        (images, {"embed_dim": 8}, "tokenizer.embed_dim was 4, now 8"),
+    ):
+        with pytest.raises(ValueError, match=named):
+            train(folder, four, max_steps=8, **changes)
+    for split in ("train", "val"):
+        (tmp_path / split / "ID_1").mkdir(parents=True)
+        Image.new("RGB", (256, 256), "red").save(tmp_path / split / "ID_1" / "0.png")
+    with pytest.raises(ValueError, match="images.train was "):
+        train(tmp_path, four, max_steps=8)
+
+
+def test_a_tokenizer_that_does_not_end_at_16_positions_is_refused(images, tmp_path):
+    with pytest.raises(ValueError, match="patch_size=8 .* 8-fold, expected 16-fold"):
+        train(images, tmp_path, patch_size=8)
+
+
+def test_without_validation_images_the_latest_counts(images, tmp_path, capsys):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train").symlink_to(images / "train")
+    train(tmp_path / "data", tmp_path / "run", max_steps=2, validate_every=1)
+    assert "no val folder" in capsys.readouterr().out
+    best = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
+    assert best["global_step"] == 2
