@@ -89,10 +89,9 @@ def run(config: SampleConfig) -> None:
     )
     describe = {**asdict(config), **identity, "precision": precision, "device": device.type}
     with progress(total=len(missing), description="drawing", unit="img") as bar:
-        for first in range(0, len(missing), config.batch_size):
-            batch = missing[first : first + config.batch_size]
-            draw_batch(batch, draw, vae, payload, config, describe)
-            bar.update(len(batch))
+        for first in range(0, len(wanted), config.batch_size):
+            batch = wanted[first : first + config.batch_size]
+            bar.update(draw_batch(batch, draw, vae, payload, config, describe))
     write_text(folder / "samples.csv", csv_text(sample_rows(folder)))
     write_grid(folder, wanted, payload.labels, users)
     say(f"wrote {len(missing)} images to {folder}; look at {folder / 'micro_doppler_grid.png'}")
@@ -137,9 +136,16 @@ def draw_batch(
     payload: DitPayload,
     config: SampleConfig,
     describe: dict[str, Any],
-) -> None:
-    """Draw one batch and write its images, each with its settings inside."""
-    names = payload.labels.names
+) -> int:
+    """Draw one batch and write those of its images that are not there, each with its settings inside.
+
+    The whole batch is drawn even if a part is there: matrix products of another shape round differently, and a
+    run that was stopped and continued shall end in the same bytes. Returns the number of images written.
+    """
+    folder, names = Path(config.output_dir), payload.labels.names
+    missing = {image.name for image in batch if not (folder / image.name).exists()}
+    if not missing:
+        return 0
     noise = torch.stack(
         [
             noise_for(vae.latent_shape, config.seed, "sample", names[image.label], image.number)
@@ -149,11 +155,12 @@ def draw_batch(
     latents = draw(noise, torch.tensor([image.label for image in batch]))
     if not torch.isfinite(latents).all():
         raise ValueError(
-            f"guidance_scale {config.guidance_scale:g} at --precision {describe['precision']} gave "
-            "latents that are "
-            "not finite; use --precision 32 or a lower --guidance_scale"
+            f"guidance_scale {config.guidance_scale:g} at --precision {describe['precision']} gave latents "
+            "that are not finite; use --precision 32 or a lower --guidance_scale"
         )
     for image, pixels in zip(batch, vae.decode(latents).numpy(), strict=True):
+        if image.name not in missing:
+            continue
         row = {
             "file": image.name,
             "user": names[image.label],
@@ -167,7 +174,8 @@ def draw_batch(
                 if name not in ("user_ids", "output_dir", "batch_size")
             },
         }
-        save_png(Image.fromarray(pixels), Path(config.output_dir) / image.name, {METADATA: json.dumps(row)})
+        save_png(Image.fromarray(pixels), folder / image.name, {METADATA: json.dumps(row)})
+    return len(missing)
 
 
 def sample_rows(folder: Path) -> list[dict[str, Any]]:
