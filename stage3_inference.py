@@ -139,8 +139,8 @@ def draw_batch(
 ) -> int:
     """Draw one batch and write those of its images that are not there, each with its settings inside.
 
-    The whole batch is drawn even if a part is there: matrix products of another shape round differently, and a
-    run that was stopped and continued shall end in the same bytes. Returns the number of images written.
+    The whole batch is drawn even if a part is there: matrix products of another shape round differently, and
+    a run that was stopped and continued shall end in the same bytes. Returns the number of images written.
     """
     folder, names = Path(config.output_dir), payload.labels.names
     missing = {image.name for image in batch if not (folder / image.name).exists()}
