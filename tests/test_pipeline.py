@@ -77,7 +77,7 @@ def test_the_same_command_again_skips_every_stage(toy, finished, in_process):
                                         for name in ("extraction", "training", "generation"))
     assert extraction.count("; skipped") == 2 and "wrote 0 latents" in extraction
     assert "already holds 2 of 2 steps" in training and "skipped" in training
-    assert "6 are there" in generation
+    assert "6 of them there: drawing skipped" in generation
     written = {name for name in changed(before, snapshot(out)) if name != "generated_images/samples.csv"}
     assert written <= {GRID} and [digest for _, digest in before.values()] == [
         digest for _, digest in snapshot(out).values()]
