@@ -89,9 +89,8 @@ def find_splits(folder: Path) -> tuple[LabelTable, dict[str, list[ImageRecord]]]
         raise FileNotFoundError(f"--data_dir {folder}: no such folder; stage0_prepare.py split makes one")
     if not (folder / "train").is_dir():
         raise ValueError(
-            f"--data_dir {folder}: no train folder inside; python stage0_prepare.py split --input_dir "
-            f"{folder} "
-            "--output_dir data_split makes train and val"
+            f"--data_dir {folder}: no train folder inside; python stage0_prepare.py split "
+            f"--input_dir {folder} --output_dir data_split makes train and val"
         )
     labels = find_users(folder / "train")
     return labels, {
