@@ -101,7 +101,7 @@ def test_every_process_refuses_so_that_none_waits_for_a_refused_one(latents, two
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_killed_process_ends_the_run_in_bounded_time(latents, tmp_path, rank):
     main = launch(command(latents, tmp_path / "run", max_steps=100_000, validate_every=5))
-    wait_for(tmp_path / "run" / "training_log.csv", 120)
+    wait_for(tmp_path / "run" / "checkpoints" / "last.ckpt", 120)
     children = [int(pid) for pid in Path(f"/proc/{main.pid}/task/{main.pid}/children").read_text().split()]
     workers = [pid for pid in children if "LOCAL_RANK=1" in Path(f"/proc/{pid}/environ").read_text()]
     assert len(workers) == 1
