@@ -199,12 +199,6 @@ def _scan_one(record: ImageRecord) -> tuple[str | None, str | None]:
     return digest, None
 
 
-def find_bad_images(records: Sequence[ImageRecord], num_workers: int = 4,
-                    progress: Progress | None = None) -> dict[str, str]:
-    """Relative path → reason for every image that `open_rgb` would refuse."""
-    return scan_images(records, num_workers, progress).bad
-
-
 def file_digest(path: str | os.PathLike) -> str:
     """SHA-256 of a file's bytes, hexadecimal."""
     digest = hashlib.sha256()

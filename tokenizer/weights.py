@@ -71,12 +71,6 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     return Checkpoint(path, state, config, ignored)
 
 
-def read_state(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
-    """The autoencoder's own state dict, as stored, and its architecture if the file states it."""
-    checkpoint = read_checkpoint(path)
-    return checkpoint.state, checkpoint.config
-
-
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
     try:
         with safe_open(path, framework="pt") as file:

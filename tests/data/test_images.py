@@ -10,7 +10,6 @@ from PIL import Image
 from data import images
 from data.images import (
     file_digest,
-    find_bad_images,
     find_users,
     inputs_digest,
     list_images,
@@ -222,7 +221,7 @@ def test_bad_images_are_found_and_the_rest_hashed_in_one_reading(users):
     assert set(scan.bad) == {"ID_2/w5.png", "ID_2/w6.jpg", "ID_1/w2.png"}
     assert scan.bad["ID_2/w5.png"] == "empty file (0 bytes)" and "cannot be read" in scan.bad["ID_1/w2.png"]
     assert calls == [(n, 11) for n in range(1, 12)]
-    assert find_bad_images(records, 1) == scan.bad
+    assert scan_images(records, 1).bad == scan.bad
     assert scan.digests["ID_1/w1.png"] == file_digest(users / "ID_1" / "w1.png")
     assert "ID_1/w2.png" not in scan.digests
 

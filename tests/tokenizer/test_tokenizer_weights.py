@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from tokenizer.autoencoder import AutoencoderKL
-from tokenizer.weights import digest, infer_config, load_tokenizer, read_state, save_slim
+from tokenizer.weights import digest, infer_config, load_tokenizer, read_checkpoint, save_slim
 
 # 64 pixels wide here and 256 when inferred: attention on the second level either way.
 SMALL = dict(embed_dim=4, ch_mult=(1, 2), ch=32, num_res_blocks=1, attn_resolutions=(128,))
@@ -57,7 +57,7 @@ def test_every_torch_layout_gives_the_same_weights(name, model, state, tmp_path)
     assert loaded.state_dict().keys() == state.keys()
     assert all(torch.equal(value, state[key]) for key, value in loaded.state_dict().items())
     assert not loaded.training and not any(p.requires_grad for p in loaded.parameters())
-    assert read_state(tmp_path / name)[1] is None
+    assert read_checkpoint(tmp_path / name).config is None
 
 
 def test_old_torch_format_loads(state, tmp_path):
@@ -98,7 +98,7 @@ def test_slim_file_round_trip(model, tmp_path):
     target = tmp_path / "new" / "slim.safetensors"
     save_slim(small, target, metadata={"licence": "MIT"})
     loaded = load_tokenizer(target)
-    assert loaded.config == small.config == read_state(target)[1]
+    assert loaded.config == small.config == read_checkpoint(target).config
     for name, value in small.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value.half().float()), name
     with safe_open(target, framework="pt") as file:
