@@ -16,7 +16,7 @@ import torch
 
 from configs.command_line import parse, run_script, say
 from configs.schema import ExtractConfig
-from data.atomic import write_text
+from data.atomic import write_text_if_new
 from data.images import (
     SPLIT_NAMES,
     ImageRecord,
@@ -231,9 +231,8 @@ def write_statistics(train: LatentSet, folder: Path, imagenet: LatentStatistics 
         save_statistics(imagenet, copy)
     else:
         copy.unlink(missing_ok=True)
-    text, path = recommend(statistics, imagenet).text(), folder / "stats_recommendation.txt"
-    if not path.is_file() or path.read_bytes() != text.encode():
-        write_text(path, text)
+    text = recommend(statistics, imagenet).text()
+    write_text_if_new(folder / "stats_recommendation.txt", text)
     say(text.splitlines()[0])
 
 
@@ -282,9 +281,8 @@ def check_reconstruction(
     if quality < LOW_PSNR_DB or quality < baseline + 3:
         say(
             f"warning: {config.vavae_path} does not suit these images: {quality:.1f} dB PSNR; generated "
-            "images cannot be better "
-            f"than its reconstructions. Look at {picture}, check --geometry, or train a tokenizer with "
-            "train_tokenizer.py"
+            f"images cannot be better than its reconstructions. Look at {picture}, check --geometry, or "
+            "train a tokenizer with train_tokenizer.py"
         )
 
 

@@ -17,7 +17,7 @@ from configs.load import to_yaml
 from configs.schema import ModelConfig, TrainConfig
 from data.atomic import write_text
 from data.latent_stats import LatentStatistics, read_recommendation
-from data.latents import LatentSet, read_latents, read_metadata
+from data.latents import LatentSet, read_latents
 from data.run_record import claim_folder
 from models.lightningdit import LightningDiT, LightningDiT_models
 from tokenizer.vavae import VAVAE
@@ -108,7 +108,7 @@ def run(configs: dict[str, Any]) -> None:
 def read_splits(folder: Path) -> tuple[LatentSet, LatentSet | None]:
     """Training latents, and validation latents where stage 1 wrote some for the same people and tokenizer."""
     train = read_latents(folder, "train")
-    if read_metadata(folder, "val") is None and not list(folder.glob("val*.safetensors")):
+    if not any(folder.glob("val*.safetensors")):
         say(
             f"warning: {folder} has no validation latents; best.ckpt will be the latest, and "
             "over-fitting stays unseen"

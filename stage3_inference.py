@@ -26,12 +26,12 @@ from data.labels import LabelTable, natural_key
 from data.pictures import grid, save_png
 from data.progress import progress
 from data.run_record import claim_folder
+from data.tables import csv_text
 from models.lightningdit import LightningDiT
 from tokenizer.vavae import VAVAE
 from training.checkpoint import DitPayload, load_trained, weights_digest
 from training.hardware import resolve_device, resolve_precision, tokenizer_precision
 from training.randomness import noise_for
-from training.run_files import csv_text
 from training.sampling import LatentSampler
 
 METADATA = "micro_doppler"

@@ -27,3 +27,10 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """Write `text` as UTF-8 with unchanged line ends, all of it or nothing."""
     with replacing(path) as temporary:
         temporary.write_bytes(text.encode())
+
+
+def write_text_if_new(path: str | os.PathLike, text: str) -> None:
+    """`write_text`, unless the file holds just this text: its time then stays what it was."""
+    path = Path(path)
+    if not (path.is_file() and path.read_bytes() == text.encode()):
+        write_text(path, text)

@@ -12,8 +12,6 @@ columns, so k+3 still shares a quarter and k+4 nothing. Dropping `guard` files l
 neighbours guard+1 apart: 3 is enough.
 """
 
-import csv
-import io
 import json
 import math
 import os
@@ -26,9 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from data.atomic import replacing, write_text
+from data.atomic import replacing, write_text_if_new
 from data.images import SPLIT_NAMES, ImageRecord, Progress, inputs_digest
 from data.labels import listing
+from data.tables import csv_text
 
 METHODS = ("blocks", "recordings", "random")
 GUARD = "guard"
@@ -211,7 +210,7 @@ def materialise(split: Split, output_dir: str | os.PathLike, link: bool = True, 
             "inputs": inputs or inputs_digest([item.record for item in split.assignments])}
     _refuse_other_content(output_dir, plan, targets)
     output_dir.mkdir(parents=True, exist_ok=True)
-    _write_if_new(output_dir / "split.json", json.dumps(plan, indent=1) + "\n")
+    write_text_if_new(output_dir / "split.json", json.dumps(plan, indent=1) + "\n")
     placed = 0
     for done, (target, source) in enumerate(targets.items(), start=1):
         if not (target.is_file() and target.stat().st_size == source.stat().st_size):
@@ -219,7 +218,7 @@ def materialise(split: Split, output_dir: str | os.PathLike, link: bool = True, 
             placed += 1
         if progress is not None:
             progress(done, len(targets))
-    _write_if_new(output_dir / "split.csv", _csv_text(split))
+    write_text_if_new(output_dir / "split.csv", _csv_text(split))
     return placed
 
 
@@ -269,14 +268,5 @@ def _place(source: Path, target: Path, link: bool) -> None:
 
 
 def _csv_text(split: Split) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "user", "split", "recording"))
-    for record, name, recording in split.assignments:
-        writer.writerow((record.relative, record.user, name, recording))
-    return text.getvalue()
-
-
-def _write_if_new(path: Path, text: str) -> None:
-    if not path.is_file() or path.read_bytes() != text.encode():
-        write_text(path, text)
+    return csv_text([{"path": record.relative, "user": record.user, "split": name, "recording": recording}
+                     for record, name, recording in split.assignments])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import os
 from pathlib import Path
@@ -15,6 +13,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from configs.command_line import is_main_process, say
 from data.atomic import replacing, write_text
+from data.tables import csv_text
 from training.resumable import ResumableModule
 
 
@@ -137,21 +136,10 @@ def share_file(source: Path, target: Path) -> None:
             temporary.write_bytes(source.read_bytes())
 
 
-def csv_text(rows: list[dict[str, float]]) -> str:
-    """Rows as CSV text, columns in order of first appearance."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
 def draw_curve(rows: list[dict[str, float]], monitor: str, path: Path) -> None:
     """Training loss and the monitored metric against steps, as a PNG."""
-    from matplotlib.figure import (
-        Figure,  # not at the top: importing it costs seconds that other ranks and commands save
-    )
+    # Not at the top: importing it costs seconds that the other ranks and stage 3 save.
+    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.5), dpi=120)
     axes = figure.subplots()

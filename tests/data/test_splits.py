@@ -198,7 +198,7 @@ def test_killed_run_is_finished_by_the_next(folder, monkeypatch, survivors):
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(splits.shutil, "copyfile", dying)
-        patch.setattr(splits, "write_text", no_csv)
+        patch.setattr(splits, "write_text_if_new", no_csv)
         materialise(split, folder / "out", link=False)
     assert not (folder / "out" / "split.csv").exists()
     assert materialise(split, folder / "out", link=False) == 18 - survivors
