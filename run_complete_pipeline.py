@@ -18,7 +18,9 @@ from configs.command_line import parse, preset_of, run_script, say, take_overrid
 from configs.schema import PipelineConfig
 
 PROJECT = Path(__file__).resolve().parent
-DEMO_PRESET = PROJECT / "configs" / "demo_cpu.yaml"
+DEMO_PRESETS = {False: PROJECT / "configs" / "demo_cpu.yaml", True: PROJECT / "configs" / "demo_quick.yaml"}
+EMBEDDED_TOKENIZER = "compact"
+DEMO_AXES = [-1.225, 5.175, 2.11]  # m/s, m/s, s: edges of the pictures that stage 0 simulates
 
 
 def run(config: PipelineConfig, further: list[str]) -> None:
@@ -28,9 +30,13 @@ def run(config: PipelineConfig, further: list[str]) -> None:
     `further` are arguments every stage gets: `--config` and section.key=value. A failing stage ends the run
     with its status.
     """
+    if config.quick and not config.demo:
+        raise ValueError("--quick: is the size of the demo; add --demo, or leave it out")
     out = Path(config.output_dir)
     data, tokenizer = prepare_demo(out, config, further) if config.demo else inputs_of(config)
     for name, skipped, script, flags in stages_of(config, out, data, tokenizer):
+        if skipped is None:
+            continue
         if skipped:
             say(f"== {name}: skipped, as asked ==")
         else:
@@ -39,8 +45,11 @@ def run(config: PipelineConfig, further: list[str]) -> None:
 
 def stages_of(
     config: PipelineConfig, out: Path, data: Any, tokenizer: Any
-) -> list[tuple[str, bool, str, dict[str, Any]]]:
-    """Name, whether it is skipped, script and flags of each stage; a flag of None is left to the stage."""
+) -> list[tuple[str, bool | None, str, dict[str, Any]]]:
+    """Name, whether it is skipped (None: nobody asked for it), script and flags of each stage.
+
+    A flag of None is left to the stage.
+    """
     latents, models = out / "latent_features", out / "trained_models"
     checkpoint = models / "checkpoints" / "best.ckpt"
     return [
@@ -88,47 +97,52 @@ def stages_of(
                 "seed": config.seed,
             },
         ),
+        (
+            "evaluation",
+            (config.skip_generation and not config.evaluate) if config.evaluate or config.demo else None,
+            "stage4_evaluate.py",
+            {
+                "real": data,
+                "generated": out / "generated_images",
+                "output_dir": out / "evaluation",
+                "axes": DEMO_AXES if config.demo else None,
+            },
+        ),
     ]
 
 
 def inputs_of(config: PipelineConfig) -> tuple[str | None, str | None]:
     """Data and tokenizer as given; absent ones that a stage needs are refused before any stage has run."""
     needed = {
-        "data_dir": not config.skip_extraction,
+        "data_dir": not (config.skip_extraction and not config.evaluate),
         "vavae_path": not (config.skip_extraction and config.skip_generation),
     }
     for key in (key for key in needed if needed[key]):
         value = getattr(config, key)
         if value is None:
             raise ValueError(f"--{key}: required, but not given (or run with --demo)")
-        if not Path(value).exists():
+        if value != EMBEDDED_TOKENIZER and not Path(value).exists():
             raise FileNotFoundError(f"--{key} {value}: no such file or folder")
     return config.data_dir, config.vavae_path
 
 
-def prepare_demo(out: Path, config: PipelineConfig, further: list[str]) -> tuple[Path, Path]:
-    """Toy walkers, their split, and a toy tokenizer trained on them."""
+def prepare_demo(out: Path, config: PipelineConfig, further: list[str]) -> tuple[Path, str]:
+    """Simulated walkers, split by recording; the tokenizer is the one that ships."""
     if config.data_dir or config.vavae_path:
         raise ValueError(
-            "--demo: draws its own data and trains its own tokenizer; leave --data_dir and --vavae_path out"
+            "--demo: simulates its own walkers and brings its own tokenizer; "
+            "leave --data_dir and --vavae_path out"
         )
-    raw, data, tokenizer = out / "simulated", out / "data_split", out / "tokenizer"
-    run_stage("toy walkers", "stage0_prepare.py", ["simulate"], {"output_dir": raw}, further)
+    raw, data = out / "simulated", out / "data_split"
+    run_stage("walkers", "stage0_prepare.py", ["simulate"], {"output_dir": raw}, further)
     run_stage(
         "split",
         "stage0_prepare.py",
         ["split"],
-        {"input_dir": raw, "output_dir": data, "recordings": r"rec(\d+)"},
+        {"input_dir": raw, "output_dir": data, "recordings": r"rec(\d+)", "val_fraction": 0.25},
         further,
     )
-    run_stage(
-        "tokenizer",
-        "train_tokenizer.py",
-        [],
-        {"data_dir": data, "output_dir": tokenizer, "precision": config.precision},
-        further,
-    )
-    return data, tokenizer / "tokenizer.safetensors"
+    return data, EMBEDDED_TOKENIZER
 
 
 def run_stage(name: str, script: str, command: list[str], flags: dict[str, Any], further: list[str]) -> None:
@@ -150,7 +164,7 @@ def main(argv: list[str]) -> None:
     config = parse("pipeline", ("pipeline",), argv, prog="run_complete_pipeline.py", description=__doc__)[
         "pipeline"
     ]
-    preset = preset_of(argv) or (str(DEMO_PRESET) if config.demo else None)
+    preset = preset_of(argv) or (str(DEMO_PRESETS[config.quick]) if config.demo else None)
     overrides = [token for token in take_overrides("pipeline", argv)[1] if "." in token.partition("=")[0]]
     run(
         config,

@@ -1,26 +1,32 @@
 """Stage 0: prepare data.
 
 python stage0_prepare.py split --input_dir raw --output_dir data_split    # people's folders to train/, val/
-python stage0_prepare.py simulate --output_dir sim                        # drawn toy walkers to try things on
+python stage0_prepare.py simulate --output_dir sim                        # walkers whose truth is known
+python stage0_prepare.py spectrogram --input recordings --carrier 77e9 --prf 3288 --output_dir raw  # I/Q
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy
+from PIL import Image
 
 from configs.command_line import parse, run_script, say
-from configs.schema import SimulateConfig, SplitConfig
-from data.atomic import replacing
+from configs.schema import SimulateConfig, SpectrogramConfig, SplitConfig
+from data.atomic import replacing, write_text_if_new
 from data.images import SPLIT_NAMES, find_users, list_images
 from data.progress import progress
+from data.recordings import list_recordings, read_iq
 from data.run_record import claim_folder
 from data.splits import GUARD, Split, materialise, split_records
-from radar.drawing import draw_recording, draw_walker
-
-RECORDINGS_PER_USER = 4
+from data.tables import csv_text
+from radar import spectrogram as doppler
+from radar.recording import Setup, Window, draw_recording, draw_setup
+from radar.spectrogram import Radar
+from radar.walker import Walk, Walker, draw_walker
 
 
 def split(config: SplitConfig) -> None:
@@ -69,37 +75,109 @@ def split_table(result: Split, users: tuple[str, ...]) -> list[str]:
 
 
 def simulate(config: SimulateConfig) -> None:
-    """Draw toy walkers into ID_1, ID_2, ...; file names carry the recording (rec1_004.png)."""
+    """Simulate walkers into ID_1, ID_2, ...; file names carry the recording (rec1_004.png). truth.csv has a
+    row per picture with everything that is known of it.
+    """
     folder = Path(config.output_dir)
-    settings = {name: getattr(config, name) for name in ("num_users", "samples_per_user", "seed")}
-    claim_folder(folder, settings, "ID_*")
-    with progress(total=config.num_users * config.samples_per_user, description="drawing", unit="img") as bar:
+    claim_folder(folder, {k: v for k, v in asdict(config).items() if k != "output_dir"}, "ID_*")
+    rows = []
+    with progress(total=config.num_users * config.samples_per_user, description="walking", unit="img") as bar:
         for user in range(1, config.num_users + 1):
-            draw_user(folder / f"ID_{user}", user, config, bar)
+            rows += simulate_user(folder, user, config, bar)
+    write_text_if_new(folder / "truth.csv", csv_text(rows))
     say(
         f"wrote {folder}; next: python stage0_prepare.py split --input_dir {folder} --output_dir data_split "
         r"--recordings 'rec(\d+)'"
     )
 
 
-def draw_user(folder: Path, user: int, config: SimulateConfig, bar: Any) -> None:
-    """All recordings of one toy walker; images that are there already were drawn by the same seed and are
-    kept.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    walker = draw_walker(config.seed, user)
-    recordings = min(RECORDINGS_PER_USER, config.samples_per_user)
+def simulate_user(folder: Path, user: int, config: SimulateConfig, bar: Any) -> list[dict[str, Any]]:
+    """All recordings of one person, and their rows of truth.csv; files that are there are left alone."""
+    (folder / f"ID_{user}").mkdir(parents=True, exist_ok=True)
+    walker = draw_walker(numpy.random.default_rng((config.seed, user)))
+    recordings = min(config.recordings_per_user, config.samples_per_user)
+    rows = []
     for recording, share in enumerate(numpy.array_split(range(config.samples_per_user), recordings), start=1):
-        windows = draw_recording(walker, len(share), numpy.random.default_rng((config.seed, user, recording)))
+        rng = numpy.random.default_rng((config.seed, user, recording))
+        setup = draw_setup(rng) if config.varied else Setup()
+        walk, windows = draw_recording(walker, len(share), setup, rng, None if config.varied else True)
         for number, window in enumerate(windows, start=1):
-            path = folder / f"rec{recording}_{number:03d}.png"
-            if not path.exists():
-                with replacing(path) as temporary:
-                    window.save(temporary, format="PNG")
+            suffix = "png" if setup.jpeg_quality is None else "jpg"
+            name = f"ID_{user}/rec{recording}_{number:03d}.{suffix}"
+            if not (folder / name).exists():
+                save_picture(window.picture, folder / name, setup.jpeg_quality)
+            rows.append({"path": name, "user": f"ID_{user}", "recording": recording, **known(window),
+                         "cadence_hz": walker.cadence_hz, **known(walker), **known(walk), **known(setup)})
             bar.update(1)
+    return rows
 
 
-COMMANDS = {"split": split, "simulate": simulate}
+def save_picture(picture: Image.Image, path: Path, jpeg_quality: int | None = None) -> None:
+    """Write a PNG, or a JPEG of the given quality, whole or not at all."""
+    with replacing(path) as temporary:
+        if jpeg_quality is None:
+            picture.save(temporary, format="PNG")
+        else:
+            picture.save(temporary, format="JPEG", quality=jpeg_quality)
+
+
+def known(part: Window | Walker | Walk | Setup | Radar) -> dict[str, Any]:
+    """The fields of a part of a simulated recording, those of parts within included, as cells of a table."""
+    cells = {}
+    for item in fields(part):
+        value = getattr(part, item.name)
+        if is_dataclass(value):
+            cells |= known(value)
+        elif isinstance(value, dict):
+            cells |= value
+        elif item.name not in ("picture", "velocity_mps"):  # of every picture; in its edges
+            listed = " ".join(map(str, value)) if isinstance(value, tuple) else value
+            cells[item.name] = getattr(listed, "name", listed)  # an enumeration's
+    return cells
+
+
+def spectrogram(config: SpectrogramConfig) -> None:
+    """Turn recordings of complex I/Q into pictures, ID_7/rec1.npy into ID_7/rec1_001.png, ...; axes.csv keeps
+    their axes.
+    """
+    folder, rows = Path(config.output_dir), []
+    for path, stem in progress(list_recordings(config.input).items(), description="reading", unit="rec"):
+        windows = recording_windows(path, config)
+        units = [doppler.to_unit(window.power_db, config.dynamic_range_db) for window in windows]
+        pictures = [doppler.to_picture(unit, config.colour_map) for unit in units]
+        # only now, so that settings that cannot work claim nothing
+        claim_folder(folder, {k: v for k, v in asdict(config).items() if k != "output_dir"}, "**/*.png")
+        (folder / stem).parent.mkdir(parents=True, exist_ok=True)
+        for number, (window, picture) in enumerate(zip(windows, pictures), start=1):
+            name = f"{stem}_{number:03d}.png"
+            if not (folder / name).exists():
+                save_picture(picture, folder / name)
+            rows.append({"path": name} | {key: f"{value:.6g}" for key, value in window.edges.items()})
+    write_text_if_new(folder / "axes.csv", csv_text(rows))
+    say(
+        f"wrote {len(rows)} pictures to {folder}; next: python stage0_prepare.py split --input_dir {folder} "
+        r"--output_dir data_split --recordings '(.+)_\d+\.png'"
+    )
+
+
+def recording_windows(path: Path, config: SpectrogramConfig) -> list[doppler.Spectrogram]:
+    """Sliding windows of one recording; errors name its file."""
+    if len(config.velocity_range) not in (0, 2):
+        raise ValueError(f"spectrogram.velocity_range={config.velocity_range}: expected two or none")
+    try:
+        iq = read_iq(path, config.cells, config.variable)
+        iq = doppler.remove_clutter(iq, config.prf, config.clutter_s)
+        return doppler.windows(
+            doppler.spectrogram(iq, config.carrier, config.prf, window_s=config.window_s,
+                                frames_per_second=config.frames_per_second,
+                                velocity_range=tuple(config.velocity_range) or None)
+        )
+    except ValueError as error:
+        named = str(error) if str(path) in str(error) else f"{path}: {error}"
+        raise ValueError(named) from error
+
+
+COMMANDS = {"split": split, "simulate": simulate, "spectrogram": spectrogram}
 
 
 def main(argv: list[str]) -> None:

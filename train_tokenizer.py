@@ -21,6 +21,7 @@ from data.images import ImageRecord, find_users, inputs_digest, list_images, ope
 from data.pictures import grid, save_png
 from data.progress import progress
 from data.run_record import claim_folder
+from tokenizer.alignment import FoundationTeacher, load_teacher
 from tokenizer.autoencoder import AutoencoderKL
 from tokenizer.vavae import VAVAE, preprocess
 from tokenizer.weights import load_tokenizer
@@ -35,6 +36,7 @@ VALIDATIONS_IN_A_RUN = 20
 SHOWN_IMAGES = 6
 LATENT_SIDE = 16
 RESOLUTION = 256
+CROP_UNIT = 32  # pixels; so that crops have whole latent positions and whole blocks of the spectral loss
 
 
 def run(config: TokenizerConfig) -> None:
@@ -44,6 +46,8 @@ def run(config: TokenizerConfig) -> None:
     Raises ValueError or FileNotFoundError in one line for bad input, and when the loss is no longer finite.
     """
     folder, data = Path(config.output_dir), Path(config.data_dir)
+    if config.crop and config.crop % CROP_UNIT:
+        raise ValueError(f"tokenizer.crop={config.crop}: expected a multiple of {CROP_UNIT} pixels")
     labels = find_users(data / "train")
     train, val = (
         list_images(data / split, labels) if (data / split).is_dir() else [] for split in ("train", "val")
@@ -76,7 +80,9 @@ def run(config: TokenizerConfig) -> None:
     if done >= total_steps:
         say(f"{folder} already holds {done} of {total_steps} steps with these settings; skipped")
         return finish(folder, val or train, config)
-    module = TokenizerModule(net, config, total_steps, load_images(val, config.geometry, "validation"))
+    module = TokenizerModule(
+        net, config, total_steps, load_images(val, config.geometry, "validation"), teacher_of(config)
+    )
     every = config.validate_every or max(1, round(total_steps / VALIDATIONS_IN_A_RUN))
     files = RunFiles(
         folder, "tokenizer.safetensors", every, total_steps, steps_per_pass, "val_psnr", higher_is_better=True
@@ -113,6 +119,7 @@ def fresh_tokenizer(config: TokenizerConfig) -> AutoencoderKL:
         "ch_mult": tuple(config.ch_mult),
         "num_res_blocks": config.num_res_blocks,
         "patch_size": config.patch_size,
+        "shortcut": config.shortcut,
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator(config.seed, "weights").initial_seed())
@@ -124,6 +131,17 @@ def fresh_tokenizer(config: TokenizerConfig) -> AutoencoderKL:
             "2^(levels - 1) = 16"
         )
     return net
+
+
+def teacher_of(config: TokenizerConfig) -> FoundationTeacher | None:
+    """The foundation model that latents are aligned with, if one is named."""
+    if config.align_model is None:
+        return None
+    if config.align_weights is None:
+        raise ValueError(
+            f"tokenizer.align_model={config.align_model}: no weights; give their file by --align_weights"
+        )
+    return load_teacher(config.align_model, config.align_weights)
 
 
 def load_images(records: Sequence[ImageRecord], geometry: str, what: str) -> torch.Tensor:

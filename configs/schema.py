@@ -63,12 +63,36 @@ class SplitConfig:
 
 @dataclass
 class SimulateConfig:
-    """stage0_prepare.py simulate: drawn toy walkers."""
+    """stage0_prepare.py simulate: walkers whose truth is known."""
 
-    output_dir: str = key(REQUIRED, "Folder that will hold ID_1, ID_2, ...")
-    num_users: int = key(4, "Number of people.", low=1, high=10000)
-    samples_per_user: int = key(40, "Images per person.", low=1, high=100000)
-    seed: int = key(0, "Seed of every drawing.", low=0)
+    output_dir: str = key(REQUIRED, "Folder that will hold ID_1, ID_2, ... and truth.csv.")
+    num_users: int = key(31, "Number of people.", low=1, high=10000)
+    samples_per_user: int = key(150, "Images per person, cut from several recordings.", low=1, high=100000)
+    recordings_per_user: int = key(4, "Recordings per person.", low=1)
+    varied: bool = key(
+        False, "Another radar, direction and make of picture for each recording, as a tokenizer should see."
+    )
+    seed: int = key(0, "Seed of people, walks and noise.", low=0)
+
+
+@dataclass
+class SpectrogramConfig:
+    """stage0_prepare.py spectrogram: recordings of complex I/Q to pictures."""
+
+    input: str = key(REQUIRED, "A recording (.npy, .mat, .h5), or a folder of them like ID_7/rec1.npy.")
+    output_dir: str = key(REQUIRED, "Folder for ID_7/rec1_001.png, ... and axes.csv.")
+    carrier: float = key(REQUIRED, "Carrier frequency, e.g. 77e9.", unit="Hz", above=0)
+    prf: float = key(REQUIRED, "Pulses (samples of slow time) per second.", unit="Hz", above=0)
+    variable: Optional[str] = key(None, "Name of the array in a .mat or .h5 that holds several.")
+    cells: int = key(4, "Strongest range cells whose powers are summed.", low=1)
+    velocity_range: List[float] = key(
+        [], "Lowest and highest velocity shown; none = all unambiguous ones around 0.", unit="m/s"
+    )
+    window_s: Optional[float] = key(None, "Length of the window; none = by carrier.", unit="s", above=0)
+    frames_per_second: float = key(26.0, "Frames per second; a picture has 55 of them.", above=0)
+    clutter_s: float = key(0.5, "Width of the moving mean that removes static echoes.", unit="s", above=0)
+    dynamic_range_db: float = key(30.0, "Range below the brightest cell that is shown.", unit="dB", above=0)
+    colour_map: str = key("jet", "Name of a matplotlib colour map.")
 
 
 @dataclass
@@ -77,7 +101,7 @@ class ExtractConfig:
 
     data_dir: str = key(REQUIRED, "Folder with train/, val/ and perhaps test/, as stage 0 writes it.")
     vavae_path: str = key(
-        REQUIRED, "Tokenizer weights: published .pt, a Lightning .ckpt, or a slim .safetensors."
+        REQUIRED, "Tokenizer weights: the word compact, published .pt, .ckpt, or slim .safetensors."
     )
     output_path: str = key("latent_features", "Folder for the latents and their statistics.")
     batch_size: int = key(32, "Images encoded at once.", low=1)
@@ -189,7 +213,9 @@ class SampleConfig:
     """stage3_inference.py."""
 
     dit_checkpoint: str = key(REQUIRED, "best.ckpt or best.safetensors of stage 2, or a published .pt.")
-    vavae_path: str = key(REQUIRED, "The tokenizer whose latents the model was trained on.")
+    vavae_path: str = key(
+        REQUIRED, "The tokenizer whose latents the model was trained on; compact = the one that ships."
+    )
     output_dir: str = key("generated_images", "Folder for images, grid and samples.csv.")
     user_ids: List[str] = key(["all"], "People to draw: numbers, ranges (1-5), folder names, or all.")
     num_samples_per_user: int = key(4, "Images per person.", low=1)
@@ -218,25 +244,50 @@ class SampleConfig:
 
 
 @dataclass
+class EvaluateConfig:
+    """stage4_evaluate.py."""
+
+    real: str = key(REQUIRED, "Folder with train/ and val/ or test/ of real pictures, as stage 0 writes it.")
+    generated: str = key(REQUIRED, "Folder of images and samples.csv, as stage 3 writes it.")
+    output_dir: str = key("evaluation_report", "Folder for metrics.json and the judge's weights.")
+    axes: List[float] = key(
+        [], "Lowest and highest velocity shown (m/s) and a picture's length (s); none = Doppler bins."
+    )
+    colormap: str = key("jet", "Matplotlib colour map of the pictures.")
+    seed: int = key(0, "Seed of the judge.", low=0)
+
+
+@dataclass
 class TokenizerConfig(FitConfig):
     """train_tokenizer.py."""
 
     data_dir: str = key(REQUIRED, "Folder with train/ and val/, as stage 0 writes it.")
     output_dir: str = key("trained_tokenizer", "Folder for tokenizer.safetensors, checkpoints and curves.")
     init_from: Optional[str] = key(None, "Weights to fine-tune; none = a fresh tokenizer of the shape below.")
-    ch: int = key(64, "Channels of the first level (a multiple of 32).", low=32)
+    ch: int = key(32, "Channels of the first level (a multiple of 32).", low=32)
     ch_mult: List[int] = key([1, 2, 4], "Channel multipliers of the levels.")
     num_res_blocks: int = key(1, "Residual blocks a level.", low=1)
     patch_size: int = key(
         4, "Pixels folded into channels before the first level (1 = the published family).", low=1
     )
+    shortcut: bool = key(True, "Linear maps beside the encoder and the decoder: learns in far fewer steps.")
     embed_dim: int = key(32, "Latent channels.", low=1)
     geometry: str = key("stretch", "How an image becomes square.", choices=GEOMETRIES)
     l1_weight: float = key(1.0, "Weight of the absolute error.", low=0)
     l2_weight: float = key(1.0, "Weight of the squared error.", low=0)
-    kl_weight: float = key(1e-6, "Weight of the divergence from N(0, 1).", low=0)
+    kl_weight: float = key(1e-3, "Weight of the divergence from N(0, 1).", low=0)
+    crop: Optional[int] = key(128, "Train on random squares of this side; none = whole images.", low=32)
+    latent_noise: float = key(
+        0.0, "Largest noise added to latents before decoding, relative to their deviation.", low=0, high=2
+    )
+    equivariance_weight: float = key(0.0, "Weight of decoding that commutes with scaling an axis.", low=0)
+    spectral_weight: float = key(0.0, "Weight of the error of local texture power.", low=0)
+    adversarial_weight: float = key(0.0, "Weight of fooling a patch discriminator.", low=0)
+    align_weight: float = key(0.1, "Weight of the alignment with a foundation model.", low=0)
+    align_model: Optional[str] = key(None, "timm name of the foundation model, e.g. a DINOv2; none = off.")
+    align_weights: Optional[str] = key(None, "Local file with that model's weights.")
     batch_size: int = key(8, "Images per device and step.", low=1)
-    lr: float = key(3e-4, "Peak learning rate.", above=0)
+    lr: float = key(2e-3, "Peak learning rate.", above=0)
     lr_decay: str = key(
         "cosine", "Learning rate after the warm-up.", choices=("constant", "linear", "cosine")
     )
@@ -248,13 +299,15 @@ class PipelineConfig:
     """run_complete_pipeline.py."""
 
     data_dir: Optional[str] = key(None, "Folder with train/ and val/; not needed with --demo.")
-    vavae_path: Optional[str] = key(None, "Tokenizer weights; not needed with --demo.")
+    vavae_path: Optional[str] = key(None, "Tokenizer weights, or the word compact; not needed with --demo.")
     output_dir: str = key("out", "Folder for everything the stages write.")
     generate_user_ids: List[str] = key(["all"], "People to draw: numbers, ranges, folder names, or all.")
     skip_extraction: bool = key(False, "Use the latents already in output_dir.")
     skip_training: bool = key(False, "Use the checkpoint already in output_dir.")
     skip_generation: bool = key(False, "Stop after training.")
-    demo: bool = key(False, "Draw toy walkers, train a toy tokenizer, then run every stage on them.")
+    evaluate: bool = key(False, "Judge the generated images by stage 4 at the end.")
+    demo: bool = key(False, "Simulate walkers and run every stage on them, with the tokenizer that ships.")
+    quick: bool = key(False, "With demo: at toy size, to see that everything runs.")
     # The keys below go to the stages as they are; unset, the stage's own default or the preset decides.
     batch_size: Optional[int] = key(None, "Batch size of stages 1 and 2.", low=1)
     max_epochs: Optional[int] = key(None, "Passes of stage 2 over the latents.", low=1)
@@ -271,11 +324,13 @@ class PipelineConfig:
 SECTIONS = {
     "split": SplitConfig,
     "simulate": SimulateConfig,
+    "spectrogram": SpectrogramConfig,
     "extract": ExtractConfig,
     "model": ModelConfig,
     "transport": TransportConfig,
     "train": TrainConfig,
     "sample": SampleConfig,
+    "evaluate": EvaluateConfig,
     "tokenizer": TokenizerConfig,
     "pipeline": PipelineConfig,
 }

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy
 import pytest
 import torch
 
@@ -32,6 +33,22 @@ STAGES = {
             "40",
         ],
         "sim",
+        [("run.json", 1), ("ID_*/*.png", 20), ("ID_3/*.png", 1)],
+    ),
+    "spectrogram": (
+        [
+            "stage0_prepare.py",
+            "spectrogram",
+            "--input",
+            "{w}/iq",
+            "--output_dir",
+            "{w}/shown",
+            "--carrier",
+            "77e9",
+            "--prf",
+            "3288",
+        ],
+        "shown",
         [("run.json", 1), ("ID_*/*.png", 20), ("ID_3/*.png", 1)],
     ),
     "split": (
@@ -120,6 +137,19 @@ STAGES = {
         "images",
         [("run.json", 1), ("micro_doppler_user*.png", 3), ("micro_doppler_user*.png", 25)],
     ),
+    "evaluate": (
+        [
+            "stage4_evaluate.py",
+            "--real",
+            "{w}/data",
+            "--generated",
+            "{w}/made_images",
+            "--output_dir",
+            "{w}/report",
+        ],
+        "report",
+        [("", 1), ("run.json", 1), ("judge.safetensors", 1)],
+    ),
 }
 
 
@@ -188,8 +218,12 @@ def checkpoint_digest(path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory) -> Path:
-    """What the stages read: drawn images, a split, a tokenizer, latents and a trained model."""
+    """What the stages read: I/Q, simulated images, a split, a tokenizer, latents, a model and its images."""
     work = tmp_path_factory.mktemp("inputs")
+    for user in (1, 2, 3):
+        (work / f"iq/ID_{user}").mkdir(parents=True)
+        noise = numpy.random.default_rng(user).standard_normal((2, 3288 * 12, 2)) @ numpy.array([1, 1j])
+        numpy.save(work / f"iq/ID_{user}/rec1.npy", noise)
     python = sys.executable
     finish(
         [
@@ -238,13 +272,29 @@ def inputs(tmp_path_factory) -> Path:
             *TINY,
         ]
     )
+    finish(
+        [
+            python,
+            "stage3_inference.py",
+            "--dit_checkpoint",
+            f"{work}/made_dit/checkpoints/best.ckpt",
+            "--vavae_path",
+            f"{work}/W.safetensors",
+            "--output_dir",
+            f"{work}/made_images",
+            "--num_steps",
+            "1",
+            "--precision",
+            "32",
+        ]
+    )
     return work
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_killed_three_times_ends_in_the_same_files(stage, inputs, tmp_path):
     _, output, moments = STAGES[stage]
-    for name in ("raw", "data", "made_latents", "made_dit", "W.safetensors"):
+    for name in ("iq", "raw", "data", "made_latents", "made_dit", "made_images", "W.safetensors"):
         (tmp_path / name).symlink_to(inputs / name)
     folder = tmp_path / output
     finish(command(stage, tmp_path))

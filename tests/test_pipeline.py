@@ -1,6 +1,7 @@
 """run_complete_pipeline.py: the command that users type, a second time, in parts, and when a stage fails."""
 
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -8,9 +9,19 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from toy_run import TINY_MODEL, changed, copy_of, output_of, refusal_of, run_as_script, snapshot
+from toy_run import (
+    TINY_MODEL,
+    changed,
+    copy_of,
+    output_of,
+    refusal_of,
+    run_as_script,
+    save_tokenizer,
+    snapshot,
+)
 
 import run_complete_pipeline as pipeline
+from tokenizer import weights
 
 PROJECT = Path(pipeline.__file__).parent
 LATENTS = "latent_features/train.safetensors"
@@ -87,7 +98,8 @@ def test_parts_can_be_skipped(toy, finished, in_process, tmp_path):
     out = copy_of(finished[0], tmp_path / "out")
     said = output_of(pipeline.main, *arguments(toy, out), "--skip_extraction", "--skip_training",
                      "--skip_generation")
-    assert in_process == [] and said.count("skipped, as asked") == 3
+    assert in_process == [] and all(f"== {name}: skipped, as asked ==" in said
+                                    for name in ("extraction", "training", "generation"))
     flags = ["--skip_training", "--num_samples_per_user", "3"]
     output_of(pipeline.main, *arguments(toy, out), *flags, "--skip_extraction")
     assert [script for script, _ in in_process] == ["stage3_inference.py"]
@@ -97,11 +109,24 @@ def test_parts_can_be_skipped(toy, finished, in_process, tmp_path):
     output_of(pipeline.main, *without_inputs)
 
 
+def test_evaluation_runs_when_asked_for(toy, finished, in_process, tmp_path):
+    out = copy_of(finished[0], tmp_path / "out")
+    said = output_of(pipeline.main, *arguments(toy, out), "--evaluate", "--skip_extraction",
+                     "--skip_training", "--skip_generation")
+    [(script, flags)] = in_process
+    assert script == "stage4_evaluate.py" and "--axes" not in flags and "judged right: real" in said
+    assert flags[flags.index("--real") + 1] == str(toy.data)
+    metrics = json.loads((out / "evaluation/metrics.json").read_text())
+    assert metrics["counts"] == {"train": 18, "val": 6, "generated": 6}
+
+
 @pytest.mark.parametrize(("given", "said"), [
     ([], "--data_dir: required, but not given (or run with --demo)"),
     (["--data_dir", "."], "--vavae_path: required"),
     (["--data_dir", "absent", "--vavae_path", "."], "--data_dir absent: no such file or folder"),
+    (["--data_dir", ".", "--vavae_path", "absent.pt"], "--vavae_path absent.pt: no such file or folder"),
     (["--skip_extraction"], "--vavae_path: required"),
+    (["--skip_extraction", "--evaluate", "--vavae_path", "."], "--data_dir: required"),
     (["--demo", "--data_dir", "."], "leave --data_dir and --vavae_path out"),
     (["--generate_users", "1"], "unrecognized arguments"),
     (["train.batchsize=3"], "unknown key train.batchsize; did you mean batch_size?"),
@@ -145,35 +170,54 @@ def test_config_overrides_and_debug_reach_every_stage_and_unset_flags_none(toy, 
     assert float(lr) == 3e-4 and commands[0][commands[0].index("--batch_size") + 1] == "8"
 
 
-TOY_DEMO = ("simulate.num_users=2", "simulate.samples_per_user=4", "tokenizer.max_steps=1",
-            "tokenizer.ch_mult=[1]", "tokenizer.patch_size=16", "tokenizer.accelerator=cpu",
-            "train.max_steps=1", "train.accelerator=cpu", "extract.device=cpu", "sample.device=cpu",
-            "sample.num_steps=1", *TINY_MODEL)
+ON_CPU = ("train.accelerator=cpu", "extract.device=cpu", "sample.device=cpu", "--precision", "32")
 
 
-def test_the_demo_needs_nothing(tmp_path, in_process):
-    given = ["--demo", "--output_dir", tmp_path / "out", "--precision", "32", "--num_samples_per_user", "1",
-             *TOY_DEMO]
-    output_of(pipeline.main, *given)
+@pytest.fixture
+def compact(tmp_path, monkeypatch):
+    """The tokenizer that ships, replaced by the smallest of the family: what it holds is not tested here."""
+    monkeypatch.setattr(weights, "COMPACT_FILE", save_tokenizer(tmp_path / "compact.safetensors"))
+    return weights.COMPACT_FILE
+
+
+def test_the_demo_needs_nothing(tmp_path, in_process, compact):
     out = tmp_path / "out"
-    assert len(list((out / "simulated").rglob("*.png"))) == 8
-    assert (out / "tokenizer/tokenizer.safetensors").is_file() and (out / GRID).is_file()
-    assert len(list((out / "generated_images").glob("micro_doppler_user*.png"))) == 2
+    given = ["--demo", "--quick", "--output_dir", out, "simulate.samples_per_user=8", "train.max_steps=1",
+             "sample.num_steps=1", *ON_CPU, *TINY_MODEL]
+    said = output_of(pipeline.main, *given)
+    assert len(list((out / "simulated").rglob("*.png"))) == 16
+    assert (out / GRID).is_file() and len(list((out / "generated_images").glob("*user*.png"))) == 4
+    metrics = json.loads((out / "evaluation/metrics.json").read_text())
+    assert metrics["units"]["torso_velocity"] == "m/s" and "judged right: real" in said
+    assert metrics["counts"] == {"train": 12, "val": 4, "generated": 4}
     assert [script for script, _ in in_process] == [
-        "stage0_prepare.py", "stage0_prepare.py", "train_tokenizer.py", "stage1_extract_features.py",
-        "stage2_train_dit.py", "stage3_inference.py"]
-    assert all("configs/demo_cpu.yaml" in " ".join(command) for _, command in in_process)
+        "stage0_prepare.py", "stage0_prepare.py", "stage1_extract_features.py", "stage2_train_dit.py",
+        "stage3_inference.py", "stage4_evaluate.py"]
     before = snapshot(out)
     output_of(pipeline.main, *given)
     assert {name: digest for name, (_, digest) in before.items()} == {
         name: digest for name, (_, digest) in snapshot(out).items()}
 
 
+@pytest.mark.parametrize(("flags", "preset"), [((), "demo_cpu.yaml"), (("--quick",), "demo_quick.yaml")])
+def test_the_demo_s_preset_reaches_every_stage(flags, preset, tmp_path, monkeypatch):
+    commands = []
+    monkeypatch.setattr(pipeline.subprocess, "run",
+                        lambda command: commands.append(command) or SimpleNamespace(returncode=0))
+    output_of(pipeline.main, "--demo", *flags, "--output_dir", tmp_path)
+    assert len(commands) == 6
+    for command in commands:
+        assert command[command.index("--config") + 1] == str(PROJECT / "configs" / preset)
+    for command in commands[2], commands[4]:
+        assert command[command.index("--vavae_path") + 1] == "compact"
+
+
 @pytest.mark.slow
+@pytest.mark.skipif(not weights.COMPACT_FILE.is_file(), reason="the tokenizer that ships is not there")
 def test_the_demo_as_processes(tmp_path):
-    command = [sys.executable, str(PROJECT / "run_complete_pipeline.py"), "--demo", "--output_dir",
-               str(tmp_path / "out"), "--precision", "32", *TOY_DEMO]
+    command = [sys.executable, str(PROJECT / "run_complete_pipeline.py"), "--demo", "--quick", "--output_dir",
+               str(tmp_path / "out"), *ON_CPU]
     for _ in range(2):
         run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
         assert run.returncode == 0, run.stderr
-    assert (tmp_path / "out" / GRID).is_file() and run.stdout.count("skipped") >= 3
+    assert (tmp_path / "out" / GRID).is_file() and run.stdout.count("skipped") >= 4

@@ -15,6 +15,7 @@ SECTIONS = {
     "stage1_extract_features.py": ("extract",),
     "stage2_train_dit.py": ("train", "model", "transport"),
     "stage3_inference.py": ("sample",),
+    "stage4_evaluate.py": ("evaluate",),
     "train_tokenizer.py": ("tokenizer",),
     "run_complete_pipeline.py": ("pipeline",),
 }

@@ -30,6 +30,9 @@ from data.images import open_rgb
 from data.latent_stats import LatentStatistics, read_recommendation
 from data.latents import read_latents, read_metadata
 from data.pictures import GAP, NAME_WIDTH
+from radar.kinematics import from_picture
+from radar.spectrogram import Radar, iq_signal
+from radar.walker import Walk, Walker, motion
 from tokenizer.vavae import VAVAE, preprocess
 from training.checkpoint import load_trained
 
@@ -89,8 +92,84 @@ def test_simulate_is_the_same_for_the_same_seed_and_refuses_another(toy, tmp_pat
 
 def test_stage_0_explains_itself():
     assert "simulate" in output_of(stage0_prepare.main, "--help")
-    assert "split | simulate" in refusal_of(stage0_prepare.main, "splitt")
+    assert "split | simulate | spectrogram" in refusal_of(stage0_prepare.main, "splitt")
     assert "got nothing" in refusal_of(stage0_prepare.main)
+
+
+SHOW = ("--carrier", "77e9", "--prf", f"{Radar().prf_hz}", "--velocity_range", "-1.2", "5.2")
+SPEEDS = {"ID_1/a": 0.8, "ID_1/b": 1.0, "ID_2/day1/a": 1.2, "ID_2/day2/a": 1.3}
+WINDOW = r"(.+)_\d+\.png"  # the recording of a file name, as the sub-command says
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    """Folder with two people's recordings of I/Q in iq/ and their pictures in raw/, and what was said."""
+    folder = tmp_path_factory.mktemp("spectrogram")
+    for number, (name, speed) in enumerate(SPEEDS.items()):
+        walk = Walk(duration_s=3.5 if number == 0 else 2.3, start_range_m=10.0)
+        moved, rng = motion(Walker(speed_mps=speed), walk), numpy.random.default_rng(number)
+        iq = iq_signal(moved.range_m, moved.cross_section_m2, 200.0, Radar(), rng)
+        (folder / "iq" / name).parent.mkdir(parents=True, exist_ok=True)
+        numpy.save(folder / "iq" / f"{name}.npy", iq)
+    said = show(folder / "iq", folder / "raw")
+    return folder, said
+
+
+def show(source, out, *more):
+    return output_of(stage0_prepare.main, "spectrogram", "--input", source, "--output_dir", out, *SHOW, *more)
+
+
+def axes_of(folder):
+    with open(folder / "axes.csv", newline="") as file:
+        return {row.pop("path"): {name: float(value) for name, value in row.items()}
+                for row in csv.DictReader(file)}
+
+
+def test_recordings_become_pictures_with_axes(shown):
+    folder, said = shown
+    axes = axes_of(folder / "raw")
+    assert list(axes) == ["ID_1/a_001.png", "ID_1/a_002.png", "ID_1/a_003.png", "ID_1/b_001.png",
+                          "ID_2/day1_a_001.png", "ID_2/day2_a_001.png"]
+    assert names(folder / "raw") == {*axes, "axes.csv", "run.json"} and "wrote 6 pictures" in said
+    for name, row in axes.items():
+        picture = Image.open(folder / "raw" / name)
+        assert picture.size == (256, 256) and picture.mode == "RGB"
+        assert row["lowest_mps"] == pytest.approx(-1.225) and row["highest_mps"] == pytest.approx(5.175)
+        assert row["end_s"] - row["start_s"] == pytest.approx(55 / 26, rel=0.01)
+    starts = [axes[f"ID_1/a_00{number}.png"]["start_s"] for number in (1, 2, 3)]
+    assert numpy.diff(starts) == pytest.approx(14 / 26, rel=0.01)
+
+
+def test_a_picture_and_its_axes_give_back_the_walking_speed(shown):
+    axes = axes_of(shown[0] / "raw")
+    for (name, row), speed in zip(axes.items(), (0.8, 0.8, 0.8, 1.0, 1.2, 1.3), strict=True):
+        found = from_picture(numpy.asarray(Image.open(shown[0] / "raw" / name)),
+                             duration_s=row["end_s"] - row["start_s"], velocity_low=row["lowest_mps"],
+                             velocity_high=row["highest_mps"])
+        assert found.torso_velocity_mps == pytest.approx(speed, rel=0.04)  # not a whole number of steps
+
+
+def test_spectrogram_again_writes_nothing_and_adds_what_is_missing(shown, tmp_path):
+    folder = shown[0]
+    out = copy_of(folder / "raw", tmp_path / "raw")
+    before = snapshot(out)
+    show(folder / "iq", out)
+    assert snapshot(out) == before
+    (out / "ID_1/a_002.png").unlink(), (out / "axes.csv").unlink()
+    show(folder / "iq", out)
+    assert changed(before, snapshot(out)) == {"ID_1/a_002.png", "axes.csv"}
+    assert {name: digest for name, (_, digest) in before.items()} == {
+        name: digest for name, (_, digest) in snapshot(out).items()}
+
+
+def test_the_pictures_split_by_the_recording_that_the_command_names(shown, tmp_path):
+    folder, said = shown
+    assert WINDOW in said
+    output_of(stage0_prepare.main, "split", "--input_dir", folder / "raw", "--output_dir", tmp_path / "split",
+              "--recordings", WINDOW, "--val_fraction", "0.25")
+    with open(tmp_path / "split/split.csv", newline="") as file:
+        rows = [(row["user"], row["recording"]) for row in csv.DictReader(file)]
+    assert set(rows) == {("ID_1", "a"), ("ID_1", "b"), ("ID_2", "day1_a"), ("ID_2", "day2_a")}
 
 
 # Stage 1

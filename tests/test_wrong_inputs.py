@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy
 import pytest
 import torch
 from PIL import Image
@@ -11,6 +12,7 @@ import stage0_prepare
 import stage1_extract_features as stage1
 import stage2_train_dit as stage2
 import stage3_inference as stage3
+import stage4_evaluate as stage4
 from data.latent_stats import LatentStatistics
 from models.lightningdit import LightningDiT
 from training.checkpoint import load_trained, write_slim
@@ -68,6 +70,7 @@ def test_split_is_not_mixed_with_another(toy, work):
 @pytest.mark.parametrize(("given", "said"), [
     (("--num_users", "0"), "simulate.num_users=0: expected at least 1"),
     (("--samples_per_user", "many"), "simulate.samples_per_user: Value 'many'"),
+    (("--recordings_per_user", "0"), "simulate.recordings_per_user=0: expected at least 1"),
     (("--seed", "-1"), "simulate.seed=-1: expected at least 0"),
 ])
 def test_simulate_settings(work, given, said):
@@ -75,7 +78,61 @@ def test_simulate_settings(work, given, said):
                               unchanged=work)
 
 
+def spectrogram(work, *more, iq=None):
+    """Refusal of a recording `iq`, two and a half seconds of noise where none is given."""
+    noise = numpy.random.default_rng(0).standard_normal((8219, 2)) @ numpy.array([1, 1j])
+    (work / "iq").mkdir(exist_ok=True)
+    numpy.save(work / "iq/rec1.npy", noise if iq is None else iq(noise))
+    return refusal_of(stage0_prepare.main, "spectrogram", "--input", work / "iq", "--output_dir",
+                      work / "raw", "--carrier", "77e9", "--prf", "3288", *more, unchanged=work)
+
+
+@pytest.mark.parametrize(("given", "said"), [
+    (("--input", "absent"), "absent: no such file or folder; expected recordings like ID_1/rec1.npy"),
+    (("--carrier", "0"), "spectrogram.carrier=0.0: expected more than 0"),
+    (("--prf", "fast"), "spectrogram.prf: Value 'fast'"),
+    (("--cells", "0"), "spectrogram.cells=0: expected at least 1"),
+    (("--velocity_range", "5"), "spectrogram.velocity_range=[5.0]: expected two or none"),
+    (("--velocity_range", "5", "-1"), "iq/rec1.npy: velocity_range 5 to -1 m/s: expected more than 0"),
+    (("--velocity_range", "-9", "9"), "at most the 6.4"),
+    (("--window_s", "1"), "iq/rec1.npy: window_s 1: expected at most the transform's"),
+    (("--frames_per_second", "5"), "a picture needs 55: give a longer recording"),
+    (("--colour_map", "jett"), "colour map 'jett': matplotlib knows none of this name"),
+    (("--dynamic_range_db", "0"), "spectrogram.dynamic_range_db=0.0: expected more than 0"),
+])
+def test_spectrogram_settings(work, given, said):
+    assert said in spectrogram(work, *given)
+
+
+@pytest.mark.parametrize(("iq", "said"), [
+    (numpy.real, "no complex array and none with a last axis of 2"),
+    (lambda noise: noise[:100], "the signal has 100 samples, a window needs"),
+    (lambda noise: noise[:4000], "a picture needs 55: give a longer recording"),
+    (lambda noise: noise[:, None].repeat(3, 1), "more rows than samples"),
+    (lambda noise: numpy.where(numpy.arange(len(noise)) == 7, numpy.nan, noise), "expected finite samples"),
+    (lambda noise: 0 * noise, "not all 0"),
+])
+def test_recordings_that_are_none_are_named(work, iq, said):
+    text = spectrogram(work, iq=iq)
+    assert said in text and str(work / "iq/rec1.npy") in text
+
+
+def test_spectrogram_folders(work):
+    (work / "raw/ID_1").mkdir(parents=True)
+    (work / "raw/ID_1/rec1_001.png").write_bytes(b"from elsewhere")
+    assert "no run.json that says how it was made" in spectrogram(work)
+    (work / "bare").mkdir()
+    assert f"{work / 'bare'}: holds no recording" in spectrogram(work, "--input", work / "bare")
+    output = ["spectrogram", "--input", str(work / "iq"), "--output_dir", str(work / "other"), "--carrier",
+              "77e9", "--prf"]
+    stage0_prepare.main([*output, "3288"])
+    assert "prf was 3288.0, now 3300.0" in refusal_of(stage0_prepare.main, *output, "3300", unchanged=work)
+
+
 @pytest.mark.parametrize(("main", "given", "said"), [
+    (stage0_prepare.main, ("spectrogram", "--prf", "1"),
+     "--carrier, --input, --output_dir: required, but not given"),
+    (stage4.main, (), "--generated, --real: required, but not given"),
     (stage0_prepare.main, ("split",), "--input_dir, --output_dir: required, but not given"),
     (stage0_prepare.main, ("simulate",), "--output_dir: required, but not given"),
     (stage1.main, (), "--data_dir, --vavae_path: required, but not given"),

@@ -60,6 +60,8 @@ def _check_config(config: dict[str, Any]) -> None:
             raise ValueError(f"{key} {config[key]!r}: expected a list of whole numbers of at least 1")
     if not config["ch_mult"]:
         raise ValueError("ch_mult []: expected one factor for each level, at least one")
+    if not isinstance(config["shortcut"], bool):
+        raise ValueError(f"shortcut {config['shortcut']!r}: expected true or false")
     if config["model_type"] not in MODEL_TYPES:
         raise ValueError(f"model_type {config['model_type']!r}: expected one of {', '.join(MODEL_TYPES)}")
     factor = config["patch_size"] * 2 ** (len(config["ch_mult"]) - 1)
@@ -78,20 +80,21 @@ class AutoencoderKL(nn.Module):
     """
 
     CONFIG_KEYS = ("embed_dim", "ch_mult", "model_type", "ch", "num_res_blocks", "attn_resolutions",
-                   "resolution", "in_channels", "patch_size")
+                   "resolution", "in_channels", "patch_size", "shortcut")
 
     def __init__(self, embed_dim: int = 32, ch_mult: Sequence[int] = (1, 1, 2, 2, 4),
                  ckpt_path: str | Path | None = None, model_type: str = "vavae", *, ch: int = 128,
                  num_res_blocks: int = 2, attn_resolutions: Sequence[int] = (16,), resolution: int = 256,
-                 in_channels: int = 3, patch_size: int = 1) -> None:
+                 in_channels: int = 3, patch_size: int = 1, shortcut: bool = False) -> None:
         super().__init__()
         self._config = dict(
             embed_dim=embed_dim, ch_mult=list(ch_mult), model_type=model_type, ch=ch,
             num_res_blocks=num_res_blocks, attn_resolutions=list(attn_resolutions), resolution=resolution,
-            in_channels=in_channels, patch_size=patch_size)
+            in_channels=in_channels, patch_size=patch_size, shortcut=shortcut)
         _check_config(self._config)
         shared = dict(ch=ch, ch_mult=ch_mult, num_res_blocks=num_res_blocks, resolution=resolution,
-                      attn_resolutions=attn_resolutions, z_channels=embed_dim, patch_size=patch_size)
+                      attn_resolutions=attn_resolutions, z_channels=embed_dim, patch_size=patch_size,
+                      shortcut=shortcut)
         self.encoder = Encoder(in_channels=in_channels, **shared)
         self.decoder = Decoder(out_channels=in_channels, level_attention=model_type == "vavae", **shared)
         self.quant_conv = nn.Conv2d(2 * embed_dim, 2 * embed_dim, 1)

@@ -1,4 +1,6 @@
-"""Training loss of the autoencoder and two measures of reconstruction."""
+"""Training losses of the autoencoder and measures of reconstruction; images are (B, C, H, W) in [-1, 1]."""
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +10,10 @@ from tokenizer.autoencoder import DiagonalGaussian
 
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
+BLOCK = 32  # side of the spectral loss's blocks in pixels
+OCTAVES = (1 / 16, 1 / 8, 1 / 4, 1.0)  # edges of its bands in cycles per pixel
+POWER_FLOOR = 1e-3  # (4 grey levels)^2: weaker texture counts as none, or the dark floor would rule the loss
+FINE_DETAIL = 0.1  # cycles per pixel: detail finer than ten pixels, at 256 pixels a picture
 
 
 def reconstruction_loss(x: Tensor, recon: Tensor, posterior: DiagonalGaussian, l1_weight: float = 1.0,
@@ -24,6 +30,105 @@ def reconstruction_loss(x: Tensor, recon: Tensor, posterior: DiagonalGaussian, l
     l1, l2, kl = difference.abs().mean(), difference.square().mean(), posterior.kl().mean()
     loss = l1_weight * l1 + l2_weight * l2 + kl_weight * kl / x[0].numel()
     return {"loss": loss, "l1": l1, "l2": l2, "kl": kl}
+
+
+def noisy_latents(z: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+    """z + sigma * std(z) * noise, for a decoder that forgives a generator's errors (RAE, arXiv 2510.11690).
+
+    z, noise (B, C, h, w), noise standard normal; sigma (B,) >= 0, drawn uniformly up to a maximum. std is
+    each channel's over the batch, at least two values, and keeps its gradient: larger latents are no way out.
+    """
+    std = z.std(dim=(0, 2, 3), keepdim=True)
+    return z + sigma[:, None, None, None] * std * noise
+
+
+def draw_smaller_grid(side: int, generator: torch.Generator) -> tuple[int, int]:
+    """Latent grid (h, w) with one axis, by coin, drawn uniformly from side/2 … side - 1 cells."""
+    smaller = int(torch.randint(side // 2, side, (), generator=generator, device=generator.device))
+    rows = int(torch.randint(2, (), generator=generator, device=generator.device))
+    return (smaller, side) if rows else (side, smaller)
+
+
+def _area_weights(old: int, new: int, like: Tensor) -> Tensor:
+    """(new, old) matrix that averages `old` samples over `new` equal intervals, fractions included."""
+    edges = torch.arange(new + 1, device=like.device, dtype=torch.float64) * (old / new)
+    first = torch.arange(old, device=like.device, dtype=torch.float64)
+    covered = (edges[1:, None].minimum(first + 1) - edges[:-1, None].maximum(first)).clamp_min(0)
+    return (covered * (new / old)).to(like.dtype)
+
+
+def shrink(images: Tensor, height: int, width: int) -> Tensor:
+    """Exact area average: (B, C, H, W) -> (B, C, height, width), neither larger than before."""
+    return (_area_weights(images.shape[2], height, images) @ images
+            @ _area_weights(images.shape[3], width, images).T)
+
+
+def scale_equivariance_loss(decode: Callable[[Tensor], Tensor], z: Tensor, x: Tensor,
+                            grid: tuple[int, int]) -> Tensor:
+    """Mean |decode(z shrunk to `grid`) - x shrunk alike|: decoding commutes with scaling.
+
+    EQ-VAE (arXiv 2502.09509) for z (B, C, h, w), x (B, C', H, W). Its rotations would turn time into velocity
+    here, so only scaling is left, and of one axis at a time (`draw_smaller_grid`).
+    """
+    height, width = (side * cells // old for side, cells, old in zip(x.shape[2:], grid, z.shape[2:]))
+    return (decode(shrink(z, *grid)).float() - shrink(x, height, width)).abs().mean()
+
+
+def _band_masks(device: torch.device) -> Tensor:
+    """(6, BLOCK, BLOCK//2 + 1): three octaves, each split by which axis's frequency is the higher one."""
+    rows = torch.fft.fftfreq(BLOCK, device=device).abs()[:, None]
+    columns = torch.fft.rfftfreq(BLOCK, device=device)[None]
+    radius = (rows.square() + columns.square()).sqrt()
+    mirrored = torch.full_like(columns, 2.0)  # a real signal's other half
+    mirrored[:, [0, -1]] = 1.0
+    return torch.stack([((radius >= low) & (radius < high) & (across == (rows >= columns))) * mirrored
+                        for low, high in zip(OCTAVES, OCTAVES[1:]) for across in (True, False)])
+
+
+def _band_powers(images: Tensor) -> Tensor:
+    """Log power of each band in each Hann-weighted block, mean of the channels: (B, blocks, 6).
+
+    Blocks lie on two grids half a block apart along both axes: one weighs what the other's windows hide.
+    """
+    window = torch.hann_window(BLOCK, device=images.device)
+    window = window / window.square().mean().sqrt() / BLOCK  # white noise of variance v has total power v
+    window, masks, logs = window[:, None] * window, _band_masks(images.device).flatten(1), []
+    for first in (0, BLOCK // 2):
+        height, width = ((side - first) // BLOCK * BLOCK + first for side in images.shape[2:])
+        blocks = images[:, :, first:height, first:width].float().unflatten(3, (-1, BLOCK))
+        blocks = blocks.unflatten(2, (-1, BLOCK)).transpose(3, 4)
+        spectrum = torch.view_as_real(torch.fft.rfft2(blocks * window))
+        power = spectrum.square().sum(-1).mean(1)
+        logs.append(torch.log(power.flatten(3) @ masks.T + POWER_FLOOR).flatten(1, 2))
+    return torch.cat(logs, 1)
+
+
+def spectral_loss(x: Tensor, recon: Tensor) -> Tensor:
+    """Mean |difference of log power| over blocks of 32 pixels and six bands above 1/16 cycle per pixel.
+
+    Phases are free: speckle of the right strength, scale and direction in the right place costs nothing, a
+    blurred one does. x, recon (B, C, H, W), sides multiples of 32.
+    """
+    assert x.shape == recon.shape and not any(side % BLOCK for side in x.shape[2:]), (x.shape, recon.shape)
+    with torch.autocast(x.device.type, enabled=False):
+        return (_band_powers(recon) - _band_powers(x)).abs().mean()
+
+
+def high_frequency_energy(images: Tensor, cutoff: float = FINE_DETAIL) -> Tensor:
+    """Mean square per pixel of what lies above `cutoff` cycles per pixel in any direction, (B,), float64.
+
+    images (B, C, H, W), floats in [-1, 1], so that energies compare: an image's share or another's ratio. The
+    channel's mean is taken off, a Hann window hides the borders, and channels are averaged: a cosine of
+    amplitude a finer than the cutoff has a^2/2. The default counts what is finer than ten pixels.
+    """
+    height, width = images.shape[2:]
+    window = (torch.hann_window(height, dtype=torch.float64, device=images.device)[:, None]
+              * torch.hann_window(width, dtype=torch.float64, device=images.device))
+    centred = images.double() - images.double().mean((2, 3), keepdim=True)
+    power = torch.fft.fft2(centred * window).abs().square()
+    frequency = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.fftfreq(width)).to(images.device)
+    fine = power * (frequency > cutoff)
+    return fine.sum((2, 3)).mean(1) / (height * width * window.square().sum())
 
 
 def _from_zero(images: Tensor) -> tuple[Tensor, float]:

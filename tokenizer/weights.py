@@ -31,6 +31,8 @@ IGNORED_PREFIXES = (  # what training keeps beside the autoencoder
     "discriminator.", "perceptual.", "lpips.",  # train_tokenizer
 )
 SLIM_DTYPES = (torch.float16, torch.bfloat16, torch.float32)
+COMPACT = "compact"  # the word for the tokenizer that ships with the project
+COMPACT_FILE = Path(__file__).resolve().parents[1] / "pretrained" / "microdoppler_f16d32_compact.safetensors"
 WAY_OUT = "give the published .pt, a .ckpt of train_tokenizer, or a slim .safetensors of tokenizer.convert"
 
 
@@ -51,12 +53,21 @@ def list_names(names: Iterable[str]) -> str:
     return f"{len(names)} ({shown}{', …' if len(names) > 8 else ''})"
 
 
-def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a weight file; ValueError or FileNotFoundError, in one line, for anything that is not one.
+def resolve_path(path: str | Path) -> Path:
+    """The file that `path` names: the string "compact" is the embedded tokenizer, all else itself.
 
-    Names of `IGNORED_PREFIXES` are left out; any other name that is not the autoencoder's is refused.
+    A file of that name is "./compact", or a Path.
     """
-    path = Path(path)
+    return COMPACT_FILE if isinstance(path, str) and path == COMPACT else Path(path)
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a weight file, "compact" being the embedded one.
+
+    ValueError or FileNotFoundError, in one line, for anything that is no tokenizer file. Names of
+    `IGNORED_PREFIXES` are left out; any other name that is not the autoencoder's is refused.
+    """
+    path = resolve_path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such tokenizer file; {WAY_OUT}")
     if path.is_dir():
@@ -172,7 +183,7 @@ def infer_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
         model_type="marvae" if attended and not decoder_attends else "vavae", ch=ch,
         num_res_blocks=_count(state, "encoder.down.0.block."),
         attn_resolutions=[sizes[level] for level in attended], resolution=256, in_channels=3,
-        patch_size=patch_size)
+        patch_size=patch_size, shortcut="encoder.shortcut.weight" in state)
 
 
 def _check_state(state: Mapping[str, Tensor], model: AutoencoderKL, path: Path) -> None:

@@ -80,12 +80,16 @@ class ResumableModule(pl.LightningModule):
         self._updates += 1
         update_ema_(self.ema, self.net, self._updates, self.config.ema_decay)
 
+    def trained_parameters(self) -> list[nn.Parameter]:
+        """What the optimizer changes."""
+        return list(self.net.parameters())
+
     def configure_optimizers(self) -> dict[str, Any]:
         config = self.config
         # Lightning cannot clip gradients under a fused optimizer when a loss scaler is at work.
         fused = "16-mixed" != str(self.trainer.precision) and self.device.type in ("cpu", "cuda")
         optimizer = torch.optim.AdamW(
-            self.net.parameters(),
+            self.trained_parameters(),
             lr=config.lr,
             betas=(0.9, config.beta2),
             weight_decay=config.weight_decay,

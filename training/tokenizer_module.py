@@ -10,32 +10,106 @@ import torch
 from torch import Tensor
 
 from configs.schema import TokenizerConfig
+from tokenizer.alignment import FoundationTeacher, adaptive_weight, alignment_loss
 from tokenizer.autoencoder import AutoencoderKL
-from tokenizer.losses import psnr, reconstruction_loss, ssim
+from tokenizer.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
+from tokenizer.losses import (
+    draw_smaller_grid,
+    noisy_latents,
+    psnr,
+    reconstruction_loss,
+    scale_equivariance_loss,
+    spectral_loss,
+    ssim,
+)
 from tokenizer.vavae import to_float
 from tokenizer.weights import save_slim
 from training.batch_stream import BatchStream
+from training.randomness import generator
 from training.resumable import ResumableModule
 
 
 class TokenizerModule(ResumableModule):
-    """LightningModule around an AutoencoderKL; `val` are uint8 images (N,3,H,W), perhaps none."""
+    """LightningModule around an AutoencoderKL; `val` are uint8 images (N,3,H,W), perhaps none.
 
-    def __init__(self, net: AutoencoderKL, config: TokenizerConfig, total_steps: int, val: Tensor) -> None:
+    `teacher` turns images (B,3,H,W) in [-1, 1] into features (B,C,h,w) that the latents are aligned with.
+    """
+
+    def __init__(
+        self,
+        net: AutoencoderKL,
+        config: TokenizerConfig,
+        total_steps: int,
+        val: Tensor,
+        teacher: FoundationTeacher | None = None,
+    ) -> None:
         super().__init__(net.to(memory_format=torch.channels_last), config, total_steps)
         self.val = val
+        self._teacher = [] if teacher is None else [teacher]  # in a list, so that it is not saved
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(generator(config.seed, "further weights").initial_seed())
+            if teacher is not None:
+                self.linear_proj = torch.nn.Conv2d(net.config["embed_dim"], teacher.channels, 1)
+            if config.adversarial_weight:
+                self.discriminator = PatchDiscriminator()
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        x = to_float(batch["images"]).contiguous(memory_format=torch.channels_last)
+        config, draws = self.config, self.batch_generator(batch["position"])
+        x = to_float(random_crops(batch["images"], config.crop, self, draws))
+        x = x.contiguous(memory_format=torch.channels_last)
         posterior = self.net.encode(x)
-        shape = (len(x) * self.trainer.world_size, *posterior.mean.shape[1:])
-        noise = torch.randn(shape, generator=self.batch_generator(batch["position"]), device=self.device)
-        reconstruction = self.net.decode(posterior.mean + posterior.std * self.own_slice(noise))
-        terms = reconstruction_loss(
-            x, reconstruction, posterior, self.config.l1_weight, self.config.l2_weight, self.config.kl_weight
-        )
-        self.count_loss(terms["loss"])
-        return terms["loss"]
+        z = posterior.mean + posterior.std * self.normal_like(posterior.mean, draws)
+        given = z
+        if config.latent_noise:
+            sigma = config.latent_noise * self.uniform(len(x), draws)
+            given = noisy_latents(z, self.normal_like(z, draws), sigma)
+        recon = self.net.decode(given)
+        loss = reconstruction_loss(
+            x, recon, posterior, config.l1_weight, config.l2_weight, config.kl_weight
+        )["loss"]
+        loss = loss + self.further_losses(x, z, recon, loss, draws)
+        self.count_loss(loss)
+        return loss
+
+    def further_losses(
+        self, x: Tensor, z: Tensor, recon: Tensor, main: Tensor, draws: torch.Generator
+    ) -> Tensor:
+        """The weighted sum of the terms that are switched on."""
+        config, total = self.config, x.new_zeros(())
+        if config.equivariance_weight:
+            grid = draw_smaller_grid(z.shape[-1], draws)
+            total = total + config.equivariance_weight * scale_equivariance_loss(self.net.decode, z, x, grid)
+        if config.spectral_weight:
+            total = total + config.spectral_weight * spectral_loss(x, recon)
+        if self._teacher:
+            self._teacher[0].to(x.device)
+            aligned = sum(alignment_loss(self.linear_proj(z), self._teacher[0](x, z.shape[-1])).values())
+            weight = adaptive_weight(main, aligned, self.net.encoder.conv_out.weight)
+            total = total + config.align_weight * weight * aligned
+        if config.adversarial_weight:
+            total = total + self.adversarial_loss(x, recon)
+        return total
+
+    def adversarial_loss(self, x: Tensor, recon: Tensor) -> Tensor:
+        """Both sides of the hinge game in one sum: each side's gradient is kept from the other's weights."""
+        own = discriminator_loss(self.discriminator(x), self.discriminator(recon.detach()))
+        self.discriminator.requires_grad_(False)
+        fooled = generator_loss(self.discriminator(recon))
+        self.discriminator.requires_grad_(True)
+        return own + self.config.adversarial_weight * fooled
+
+    def trained_parameters(self) -> list[torch.nn.Parameter]:
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+    def normal_like(self, values: Tensor, draws: torch.Generator) -> Tensor:
+        """This rank's part of standard normal noise for the global batch."""
+        shape = (len(values) * self.trainer.world_size, *values.shape[1:])
+        return self.own_slice(torch.randn(shape, generator=draws, device=self.device))
+
+    def uniform(self, count: int, draws: torch.Generator) -> Tensor:
+        """This rank's part of uniform numbers (count,) for the global batch."""
+        shape = (count * self.trainer.world_size,)
+        return self.own_slice(torch.rand(shape, generator=draws, device=self.device))
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
@@ -85,3 +159,14 @@ class ImageDataModule(pl.LightningDataModule):
             trainer.global_rank,
             trainer.world_size,
         )
+
+
+def random_crops(images: Tensor, side: int | None, module: TokenizerModule, draws: torch.Generator) -> Tensor:
+    """A square of `side` pixels from each image (N,3,H,W), anywhere; the images themselves for None."""
+    if side is None:
+        return images
+    room = torch.tensor([images.shape[2] - side + 1, images.shape[3] - side + 1])
+    corners = [(module.uniform(len(images), draws).cpu() * size).long().tolist() for size in room]
+    return torch.stack(
+        [image[:, y : y + side, x : x + side] for image, y, x in zip(images, *corners, strict=True)]
+    )

@@ -145,8 +145,10 @@ def test_a_preset_with_a_value_out_of_range_is_refused(tmp_path):
 
 PRESETS = sorted((PROJECT / "configs").glob("*.yaml"))
 REQUIRED = {"split": {"input_dir": "a", "output_dir": "b"}, "simulate": {"output_dir": "a"},
+            "spectrogram": {"input": "a", "output_dir": "b", "carrier": 77e9, "prf": 3288.0},
             "extract": {"data_dir": "a", "vavae_path": "b"}, "train": {"latent_dir": "a"},
-            "sample": {"dit_checkpoint": "a", "vavae_path": "b"}, "tokenizer": {"data_dir": "a"}}
+            "sample": {"dit_checkpoint": "a", "vavae_path": "b"}, "tokenizer": {"data_dir": "a"},
+            "evaluate": {"real": "a", "generated": "b"}}
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=[path.stem for path in PRESETS])
@@ -160,7 +162,7 @@ def test_every_shipped_preset_loads_and_says_something(path):
 
 def test_the_presets_that_users_are_told_of_exist():
     names = {path.stem for path in PRESETS}
-    assert {"demo_cpu", *(f"microdoppler_{size}" for size in ("s", "b", "l", "xl"))} <= names
+    assert {"demo_cpu", "demo_quick", *(f"microdoppler_{size}" for size in ("s", "b", "l", "xl"))} <= names
 
 
 def test_to_yaml_is_read_back_unchanged(tmp_path):

@@ -12,8 +12,10 @@ from configs.schema import SECTIONS, check_ranges, default_of
 
 KEYS = [(section, item) for section, cls in SECTIONS.items() for item in fields(cls)]
 NAMES = [f"{section}.{item.name}" for section, item in KEYS]
-REQUIRED_KEYS = {section: {item.name: "somewhere" for other, item in KEYS
-                           if other == section and default_of(item) == REQUIRED} for section in SECTIONS}
+TYPES = {section: get_type_hints(cls) for section, cls in SECTIONS.items()}
+REQUIRED_KEYS = {section: {item.name: 7.0 if TYPES[section][item.name] is float else "somewhere"
+                           for item in fields(cls) if default_of(item) == REQUIRED}
+                 for section, cls in SECTIONS.items()}
 
 
 def with_value(section, name, value):
@@ -25,7 +27,7 @@ def with_value(section, name, value):
 def test_every_key_has_one_sentence_and_a_type_a_flag_can_carry(section, item):
     sentence = item.metadata["sentence"]
     assert len(sentence) > 10 and sentence.endswith(".") and "\n" not in sentence
-    assert str(get_type_hints(SECTIONS[section])[item.name]).replace("typing.", "") in (
+    assert str(TYPES[section][item.name]).replace("typing.", "") in (
         "<class 'str'>", "<class 'int'>", "<class 'float'>", "<class 'bool'>", "Optional[str]",
         "Optional[int]", "Optional[float]", "List[str]", "List[int]", "List[float]")
 
@@ -96,7 +98,7 @@ def test_choices_are_all_allowed_and_listed_when_refused(section, item):
     assert "'elsewhere'" in text and all(str(choice) in text for choice in item.metadata["choices"])
 
 
-NUMBERS = [(s, i) for s, i in KEYS if "float" in str(get_type_hints(SECTIONS[s])[i.name])]
+NUMBERS = [(s, i) for s, i in KEYS if "float" in str(TYPES[s][i.name])]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "nan", "inf"])

@@ -94,6 +94,7 @@ def test_config_rebuilds_the_model():
     (dict(ch=48), "48 channels"), (dict(ch_mult=()), "ch_mult"), (dict(ch_mult=(1, 0)), "ch_mult"),
     (dict(model_type="vqvae"), "model_type 'vqvae'"), (dict(resolution=33), "resolution 33"),
     (dict(embed_dim=0), "embed_dim 0"), (dict(patch_size=1.5), "patch_size 1.5"),
+    (dict(shortcut=1), "shortcut 1"),
 ])
 def test_constructor_refuses(change, key):
     with pytest.raises(ValueError, match=key) as refusal:
@@ -125,10 +126,30 @@ def test_resampling_reads_the_right_pixels():
         assert torch.equal(up(x), x.repeat_interleave(2, 2).repeat_interleave(2, 3))
 
 
-@pytest.mark.parametrize("patch_size", (1, 2))
-def test_every_parameter_has_a_gradient(patch_size):
+def test_shortcuts_are_linear_maps_of_a_cells_pixels():
+    """With silent nets and an orthogonal basis of all pixels, the shortcuts alone give any image back."""
+    shape = dict(ch=32, num_res_blocks=1, resolution=16, patch_size=2, shortcut=True)
+    model = AutoencoderKL(48, (1, 2), **shape).double()
+    basis = torch.linalg.qr(torch.randn(48, 48, generator=torch.Generator().manual_seed(0),
+                                        dtype=torch.float64))[0]
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        model.encoder.shortcut.weight[:48] = basis.reshape(48, 3, 4, 4)
+        model.decoder.shortcut.weight[:, :, 0, 0] = basis.T
+        for convolution in (model.quant_conv, model.post_quant_conv):
+            convolution.weight[:, :, 0, 0] = torch.eye(len(convolution.weight))
+        x = torch.rand(2, 3, 16, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * 2 - 1
+        posterior = model.encode(x)
+        assert posterior.mean.shape == (2, 48, 4, 2) and (posterior.logvar == 0).all()
+        assert relative_error(model.decode(posterior.mean), x) < 1e-12
+
+
+@pytest.mark.parametrize("patch_size, shortcut", ((1, False), (2, False), (2, True)))
+def test_every_parameter_has_a_gradient(patch_size, shortcut):
     # Two channels a group at least: a norm over one channel undoes the bias before it.
-    config = SMALL | dict(ch=64, resolution=8, attn_resolutions=(4,), patch_size=patch_size)
+    folded = dict(patch_size=patch_size, shortcut=shortcut)
+    config = SMALL | dict(ch=64, resolution=8, attn_resolutions=(4,)) | folded
     model = reference_weights_(AutoencoderKL(**config)).double()
     generator = torch.Generator().manual_seed(2)
     x = torch.rand(1, 3, 8, 8, generator=generator, dtype=torch.float64) * 2 - 1

@@ -7,7 +7,17 @@ import pytest
 import torch
 
 from tokenizer.autoencoder import DiagonalGaussian
-from tokenizer.losses import psnr, reconstruction_loss, ssim
+from tokenizer.losses import (
+    draw_smaller_grid,
+    high_frequency_energy,
+    noisy_latents,
+    psnr,
+    reconstruction_loss,
+    scale_equivariance_loss,
+    shrink,
+    spectral_loss,
+    ssim,
+)
 
 
 def random_bytes(*shape, seed=0):
@@ -84,3 +94,111 @@ def test_ssim_of_one_window_by_hand():
 def test_ssim_needs_a_window():
     with pytest.raises(ValueError, match="at least 11"):
         ssim(random_bytes(1, 3, 10, 20), random_bytes(1, 3, 10, 20))
+
+
+def smooth_latents(seed=0):
+    return torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(seed))
+
+
+def test_noise_robustness_is_reconstruction_without_noise():
+    z, noise = smooth_latents(), smooth_latents(1)
+    assert torch.equal(noisy_latents(z, noise, torch.zeros(2)), z)
+
+
+def test_noise_is_relative_to_each_channels_spread():
+    """Scaling a channel scales its noise; the two images' own sigmas are kept apart."""
+    z, noise, sigma = smooth_latents(), smooth_latents(1), torch.tensor([0.5, 0.25])
+    added = noisy_latents(z, noise, sigma) - z
+    expected = sigma[:, None, None, None] * z.std(dim=(0, 2, 3))[None, :, None, None] * noise
+    torch.testing.assert_close(added, expected)
+    scale = torch.tensor([1.0, 10.0, 0.1])[None, :, None, None]
+    torch.testing.assert_close(noisy_latents(scale * z, noise, sigma) - scale * z, scale * added)
+
+
+def test_shrinking_is_an_area_average():
+    images = torch.arange(12.0).reshape(1, 1, 2, 6)
+    expected = torch.tensor([[0.5, 2.5, 4.5], [6.5, 8.5, 10.5]])
+    torch.testing.assert_close(shrink(images, 2, 3)[0, 0], expected)
+    torch.testing.assert_close(shrink(images, 1, 6)[0, 0], torch.arange(3.0, 9.0)[None])
+    # Three samples over two intervals: the middle one is shared.
+    torch.testing.assert_close(shrink(torch.tensor([[[[3.0, 6.0, 12.0]]]]), 1, 2)[0, 0, 0],
+                               torch.tensor([4.0, 10.0]))
+
+
+def test_nearest_decoder_of_area_averages_is_scale_equivariant():
+    """Cells of 4 pixels in pairs of equal ones: halved, each pair is one cell again. Without pairs: not."""
+    def decode(z):
+        return torch.nn.functional.interpolate(z, scale_factor=4, mode="nearest")
+
+    for grid, axis in (((2, 4), 2), ((4, 2), 3)):
+        z = smooth_latents()[:, :, :grid[0], :grid[1]].repeat_interleave(2, dim=axis)
+        x = decode(z)
+        assert torch.equal(shrink(x, 4, 4), z)  # the encoder: the cells' means
+        assert scale_equivariance_loss(decode, z, x, grid).item() == pytest.approx(0, abs=1e-7)
+        assert scale_equivariance_loss(decode, z, x, grid[::-1]) > 0.1
+
+
+def test_smaller_grids_shrink_one_axis():
+    generator = torch.Generator().manual_seed(0)
+    grids = {draw_smaller_grid(16, generator) for _ in range(300)}
+    assert grids == {(n, 16) for n in range(8, 16)} | {(16, n) for n in range(8, 16)}
+
+
+def noise_images(seed=0):
+    return 0.3 * torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
+
+
+def blurred(images, sigma):
+    offsets = torch.arange(-12, 13.0)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).expand(3, 1, 1, -1)
+    images = torch.nn.functional.conv2d(images, kernel, padding="same", groups=3)
+    return torch.nn.functional.conv2d(images, kernel.mT, padding="same", groups=3)
+
+
+def test_spectral_loss_sees_power_and_no_phase():
+    x = noise_images()
+    assert spectral_loss(x, x) == 0
+    assert spectral_loss(x, -x) == 0  # every phase turned by pi
+    assert spectral_loss(x, x + 0.5).item() < 1e-4  # brightness is the pixel losses' matter
+    tiled = x[..., :8, :8].repeat(1, 1, 8, 8)  # lines so far apart that the window does not mix them
+    shifted = tiled.roll((5, 3), (2, 3))
+    assert (tiled - shifted).abs().mean() > 0.2 and spectral_loss(tiled, shifted).item() < 1e-5
+
+
+def test_spectral_loss_of_a_gain_is_its_logarithm():
+    """Twice the amplitude is log 4 in every band, where the floor is far below."""
+    x = 30 * noise_images()
+    assert spectral_loss(x, 2 * x).item() == pytest.approx(math.log(4), rel=1e-3)
+
+
+def test_spectral_loss_grows_with_blur_and_forgives_other_noise():
+    x = noise_images()
+    losses = [spectral_loss(x, blurred(x, sigma)).item() for sigma in (0.5, 1.0, 2.0, 4.0)]
+    assert losses == sorted(losses) and losses[0] > 0.3
+    assert spectral_loss(x, noise_images(1)).item() < 0.5 * losses[1]
+    recon = blurred(x, 2.0).requires_grad_()
+    spectral_loss(x, recon).backward()
+    assert torch.isfinite(recon.grad).all() and recon.grad.abs().sum() > 0
+
+
+def test_spectral_loss_tells_directions_apart():
+    wave = torch.cos(2 * math.pi * 8 / 64 * torch.arange(64.0)).expand(1, 3, 64, 64)
+    assert spectral_loss(wave, wave.mT).item() > 1.0
+
+
+@pytest.mark.parametrize("bins, energy", ((4, 0.0), (6, 0.0), (7, 0.5 * 0.3**2), (20, 0.5 * 0.3**2)))
+@pytest.mark.parametrize("turned", (False, True))
+def test_high_frequency_energy_of_a_cosine(bins, energy, turned):
+    """Amplitude 0.3 at bins/64 cycles per pixel, the cutoff clear of it: the window spreads by one bin."""
+    wave = 0.2 + 0.3 * torch.cos(2 * math.pi * bins / 64 * torch.arange(64.0, dtype=torch.float64))
+    images = wave.expand(2, 3, 64, 64)
+    measured = high_frequency_energy(images.mT if turned else images, (8.5 if bins < 7 else 5.5) / 64)
+    torch.testing.assert_close(measured, torch.full((2,), energy, dtype=torch.float64), rtol=1e-6, atol=1e-9)
+
+
+def test_high_frequency_energy_of_white_noise_is_its_share_of_the_plane():
+    images = 0.5 * torch.randn(8, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    expected = 0.25 * (1 - math.pi * 0.1**2)  # the disc below 0.1 in a unit square of frequencies
+    assert high_frequency_energy(images).mean().item() == pytest.approx(expected, rel=0.01)
+    assert high_frequency_energy(2 * images).sum() == pytest.approx(4 * high_frequency_energy(images).sum())

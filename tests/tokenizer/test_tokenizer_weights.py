@@ -10,8 +10,9 @@ from conftest import reference_weights_
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from tokenizer import weights
 from tokenizer.autoencoder import AutoencoderKL
-from tokenizer.weights import digest, infer_config, load_tokenizer, read_checkpoint, save_slim
+from tokenizer.weights import digest, infer_config, load_tokenizer, read_checkpoint, resolve_path, save_slim
 
 # 64 pixels wide here and 256 when inferred: attention on the second level either way.
 SMALL = dict(embed_dim=4, ch_mult=(1, 2), ch=32, num_res_blocks=1, attn_resolutions=(128,))
@@ -80,7 +81,8 @@ def test_marvae_layout_gives_its_own_type(tmp_path):
 @pytest.mark.parametrize("change", [
     {}, dict(model_type="marvae"), dict(attn_resolutions=()), dict(patch_size=2, attn_resolutions=(64,)),
     dict(num_res_blocks=3), dict(ch_mult=(1, 2, 3)), dict(ch=64, embed_dim=7),
-    dict(attn_resolutions=(256, 128)),
+    dict(attn_resolutions=(256, 128)), dict(shortcut=True),
+    dict(shortcut=True, patch_size=2, attn_resolutions=()),
 ])
 def test_architecture_is_read_from_shapes(change):
     with torch.device("meta"):
@@ -239,3 +241,20 @@ def test_missing_files_and_folders(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such tokenizer file; give the published"):
         load_tokenizer(tmp_path / "absent.pt")
     assert "a folder" in refusal(tmp_path)
+
+
+def test_the_word_compact_is_the_embedded_tokenizer(model, tmp_path, monkeypatch):
+    """Whatever the working folder holds; a file of that name is ./compact."""
+    project = Path(__file__).resolve().parents[2]
+    embedded = project / "pretrained" / "microdoppler_f16d32_compact.safetensors"
+    assert resolve_path("compact") == embedded
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "compact").write_bytes(b"")
+    for name in ("./compact", str(tmp_path / "compact"), Path("compact")):
+        with pytest.raises(ValueError, match="empty file"):
+            read_checkpoint(name)
+    monkeypatch.setattr(weights, "COMPACT_FILE", tmp_path / "embedded.safetensors")
+    with pytest.raises(FileNotFoundError, match=r"embedded.safetensors: no such tokenizer file; give the"):
+        load_tokenizer("compact")
+    save_slim(model, tmp_path / "embedded.safetensors")
+    assert digest(load_tokenizer("compact")) == digest(model)

@@ -7,19 +7,23 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from PIL import Image
+from safetensors import safe_open
 from tiny_runs import assert_same_run, read_last
 
 import train_tokenizer
 from configs.load import resolve
 from data.images import open_rgb
+from tokenizer.discriminator import discriminator_loss, generator_loss
 from tokenizer.losses import psnr, ssim
 from tokenizer.vavae import preprocess, to_float
 from tokenizer.weights import digest, load_tokenizer
 from training.randomness import generator
+from training.tokenizer_module import TokenizerModule
 
-SHAPE = {"ch": 32, "ch_mult": [1], "patch_size": 16, "num_res_blocks": 1, "embed_dim": 4}
+SHAPE = {"ch": 32, "ch_mult": [1], "patch_size": 16, "num_res_blocks": 1, "embed_dim": 4, "shortcut": False}
 SETTINGS = {**SHAPE, "batch_size": 2, "max_steps": 4, "validate_every": 2, "lr": 1e-3, "warmup_steps": 1,
-            "lr_decay": "constant", "precision": "32", "accelerator": "cpu", "ema_decay": 0.5}
+            "lr_decay": "constant", "precision": "32", "accelerator": "cpu", "ema_decay": 0.5, "crop": None,
+            "kl_weight": 1e-6}
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +157,122 @@ def test_without_validation_images_the_latest_counts(images, tmp_path, capsys):
     assert "no val folder" in capsys.readouterr().out
     best = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
     assert best["global_step"] == 2
+
+
+# Further losses
+
+OPTIONS = {"crop": 64, "latent_noise": 0.5, "equivariance_weight": 0.5, "spectral_weight": 0.1,
+           "adversarial_weight": 0.1}
+TWO = {"max_steps": 2, "lr": 1e-2}
+
+
+class Teacher:
+    """Features of images that a foundation model might give: mean colours of patches, twice."""
+
+    channels = 6
+
+    def to(self, device):
+        return self
+
+    def __call__(self, x, side):
+        small = torch.nn.functional.adaptive_avg_pool2d(x, side)
+        return torch.cat([small, small**2], 1)
+
+
+def module_of(images, tmp_path, teacher=None, **changes) -> TokenizerModule:
+    layer = {**SETTINGS, "data_dir": str(images), "output_dir": str(tmp_path), **changes}
+    config = resolve(("tokenizer",), {"tokenizer": layer})["tokenizer"]
+    net = train_tokenizer.fresh_tokenizer(config)
+    return TokenizerModule(net, config, 2, torch.empty(0, 3, 256, 256, dtype=torch.uint8), teacher)
+
+
+@pytest.fixture(scope="module")
+def plain(images, tmp_path_factory) -> Path:
+    """Two steps without further losses."""
+    folder = tmp_path_factory.mktemp("plain") / "run"
+    train(images, folder, **TWO)
+    return folder
+
+
+def trained_otherwise(folder: Path, plain: Path) -> bool:
+    """Whether every weight matrix of the network differs from the plain run's; all must be finite."""
+    states = [read_last(path)["state_dict"] for path in (folder, plain)]
+    assert all(value.isfinite().all() for value in states[0].values())
+    matrices = [name for name, value in states[1].items() if name.startswith("net.") and value.ndim == 4]
+    return all((states[0][name] != states[1][name]).any() for name in matrices)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_further_option_trains_another_network(images, plain, tmp_path, option):
+    train(images, tmp_path, **TWO, **{option: OPTIONS[option]})
+    assert trained_otherwise(tmp_path, plain)
+    assert load_tokenizer(tmp_path / "tokenizer.safetensors").config["patch_size"] == 16
+
+
+def test_an_alignment_trains_another_network_and_its_own_projection(images, plain, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_tokenizer, "teacher_of", lambda config: Teacher())
+    train(images, tmp_path, **TWO)
+    assert trained_otherwise(tmp_path, plain)
+    every_parameter_moved(tmp_path, module_of(images, tmp_path, Teacher()), "linear_proj.")
+    nothing_but_the_tokenizer_is_exported(tmp_path)
+
+
+def test_the_discriminator_is_trained_and_stays_at_home(images, tmp_path):
+    train(images, tmp_path, adversarial_weight=0.1, **TWO)
+    every_parameter_moved(tmp_path, module_of(images, tmp_path, adversarial_weight=0.1), "discriminator.")
+    nothing_but_the_tokenizer_is_exported(tmp_path)
+
+
+def every_parameter_moved(folder: Path, module: TokenizerModule, prefix: str) -> None:
+    """All parameters have had gradients, those named `prefix` among them."""
+    names = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
+    moments = read_last(folder)["optimizer_states"][0]["state"]
+    assert len(moments) == len(names) and any(name.startswith(prefix) for name in names)
+    assert all(moment["exp_avg_sq"].any() for moment in moments.values())
+
+
+def nothing_but_the_tokenizer_is_exported(folder: Path) -> None:
+    with safe_open(folder / "tokenizer.safetensors", "pt") as file:
+        exported = set(file.keys())
+    assert exported == set(load_tokenizer(folder / "tokenizer.safetensors").state_dict())
+    assert digest(load_tokenizer(folder / "checkpoints" / "best.ckpt")) == digest(
+        load_tokenizer(folder / "tokenizer.safetensors"))
+
+
+def test_each_side_of_the_game_has_its_own_gradient(images, tmp_path):
+    """The discriminator's comes from its own loss alone, the picture's from fooling it, times the weight."""
+    module = module_of(images, tmp_path, adversarial_weight=0.25).eval()
+    x = torch.rand(2, 3, 64, 64, generator=generator("x")) * 2 - 1
+    recon = torch.zeros_like(x).requires_grad_()
+    module.adversarial_loss(x, recon).backward()
+    weights = list(module.discriminator.parameters())
+    own = discriminator_loss(module.discriminator(x), module.discriminator(recon.detach()))
+    for found, expected in zip([weight.grad for weight in weights], torch.autograd.grad(own, weights)):
+        torch.testing.assert_close(found, expected)
+    [expected] = torch.autograd.grad(generator_loss(module.discriminator(recon)), recon)
+    torch.testing.assert_close(recon.grad, 0.25 * expected)
+    assert expected.any() and all(weight.requires_grad for weight in weights)
+
+
+def test_all_initial_weights_depend_on_the_seed_only(images, tmp_path):
+    one, again, other = (
+        module_of(images, tmp_path, Teacher(), adversarial_weight=1.0, seed=seed).state_dict()
+        for seed in (0, 0, 1))
+    assert not [name for name, value in again.items() if not torch.equal(one[name], value)]
+    for name in ("linear_proj.weight", "discriminator.main.0.parametrizations.weight.original"):
+        assert not torch.equal(one[name], other[name])
+
+
+def test_a_run_with_everything_on_and_its_continuation_are_the_run_at_once(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_tokenizer, "teacher_of", lambda config: Teacher())
+    train(images, tmp_path / "once", **OPTIONS)
+    train(images, tmp_path / "twice", max_steps=2, **OPTIONS)
+    train(images, tmp_path / "twice", max_steps=4, **OPTIONS)
+    assert_same_run(tmp_path / "twice", tmp_path / "once", "tokenizer.safetensors")
+
+
+def test_further_options_that_cannot_work_are_refused(images, tmp_path):
+    with pytest.raises(ValueError, match="tokenizer.crop=48: expected a multiple of 32 pixels"):
+        train(images, tmp_path, crop=48)
+    with pytest.raises(ValueError, match="align_model=a_vit: no weights; give their file"):
+        train(images, tmp_path, align_model="a_vit")

@@ -1,0 +1,48 @@
+"""Shares and means over all pictures and over each person's, with what is known of their precision."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy
+
+from data.labels import LabelTable
+
+
+def figures(values: numpy.ndarray, labels: numpy.ndarray, people: LabelTable) -> dict[str, Any]:
+    """Share of true ones among booleans (N,), or mean of numbers (N,): of all, and "per_person" by labels."""
+    of = share_of if values.dtype == bool else mean_of
+    own = {people.names[label]: of(values[labels == label]) for label in numpy.unique(labels)}
+    return {**of(values), "per_person": own}
+
+
+def share_of(flags: numpy.ndarray) -> dict[str, Any]:
+    hits, count = int(flags.sum()), len(flags)
+    return {"hits": hits, "count": count, "share": hits / count, "interval": wilson_interval(hits, count)}
+
+
+def mean_of(values: numpy.ndarray) -> dict[str, Any]:
+    """Mean, standard error and count of what is finite; None where there is too little for them."""
+    known = values[numpy.isfinite(values)]
+    mean = float(known.mean()) if len(known) else None
+    error = float(known.std(ddof=1) / math.sqrt(len(known))) if len(known) > 1 else None
+    return {"mean": mean, "standard_error": error, "count": len(known)}
+
+
+def wilson_interval(hits: int, count: int, z: float = 1.959964) -> tuple[float, float]:
+    """Wilson's score interval for the share hits / count (JASA 22, 1927), 95 % by default."""
+    share, weight = hits / count, z * z / count
+    centre = (share + weight / 2) / (1 + weight)
+    half = z * math.sqrt(share * (1 - share) / count + weight / (4 * count)) / (1 + weight)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def shown(figure: dict[str, Any] | None, interval: bool = False) -> str:
+    """A share in per cent or a mean, as text; - where there is none."""
+    if figure is None or figure.get("mean", 0) is None:
+        return "-"
+    if "mean" in figure:
+        return f"{figure['mean']:.2f}"
+    low, high = figure["interval"]
+    return f"{figure['share']:.0%}" + f" ({low:.0%} to {high:.0%} of {figure['count']})" * interval

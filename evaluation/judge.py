@@ -1,0 +1,152 @@
+"""The judge: a small network that names the person in a picture, trained on real pictures only.
+
+It sees pictures reduced to 128 x 64 by area averaging: enough for the torso line and the arcs, little enough
+for two CPU cores, and blind to the finest speckle, which every tokenizer changes.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy
+import torch
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from torch.nn import functional
+
+from data.atomic import replacing
+from data.labels import LabelTable
+from data.progress import progress
+from data.tensor_files import save_tensors
+
+VELOCITY, TIME = 128, 64
+TEMPERATURES = torch.logspace(math.log10(0.2), math.log10(5), 301, dtype=torch.float64).tolist()  # 1 amid
+
+
+def _convolution(inputs: int, outputs: int, size: int, stride: int) -> nn.Sequential:
+    layer = nn.Conv2d(inputs, outputs, size, stride, padding=1, bias=False)
+    return nn.Sequential(layer, nn.BatchNorm2d(outputs))
+
+
+class Block(nn.Module):
+    """Halve the map, then one residual convolution at the new width."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.down, self.refine = _convolution(inputs, outputs, 3, 2), _convolution(outputs, outputs, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.down(x).relu()
+        return (x + self.refine(x)).relu()
+
+
+class Judge(nn.Module):
+    """(N, 3, 128, 64) in [-1, 1] to logits (N, num_classes). Averages over time, but not over velocity."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        stem = nn.Sequential(_convolution(3, 48, 6, 4), nn.ReLU())
+        self.blocks = nn.Sequential(stem, Block(48, 96), Block(96, 128))
+        self.head = nn.Sequential(nn.Flatten(), nn.Dropout(0.2), nn.Linear(128 * VELOCITY // 16, num_classes))
+        self.register_buffer("temperature", torch.ones((), dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.blocks(x).mean(dim=-1))
+
+    @torch.no_grad()
+    def logits(self, images: numpy.ndarray) -> Tensor:
+        """(N, num_classes) float64, not yet divided by the temperature; images as `reduced`."""
+        self.eval()
+        parts = torch.from_numpy(images).split(256)
+        return torch.cat([self(to_input(part)).double() for part in parts])
+
+    def predict(self, images: numpy.ndarray) -> numpy.ndarray:
+        """Probabilities (N, num_classes), float64, of uint8 images (N, 128, 64, 3) as `reduced` gives."""
+        return (self.logits(images) / self.temperature.item()).softmax(1).numpy()
+
+    def save(self, path: str | Path, people: LabelTable) -> None:
+        """Write a safetensors file that `load_judge` reads, with the label table inside."""
+        weights = {name: value.contiguous() for name, value in self.state_dict().items()}
+        with replacing(path) as temporary:
+            save_tensors(weights, temporary, {"people": people.to_json()})
+
+
+def load_judge(path: str | Path) -> tuple[Judge, LabelTable]:
+    """Inverse of `Judge.save`. ValueError: not such a file."""
+    try:
+        with safe_open(path, "pt") as file:
+            people = LabelTable.from_json(file.metadata()["people"])
+            judge = Judge(len(people))
+            judge.load_state_dict({name: file.get_tensor(name) for name in file.keys()})
+    except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{path}: not a judge's weights ({error}); delete it to train one anew") from error
+    return judge.eval(), people
+
+
+def reduced(image: Image.Image) -> numpy.ndarray:
+    """An RGB picture of any size as uint8 (128, 64, 3): the mean over the area under each new pixel."""
+    return numpy.asarray(image.resize((TIME, VELOCITY), Image.Resampling.BOX))
+
+
+def to_input(images: Tensor) -> Tensor:
+    return images.permute(0, 3, 1, 2) / 127.5 - 1
+
+
+def train_judge(
+    images: numpy.ndarray,
+    labels: numpy.ndarray,
+    num_classes: int,
+    seed: int,
+    *,
+    val: tuple[numpy.ndarray, numpy.ndarray] | None = None,
+    epochs: int = 24,
+    batch_size: int = 32,
+) -> Judge:
+    """Train on uint8 images (N, 128, 64, 3) with int64 labels (N,); the same seed gives the same judge.
+
+    AdamW with a cosine to zero. With `val` (images and labels) the epoch of their lowest cross-entropy is
+    kept and calibrated on them (temperature scaling, Guo et al., arXiv 1706.04599); else the last, as it is.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        judge = Judge(num_classes).to(memory_format=torch.channels_last)
+        optimizer = torch.optim.AdamW(judge.parameters(), lr=2e-3, weight_decay=0.05)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
+        pixels, targets, lowest, best = torch.from_numpy(images), torch.from_numpy(labels), math.inf, {}
+        for epoch in progress(range(epochs), description="training the judge", unit="epoch"):
+            judge.train()
+            for chosen in torch.randperm(len(images)).split(batch_size):
+                output = judge(augmented(to_input(pixels[chosen])))
+                loss = functional.cross_entropy(output, targets[chosen], label_smoothing=0.05)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            schedule.step()
+            score = cross_entropy(judge.logits(val[0]), val[1]) if val else -epoch
+            if score < lowest:
+                lowest, best = score, {name: value.clone() for name, value in judge.state_dict().items()}
+    judge.load_state_dict(best)
+    if val:
+        judge.temperature.fill_(fit_temperature(judge.logits(val[0]), val[1]))
+    return judge.eval()
+
+
+def augmented(x: Tensor) -> Tensor:
+    """Pictures (N, 3, V, T), each rolled in time and a little brighter or darker; a flip is another gait."""
+    steps, count = x.shape[-1], len(x)
+    columns = (torch.arange(steps) + torch.randint(steps, (count, 1))) % steps
+    rolled = x.gather(3, columns[:, None, None].expand_as(x))
+    gain = 1 + 0.1 * (2 * torch.rand(count, 1, 1, 1) - 1)
+    return (rolled + 1) * gain - 1
+
+
+def cross_entropy(logits: Tensor, labels: numpy.ndarray, temperature: float = 1.0) -> float:
+    """Mean negative log-likelihood in nats of logits (N, K) divided by `temperature`."""
+    return float(functional.cross_entropy(logits / temperature, torch.from_numpy(labels)))
+
+
+def fit_temperature(logits: Tensor, labels: numpy.ndarray) -> float:
+    """The temperature in [0.2, 5] of lowest cross-entropy, to 1 %; where all are right it would fall to 0."""
+    return min(TEMPERATURES, key=lambda temperature: cross_entropy(logits, labels, temperature))

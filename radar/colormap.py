@@ -1,0 +1,74 @@
+"""Brightness in [0, 1] to colours of any matplotlib map and back.
+
+Going back takes the nearest of the map's 256 colours, so pictures that went through JPEG can be read too.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy
+from matplotlib import colormaps
+
+ENTRIES = 256
+CLOSE_COLOURS, CLOSE_ENTRIES = 4, 10  # colours this near (of 255) must lie this near in the map
+COLOURS_AT_ONCE = 2048  # keeps the distances in the processor's cache
+
+
+class Inverse(NamedTuple):
+    """For the K different colours of a map: (4, K) float32 that makes of (r, g, b, 1) the squared distance
+    less |r, g, b|², and the brightness (K,) float32 that each colour stands for.
+    """
+
+    distance: numpy.ndarray
+    values: numpy.ndarray
+
+
+def to_rgb(unit: numpy.ndarray, name: str = "jet") -> numpy.ndarray:
+    """(..., ) brightness in [0, 1], clipped, to (..., 3) uint8 colours of the map `name`.
+
+    ValueError: matplotlib knows no such map.
+    """
+    entries = numpy.rint(numpy.clip(unit, 0, 1) * (ENTRIES - 1)).astype(numpy.intp)
+    return _table(name)[entries]
+
+
+def from_rgb(rgb: numpy.ndarray, name: str = "jet") -> numpy.ndarray:
+    """(..., 3) uint8 colours to (...) float32 brightness in [0, 1]: the nearest colour of the map in RGB.
+
+    Neighbouring entries of one colour (jet has four blues) give their mean. ValueError: an unknown map, or
+    one that shows far apart values in one colour (flag, twilight, tab10).
+    """
+    inverse = _inverse(name)
+    rgb = numpy.asarray(rgb)
+    assert rgb.dtype == numpy.uint8 and rgb.shape[-1] == 3, (rgb.dtype, rgb.shape)
+    red, green, blue = numpy.moveaxis(rgb.astype(numpy.int32), -1, 0)
+    codes, where = numpy.unique((red << 16 | green << 8 | blue).ravel(), return_inverse=True)
+    colours = numpy.stack([codes >> 16, codes >> 8 & 255, codes & 255, codes * 0 + 1], 1, dtype=numpy.float32)
+    # whole numbers below 2^24 are exact in float32
+    nearest = [(colours[first : first + COLOURS_AT_ONCE] @ inverse.distance).argmin(1)
+               for first in range(0, len(colours), COLOURS_AT_ONCE)]
+    return inverse.values[numpy.concatenate(nearest)][where].reshape(rgb.shape[:-1])
+
+
+@lru_cache
+def _table(name: str) -> numpy.ndarray:
+    """(256, 3) uint8 colours of a map."""
+    if name not in colormaps:
+        raise ValueError(f"colour map {name!r}: matplotlib knows none of this name; try jet, viridis or gray")
+    return colormaps[name](numpy.linspace(0, 1, ENTRIES), bytes=True)[:, :3]
+
+
+@lru_cache
+def _inverse(name: str) -> Inverse:
+    table = _table(name).astype(numpy.float32)
+    difference = numpy.linalg.norm(table[:, None] - table, axis=-1)
+    apart = numpy.abs(numpy.subtract.outer(numpy.arange(ENTRIES), numpy.arange(ENTRIES)))
+    if (apart[difference < CLOSE_COLOURS] > CLOSE_ENTRIES).any():
+        raise ValueError(f"colour map {name!r}: cannot be read back, it shows different values in one "
+                         "colour; use jet, viridis or gray")
+    colours, entry_of, times = numpy.unique(table, axis=0, return_inverse=True, return_counts=True)
+    values = numpy.bincount(entry_of.ravel(), weights=numpy.arange(ENTRIES)) / times / (ENTRIES - 1)
+    distance = numpy.concatenate([-2 * colours.T, (colours**2).sum(1)[None]])
+    return Inverse(distance, values.astype(numpy.float32))

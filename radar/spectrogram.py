@@ -1,0 +1,250 @@
+"""Complex radar echoes (I/Q) of moving scatterers, and the Doppler spectrogram of I/Q, simulated or measured.
+
+Radial velocity is positive towards the radar; the velocity axis ascends; SI units. The phase of an echo from
+range R is -4 pi R / wavelength, its Doppler frequency therefore 2 v / wavelength (V. C. Chen, The
+Micro-Doppler Effect in Radar, 2011, chapter 2).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy
+from PIL import Image
+from scipy.constants import speed_of_light
+from scipy.interpolate import CubicSpline
+from scipy.ndimage import uniform_filter1d
+from scipy.signal import ShortTimeFFT, get_window, lfilter
+
+from radar.colormap import to_rgb
+
+VELOCITY_SPAN_MPS = 6.4  # 128 bins of 5 cm/s
+FRAMES, HOP, SIZE = 55, 14, 256  # a picture; neighbouring pictures share three quarters
+BURST_S = 0.04
+KNOT_S = 0.01  # amplitudes change linearly between knots this far apart
+KNOTS_AT_ONCE = 64  # keeps the work of a block in the processor's cache
+
+
+@dataclass(frozen=True)
+class Radar:
+    """A continuous-wave (or one-range-cell) radar; levels in dB are powers relative to the mean echo power.
+
+    prf_hz               samples a second; None: what makes the unambiguous velocities span 6.4 m/s
+    looks                receive channels or range cells whose powers are summed; every scatterer has its own
+                         phase in each
+    noise_db, clutter_db thermal noise and the echo of static objects; -inf for none
+    scintillation_s      decorrelation time of the fluctuating part of a scatterer's amplitude (at least 10 ms
+                         are resolved), and that part's share of its power
+    bursts_per_s         interference: noise of all velocities for BURST_S, its level in dB drawn evenly from
+                         the 30 dB below `burst_db`
+    """
+
+    carrier_hz: float = 77e9
+    prf_hz: float | None = None
+    looks: int = 4
+    noise_db: float = -25.0
+    clutter_db: float = 20.0
+    scintillation_s: float = 0.03
+    scintillation_share: float = 0.7
+    bursts_per_s: float = 0.3
+    burst_db: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.prf_hz is None:
+            object.__setattr__(self, "prf_hz", 2 * VELOCITY_SPAN_MPS / self.wavelength_m)
+
+    @property
+    def wavelength_m(self) -> float:
+        return speed_of_light / self.carrier_hz
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrogram:
+    """power_db (V, T) float32, time_s (T,) at the middle of each frame, velocity_mps (V,) ascending."""
+
+    power_db: numpy.ndarray
+    time_s: numpy.ndarray
+    velocity_mps: numpy.ndarray
+
+    @property
+    def edges(self) -> dict[str, float]:
+        """Where a picture of it begins and ends, half a cell beyond the outermost middles: s and m/s."""
+        names, ends = ("start_s", "end_s", "lowest_mps", "highest_mps"), []
+        for axis in (self.time_s, self.velocity_mps):
+            half = (axis[1] - axis[0]) / 2
+            ends += [float(axis[0] - half), float(axis[-1] + half)]
+        return dict(zip(names, ends))
+
+
+# Echoes
+
+
+def iq_signal(range_m: numpy.ndarray, cross_section_m2: numpy.ndarray, sample_rate_hz: float, radar: Radar,
+              rng: numpy.random.Generator) -> numpy.ndarray:
+    """Echo (looks, P) complex64, at the radar's PRF, of S scatterers given over time, each (S, T).
+
+    Amplitudes follow the radar equation, sqrt(cross section) / range², so that 1 m² at 1 m has power 1.
+    Ranges are interpolated by cubic splines; their phase is taken modulo a turn in float64, the exponential
+    in float32.
+    """
+    num_samples = int(round((range_m.shape[1] - 1) / sample_rate_hz * radar.prf_hz, 6)) + 1
+    block = max(1, round(KNOT_S * radar.prf_hz))
+    num_blocks = -(-num_samples // block)
+    seconds = numpy.arange(range_m.shape[1]) / sample_rate_hz
+    turns = CubicSpline(seconds, (-2 / radar.wavelength_m * range_m).T)
+    knots = numpy.arange(num_blocks + 1) * block / radar.prf_hz
+    amplitude = CubicSpline(seconds, (numpy.sqrt(cross_section_m2) / range_m**2).T)(knots)
+    gains = _gains(amplitude.clip(0), block / radar.prf_hz, radar, rng)
+    ramp = (numpy.arange(block, dtype=numpy.float32) / block)[:, None]
+    echo = numpy.empty((num_blocks, block, radar.looks), numpy.complex64)
+    for first in range(0, num_blocks, KNOTS_AT_ONCE):
+        part = slice(first, min(first + KNOTS_AT_ONCE, num_blocks))
+        samples = numpy.arange(part.start * block, part.stop * block) / radar.prf_hz
+        phasors = _phasors(turns(samples)).reshape(-1, block, range_m.shape[0])
+        before, after = phasors @ gains[part], phasors @ gains[part.start + 1 : part.stop + 1]
+        echo[part] = before + ramp * (after - before)
+    echo = numpy.ascontiguousarray(echo.reshape(-1, radar.looks)[:num_samples].T)
+    return _disturbed(echo, radar, rng)
+
+
+def _phasors(turns: numpy.ndarray) -> numpy.ndarray:
+    angle = (2 * numpy.pi * (turns - numpy.rint(turns))).astype(numpy.float32)
+    phasors = numpy.empty(turns.shape, numpy.complex64)
+    phasors.real, phasors.imag = numpy.cos(angle), numpy.sin(angle)
+    return phasors
+
+
+def _gains(amplitude: numpy.ndarray, knot_s: float, radar: Radar, rng: numpy.random.Generator
+           ) -> numpy.ndarray:
+    """Complex amplitudes (knots, S, looks): a steady phasor mixed with a Gaussian AR(1) process.
+
+    This is a Rician fluctuation with an exponential correlation; both parts have the mean power of
+    `amplitude` (knots, S).
+    """
+    knots, scatterers = amplitude.shape
+    steady = numpy.exp(2j * numpy.pi * rng.random((scatterers, radar.looks)))
+    drive = _complex_normal(rng, (knots, scatterers, radar.looks))
+    memory = math.exp(-knot_s / radar.scintillation_s)
+    drive[1:] *= math.sqrt(1 - memory**2)  # the first one starts the process at its lasting variance
+    fluctuating = lfilter([1.0], [1.0, -memory], drive, axis=0)
+    share = radar.scintillation_share
+    mixed = math.sqrt(1 - share) * steady + math.sqrt(share) * fluctuating
+    return (amplitude[:, :, None] * mixed).astype(numpy.complex64)
+
+
+def _disturbed(echo: numpy.ndarray, radar: Radar, rng: numpy.random.Generator) -> numpy.ndarray:
+    """`echo` (looks, P) with static clutter, thermal noise and bursts."""
+    looks, num_samples = echo.shape
+    rms = math.sqrt(numpy.mean(numpy.abs(echo) ** 2))
+    noise, clutter, burst = (rms * 10 ** (level / 20)
+                             for level in (radar.noise_db, radar.clutter_db, radar.burst_db))
+    static = clutter * numpy.exp(2j * numpy.pi * rng.random((looks, 1)))
+    echo = echo + static.astype(numpy.complex64) + noise * _complex_normal(rng, echo.shape)
+    for first in rng.integers(num_samples, size=rng.poisson(radar.bursts_per_s * num_samples / radar.prf_hz)):
+        hit = echo[:, first : first + max(1, round(BURST_S * radar.prf_hz))]
+        hit += burst * 10 ** rng.uniform(-1.5, 0) * _complex_normal(rng, hit.shape)
+    return echo
+
+
+def _complex_normal(rng: numpy.random.Generator, shape: tuple[int, ...]) -> numpy.ndarray:
+    """Circular complex64 normals of mean power 1."""
+    pairs = rng.standard_normal((*shape, 2), dtype=numpy.float32) * numpy.float32(math.sqrt(0.5))
+    return pairs.view(numpy.complex64)[..., 0]
+
+
+def remove_clutter(iq: numpy.ndarray, prf_hz: float, width_s: float = 0.5) -> numpy.ndarray:
+    """`iq` (..., P) less its moving mean over `width_s`: a high-pass that passes 1/width_s fully.
+
+    At 77 GHz half a second takes away velocities below 4 mm/s, at 5.8 GHz below 5 cm/s. A width of the
+    signal's length or more takes its mean.
+    """
+    width = round(width_s * prf_hz)
+    if width >= iq.shape[-1]:
+        return iq - iq.mean(-1, keepdims=True)
+    return iq - uniform_filter1d(iq, max(1, width), axis=-1, mode="mirror")
+
+
+# Spectrogram
+
+
+def spectrogram(iq: numpy.ndarray, carrier_hz: float, prf_hz: float, window: str = "blackman",
+                window_s: float | None = None, num_bins: int = 128, frames_per_second: float = 26.0,
+                velocity_range: tuple[float, float] | None = None) -> Spectrogram:
+    """Power over time and radial velocity of `iq` (P,) or (looks, P), summed over looks, in dB.
+
+    A steady echo of power p has 10 log10 p at its velocity. Frames lie a whole number of samples apart, as
+    near to `frames_per_second` as that allows; only frames whose window lies within the signal are kept.
+
+    window_s        None: sqrt(wavelength / 2.56 m/s²), 39 ms at 77 GHz, where the resolution of velocity,
+                    wavelength / (2 window), equals the torso's change of velocity within the window; at most
+                    the transform's length
+    velocity_range  lowest and highest velocity in m/s of the `num_bins` bins; None: the whole unambiguous
+                    interval around 0. It need not be symmetric: what is beyond the unambiguous velocities
+                    wraps around
+
+    ValueError: a range wider than the unambiguous one, a window longer than the transform, or a signal
+    shorter than the window.
+    """
+    span = prf_hz * speed_of_light / carrier_hz / 2
+    low, high = velocity_range or (-span / 2, span / 2)
+    if not 0 < high - low <= span * (1 + 0.5 / num_bins):
+        raise ValueError(f"velocity_range {low:g} to {high:g} m/s: expected more than 0 and at most the "
+                         f"{span:g} m/s that a PRF of {prf_hz:g} Hz at {carrier_hz:g} Hz tells apart")
+    length = round(num_bins * span / (high - low))
+    samples = _window_samples(iq.shape[-1], length, prf_hz, carrier_hz, window_s)
+    hop = max(1, round(prf_hz / frames_per_second))
+    transform = ShortTimeFFT(get_window(window, samples), hop, prf_hz, fft_mode="twosided", mfft=length,
+                             scale_to="magnitude")
+    frames = slice(-(-transform.m_num_mid // hop), transform.upper_border_begin(iq.shape[-1])[1])
+    spectrum = transform.stft(numpy.atleast_2d(iq), p0=frames.start, p1=frames.stop)
+    bins = round(low / span * length) + numpy.arange(num_bins)
+    power = (spectrum.real**2 + spectrum.imag**2).sum(0)[bins % length]
+    power_db = 10 * numpy.log10(numpy.maximum(power, numpy.finfo(numpy.float32).tiny))
+    time_s = numpy.arange(frames.start, frames.stop) * hop / prf_hz
+    return Spectrogram(power_db.astype(numpy.float32), time_s, bins * span / length)
+
+
+def _window_samples(signal: int, length: int, prf_hz: float, carrier_hz: float, window_s: float | None
+                    ) -> int:
+    if window_s is None:
+        samples = min(length, round(math.sqrt(speed_of_light / carrier_hz / 2.56) * prf_hz))
+    else:
+        samples = max(1, round(window_s * prf_hz))
+    if samples > length:
+        raise ValueError(f"window_s {window_s:g}: expected at most the transform's {length / prf_hz:g} s; "
+                         "ask for more bins or a narrower velocity_range")
+    if samples > signal:
+        raise ValueError(f"the signal has {signal} samples, a window needs {samples}: expected at least one "
+                         "window; give a longer recording or a smaller window_s")
+    return samples
+
+
+def windows(spectrogram: Spectrogram, frames: int = FRAMES, hop: int = HOP) -> list[Spectrogram]:
+    """Sliding windows of `frames` frames, `hop` apart; ValueError when not even one fits."""
+    total = spectrogram.power_db.shape[1]
+    if total < frames:
+        raise ValueError(f"the recording has {total} frames, a picture needs {frames}: give a longer "
+                         "recording, or ask for fewer frames or more frames_per_second")
+    cuts = [slice(first, first + frames) for first in range(0, total - frames + 1, hop)]
+    return [Spectrogram(spectrogram.power_db[:, cut], spectrogram.time_s[cut], spectrogram.velocity_mps)
+            for cut in cuts]
+
+
+# Pictures
+
+
+def to_unit(power_db: numpy.ndarray, dynamic_range_db: float = 30.0, percentile: float = 100.0
+            ) -> numpy.ndarray:
+    """[peak - dynamic range, peak] to [0, 1], clipped; the peak is a percentile of `power_db`.
+
+    Give one picture for a scale of its own, or a recording (and a percentile like 99.9) for a common one.
+    """
+    peak = numpy.percentile(power_db, percentile)
+    return numpy.clip(1 + (power_db - peak) / dynamic_range_db, 0, 1).astype(numpy.float32)
+
+
+def to_picture(unit: numpy.ndarray, colour_map: str = "jet",
+               resampling: Image.Resampling = Image.Resampling.NEAREST) -> Image.Image:
+    """(V, T) in [0, 1] to a 256 x 256 RGB picture, time to the right, velocity upwards."""
+    return Image.fromarray(to_rgb(unit[::-1], colour_map)).resize((SIZE, SIZE), resampling)

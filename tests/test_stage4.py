@@ -1,0 +1,159 @@
+"""Stage 4 on drawn walks: its figures are right where the answer is known, and it does nothing twice."""
+
+import csv
+import json
+import shutil
+
+import numpy
+import pytest
+from matplotlib import colormaps
+from PIL import Image
+from toy_run import changed, names, output_of, refusal_of, snapshot
+
+import stage4_evaluate as stage4
+
+AXES = (-1.2, 5.2, 2.1)
+SPEED = {"ID_1": 0.9, "ID_2": 1.5, "ID_10": 2.1}  # m/s; 4 steps in each picture
+COUNTS = {"train": 8, "val": 4, "test": 4}
+
+
+def walk(speed, rng):
+    """256 x 256 RGB in jet: a torso line at `speed` that sways in the rhythm of 4 steps, and leg arcs."""
+    phase = 2 * numpy.pi * (4 * (numpy.arange(55) + 0.5) / 55 + rng.random())
+    velocity = AXES[0] + (numpy.arange(128)[::-1, None] + 0.5) / 128 * (AXES[1] - AXES[0])
+    torso = speed + 0.12 * numpy.sin(phase)
+    power = numpy.exp(-0.5 * ((velocity - torso) / 0.08) ** 2)
+    legs = torso + 1.5 * numpy.clip(numpy.sin(phase), 0, None)
+    power = numpy.maximum(power, 0.5 * ((velocity > 0) & (velocity < legs)) * rng.random(power.shape))
+    unit = numpy.clip(0.9 * power + 0.05 * rng.random(power.shape), 0, 1)
+    rgb = (colormaps["jet"](unit)[..., :3] * 255).astype(numpy.uint8)
+    return Image.fromarray(rgb).resize((256, 256), Image.Resampling.NEAREST)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Real walks of three people; generated: two new walks each, but ID_10's are ID_2's, and one a copy."""
+    folder, rng = tmp_path_factory.mktemp("stage4"), numpy.random.default_rng(0)
+    for split, count in COUNTS.items():
+        for person, speed in SPEED.items():
+            (folder / "data_split" / split / person).mkdir(parents=True)
+            for number in range(count):
+                walk(speed, rng).save(folder / "data_split" / split / person / f"{number}.png")
+    generated = folder / "generated_images"
+    generated.mkdir()
+    rows = []
+    for person, shown in (("ID_1", "ID_1"), ("ID_2", "ID_2"), ("ID_10", "ID_2")):
+        for number in (1, 2):
+            rows.append({"file": f"{person}_{number}.png", "user": person})
+            walk(SPEED[shown], rng).save(generated / rows[-1]["file"])
+    copy = numpy.roll(numpy.asarray(Image.open(folder / "data_split/train/ID_1/3.png")), 100, axis=1)
+    Image.fromarray(copy).save(generated / "ID_1_2.png")
+    with open(generated / "samples.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, ["file", "user"])
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def evaluated(data):
+    """What stage 4 said of `data`, and the metrics it wrote."""
+    said = evaluate(data, data / "report")
+    return said, json.loads((data / "report/metrics.json").read_text())
+
+
+def evaluate(data, out, *more):
+    return output_of(stage4.main, *arguments(data, out), "--axes", *AXES, *more)
+
+
+def arguments(data, out):
+    return "--real", data / "data_split", "--generated", data / "generated_images", "--output_dir", out
+
+
+def test_the_files_and_the_counts(data, evaluated):
+    metrics = evaluated[1]
+    assert names(data / "report") == {"metrics.json", "judge.safetensors", "run.json"}
+    assert metrics["people"] == ["ID_1", "ID_2", "ID_10"] and metrics["chance"] == pytest.approx(1 / 3)
+    assert metrics["counts"] == {"train": 24, "val": 12, "test": 12, "generated": 6}
+    assert metrics["held_out"] == "test" and metrics["inputs"]["seed"] == 0
+
+
+def test_the_judge_tells_whose_walks_were_drawn(evaluated):
+    real, generated = evaluated[1]["real"], evaluated[1]["generated"]
+    assert real["judged_right"]["hits"] == real["judged_right"]["count"] == 12
+    assert real["confusion"] == [[4, 0, 0], [0, 4, 0], [0, 0, 4]]
+    assert generated["confusion"] == [[2, 0, 0], [0, 2, 0], [0, 2, 0]]
+    right = generated["judged_right"]
+    assert (right["hits"], right["per_person"]["ID_10"]["hits"]) == (4, 0)
+    assert right["interval"] == pytest.approx([0.3000, 0.9032], abs=1e-4)
+    assert real["negative_log_likelihood"] < generated["negative_log_likelihood"]
+
+
+def test_the_copy_is_found(evaluated):
+    copies = evaluated[1]["generated"]["memorised"]["per_person"]
+    assert {person: own["hits"] for person, own in copies.items()} == {"ID_1": 1, "ID_2": 0, "ID_10": 0}
+    assert evaluated[1]["real"]["memorised"]["hits"] == 0
+
+
+def test_velocities_and_cadences_are_those_drawn(evaluated):
+    for kind, shown, count in (("real", SPEED, 8), ("generated", {**SPEED, "ID_10": SPEED["ID_2"]}, 2)):
+        for person, speed in shown.items():
+            velocity = evaluated[1][kind]["torso_velocity"]["per_person"][person]
+            assert velocity["mean"] == pytest.approx(speed, abs=0.06) and velocity["count"] == count
+            cadence = evaluated[1][kind]["cadence"]["per_person"][person]
+            assert cadence["mean"] == pytest.approx(4 / AXES[2], rel=0.05)
+
+
+def test_the_table_names_every_person(evaluated):
+    lines = evaluated[0].splitlines()
+    row = next(line for line in lines if line.split()[:1] == ["ID_10"])
+    assert "100% / 0%" in row and "2.1" in row and "1.5" in row
+    assert any(line.startswith("judged right: real 100%") for line in lines)
+    assert any("memorised: real 0%" in line and "generated 17%" in line for line in lines)
+
+
+def test_again_measures_nothing(data, evaluated):
+    before = snapshot(data / "report")
+    said = evaluate(data, data / "report")
+    assert "skipped" in said and said.splitlines()[1:] == evaluated[0].splitlines()
+    assert snapshot(data / "report") == before
+
+
+def test_without_axes_in_bins_and_with_the_judge_that_is_there(data, evaluated, tmp_path):
+    out = shutil.copytree(data / "report", tmp_path / "report")
+    before = snapshot(out)
+    output_of(stage4.main, *arguments(data, out))
+    assert changed(before, snapshot(out)) == {"metrics.json"}
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["generated"]["confusion"] == evaluated[1]["generated"]["confusion"]
+    found = [metrics["real"][name]["per_person"]["ID_2"]["mean"] for name in ("torso_velocity", "cadence")]
+    assert found[0] == pytest.approx((SPEED["ID_2"] - AXES[0]) / 0.05, abs=1.5)
+    assert found[1] == pytest.approx(4, rel=0.05)
+
+
+def test_another_seed_needs_another_folder(data, evaluated):
+    out = data / "report"
+    assert "seed was 0, now 1" in refusal_of(stage4.main, *arguments(data, out), "--seed", "1", unchanged=out)
+
+
+@pytest.mark.parametrize("axes", [("1", "5"), ("5", "1", "2"), ("-1", "5", "0")])
+def test_axes_that_are_none_are_refused(data, tmp_path, axes):
+    given = (*arguments(data, tmp_path / "out"), "--axes", *axes)
+    assert "like -1.2 5.2 2.1" in refusal_of(stage4.main, *given, unchanged=tmp_path)
+
+
+def test_inputs_that_do_not_serve_are_refused(data, tmp_path):
+    def refused(real, generated):
+        given = ("--real", real, "--generated", generated, "--output_dir", tmp_path / "out")
+        return refusal_of(stage4.main, *given, unchanged=tmp_path)
+
+    real, generated = data / "data_split", data / "generated_images"
+    (tmp_path / "images").mkdir()
+    assert "samples.csv: no such file" in refused(real, tmp_path / "images")
+    assert "train: no such folder" in refused(generated, generated)
+    shutil.copytree(real / "train", tmp_path / "alone/train")
+    assert "parts: train" in refused(tmp_path / "alone", generated)
+    (tmp_path / "images/samples.csv").write_text("file,user\na.png,ID_7\n")
+    assert "ID_7; expected some of ID_1, ID_2, ID_10" in refused(real, tmp_path / "images")
+    (tmp_path / "images/samples.csv").write_text("file,user\na.png,ID_1\n")
+    assert "a.png" in refused(real, tmp_path / "images")

@@ -1,0 +1,122 @@
+"""Latents aligned with a teacher's features: VA-VAE's vision-foundation loss (arXiv 2501.01423, section 3).
+
+A teacher is whatever gives features (B, C, h, w) for images: a timm vision transformer from a local file, or
+the known kinematics of simulated walkers. The caller projects latents to C channels (a 1x1 convolution).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+MAX_WEIGHT = 1e4  # where the auxiliary gradient vanishes, the ratio says nothing
+
+
+def alignment_loss(projected: Tensor, teacher: Tensor, cos_margin: float = 0.5,
+                   distmat_margin: float = 0.25) -> dict[str, Tensor]:
+    """Scalars "cos" (marginal cosine similarity) and "distmat" (marginal distance matrix similarity).
+
+    projected (B, C, h, w); teacher (B, C, any, any), resampled to h x w. With unit vectors z_i, f_i of each
+    image's N positions: cos = mean_i relu(1 - cos_margin - z_i.f_i), and
+    distmat = mean_ij relu(|z_i.z_j - f_i.f_j| - distmat_margin).
+    """
+    assert projected.shape[:2] == teacher.shape[:2], (projected.shape, teacher.shape)
+    if teacher.shape[2:] != projected.shape[2:]:
+        teacher = F.interpolate(teacher, projected.shape[2:], mode="bilinear", antialias=True)
+    z, f = (F.normalize(features.float().flatten(2), dim=1) for features in (projected, teacher.detach()))
+    cosine = (z * f).sum(1)
+    difference = z.transpose(1, 2) @ z - f.transpose(1, 2) @ f
+    return {"cos": F.relu(1.0 - cos_margin - cosine).mean(),
+            "distmat": F.relu(difference.abs() - distmat_margin).mean()}
+
+
+def adaptive_weight(main_loss: Tensor, aux_loss: Tensor, last_parameter: Tensor) -> Tensor:
+    """Gradient norm of the main loss over that of the auxiliary one at `last_parameter`: a detached scalar.
+
+    Both losses must depend on the parameter; their graphs stay. At most 1e4.
+    """
+    main, aux = (torch.autograd.grad(loss, last_parameter, retain_graph=True)[0].float().norm()
+                 for loss in (main_loss, aux_loss))
+    return (main / (aux + 1e-8)).clamp(max=MAX_WEIGHT).detach()
+
+
+def kinematic_map(lines: Tensor, side: int = 16) -> Tensor:
+    """Kinematics as a teacher's features: lines (B, L, T) -> (B, 3 L, side, side).
+
+    A line (torso, upper envelope, ...) is a height over time as a share of the picture, 0 the top and 1 the
+    bottom edge; NaN where unknown, which gives zeros. For each line a cell says how far above or below it
+    lies, softly and sharply (tanh of the distance in quarters of the picture and in cells), and whether it is
+    near (a Gaussian of one cell); what is between two lines is a difference of the sharp ones.
+    """
+    known = lines.isfinite()
+    mean = (F.adaptive_avg_pool1d(lines.float().masked_fill(~known, 0.0), side)
+            / F.adaptive_avg_pool1d(known.float(), side))
+    centres = (torch.arange(side, device=lines.device) + 0.5) / side
+    distance = mean[:, :, None, :] - centres[:, None]  # positive above the line
+    features = [torch.tanh(4 * distance), torch.tanh(side * distance),
+                torch.exp(-0.5 * (side * distance).square())]
+    return torch.cat(features, 1).nan_to_num(0.0)
+
+
+class FoundationTeacher(nn.Module):
+    """A frozen timm vision transformer as a teacher: images (B, 3, H, W) in [-1, 1] -> (B, C, side, side).
+
+    Images are resized (bicubic) so that one patch is one latent position, and normalised as the model's own
+    description says (ImageNet's mean and deviation for DINOv2).
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model.requires_grad_(False)
+        self.channels: int = model.num_features
+        for name in ("mean", "std"):
+            values = torch.tensor(model.pretrained_cfg[name]).reshape(1, 3, 1, 1)
+            self.register_buffer(name, values, persistent=False)
+        self.eval()
+
+    @torch.no_grad()
+    def forward(self, images: Tensor, side: int = 16) -> Tensor:
+        size = side * self.model.patch_embed.patch_size[0]
+        resized = F.interpolate(images.float(), (size, size), mode="bicubic", antialias=True)
+        normalised = ((resized + 1.0) / 2.0 - self.mean) / self.std
+        tokens = self.model.forward_features(normalised)[:, self.model.num_prefix_tokens:]
+        return tokens.transpose(1, 2).unflatten(2, (side, side))
+
+
+def load_teacher(name: str, path: str | Path) -> FoundationTeacher:
+    """timm's vision transformer `name` with weights from a local .safetensors or torch file; no network.
+
+    ValueError or FileNotFoundError, in one line, where timm or the file is missing, the name is not a vision
+    transformer's, or the file does not hold exactly that model's weights.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file, expected the weights of {name}; download them first")
+    try:
+        import timm  # here, because only this loss needs it
+    except ImportError as error:
+        raise ValueError(f"foundation model {name}: timm is not installed; pip install timm") from error
+    try:
+        model = timm.create_model(name, pretrained=False, dynamic_img_size=True)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"foundation model {name}: not a vision transformer of timm ({_one_line(error)}); "
+                         "choose one such as vit_small_patch14_dinov2.lvd142m") from error
+    try:
+        model.load_state_dict(_read_weights(path))
+    except Exception as error:  # a damaged file can provoke nearly any kind in the unpickler
+        raise ValueError(f"{path}: not the weights of timm's {name} ({_one_line(error)}); "
+                         "give that model's own file") from error
+    return FoundationTeacher(model)
+
+
+def _read_weights(path: Path) -> dict[str, Any]:
+    if path.suffix == ".safetensors":
+        return safetensors.torch.load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
