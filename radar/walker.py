@@ -147,17 +147,17 @@ def draw_walker(rng: numpy.random.Generator) -> Walker:
 
 
 def draw_walk(rng: numpy.random.Generator, duration_s: float, speed_mps: float = 1.6,
-              approaching: bool | None = None, turn_share: float = 0.15) -> Walk:
+              approaching: bool | None = None, turn_share: float = 0.05) -> Walk:
     """A recording of `duration_s`; `speed_mps` keeps who approaches at it 4 m or more before the radar.
 
     approaching   None: either, with equal chances
-    turn_share    share of recordings with a turn, of 40 to 90 degrees to either side
+    turn_share    share of recordings with a turn, of 30 to 60 degrees to either side
     """
     approaching = bool(rng.random() < 0.5) if approaching is None else approaching
     nearest = rng.uniform(4.0, 10.0)
     turns = ()
     if rng.random() < turn_share:
-        angle = rng.uniform(40, 90) * rng.choice((-1, 1))
+        angle = rng.uniform(30, 60) * rng.choice((-1, 1))
         turns = ((float(rng.uniform(0.2, 0.8) * duration_s), float(angle)),)
     knots = max(2, round(duration_s / 2.5) + 1)
     return Walk(
