@@ -45,6 +45,7 @@ DECIDING = (
     "num_steps",
     "sampler",
     "timestep_shift",
+    "timestep_cosine",
     "seed",
 )
 

@@ -13,7 +13,7 @@ from omegaconf import MISSING as REQUIRED
 
 PRECISIONS = ("auto", "32", "bf16-mixed", "16-mixed")
 GEOMETRIES = ("stretch", "pad", "crop")
-SOLVERS = ("euler", "heun", "heun3", "midpoint", "rk4", "dopri5")
+SOLVERS = ("euler", "heun", "heun3", "midpoint", "rk4", "ab2", "ab3", "abm3", "dopri5")
 PRESETS = tuple(
     f"LightningDiT-{size}/{patch}" for size in ("S", "B", "L", "XL", "1p0B", "1p6B") for patch in (1, 2)
 )
@@ -220,17 +220,22 @@ class SampleConfig:
     user_ids: List[str] = key(["all"], "People to draw: numbers, ranges (1-5), folder names, or all.")
     num_samples_per_user: int = key(4, "Images per person.", low=1)
     guidance_scale: float = key(2.0, "Classifier-free guidance; 1 turns it off.", low=0, high=100)
-    guidance_interval: List[float] = key([0.0, 1.0], "Times between which guidance acts.", low=0, high=1)
+    guidance_interval: List[float] = key(
+        [0.125, 1.0], "Times between which guidance acts; outside, an evaluation costs half.", low=0, high=1
+    )
     guidance_channels: Optional[int] = key(
         None, "Leading channels guided; none = all (3 reproduces published samples).", low=1
     )
     guidance_rescale: float = key(
         0.0, "Share by which the guided velocity is brought back to its old scale.", low=0, high=1
     )
-    num_steps: int = key(50, "Intervals of the time grid (ignored by dopri5).", low=1, high=100000)
-    sampler: str = key("heun", "ODE solver.", choices=SOLVERS)
+    num_steps: int = key(15, "Intervals of the time grid (ignored by dopri5).", low=1, high=100000)
+    sampler: str = key("abm3", "ODE solver; abm3 takes one evaluation a step.", choices=SOLVERS)
     timestep_shift: float = key(
-        0.0, "Shift of the grid towards noise; 0 or 1 = off, published results use 0.3.", low=0, high=100
+        0.7, "Shift of the grid towards noise; 0 or 1 = off, published results use 0.3.", low=0, high=100
+    )
+    timestep_cosine: float = key(
+        0.5, "Share of a cosine in the grid, finer at both ends; published results use 0.", low=0, high=1
     )
     atol: float = key(1e-6, "Absolute tolerance of dopri5.", above=0)
     rtol: float = key(1e-3, "Relative tolerance of dopri5.", above=0)
