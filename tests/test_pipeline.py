@@ -43,7 +43,7 @@ def in_process(monkeypatch):
     """Start the stages here instead of as processes, which cost seconds each; keeps their command lines."""
     started = []
 
-    def run(command):
+    def run(command, timeout=None):
         assert command[0] == sys.executable and Path(command[1]).parent == PROJECT
         started.append((Path(command[1]).name, command[2:]))
         status, out, err = run_as_script(importlib.import_module(Path(command[1]).stem).main, *command[2:])
@@ -150,7 +150,7 @@ def test_a_failing_stage_ends_the_run_with_its_status_and_message(toy, tmp_path,
 
 @pytest.mark.parametrize(("returned", "status"), [(7, 7), (1, 1), (-9, 137)])
 def test_the_status_of_a_stage_is_passed_on(returned, status, toy, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline.subprocess, "run", lambda command: SimpleNamespace(returncode=returned))
+    monkeypatch.setattr(pipeline.subprocess, "run", lambda command, **_: SimpleNamespace(returncode=returned))
     assert run_as_script(pipeline.main, *arguments(toy, tmp_path))[0] == status
 
 
@@ -158,7 +158,7 @@ def test_config_overrides_and_debug_reach_every_stage_and_unset_flags_none(toy, 
     (tmp_path / "preset.yaml").write_text("pipeline: {lr: 3.0e-4}\ntrain: {log_every: 7}\n")
     commands = []
     monkeypatch.setattr(pipeline.subprocess, "run",
-                        lambda command: commands.append(command) or SimpleNamespace(returncode=0))
+                        lambda command, **_: commands.append(command) or SimpleNamespace(returncode=0))
     output_of(pipeline.main, "--data_dir", toy.data, "--vavae_path", toy.tokenizer, "--output_dir", tmp_path,
               "--config", tmp_path / "preset.yaml", "model.depth=3", "batch_size=8", "--debug")
     assert len(commands) == 3
@@ -203,7 +203,7 @@ def test_the_demo_needs_nothing(tmp_path, in_process, compact):
 def test_the_demo_s_preset_reaches_every_stage(flags, preset, tmp_path, monkeypatch):
     commands = []
     monkeypatch.setattr(pipeline.subprocess, "run",
-                        lambda command: commands.append(command) or SimpleNamespace(returncode=0))
+                        lambda command, **_: commands.append(command) or SimpleNamespace(returncode=0))
     output_of(pipeline.main, "--demo", *flags, "--output_dir", tmp_path)
     assert len(commands) == 6
     for command in commands:
