@@ -170,6 +170,67 @@ def test_config_overrides_and_debug_reach_every_stage_and_unset_flags_none(toy, 
     assert float(lr) == 3e-4 and commands[0][commands[0].index("--batch_size") + 1] == "8"
 
 
+def clocked(monkeypatch, act) -> list[tuple[str, float | None, list[str]]]:
+    """Stages that do nothing but `act(script)`; their scripts, time limits and arguments are kept."""
+    started = []
+
+    def run(command, timeout=None):
+        started.append((Path(command[1]).name, timeout, command[2:]))
+        act(started[-1][0])
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(pipeline.subprocess, "run", run)
+    return started
+
+
+def test_the_stages_get_what_is_left_of_the_time(toy, tmp_path, monkeypatch):
+    started = clocked(monkeypatch, lambda script: None)
+    output_of(pipeline.main, *arguments(toy, tmp_path), "--max_hours", "2")
+    assert [script[:6] for script, *_ in started] == ["stage1", "stage2", "stage3"]
+    limits = [7200, None, 7200]  # training is not killed but told
+    assert [timeout and round(timeout, -2) for _, timeout, _ in started] == limits
+    hours = started[1][2]
+    assert 1.9 < float(hours[hours.index("--max_hours") + 1]) < 2
+    assert all("--max_hours" not in given for script, _, given in started if "stage2" not in script)
+
+
+def test_at_the_end_of_the_time_the_run_ends_well(toy, tmp_path, monkeypatch):
+    def late(script):
+        if "stage3" in script:
+            raise subprocess.TimeoutExpired(script, 1)
+
+    started = clocked(monkeypatch, late)
+    said = output_of(pipeline.main, *arguments(toy, tmp_path), "--max_hours", "2")
+    assert len(started) == 3 and said.endswith("== time is up; the same command goes on ==\n")
+    started.clear()
+    output_of(pipeline.main, *arguments(toy, tmp_path), "--max_hours", "1e-9")
+    assert not started
+
+
+def test_unfinished_training_is_not_drawn_from(toy, tmp_path, in_process):
+    given = [*arguments(toy, tmp_path), "--max_hours", "1", "train.max_hours=1e-9"]
+    # the override wins over the flag: training stops at once
+    assert "time is up: stopped at step 1 of 2" in output_of(pipeline.main, *given)
+    assert [script for script, _ in in_process] == ["stage1_extract_features.py", "stage2_train_dit.py"]
+    output_of(pipeline.main, *given)
+    assert (tmp_path / GRID).is_file()
+
+
+def test_the_next_session_starts_from_another_folder(finished, toy, tmp_path, in_process):
+    earlier, _ = finished
+    before = snapshot(earlier)
+    shutil.copytree(earlier / "latent_features", tmp_path / "out/.trained_models.part")  # what a kill left
+    given = [*arguments(toy, tmp_path / "out"), "--resume_from", str(earlier)]
+    said = output_of(pipeline.main, *given)
+    assert said.count("starting from") == 3 and "already holds 2 of 2 steps" in said
+    assert "drawing skipped" in said and snapshot(earlier) == before
+    assert {name for name in names(tmp_path / "out") if "time" in name} == set()
+    assert "starting from" not in output_of(pipeline.main, *given)
+    text = refusal_of(pipeline.main, *arguments(toy, tmp_path / "new"), "--resume_from", toy.images,
+                      unchanged=tmp_path)
+    assert f"--resume_from {toy.images}: none of simulated, data_split, latent_features" in text
+
+
 ON_CPU = ("train.accelerator=cpu", "extract.device=cpu", "sample.device=cpu", "--precision", "32")
 
 
