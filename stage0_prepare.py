@@ -80,7 +80,7 @@ def simulate(config: SimulateConfig) -> None:
     row per picture with everything that is known of it.
     """
     folder = Path(config.output_dir)
-    claim_folder(folder, deciding(config), "ID_*")
+    _lock = claim_folder(folder, deciding(config), "ID_*")
     rows = []
     with progress(total=config.num_users * config.samples_per_user, description="walking", unit="img") as bar:
         for user in range(1, config.num_users + 1):
@@ -151,7 +151,7 @@ def spectrogram(config: SpectrogramConfig) -> None:
         units = [doppler.to_unit(window.power_db, config.dynamic_range_db) for window in windows]
         pictures = [doppler.to_picture(unit, config.colour_map) for unit in units]
         # only now, so that settings that cannot work claim nothing
-        claim_folder(folder, deciding(config), "**/*.png")
+        _lock = claim_folder(folder, deciding(config), "**/*.png")
         (folder / stem).parent.mkdir(parents=True, exist_ok=True)
         for number, (window, picture) in enumerate(zip(windows, pictures), start=1):
             name = f"{stem}_{number:03d}.png"

@@ -18,13 +18,12 @@ from configs.schema import ModelConfig, TrainConfig
 from data.atomic import write_text
 from data.latent_stats import LatentStatistics, read_recommendation
 from data.latents import LatentSet, read_latents
-from data.run_record import claim_folder
 from models.lightningdit import LightningDiT, LightningDiT_models
 from tokenizer.vavae import VAVAE
 from training.batch_stream import run_length
 from training.checkpoint import DitPayload
 from training.dit_module import DiTModule, initial_network
-from training.fit import fit, fixed_settings, steps_done, training_precision
+from training.fit import claim_run, fit, training_precision
 from training.hardware import resolve_device, resolve_devices, tokenizer_precision
 from training.latent_data import LatentDataModule
 from training.previews import Previews
@@ -43,6 +42,8 @@ UNTOLD_KEYS = {
     "log_every",
     "preview_users",
     "preview_every",
+    "max_hours",
+    "resume_from",
 }
 DECIDING_METADATA = ("inputs_digest", "tokenizer_digest", "preprocessing")
 
@@ -76,8 +77,7 @@ def run(configs: dict[str, Any]) -> None:
     payload = make_payload(configs, arguments, train)
     vae = load_preview_tokenizer(config, payload)
     # In every process: where only one refuses, the others would wait for it.
-    claim_folder(folder, fixed_settings(settings), "checkpoints/*")
-    done = steps_done(folder)
+    done, _lock = claim_run(folder, settings, config)
     if done >= total_steps:
         say(f"{folder} already holds {done} of {total_steps} steps with these settings; skipped")
         return say_next(folder)
@@ -102,7 +102,8 @@ def run(configs: dict[str, Any]) -> None:
     if done:
         say(f"going on from step {done}")
     fit(module, data, files, config, previews)
-    say_next(folder)
+    if not files.stopped_early:
+        say_next(folder)
 
 
 def read_splits(folder: Path) -> tuple[LatentSet, LatentSet | None]:

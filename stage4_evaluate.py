@@ -55,7 +55,7 @@ def run(config: EvaluateConfig) -> None:
     folder, path = Path(config.output_dir), Path(config.output_dir) / "metrics.json"
     claimed = {"seed": config.seed, **{name: inputs_digest(part) for name, part in real.items()}}
     others = {"generated": inputs_digest(generated), "axes": config.axes, "colormap": config.colormap}
-    claim_folder(folder, claimed, path.name)
+    _lock = claim_folder(folder, claimed, path.name)
     metrics = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if metrics.get("inputs") == {**claimed, **others}:
         say(f"{path} was measured on the same pictures: skipped")

@@ -188,6 +188,12 @@ class FitConfig:
         "auto", "auto takes bf16-mixed, 16-mixed or 32 by what the device truly has.", choices=PRECISIONS
     )
     seed: int = key(0, "Seed of initial weights, order, noise and times.", low=0)
+    max_hours: Optional[float] = key(
+        None, "Stop after so long with everything saved; the same command goes on.", unit="h", above=0
+    )
+    resume_from: Optional[str] = key(
+        None, "Output folder of an earlier session to start from; it is only read."
+    )
 
 
 @dataclass
@@ -308,6 +314,12 @@ class PipelineConfig:
     evaluate: bool = key(False, "Judge the generated images by stage 4 at the end.")
     demo: bool = key(False, "Simulate walkers and run every stage on them, with the tokenizer that ships.")
     quick: bool = key(False, "With demo: at toy size, to see that everything runs.")
+    max_hours: Optional[float] = key(
+        None, "Stop after so long with everything saved; the same command goes on.", unit="h", above=0
+    )
+    resume_from: Optional[str] = key(
+        None, "Output folder of an earlier session to start from; it is only read."
+    )
     # The keys below go to the stages as they are; unset, the stage's own default or the preset decides.
     batch_size: Optional[int] = key(None, "Batch size of stages 1 and 2.", low=1)
     max_epochs: Optional[int] = key(None, "Passes of stage 2 over the latents.", low=1)

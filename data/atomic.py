@@ -1,6 +1,7 @@
 """Writing a file so that a killed run never leaves half of one under its real name."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,15 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def share_file(source: str | os.PathLike, target: str | os.PathLike) -> None:
+    """Give `source` a second name, without a second copy on disk where the file system can; atomic."""
+    with replacing(target) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:  # another file system, or one without hard links
+            shutil.copyfile(source, temporary)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

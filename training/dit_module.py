@@ -110,9 +110,8 @@ class DiTModule(ResumableModule):
     def export(self, path: Path) -> None:
         write_slim(path, self.ema.state_dict(), self.payload)
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        super().on_save_checkpoint(checkpoint)
-        checkpoint[PAYLOAD_KEY] = self.payload.to_json()
+    def description(self) -> dict[str, Any]:
+        return {PAYLOAD_KEY: self.payload.to_json()}
 
 
 def total_loss(terms: dict[str, Tensor]) -> Tensor:

@@ -110,11 +110,24 @@ class ResumableModule(pl.LightningModule):
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def best(self) -> dict[str, Any]:
+        """Content of best.ckpt: the averaged weights under `ema.`, and what the module adds."""
+        weights = {f"ema.{name}": value for name, value in self.ema.state_dict().items()}
+        return {"state_dict": weights, "global_step": self.trainer.global_step, **self.description()}
+
+    def description(self) -> dict[str, Any]:
+        """What a checkpoint says beside the weights, for those who read it elsewhere."""
+        return {}
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["ema_updates"] = self._updates
+        totals = self.summed(torch.stack([self.loss_sum, self.loss_count])).tolist()
+        checkpoint.update(ema_updates=self._updates, loss_totals=totals, **self.description())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._updates = checkpoint["ema_updates"]
+        if self.trainer.is_global_zero:  # totals of all ranks, counted once
+            for total, value in zip((self.loss_sum, self.loss_count), checkpoint["loss_totals"]):
+                total.fill_(value)
 
 
 def rate_factor(step: int, total_steps: int, warmup_steps: int, decay: str) -> float:
