@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from configs.command_line import is_main_process
 from data.atomic import write_text
 
 RECORD = "run.json"
@@ -31,7 +32,8 @@ def claim_folder(folder: Path, settings: Mapping[str, Any], outputs: str) -> Non
                 f"{folder}: holds {stranger.name} but no {RECORD} that says how it was made; {way_out}"
             )
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(record, json.dumps(wanted, indent=1, sort_keys=True) + "\n")
+        if is_main_process():  # under SLURM all processes come here at once
+            write_text(record, json.dumps(wanted, indent=1, sort_keys=True) + "\n")
         return
     try:
         earlier = dict(json.loads(record.read_text(encoding="utf-8")))

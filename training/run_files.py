@@ -72,7 +72,8 @@ class RunFiles(Checkpoint):
         """A collective decision: every rank stops, or none."""
         bad = ~torch.isfinite(loss.detach() + module.loss_sum)
         if weights:
-            bad = bad | ~torch.stack([torch.isfinite(p).all() for p in module.ema.parameters()]).all()
+            finite = torch.stack([torch.isfinite(p).all() for p in module.ema.parameters()]).all()
+            bad = bad | ~finite.to(bad.device)
         if float(module.summed(bad.float())) > 0:
             last = self.checkpoints / "last.ckpt"
             kept = f"{last} is intact" if last.exists() else "no checkpoint had been written"
@@ -83,6 +84,7 @@ class RunFiles(Checkpoint):
 
     def _validate_and_save(self, trainer: pl.Trainer, module: ResumableModule) -> None:
         step = trainer.global_step
+        module.place_average(needed=True)
         row = {
             "step": step,
             "epoch": round(step / self.steps_per_pass, 3),
