@@ -26,8 +26,10 @@ from training.dit_module import DiTModule, initial_network
 from training.fit import claim_run, fit, training_precision
 from training.hardware import resolve_device, resolve_devices, tokenizer_precision
 from training.latent_data import LatentDataModule
+from training.memory import training_memory
 from training.previews import Previews
 from training.run_files import RunFiles
+from training.throughput import Throughput, training_flops
 from transport import create_transport
 
 VALIDATIONS_IN_A_RUN = 50
@@ -38,6 +40,8 @@ UNTOLD_KEYS = {
     "vavae_path",
     "dry_run",
     "devices",
+    "num_nodes",
+    "ema_on_host",
     "accelerator",
     "log_every",
     "preview_users",
@@ -59,10 +63,16 @@ def run(configs: dict[str, Any]) -> None:
     arguments = model_arguments(configs["model"], train)
     accelerator, count = resolve_devices(config.accelerator, config.devices)
     total_steps, steps_per_pass = run_length(
-        len(train.labels), config.batch_size, count, config.accumulate, config.max_epochs, config.max_steps
+        len(train.labels),
+        config.batch_size,
+        count * config.num_nodes,
+        config.accumulate,
+        config.max_epochs,
+        config.max_steps,
     )
     precision = training_precision(config)
-    describe(configs, arguments, train, val, total_steps, f"{count} x {accelerator}, {precision}")
+    hardware = f"{count * config.num_nodes} x {accelerator}, {precision}"
+    describe(configs, arguments, train, val, total_steps, hardware, precision)
     if config.dry_run:
         return
     settings = {
@@ -101,7 +111,8 @@ def run(configs: dict[str, Any]) -> None:
         write_text(folder / "config.yaml", to_yaml(configs))
     if done:
         say(f"going on from step {done}")
-    fit(module, data, files, config, previews)
+    speed = Throughput(training_flops(arguments), every, precision)
+    fit(module, data, files, config, [speed, *previews])
     if not files.stopped_early:
         say_next(folder)
 
@@ -165,18 +176,21 @@ def describe(
     val: LatentSet | None,
     total_steps: int,
     hardware: str,
+    precision: str,
 ) -> None:
     """Print the resolved configuration, the model's size and what the run will be."""
     with torch.device("meta"):
         parameters = sum(p.numel() for p in LightningDiT(**arguments).parameters() if p.requires_grad)
     config = configs["train"]
+    needed = training_memory(arguments, config.batch_size, precision, config.ema_on_host)
+    activations = needed.pop("activations")
     say(to_yaml(configs).rstrip())
     say(
         f"LightningDiT depth {arguments['depth']}, hidden {arguments['hidden_size']}, heads "
         f"{arguments['num_heads']}, "
         f"patch {arguments['patch_size']}: {parameters / 1e6:.1f} M parameters, "
-        f"{parameters * 20 / 2**30:.2f} GiB for weights, "
-        "average, gradients and optimizer (activations come on top)"
+        f"{sum(needed.values()) / 2**30:.2f} GiB for {', '.join(name for name in needed if needed[name])}, "
+        f"{activations / 2**30:.2f} GiB for activations"
     )
     say(
         f"{len(train.labels)} training and {len(val.labels) if val else 0} validation latents of "

@@ -19,7 +19,7 @@ import numpy
 import torch
 from PIL import Image
 
-from configs.command_line import parse, run_script, say
+from configs.command_line import is_main_process, parse, run_script, say
 from configs.schema import SampleConfig
 from data.atomic import write_text
 from data.labels import LabelTable, natural_key
@@ -30,7 +30,8 @@ from data.tables import csv_text
 from models.lightningdit import LightningDiT
 from tokenizer.vavae import VAVAE
 from training.checkpoint import DitPayload, load_trained, weights_digest
-from training.hardware import resolve_device, resolve_precision, tokenizer_precision
+from training.hardware import resolve_device, resolve_devices, resolve_precision, tokenizer_precision
+from training.processes import start_crew
 from training.randomness import noise_for
 from training.sampling import LatentSampler
 
@@ -65,36 +66,61 @@ def run(config: SampleConfig) -> None:
     Raises ValueError or FileNotFoundError in one line for bad input; existing images are never overwritten.
     """
     device = resolve_device(config.device)
-    precision = resolve_precision(config.precision, device)
-    net, payload = load_trained(config.dit_checkpoint, config.latents_stats)
-    users = payload.labels.resolve(config.user_ids)
-    folder = Path(config.output_dir)
-    vae = load_tokenizer_for(config, net, payload, device, precision)
-    identity = {"dit": weights_digest(net), "tokenizer": vae.digest}
-    draw = LatentSampler(net, payload, config, device, precision)
-    deciding = ("atol", "rtol", *DECIDING) if config.sampler == "dopri5" else DECIDING
-    claim_folder(
-        folder, {**{name: getattr(config, name) for name in deciding}, **identity}, "micro_doppler_*.png"
-    )
+    resolve_devices(device.type, config.devices)
+    # The main process alone refuses; further ones start once all is well.
+    studio = prepare(config, device) if is_main_process() else None
+    crew = start_crew(device, config.devices)
+    studio = studio or prepare(config, crew.device)
+    folder, users, payload = Path(config.output_dir), studio.users, studio.payload
     wanted = [
         Wanted(u, k, file_name(payload.labels, u, k))
         for u in users
         for k in range(1, config.num_samples_per_user + 1)
     ]
     missing = [image for image in wanted if not (folder / image.name).exists()]
+    precision = studio.describe["precision"]
     say(
         f"{len(wanted)} images of {len(users)} people, {len(wanted) - len(missing)} of them there: "
         + (f"drawing {len(missing)} on {device} ({precision})" if missing else "drawing skipped")
         + f"; {config.sampler}, {config.num_steps} steps, guidance {config.guidance_scale:g}"
     )
+    batches = [wanted[i : i + config.batch_size] for i in range(0, len(wanted), config.batch_size)]
+    # Only the main process looks which are there: another may have begun to draw.
+    own = list(crew.share(crew.agree([batch for batch in batches if set(batch) & set(missing)])))
+    with progress(total=len(set().union(*own) & set(missing)), description="drawing", unit="img") as bar:
+        for batch in own:
+            bar.update(draw_batch(batch, studio.draw, studio.vae, payload, config, studio.describe))
+    crew.wait()
+    if not crew.rank:
+        write_text(folder / "samples.csv", csv_text(sample_rows(folder)))
+        write_grid(folder, wanted, payload.labels, users)
+        say(f"wrote {len(missing)} images to {folder}; look at {folder / 'micro_doppler_grid.png'}")
+
+
+@dataclass(frozen=True)
+class Studio:
+    """What drawing needs: label indices of the people asked for, networks, settings told in each image."""
+
+    users: list[int]
+    payload: DitPayload
+    draw: LatentSampler
+    vae: VAVAE
+    describe: dict[str, Any]
+
+
+def prepare(config: SampleConfig, device: torch.device) -> Studio:
+    """Load the networks and claim the output folder; every refusal happens here."""
+    precision = resolve_precision(config.precision, device)
+    net, payload = load_trained(config.dit_checkpoint, config.latents_stats)
+    users = payload.labels.resolve(config.user_ids)
+    vae = load_tokenizer_for(config, net, payload, device, precision)
+    identity = {"dit": weights_digest(net), "tokenizer": vae.digest}
+    draw = LatentSampler(net, payload, config, device, precision)
+    deciding = ("atol", "rtol", *DECIDING) if config.sampler == "dopri5" else DECIDING
+    settings = {**{name: getattr(config, name) for name in deciding}, **identity}
+    claim_folder(Path(config.output_dir), settings, "micro_doppler_*.png")
     describe = {**asdict(config), **identity, "precision": precision, "device": device.type}
-    with progress(total=len(missing), description="drawing", unit="img") as bar:
-        for first in range(0, len(wanted), config.batch_size):
-            batch = wanted[first : first + config.batch_size]
-            bar.update(draw_batch(batch, draw, vae, payload, config, describe))
-    write_text(folder / "samples.csv", csv_text(sample_rows(folder)))
-    write_grid(folder, wanted, payload.labels, users)
-    say(f"wrote {len(missing)} images to {folder}; look at {folder / 'micro_doppler_grid.png'}")
+    return Studio(users, payload, draw, vae, describe)
 
 
 def load_tokenizer_for(
@@ -171,7 +197,7 @@ def draw_batch(
             **{
                 name: value
                 for name, value in describe.items()
-                if name not in ("user_ids", "output_dir", "batch_size")
+                if name not in ("user_ids", "output_dir", "batch_size", "devices")
             },
         }
         save_png(Image.fromarray(pixels), folder / image.name, {METADATA: json.dumps(row)})

@@ -135,8 +135,10 @@ def describe(error: BaseException) -> str:
 
 
 def is_main_process() -> bool:
-    """False in the further processes that Lightning's launcher starts for further devices."""
-    return int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
+    """False in the further processes that Lightning's launcher, torchrun or SLURM start."""
+    named = ("RANK",), ("LOCAL_RANK", "NODE_RANK"), ("SLURM_PROCID",)  # as Lightning looks for its rank
+    names = next((names for names in named if names[0] in os.environ), ())
+    return all(int(os.environ.get(name, "0")) == 0 for name in names)
 
 
 def say(text: str) -> None:

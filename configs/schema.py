@@ -110,11 +110,14 @@ class ExtractConfig:
     )
     geometry: str = key("stretch", "How an image becomes square.", choices=GEOMETRIES)
     skip_bad_images: bool = key(False, "Go on without images that cannot be read.")
-    num_workers: int = key(2, "Threads that read images.", low=0, high=256)
+    num_workers: Optional[int] = key(
+        None, "Threads that read images; none = one for each core, eight at most.", low=1, high=256
+    )
     export: str = key(
         "none", "Also write the folder that upstream's loader reads.", choices=("none", "lightningdit")
     )
     device: str = key("auto", "auto, cpu, cuda, cuda:1, ...")
+    devices: str = key("1", "Number of devices, each with a process of its own, or auto.")
     precision: str = key("auto", "Arithmetic of the tokenizer.", choices=PRECISIONS)
 
 
@@ -182,11 +185,13 @@ class FitConfig:
         None, "Steps between validations and saves; none = 50 in a run (tokenizer: 20).", unit="steps", low=1
     )
     log_every: int = key(20, "Steps between log lines.", unit="steps", low=1)
-    devices: str = key("1", "Number of devices, or auto.")
+    devices: str = key("1", "Number of devices of each node, or auto.")
+    num_nodes: int = key(1, "Machines that train together, started by SLURM or torchrun.", low=1)
     accelerator: str = key("auto", "auto, cpu or cuda.", choices=("auto", "cpu", "cuda"))
     precision: str = key(
         "auto", "auto takes bf16-mixed, 16-mixed or 32 by what the device truly has.", choices=PRECISIONS
     )
+    ema_on_host: bool = key(False, "Keep averaged weights in the host's memory: less on the GPU, slower.")
     seed: int = key(0, "Seed of initial weights, order, noise and times.", low=0)
     max_hours: Optional[float] = key(
         None, "Stop after so long with everything saved; the same command goes on.", unit="h", above=0
@@ -211,6 +216,7 @@ class TrainConfig(FitConfig):
     vavae_path: Optional[str] = key(None, "Tokenizer for sample previews; none = no previews.")
     preview_users: int = key(4, "People shown in a preview.", low=1)
     preview_every: int = key(5, "Validations between previews.", low=1)
+    compile: bool = key(False, "Compile the network: minutes at the start, faster steps.")
     dry_run: bool = key(False, "Print the resolved configuration and the model's size, then stop.")
 
 
@@ -246,6 +252,7 @@ class SampleConfig:
     batch_size: int = key(16, "Images drawn at once.", low=1)
     seed: int = key(0, "Seed; image k of a person depends on it, the person and k only.", low=0)
     device: str = key("auto", "auto, cpu, cuda, cuda:1, ...")
+    devices: str = key("1", "Number of devices, each with a process of its own, or auto.")
     precision: str = key("auto", "Arithmetic of the networks.", choices=PRECISIONS)
 
 
@@ -325,7 +332,7 @@ class PipelineConfig:
     max_epochs: Optional[int] = key(None, "Passes of stage 2 over the latents.", low=1)
     max_steps: Optional[int] = key(None, "Optimizer steps of stage 2.", low=1)
     lr: Optional[float] = key(None, "Peak learning rate of stage 2.", above=0)
-    devices: Optional[str] = key(None, "Devices of stage 2.")
+    devices: Optional[str] = key(None, "Devices of stages 1, 2 and 3.")
     precision: Optional[str] = key(None, "Arithmetic of every stage.", choices=(None, *PRECISIONS))
     num_samples_per_user: Optional[int] = key(None, "Images per person.", low=1)
     guidance_scale: Optional[float] = key(None, "Classifier-free guidance.", low=0, high=100)

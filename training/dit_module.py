@@ -12,6 +12,7 @@ from configs.schema import TrainConfig
 from data.latents import LatentSet
 from models.lightningdit import LightningDiT
 from training.checkpoint import PAYLOAD_KEY, DitPayload, write_slim
+from training.compiling import compiled
 from training.randomness import generator, noise_for
 from training.resumable import ResumableModule
 from transport import Transport
@@ -39,6 +40,7 @@ class DiTModule(ResumableModule):
     ) -> None:
         super().__init__(net, config, total_steps)
         self.transport, self.payload, self.val = transport, payload, val
+        self._forward = compiled(net) if config.compile else net.__call__  # no module: saved only once
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         draw = self.batch_generator(batch["position"])
@@ -47,7 +49,8 @@ class DiTModule(ResumableModule):
         count = len(x1) * self.trainer.world_size
         t = self.own_slice(self.transport.draw_times(count, draw))
         drop = self._draw_dropped_labels(len(x1), draw)
-        terms = self.transport.training_losses(self.net, x1, {"y": batch["labels"], "drop": drop}, x0=x0, t=t)
+        labels = {"y": batch["labels"], "drop": drop}
+        terms = self.transport.training_losses(self._forward, x1, labels, x0=x0, t=t)
         loss = total_loss(terms).mean()
         self.count_loss(loss)
         return loss

@@ -32,8 +32,11 @@ FREE_KEYS = {
     "max_epochs",
     "max_steps",
     "devices",
+    "num_nodes",
     "accelerator",
     "precision",
+    "compile",
+    "ema_on_host",
     "log_every",
     "vavae_path",
     "preview_users",
@@ -121,7 +124,8 @@ def fit(
     trainer = pl.Trainer(
         accelerator=accelerator,
         devices=count,
-        strategy=strategy(count),
+        num_nodes=config.num_nodes,
+        strategy=strategy(count * config.num_nodes),
         max_epochs=-1,
         max_steps=files.total_steps,
         precision=lightning_precision(training_precision(config)),
@@ -154,8 +158,10 @@ def training_precision(config: FitConfig) -> str:
 
 
 def strategy(count: int) -> Any:
-    """DDP across processes that Lightning starts; buffers are constants, or totals of a process's own."""
-    return DDPStrategy(broadcast_buffers=False) if count > 1 else "auto"
+    """DDP across processes that Lightning starts; buffers are constants, or totals of a process's own, and
+    gradients are not held twice.
+    """
+    return DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True) if count > 1 else "auto"
 
 
 def run_loggers(folder: Path) -> list[Any]:
