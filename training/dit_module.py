@@ -12,6 +12,7 @@ from configs.schema import TrainConfig
 from data.latents import LatentSet
 from models.lightningdit import LightningDiT
 from training.checkpoint import PAYLOAD_KEY, DitPayload, write_slim
+from training.fine_tuning import freeze_
 from training.randomness import generator, noise_for
 from training.resumable import ResumableModule
 from transport import Transport
@@ -37,6 +38,7 @@ class DiTModule(ResumableModule):
         total_steps: int,
         val: LatentSet | None,
     ) -> None:
+        freeze_(net, config.tune)
         super().__init__(net, config, total_steps)
         self.transport, self.payload, self.val = transport, payload, val
 
