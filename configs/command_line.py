@@ -86,7 +86,9 @@ def build_parser(section: str, prog: str, description: str) -> OneLineParser:
         unit = f" [{rule['unit']}]" if rule["unit"] else ""
         shown = "required" if default == REQUIRED else f"default: {default}"
         text = f"{rule['sentence']}{unit} ({shown})".replace("%", "%%")
-        if hints[item.name] is bool:
+        if rule["positional"]:
+            parser.add_argument(item.name, nargs="*", help=text)
+        elif hints[item.name] is bool:
             parser.add_argument(f"--{item.name}", action=argparse.BooleanOptionalAction, help=text)
         elif isinstance(default, list):
             parser.add_argument(f"--{item.name}", nargs="+", metavar="VALUE", help=text)

@@ -28,9 +28,14 @@ def key(
     low: float | None = None,
     high: float | None = None,
     above: float | None = None,
+    positional: bool = False,
 ) -> Any:
-    """A dataclass field with its one-sentence description and, where they exist, the values it may take."""
-    metadata = dict(sentence=sentence, unit=unit, choices=choices, low=low, high=high, above=above)
+    """A dataclass field with its one-sentence description and, where they exist, the values it may take.
+
+    `positional`: on the command line its values stand without a flag.
+    """
+    metadata = dict(sentence=sentence, unit=unit, choices=choices, low=low, high=high, above=above,
+                    positional=positional)
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -59,6 +64,26 @@ class SplitConfig:
     )
     copy: bool = key(False, "Copy the files instead of linking them.")
     seed: int = key(0, "Seed for assigning recordings, or files with method random.", low=0)
+
+
+@dataclass
+class DoctorConfig:
+    """stage0_prepare.py doctor: exit status 0 = nothing to mend, 1 = warnings, 2 = something cannot run."""
+
+    output_dir: str = key(".", "Folder in which runs will write, whose disk is examined.")
+    weights_dir: str = key("weights", "Folder of published weights.")
+    latent_dir: Optional[str] = key(None, "Folder of stage 1 whose latents_stats.pt is examined.")
+    fix: bool = key(False, "Compute a broken latents_stats.pt of latent_dir anew from its latents.")
+
+
+@dataclass
+class DownloadConfig:
+    """stage0_prepare.py download."""
+
+    weights: List[str] = key(
+        ["all"], "vavae, lightningdit-xl-800ep, lightningdit-xl-64ep, latents-stats, or all.", positional=True
+    )
+    dir: str = key("weights", "Folder for the files.")
 
 
 @dataclass
@@ -109,6 +134,9 @@ class ExtractConfig:
         None, "ImageNet's latents_stats.pt of the same tokenizer, to compare with."
     )
     geometry: str = key("stretch", "How an image becomes square.", choices=GEOMETRIES)
+    time_flip: bool = key(
+        False, "Also encode mirrored images; of a spectrogram that is another motion, in reversed time."
+    )
     skip_bad_images: bool = key(False, "Go on without images that cannot be read.")
     num_workers: Optional[int] = key(
         None, "Threads that read images; none = one for each core, eight at most.", low=1, high=256
@@ -213,6 +241,14 @@ class TrainConfig(FitConfig):
         "Which statistics normalise the latents; auto follows stage 1's recommendation.",
         choices=("auto", "micro_doppler", "imagenet"),
     )
+    init_from: Optional[str] = key(
+        None, "Weights to start from: best.safetensors or .ckpt of stage 2, or a published .pt."
+    )
+    tune: str = key(
+        "full",
+        "With init_from, what is trained: everything, or biases, norms' scales and the class table.",
+        choices=("full", "diffit"),
+    )
     vavae_path: Optional[str] = key(None, "Tokenizer for sample previews; none = no previews.")
     preview_users: int = key(4, "People shown in a preview.", low=1)
     preview_every: int = key(5, "Validations between previews.", low=1)
@@ -243,6 +279,9 @@ class SampleConfig:
     sampler: str = key("heun", "ODE solver.", choices=SOLVERS)
     timestep_shift: float = key(
         0.0, "Shift of the grid towards noise; 0 or 1 = off, published results use 0.3.", low=0, high=100
+    )
+    demo_grid: bool = key(
+        False, "Draw upstream's eight demo classes, at its demo's settings, into a 2 x 4 grid."
     )
     atol: float = key(1e-6, "Absolute tolerance of dopri5.", above=0)
     rtol: float = key(1e-3, "Relative tolerance of dopri5.", above=0)
@@ -342,6 +381,8 @@ class PipelineConfig:
 
 SECTIONS = {
     "split": SplitConfig,
+    "doctor": DoctorConfig,
+    "download": DownloadConfig,
     "simulate": SimulateConfig,
     "spectrogram": SpectrogramConfig,
     "extract": ExtractConfig,

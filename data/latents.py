@@ -37,6 +37,7 @@ FORMAT_VERSION = 1
 SHARD_SIZE = 50_000
 UPSTREAM_SHARD_SIZE = 10_000
 ROWS_AT_ONCE = 512  # 16 MB of (32, 16, 16) float32 latents
+UPSTREAM_LAYOUT = "lightningdit"
 UPSTREAM_PATTERN = "latents_rank*_shard*.safetensors"
 OWN_KEYS = {"format_version", "label_table", "paths", "num_samples", "num_users",
             "shard_index", "num_shards", "fingerprint"}
@@ -322,7 +323,7 @@ def _read_upstream(files: Sequence[Path]) -> LatentSet:
     num_classes = int(labels.max()) + 1 if labels.numel() else 1
     table = LabelTable(tuple(map(str, range(num_classes))))  # index i is class number i, seen or not
     paths = [f"{files[0].parent.name}#{row}" for row in range(len(labels))]
-    return LatentSet(tensors["latents"], None, labels, table, paths, {"layout": "lightningdit"},
+    return LatentSet(tensors["latents"], None, labels, table, paths, {"layout": UPSTREAM_LAYOUT},
                      tensors.get("latents_flip"))
 
 

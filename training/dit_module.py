@@ -13,6 +13,7 @@ from data.latents import LatentSet
 from models.lightningdit import LightningDiT
 from training.checkpoint import PAYLOAD_KEY, DitPayload, write_slim
 from training.compiling import compiled
+from training.fine_tuning import freeze_
 from training.randomness import generator, noise_for
 from training.resumable import ResumableModule
 from transport import Transport
@@ -38,6 +39,7 @@ class DiTModule(ResumableModule):
         total_steps: int,
         val: LatentSet | None,
     ) -> None:
+        freeze_(net, config.tune)
         super().__init__(net, config, total_steps)
         self.transport, self.payload, self.val = transport, payload, val
         self._forward = compiled(net) if config.compile else net.__call__  # no module: saved only once

@@ -44,6 +44,7 @@ FREE_KEYS = {
     "dry_run",
     "latent_dir",
     "data_dir",
+    "init_from",
     "use_checkpoint",
     "max_hours",
     "resume_from",

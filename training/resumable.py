@@ -100,7 +100,7 @@ class ResumableModule(pl.LightningModule):
 
     def trained_parameters(self) -> list[nn.Parameter]:
         """What the optimizer changes."""
-        return list(self.net.parameters())
+        return [parameter for parameter in self.net.parameters() if parameter.requires_grad]
 
     def configure_optimizers(self) -> dict[str, Any]:
         config = self.config
