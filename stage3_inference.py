@@ -3,10 +3,13 @@
     python stage3_inference.py --dit_checkpoint trained_models/checkpoints/best.ckpt --vavae_path W.pt \\
         --output_dir generated_images --user_ids 1 2 3 4 5 --num_samples_per_user 4 \\
         --guidance_scale 4.0 --num_steps 250
+
+With --select judge.safetensors --keep 200 it keeps only what a selecting judge passes.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections.abc import Sequence
@@ -22,11 +25,13 @@ from PIL import Image
 from configs.command_line import parse, run_script, say
 from configs.schema import SampleConfig
 from data.atomic import write_text
-from data.labels import LabelTable, natural_key
+from data.images import file_digest
+from data.labels import LabelTable, listing, natural_key
 from data.pictures import grid, save_png
 from data.progress import progress
 from data.run_record import claim_folder
 from data.tables import csv_text
+from evaluation.selection import KEPT, Selector, acceptance, digest_of, select
 from models.lightningdit import LightningDiT
 from tokenizer.vavae import VAVAE
 from training.checkpoint import DitPayload, load_trained, weights_digest
@@ -69,13 +74,20 @@ def run(config: SampleConfig) -> None:
     net, payload = load_trained(config.dit_checkpoint, config.latents_stats)
     users = payload.labels.resolve(config.user_ids)
     folder = Path(config.output_dir)
+    selector = load_selector(config, [payload.labels.names[user] for user in users])
     vae = load_tokenizer_for(config, net, payload, device, precision)
     identity = {"dit": weights_digest(net), "tokenizer": vae.digest}
+    if selector:
+        identity["selector"] = file_digest(config.select)
+        identity["selector_training"] = digest_of(selector.training_files)
     draw = LatentSampler(net, payload, config, device, precision)
     deciding = ("atol", "rtol", *DECIDING) if config.sampler == "dopri5" else DECIDING
     claim_folder(
         folder, {**{name: getattr(config, name) for name in deciding}, **identity}, "micro_doppler_*.png"
     )
+    describe = {**asdict(config), **identity, "precision": precision, "device": device.type}
+    if selector:
+        return draw_selected(users, selector, draw, vae, payload, config, describe)
     wanted = [
         Wanted(u, k, file_name(payload.labels, u, k))
         for u in users
@@ -87,7 +99,6 @@ def run(config: SampleConfig) -> None:
         + (f"drawing {len(missing)} on {device} ({precision})" if missing else "drawing skipped")
         + f"; {config.sampler}, {config.num_steps} steps, guidance {config.guidance_scale:g}"
     )
-    describe = {**asdict(config), **identity, "precision": precision, "device": device.type}
     with progress(total=len(missing), description="drawing", unit="img") as bar:
         for first in range(0, len(wanted), config.batch_size):
             batch = wanted[first : first + config.batch_size]
@@ -142,10 +153,21 @@ def draw_batch(
     The whole batch is drawn even if a part is there: matrix products of another shape round differently, and
     a run that was stopped and continued shall end in the same bytes. Returns the number of images written.
     """
-    folder, names = Path(config.output_dir), payload.labels.names
+    folder = Path(config.output_dir)
     missing = {image.name for image in batch if not (folder / image.name).exists()}
     if not missing:
         return 0
+    for image, pixels in zip(batch, draw_pixels(batch, draw, vae, payload, config), strict=True):
+        if image.name in missing:
+            save_image(image, pixels, draw, payload, config, describe)
+    return len(missing)
+
+
+def draw_pixels(
+    batch: Sequence[Wanted], draw: LatentSampler, vae: VAVAE, payload: DitPayload, config: SampleConfig
+) -> numpy.ndarray:
+    """Pictures (N, H, W, 3) uint8 of one batch."""
+    names = payload.labels.names
     noise = torch.stack(
         [
             noise_for(vae.latent_shape, config.seed, "sample", names[image.label], image.number)
@@ -155,27 +177,116 @@ def draw_batch(
     latents = draw(noise, torch.tensor([image.label for image in batch]))
     if not torch.isfinite(latents).all():
         raise ValueError(
-            f"guidance_scale {config.guidance_scale:g} at --precision {describe['precision']} gave latents "
+            f"guidance_scale {config.guidance_scale:g} at --precision {draw.precision} gave latents "
             "that are not finite; use --precision 32 or a lower --guidance_scale"
         )
-    for image, pixels in zip(batch, vae.decode(latents).numpy(), strict=True):
-        if image.name not in missing:
-            continue
-        row = {
-            "file": image.name,
-            "user": names[image.label],
-            "user_number": payload.labels.number(image.label),
-            "label": image.label,
-            "sample": image.number,
-            "network_evaluations": draw.network_evaluations,
-            **{
-                name: value
-                for name, value in describe.items()
-                if name not in ("user_ids", "output_dir", "batch_size")
-            },
-        }
-        save_png(Image.fromarray(pixels), folder / image.name, {METADATA: json.dumps(row)})
-    return len(missing)
+    return vae.decode(latents).numpy()
+
+
+def save_image(
+    image: Wanted,
+    pixels: numpy.ndarray,
+    draw: LatentSampler,
+    payload: DitPayload,
+    config: SampleConfig,
+    describe: dict[str, Any],
+) -> None:
+    """Write one picture with its settings inside."""
+    row = {
+        "file": image.name,
+        "user": payload.labels.names[image.label],
+        "user_number": payload.labels.number(image.label),
+        "label": image.label,
+        "sample": image.number,
+        "network_evaluations": draw.network_evaluations,
+        **{
+            name: value
+            for name, value in describe.items()
+            if name not in ("user_ids", "output_dir", "batch_size")
+        },
+    }
+    path = Path(config.output_dir) / image.name
+    save_png(Image.fromarray(pixels), path, {METADATA: json.dumps(row)})
+
+
+def load_selector(config: SampleConfig, people: Sequence[str]) -> Selector | None:
+    """The selecting judge, refused where it does not know all `people` asked for; None without --select."""
+    if not config.select:
+        if config.keep is not None:
+            raise ValueError(f"--keep {config.keep}: how many to keep of what --select passes; add --select")
+        return None
+    selector = Selector.load(config.select)
+    strangers = [name for name in people if name not in selector.people.names]
+    if strangers:
+        raise ValueError(
+            f"--select {config.select}: knows {listing(selector.people.names)}, asked for are "
+            f"{listing(strangers)}; leave them out of --user_ids, or train a judge that knows them"
+        )
+    return selector
+
+
+def draw_selected(
+    users: Sequence[int],
+    selector: Selector,
+    draw: LatentSampler,
+    vae: VAVAE,
+    payload: DitPayload,
+    config: SampleConfig,
+    describe: dict[str, Any],
+) -> None:
+    """Draw until enough pictures of each person have passed or the bound is reached; selection.csv tells of
+    every picture drawn. A run that was stopped, or one that asks for more, goes on from it.
+    """
+    folder, labels = Path(config.output_dir), payload.labels
+    table, rows, images = folder / "selection.csv", selection_rows(folder), []
+    keep = config.keep or config.num_samples_per_user
+    say(f"selecting {keep} images of each of {len(users)} people from at most {config.attempts * keep}")
+    with progress(total=keep * len(users), description="selecting", unit="img") as bar:
+        for user in users:
+            own = [row for row in rows if row["user"] == labels.names[user]]
+            there = [image_of(user, int(row["sample"]), labels) for row in own if row["decision"] == KEPT]
+            bar.update(len(there))
+            images += there
+            drawn = select(
+                lambda numbers, user=user: draw_pixels(
+                    [image_of(user, number, labels) for number in numbers], draw, vae, payload, config
+                ),
+                selector,
+                labels.names[user],
+                keep=keep,
+                most=config.attempts * keep,
+                batch_size=config.batch_size,
+                earlier=own,
+                kept=[numpy.asarray(Image.open(folder / image.name)) for image in there],
+            )
+            for batch in drawn:
+                for row, pixels in batch:
+                    image = image_of(user, row["sample"], labels)
+                    if row["decision"] == KEPT:
+                        save_image(image, pixels, draw, payload, config, describe)
+                        images.append(image)
+                        bar.update()
+                    rows.append({**row, "file": image.name if row["decision"] == KEPT else ""})
+                write_text(table, csv_text(rows))
+    say("\n".join(acceptance(rows, labels.names[user], keep) for user in users))
+    write_text(folder / "samples.csv", csv_text(sample_rows(folder)))
+    shown = [user for user in users if any(image.label == user for image in images)]
+    if shown:
+        write_grid(folder, images, labels, shown)
+    say(f"{len(images)} images are in {folder}; every picture drawn is told of in {table}")
+
+
+def image_of(label: int, number: int, labels: LabelTable) -> Wanted:
+    return Wanted(label, number, file_name(labels, label, number))
+
+
+def selection_rows(folder: Path) -> list[dict[str, Any]]:
+    """What an earlier run decided; a picture that is gone since is drawn and decided anew."""
+    path = folder / "selection.csv"
+    if not path.is_file():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if not row["file"] or (folder / row["file"]).is_file()]
 
 
 def sample_rows(folder: Path) -> list[dict[str, Any]]:

@@ -219,6 +219,13 @@ class SampleConfig:
     output_dir: str = key("generated_images", "Folder for images, grid and samples.csv.")
     user_ids: List[str] = key(["all"], "People to draw: numbers, ranges (1-5), folder names, or all.")
     num_samples_per_user: int = key(4, "Images per person.", low=1)
+    select: Optional[str] = key(
+        None, "Selecting judge of stage4_evaluate.py judge; keeps what it passes, none = everything."
+    )
+    keep: Optional[int] = key(
+        None, "Images kept per person with --select; none = num_samples_per_user.", low=1
+    )
+    attempts: int = key(4, "With --select, images drawn at most for each one to be kept.", low=1)
     guidance_scale: float = key(2.0, "Classifier-free guidance; 1 turns it off.", low=0, high=100)
     guidance_interval: List[float] = key([0.0, 1.0], "Times between which guidance acts.", low=0, high=1)
     guidance_channels: Optional[int] = key(
