@@ -256,12 +256,19 @@ class EvaluateConfig:
 
     real: str = key(REQUIRED, "Folder with train/ and val/ or test/ of real pictures, as stage 0 writes it.")
     generated: str = key(REQUIRED, "Folder of images and samples.csv, as stage 3 writes it.")
-    output_dir: str = key("evaluation_report", "Folder for metrics.json and the judge's weights.")
+    output_dir: str = key("evaluation_report", "Folder for metrics.json, pictures and the judges' weights.")
     axes: List[float] = key(
         [], "Lowest and highest velocity shown (m/s) and a picture's length (s); none = Doppler bins."
     )
-    colormap: str = key("jet", "Matplotlib colour map of the pictures.")
-    seed: int = key(0, "Seed of the judge.", low=0)
+    colour_map: str = key("jet", "Matplotlib colour map of the pictures.")
+    vavae_path: Optional[str] = key(
+        None, "Tokenizer to measure in its latents and to check it, or the word compact; none = without."
+    )
+    inception: Optional[str] = key(None, "Local file of torchvision's inception_v3 weights for its features.")
+    dinov2: Optional[str] = key(None, "Local file of timm's vit_small_patch14_dinov2 for its features.")
+    judge_seeds: int = key(3, "Judges trained; the first one names, all give the spread.", low=1)
+    seed: int = key(0, "Seed of the first judge and of what is drawn from larger sets.", low=0)
+    device: str = key("auto", "Device of the tokenizer and the named networks: auto, cpu, cuda, ...")
 
 
 @dataclass
