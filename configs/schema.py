@@ -267,6 +267,13 @@ class SampleConfig:
     output_dir: str = key("generated_images", "Folder for images, grid and samples.csv.")
     user_ids: List[str] = key(["all"], "People to draw: numbers, ranges (1-5), folder names, or all.")
     num_samples_per_user: int = key(4, "Images per person.", low=1)
+    select: Optional[str] = key(
+        None, "Selecting judge of stage4_evaluate.py judge; keeps what it passes, none = everything."
+    )
+    keep: Optional[int] = key(
+        None, "Images kept per person with --select; none = num_samples_per_user.", low=1
+    )
+    attempts: int = key(4, "With --select, images drawn at most for each one to be kept.", low=1)
     guidance_scale: float = key(2.0, "Classifier-free guidance; 1 turns it off.", low=0, high=100)
     guidance_interval: List[float] = key([0.0, 1.0], "Times between which guidance acts.", low=0, high=1)
     guidance_channels: Optional[int] = key(
@@ -301,12 +308,19 @@ class EvaluateConfig:
 
     real: str = key(REQUIRED, "Folder with train/ and val/ or test/ of real pictures, as stage 0 writes it.")
     generated: str = key(REQUIRED, "Folder of images and samples.csv, as stage 3 writes it.")
-    output_dir: str = key("evaluation_report", "Folder for metrics.json and the judge's weights.")
+    output_dir: str = key("evaluation_report", "Folder for metrics.json, pictures and the judges' weights.")
     axes: List[float] = key(
         [], "Lowest and highest velocity shown (m/s) and a picture's length (s); none = Doppler bins."
     )
-    colormap: str = key("jet", "Matplotlib colour map of the pictures.")
-    seed: int = key(0, "Seed of the judge.", low=0)
+    colour_map: str = key("jet", "Matplotlib colour map of the pictures.")
+    vavae_path: Optional[str] = key(
+        None, "Tokenizer to measure in its latents and to check it, or the word compact; none = without."
+    )
+    inception: Optional[str] = key(None, "Local file of torchvision's inception_v3 weights for its features.")
+    dinov2: Optional[str] = key(None, "Local file of timm's vit_small_patch14_dinov2 for its features.")
+    judge_seeds: int = key(3, "Judges trained; the first one names, all give the spread.", low=1)
+    seed: int = key(0, "Seed of the first judge and of what is drawn from larger sets.", low=0)
+    device: str = key("auto", "Device of the tokenizer and the named networks: auto, cpu, cuda, ...")
 
 
 @dataclass
