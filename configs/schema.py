@@ -260,7 +260,9 @@ class TrainConfig(FitConfig):
 class SampleConfig:
     """stage3_inference.py."""
 
-    dit_checkpoint: str = key(REQUIRED, "best.ckpt or best.safetensors of stage 2, or a published .pt.")
+    dit_checkpoint: str = key(
+        REQUIRED, "best.ckpt or best.safetensors of stage 2, a published .pt, or demo = the one that ships."
+    )
     vavae_path: str = key(
         REQUIRED, "The tokenizer whose latents the model was trained on; compact = the one that ships."
     )
