@@ -7,12 +7,15 @@
 
 from __future__ import annotations
 
+import math
+import os
 import shlex
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from configs.command_line import parse, preset_of, run_script, say, take_overrides
 from configs.schema import PipelineConfig
@@ -20,6 +23,7 @@ from configs.schema import PipelineConfig
 PROJECT = Path(__file__).resolve().parent
 DEMO_PRESETS = {False: PROJECT / "configs" / "demo_cpu.yaml", True: PROJECT / "configs" / "demo_quick.yaml"}
 EMBEDDED_TOKENIZER = "compact"
+FOLDERS = ("simulated", "data_split", "latent_features", "trained_models", "generated_images", "evaluation")
 DEMO_AXES = [-1.225, 5.175, 2.11]  # m/s, m/s, s: edges of the pictures that stage 0 simulates
 
 
@@ -30,29 +34,31 @@ def run(config: PipelineConfig, further: list[str]) -> None:
     `further` are arguments every stage gets: `--config` and section.key=value. A failing stage ends the run
     with its status.
     """
+    deadline = time.monotonic() + 3600 * (config.max_hours or math.inf)
     if config.quick and not config.demo:
         raise ValueError("--quick: is the size of the demo; add --demo, or leave it out")
     out = Path(config.output_dir)
-    data, tokenizer = prepare_demo(out, config, further) if config.demo else inputs_of(config)
+    data, tokenizer = inputs_of(config)
+    if config.resume_from:
+        bring(Path(config.resume_from), out)
+    if config.demo:
+        data = prepare_demo(out, config, further, deadline)
     for name, skipped, script, flags in stages_of(config, out, data, tokenizer):
-        if skipped is None:
-            continue
         if skipped:
             say(f"== {name}: skipped, as asked ==")
         else:
-            run_stage(name, script, [], flags, further)
+            run_stage(name, script, [], flags, further, deadline)
+            if name == "training" and (out / "trained_models" / "time_is_up.txt").is_file():
+                stop_for_time()
 
 
 def stages_of(
     config: PipelineConfig, out: Path, data: Any, tokenizer: Any
-) -> list[tuple[str, bool | None, str, dict[str, Any]]]:
-    """Name, whether it is skipped (None: nobody asked for it), script and flags of each stage.
-
-    A flag of None is left to the stage.
-    """
+) -> list[tuple[str, bool, str, dict[str, Any]]]:
+    """Name, whether it is skipped, script and flags of each stage; a flag of None is left to the stage."""
     latents, models = out / "latent_features", out / "trained_models"
     checkpoint = models / "checkpoints" / "best.ckpt"
-    return [
+    stages = [
         (
             "extraction",
             config.skip_extraction,
@@ -62,6 +68,7 @@ def stages_of(
                 "vavae_path": tokenizer,
                 "output_path": latents,
                 "batch_size": config.batch_size,
+                "devices": config.devices,
                 "precision": config.precision,
             },
         ),
@@ -93,28 +100,37 @@ def stages_of(
                 "num_samples_per_user": config.num_samples_per_user,
                 "guidance_scale": config.guidance_scale,
                 "num_steps": config.num_steps,
+                "devices": config.devices,
                 "precision": config.precision,
                 "seed": config.seed,
             },
         ),
-        (
-            "evaluation",
-            (config.skip_generation and not config.evaluate) if config.evaluate or config.demo else None,
-            "stage4_evaluate.py",
-            {
-                "real": data,
-                "generated": out / "generated_images",
-                "output_dir": out / "evaluation",
-                "axes": DEMO_AXES if config.demo else None,
-            },
-        ),
     ]
+    return [*stages, evaluation_of(config, out, data)] if config.evaluate or config.demo else stages
+
+
+def evaluation_of(config: PipelineConfig, out: Path, data: Any) -> tuple[str, bool, str, dict[str, Any]]:
+    """The stage that judges, as in `stages_of`; a demo that generates nothing skips it unless asked."""
+    flags = {
+        "real": data,
+        "generated": out / "generated_images",
+        "output_dir": out / "evaluation",
+        "axes": DEMO_AXES if config.demo else None,
+    }
+    return "evaluation", config.skip_generation and not config.evaluate, "stage4_evaluate.py", flags
 
 
 def inputs_of(config: PipelineConfig) -> tuple[str | None, str | None]:
     """Data and tokenizer as given; absent ones that a stage needs are refused before any stage has run."""
+    if config.demo:
+        if config.data_dir or config.vavae_path:
+            raise ValueError(
+                "--demo: simulates its own walkers and brings its own tokenizer; "
+                "leave --data_dir and --vavae_path out"
+            )
+        return None, EMBEDDED_TOKENIZER
     needed = {
-        "data_dir": not (config.skip_extraction and not config.evaluate),
+        "data_dir": config.evaluate or not config.skip_extraction,
         "vavae_path": not (config.skip_extraction and config.skip_generation),
     }
     for key in (key for key in needed if needed[key]):
@@ -126,38 +142,74 @@ def inputs_of(config: PipelineConfig) -> tuple[str | None, str | None]:
     return config.data_dir, config.vavae_path
 
 
-def prepare_demo(out: Path, config: PipelineConfig, further: list[str]) -> tuple[Path, str]:
-    """Simulated walkers, split by recording; the tokenizer is the one that ships."""
-    if config.data_dir or config.vavae_path:
+def bring(earlier: Path, out: Path) -> None:
+    """Copy the folders of an earlier session that `out` lacks, each whole or not at all."""
+    found = [earlier / name for name in FOLDERS if (earlier / name).is_dir()]
+    if not found:
         raise ValueError(
-            "--demo: simulates its own walkers and brings its own tokenizer; "
-            "leave --data_dir and --vavae_path out"
+            f"--resume_from {earlier}: none of {', '.join(FOLDERS)} inside; expected the --output_dir of an "
+            "earlier session"
         )
+    out.mkdir(parents=True, exist_ok=True)
+    for folder in [folder for folder in found if not (out / folder.name).exists()]:
+        partial = out / f".{folder.name}.part"
+        shutil.rmtree(partial, ignore_errors=True)
+        for path in [path for path in folder.rglob("*") if path.is_file()]:
+            target = partial / path.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)  # not its mode: the input may be read-only
+        os.rename(partial, out / folder.name)
+        say(f"starting from {folder}")
+
+
+def prepare_demo(out: Path, config: PipelineConfig, further: list[str], deadline: float) -> Path:
+    """Simulated walkers, split by recording."""
     raw, data = out / "simulated", out / "data_split"
-    run_stage("walkers", "stage0_prepare.py", ["simulate"], {"output_dir": raw}, further)
+    run_stage("walkers", "stage0_prepare.py", ["simulate"], {"output_dir": raw}, further, deadline)
     run_stage(
         "split",
         "stage0_prepare.py",
         ["split"],
         {"input_dir": raw, "output_dir": data, "recordings": r"rec(\d+)", "val_fraction": 0.25},
         further,
+        deadline,
     )
-    return data, EMBEDDED_TOKENIZER
+    return data
 
 
-def run_stage(name: str, script: str, command: list[str], flags: dict[str, Any], further: list[str]) -> None:
-    """Run one stage; on failure end this process with its status, its own message being on stderr already."""
+def run_stage(
+    name: str, script: str, command: list[str], flags: dict[str, Any], further: list[str], deadline: float
+) -> None:
+    """Run one stage; on failure end this process with its status, its own message being on stderr already.
+
+    At `deadline` (of time.monotonic) it is killed, which no stage minds, and this process ends well; training
+    is told to end by itself, with its last step saved.
+    """
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        stop_for_time()
+    limit = None if seconds == math.inf else seconds
+    if name == "training" and limit:
+        flags, limit = {**flags, "max_hours": f"{max(1.0, limit) / 3600:.9f}"}, None
     arguments = [*command, *further]
     for key, value in flags.items():
         if value is not None:
             arguments += [f"--{key}", *(map(str, value) if isinstance(value, list) else [str(value)])]
     say(f"== {name}: python {script} {shlex.join(arguments)} ==")
     started = time.monotonic()
-    status = subprocess.run([sys.executable, str(PROJECT / script), *arguments]).returncode
+    try:
+        status = subprocess.run([sys.executable, str(PROJECT / script), *arguments], timeout=limit).returncode
+    except subprocess.TimeoutExpired:
+        stop_for_time()
     if status:
         print(f"{name} ended with status {status}; the same command continues from there", file=sys.stderr)
         sys.exit(status if status > 0 else 128 - status)
     say(f"== {name}: {time.monotonic() - started:.0f} s ==")
+
+
+def stop_for_time() -> NoReturn:
+    say("== time is up; the same command goes on ==")
+    sys.exit(0)
 
 
 def main(argv: list[str]) -> None:

@@ -1,5 +1,7 @@
-"""Stage 0: prepare data.
+"""Stage 0: look at the machine, fetch weights, prepare data.
 
+python stage0_prepare.py doctor                                           # what this machine can run
+python stage0_prepare.py download vavae --dir weights                     # published weights
 python stage0_prepare.py split --input_dir raw --output_dir data_split    # people's folders to train/, val/
 python stage0_prepare.py simulate --output_dir sim                        # walkers whose truth is known
 python stage0_prepare.py spectrogram --input recordings --carrier 77e9 --prf 3288 --output_dir raw  # I/Q
@@ -7,6 +9,7 @@ python stage0_prepare.py spectrogram --input recordings --carrier 77e9 --prf 328
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +18,10 @@ import numpy
 from PIL import Image
 
 from configs.command_line import parse, run_script, say
-from configs.schema import SimulateConfig, SpectrogramConfig, SplitConfig
+from configs.schema import DoctorConfig, DownloadConfig, SimulateConfig, SpectrogramConfig, SplitConfig
 from data.atomic import replacing, write_text_if_new
 from data.images import SPLIT_NAMES, find_users, list_images
+from data.pictures import save_png
 from data.progress import progress
 from data.recordings import list_recordings, read_iq
 from data.run_record import claim_folder
@@ -79,7 +83,7 @@ def simulate(config: SimulateConfig) -> None:
     row per picture with everything that is known of it.
     """
     folder = Path(config.output_dir)
-    claim_folder(folder, {k: v for k, v in asdict(config).items() if k != "output_dir"}, "ID_*")
+    _lock = claim_folder(folder, deciding(config), "ID_*")
     rows = []
     with progress(total=config.num_users * config.samples_per_user, description="walking", unit="img") as bar:
         for user in range(1, config.num_users + 1):
@@ -89,6 +93,11 @@ def simulate(config: SimulateConfig) -> None:
         f"wrote {folder}; next: python stage0_prepare.py split --input_dir {folder} --output_dir data_split "
         r"--recordings 'rec(\d+)'"
     )
+
+
+def deciding(config: SimulateConfig | SpectrogramConfig) -> dict[str, Any]:
+    """The settings that decide what the pictures look like: all but where they go."""
+    return {name: value for name, value in asdict(config).items() if name != "output_dir"}
 
 
 def simulate_user(folder: Path, user: int, config: SimulateConfig, bar: Any) -> list[dict[str, Any]]:
@@ -114,11 +123,10 @@ def simulate_user(folder: Path, user: int, config: SimulateConfig, bar: Any) -> 
 
 def save_picture(picture: Image.Image, path: Path, jpeg_quality: int | None = None) -> None:
     """Write a PNG, or a JPEG of the given quality, whole or not at all."""
+    if jpeg_quality is None:
+        return save_png(picture, path)
     with replacing(path) as temporary:
-        if jpeg_quality is None:
-            picture.save(temporary, format="PNG")
-        else:
-            picture.save(temporary, format="JPEG", quality=jpeg_quality)
+        picture.save(temporary, format="JPEG", quality=jpeg_quality)
 
 
 def known(part: Window | Walker | Walk | Setup | Radar) -> dict[str, Any]:
@@ -146,12 +154,12 @@ def spectrogram(config: SpectrogramConfig) -> None:
         units = [doppler.to_unit(window.power_db, config.dynamic_range_db) for window in windows]
         pictures = [doppler.to_picture(unit, config.colour_map) for unit in units]
         # only now, so that settings that cannot work claim nothing
-        claim_folder(folder, {k: v for k, v in asdict(config).items() if k != "output_dir"}, "**/*.png")
+        _lock = claim_folder(folder, deciding(config), "**/*.png")
         (folder / stem).parent.mkdir(parents=True, exist_ok=True)
         for number, (window, picture) in enumerate(zip(windows, pictures), start=1):
             name = f"{stem}_{number:03d}.png"
             if not (folder / name).exists():
-                save_picture(picture, folder / name)
+                save_png(picture, folder / name)
             rows.append({"path": name} | {key: f"{value:.6g}" for key, value in window.edges.items()})
     write_text_if_new(folder / "axes.csv", csv_text(rows))
     say(
@@ -177,7 +185,33 @@ def recording_windows(path: Path, config: SpectrogramConfig) -> list[doppler.Spe
         raise ValueError(named) from error
 
 
-COMMANDS = {"split": split, "simulate": simulate, "spectrogram": spectrogram}
+def doctor(config: DoctorConfig) -> None:
+    """Say what this machine can run. Exit status 0: nothing to mend; 1: warnings; 2: something cannot run."""
+    # Not at the top, as below: the other commands need neither torch nor its seconds of loading.
+    from training.doctor import examine, exit_status
+
+    findings = []
+    for finding in examine(config):
+        say(str(finding))
+        findings.append(finding)
+    if exit_status(findings):
+        sys.exit(exit_status(findings))
+
+
+def download(config: DownloadConfig) -> None:
+    """Fetch published weights; again: go on, or check what is there. HF_ENDPOINT names a mirror."""
+    from training.published import PUBLISHED, fetch
+
+    wanted = list(PUBLISHED) if "all" in config.weights else config.weights
+    for name in wanted:
+        if name not in PUBLISHED:
+            raise ValueError(f"download {name}: expected {' | '.join([*PUBLISHED, 'all'])}")
+    for name in dict.fromkeys(wanted):
+        say(fetch(PUBLISHED[name], Path(config.dir)))
+
+
+COMMANDS = {"doctor": doctor, "download": download, "split": split, "simulate": simulate,
+            "spectrogram": spectrogram}
 
 
 def main(argv: list[str]) -> None:

@@ -1,48 +1,44 @@
-"""Stage 4: how good are the generated pictures? A judge of real people names them; copies are looked for.
+"""Stage 4: how good are the generated pictures? Is it the person, is it new, is it physical, is it diverse?
 
     python stage4_evaluate.py --real data_split --generated generated_images \\
-        --output_dir evaluation_report --axes -1.2 5.2 2.1
+        --output_dir evaluation_report --axes -1.2 5.2 2.1 --vavae_path compact
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+import platform
+import subprocess
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy
+import torch
 
-from configs.command_line import parse, run_script, say
+from configs.command_line import PROJECT, parse, run_script, say
 from configs.schema import EvaluateConfig
 from data.atomic import write_text
-from data.images import SPLIT_NAMES, ImageRecord, find_users, inputs_digest, list_images, open_rgb
+from data.images import SPLIT_NAMES, ImageRecord, file_digest, find_users, inputs_digest, list_images
 from data.labels import LabelTable, listing
-from data.progress import progress
 from data.run_record import claim_folder
-from evaluation.figures import figures, shown
-from evaluation.judge import Judge, load_judge, reduced, train_judge
-from evaluation.novelty import luma, memorised, nearest_two
-from radar.kinematics import from_picture
+from evaluation import sheets
+from evaluation.features import NETWORKS, Pictures, describe, encoder, read, through
+from evaluation.figures import shown
+from evaluation.judge import Judge, load_judge, train_judge
+from evaluation.measure import SETS, Stopwatch, measure, units_of
+from evaluation.reconstruction import reconstructions, tokenizer_check
+from evaluation.summary import sentences
+from tokenizer.vavae import VAVAE
+from tokenizer.weights import resolve_path
+from training.hardware import resolve_device
 
-UNKNOWN_AXES = (0.0, 128.0, 2.0)  # Doppler bins; cadence is then sought at 2 to 6 steps a picture
-MEASURED_PER_PERSON = 40  # about as many pictures have their motion measured; a mean needs no more
-KINDS = ("real", "generated")
-
-
-class Pictures(NamedTuple):
-    """What is kept of N pictures: as the judge sees them, whose (N,), torso velocity and cadence (N, 2)."""
-
-    images: numpy.ndarray
-    labels: numpy.ndarray
-    motion: numpy.ndarray
+KINDS, COLUMNS = ("real", "generated"), ("judged_right", "torso_velocity", "cadence", "memorised")
 
 
 def run(config: EvaluateConfig) -> None:
-    """Judge, novelty and kinematics of `config.generated` beside `config.real`, into metrics.json.
+    """Judge, distances, novelty and kinematics of `config.generated` beside `config.real`, into metrics.json.
 
-    A folder keeps one judge; its metrics are measured again only where other inputs have changed. Raises
+    A folder keeps its judges; its metrics are measured again only where other inputs have changed. Raises
     ValueError or FileNotFoundError in one line for bad input.
     """
     if config.axes and not (len(config.axes) == 3 and config.axes[0] < config.axes[1] and config.axes[2] > 0):
@@ -54,20 +50,136 @@ def run(config: EvaluateConfig) -> None:
     generated = find_generated(Path(config.generated), people)
     folder, path = Path(config.output_dir), Path(config.output_dir) / "metrics.json"
     claimed = {"seed": config.seed, **{name: inputs_digest(part) for name, part in real.items()}}
-    others = {"generated": inputs_digest(generated), "axes": config.axes, "colormap": config.colormap}
-    claim_folder(folder, claimed, path.name)
+    inputs = {**claimed, "generated": inputs_digest(generated), **other_inputs(config)}
+    _lock = claim_folder(folder, claimed, path.name)
     metrics = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if metrics.get("inputs") == {**claimed, **others}:
+    if metrics.get("inputs") == inputs:
         say(f"{path} was measured on the same pictures: skipped")
     else:
-        sets = {name: read_pictures(part, people, config) for name, part in real.items()}
-        sets["generated"] = read_pictures(generated, people, config)
-        judge = obtain_judge(folder / "judge.safetensors", sets, people, config.seed)
-        velocity, steps = ("m/s", "steps/s") if config.axes else ("bins", "steps/picture")
-        units = {"judged_right": "", "torso_velocity": velocity, "cadence": steps, "memorised": ""}
-        metrics = {"inputs": {**claimed, **others}, "units": units, **measure(judge, sets, people)}
+        found = evaluate(config, people, {**real, "generated": generated}, folder)
+        metrics = {"inputs": inputs, "versions": versions(), "seed": config.seed, **found}
         write_text(path, json.dumps(metrics, indent=1) + "\n")
-    say("\n".join([*report(metrics), f"all figures are in {path}"]))
+    say("\n".join([*table(metrics), *metrics["summary"], f"all figures are in {path}"]))
+
+
+def other_inputs(config: EvaluateConfig) -> dict[str, Any]:
+    """What else decides the figures: the settings, and the digests of the networks' files."""
+    networks = {name: getattr(config, name) for name in ("vavae_path", *NETWORKS)}
+    digests = {}
+    for name, given in networks.items():
+        file = resolve_path(given) if given else None
+        if file and not file.is_file():
+            raise FileNotFoundError(f"--{name} {given}: no such file")
+        digests[name] = file_digest(file) if file else None
+    return {
+        "axes": config.axes,
+        "colour_map": config.colour_map,
+        "judge_seeds": config.judge_seeds,
+        **digests,
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Python, torch, and the project's commit where git knows it."""
+    try:
+        git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=PROJECT, capture_output=True, text=True)
+        commit = git.stdout.strip() or None
+    except OSError:
+        commit = None
+    return {"python": platform.python_version(), "torch": torch.__version__, "project": commit}
+
+
+def evaluate(
+    config: EvaluateConfig, people: LabelTable, records: dict[str, list[ImageRecord]], folder: Path
+) -> dict[str, Any]:
+    """All sections of metrics.json but the inputs; pictures and judges go into `folder`."""
+    held_out, seconds = "test" if "test" in records else "val", Stopwatch()
+    of_set = {"train": records["train"], "held_out": records[held_out], "generated": records["generated"]}
+    with seconds.part("reading"):
+        look = {"axes": config.axes, "colour_map": config.colour_map}
+        sets = {name: read(part, people, **look) for name, part in of_set.items()}
+        val = sets["held_out"] if held_out == "val" else None
+        if "val" in records and val is None:
+            val = read(records["val"], people, **look)
+    with seconds.part("judges"):
+        judges = obtain_judges(folder, sets["train"], val, people, config)
+    latents, further, check = networks(config, of_set, sets, judges[0], seconds)
+    metrics = {
+        "people": people.names,
+        "chance": 1 / len(people),
+        "held_out": held_out,
+        "counts": {name: len(part) for name, part in records.items()},
+        "units": units_of(bool(config.axes)),
+    }
+    more = {"latents": latents, "further": further, "seed": config.seed, "seconds": seconds}
+    metrics |= measure(sets, judges, people, metrics["units"], **more)
+    if check:
+        metrics["tokenizer"] = check | {"judged_right": metrics["reconstructed"]["judged_right"]}
+    with seconds.part("pictures"):
+        draw_pictures(folder, metrics, of_set, sets, judges[0], people)
+    return metrics | {"seconds": seconds, "summary": sentences(metrics)}
+
+
+def obtain_judges(
+    folder: Path, train: Pictures, val: Pictures | None, people: LabelTable, config: EvaluateConfig
+) -> list[Judge]:
+    """Those that an earlier run left, the rest new; the first one is judge.safetensors."""
+    names = ["judge", *(f"judge_{number}" for number in range(2, config.judge_seeds + 1))]
+    paths = [folder / f"{name}.safetensors" for name in names]
+    for number, path in enumerate(paths):
+        if not path.is_file():
+            tried = (val.images, val.labels) if val else None
+            judge = train_judge(train.images, train.labels, len(people), config.seed + number, val=tried)
+            judge.save(path, people)
+    return [load_judge(path)[0] for path in paths]
+
+
+def networks(
+    config: EvaluateConfig,
+    of_set: dict[str, list[ImageRecord]],
+    sets: dict[str, Pictures],
+    judge: Judge,
+    seconds: Stopwatch,
+) -> tuple[dict[str, Any] | None, dict[str, Any], dict[str, Any] | None]:
+    """Latents and features of the networks that the user named, for every set, and the tokenizer's check, for
+    which `sets` gains "reconstructed".
+    """
+    device, further = resolve_device(config.device), {}
+    for name, (load, size) in NETWORKS.items():
+        if getattr(config, name):
+            with seconds.part(name):
+                network = load(getattr(config, name), device)
+                further[name] = {part: through(network, of_set[part], size, name) for part in SETS}
+    if not config.vavae_path:
+        return None, further, None
+    with seconds.part("tokenizer"):
+        vae, fidelity = VAVAE.from_file(config.vavae_path, device=device), {}
+        latents = {name: through(encoder(vae), of_set[name], vae.image_size, "encoding") for name in SETS}
+        rebuilt = reconstructions(vae, latents["held_out"], of_set["held_out"], fidelity)
+        real = sets["held_out"]
+        sets["reconstructed"] = describe(rebuilt, real.labels, config.axes, config.colour_map)
+        unit = "mps" if config.axes else "bins"
+        return latents, further, tokenizer_check(judge, real, sets["reconstructed"], fidelity, unit)
+
+
+def draw_pictures(
+    folder: Path,
+    metrics: dict[str, Any],
+    of_set: dict[str, list[ImageRecord]],
+    sets: dict[str, Pictures],
+    judge: Judge,
+    people: LabelTable,
+) -> None:
+    """The PNG files beside metrics.json; the closest pairs get their files' names."""
+    generated, training = of_set["generated"], of_set["train"]
+    sheets.real_beside_generated(folder / "real_beside_generated.png", of_set["held_out"], generated, people)
+    sheets.closest_pairs(folder / "closest_pairs.png", metrics["closest_pairs"], generated, training)
+    features = {name: judge.features(sets[name].images) for name in SETS}
+    labels = {name: sets[name].labels for name in SETS}
+    sheets.overlap(folder / "overlap.png", features, labels, people)
+    for pair in metrics["closest_pairs"]:
+        pair["generated"] = generated[pair["generated"]].path.name
+        pair["train"] = training[pair["train"]].relative
 
 
 def find_real(folder: Path) -> tuple[LabelTable, dict[str, list[ImageRecord]]]:
@@ -98,71 +210,12 @@ def find_generated(folder: Path, people: LabelTable) -> list[ImageRecord]:
     return [ImageRecord(folder / name, f"{user}/{name}", user) for name, user in rows]
 
 
-def read_pictures(records: Sequence[ImageRecord], people: LabelTable, config: EvaluateConfig) -> Pictures:
-    """Read every picture once; the motion is followed in about MEASURED_PER_PERSON of each person's."""
-    low, high, duration = config.axes or UNKNOWN_AXES
-    labels = numpy.array([people.index(record.user) for record in records])
-    stride = max(1, len(records) // (MEASURED_PER_PERSON * len(people)))
-    images, motion = [], numpy.full((len(records), 2), numpy.nan)
-    for place, record in enumerate(progress(records, description="reading", unit="img")):
-        picture = open_rgb(record.path)
-        images.append(reduced(picture))
-        if place % stride == 0:
-            found = from_picture(
-                numpy.asarray(picture),
-                duration_s=duration,
-                velocity_low=low,
-                velocity_high=high,
-                colormap=config.colormap,
-            )
-            cadence = found.cadence_hz * (1 if config.axes else duration)
-            motion[place] = abs(found.torso_velocity_mps), cadence  # coming or going: how fast
-    return Pictures(numpy.stack(images), labels, motion)
-
-
-def obtain_judge(path: Path, sets: dict[str, Pictures], people: LabelTable, seed: int) -> Judge:
-    """The judge that an earlier run left, else a new one."""
-    if not path.is_file():
-        val = sets["val"][:2] if "val" in sets else None
-        train_judge(*sets["train"][:2], len(people), seed, val=val).save(path, people)
-    return load_judge(path)[0]
-
-
-def measure(judge: Judge, sets: dict[str, Pictures], people: LabelTable) -> dict[str, Any]:
-    """All figures as JSON values: held-out real pictures (test, else val; motion: train) beside generated."""
-    held_out, training = "test" if "test" in sets else "val", luma(sets["train"].images)
-    metrics = {
-        "people": people.names,
-        "chance": 1 / len(people),
-        "held_out": held_out,
-        "temperature": judge.temperature.item(),
-        "counts": {name: len(part.labels) for name, part in sets.items()},
-    }
-    for kind, shown_set, moving in zip(KINDS, (held_out, "generated"), ("train", "generated")):
-        images, labels, _ = sets[shown_set]
-        _, walkers, (velocity, cadence) = sets[moving]._replace(motion=sets[moving].motion.T)
-        probabilities = judge.predict(images)
-        named = probabilities.argmax(1)
-        table = numpy.zeros((len(people), len(people)), dtype=int)
-        numpy.add.at(table, (labels, named), 1)
-        own = probabilities[numpy.arange(len(labels)), labels].clip(min=1e-12)
-        metrics[kind] = {
-            "judged_right": figures(named == labels, labels, people),
-            "torso_velocity": figures(velocity, walkers, people),
-            "cadence": figures(cadence, walkers, people),
-            "memorised": figures(memorised(nearest_two(luma(images), training)[0]), labels, people),
-            "negative_log_likelihood": float(-numpy.log(own).mean()),
-            "confusion": table.tolist(),  # rows: who it is; columns: who the judge says it is
-        }
-    return metrics
-
-
-def report(metrics: dict[str, Any]) -> list[str]:
+def table(metrics: dict[str, Any]) -> list[str]:
     """A line per person, real beside generated, then the shares of all pictures with their 95 % intervals."""
-    units = metrics["units"]
-    rows = [["real / generated", *(f"{name.replace('_', ' ')} {unit}" for name, unit in units.items())]]
+    heads = [f"{name.replace('_', ' ')} {metrics['units'][name]}" for name in COLUMNS]
+    rows = [["real / generated", *heads]]
     for person in metrics["people"]:
-        pairs = [[shown(metrics[kind][name]["per_person"].get(person)) for kind in KINDS] for name in units]
+        pairs = [[shown(metrics[kind][name]["per_person"].get(person)) for kind in KINDS] for name in COLUMNS]
         rows.append([person, *map(" / ".join, pairs)])
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(map(str.rjust, row, widths)) for row in rows]

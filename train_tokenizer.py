@@ -20,13 +20,12 @@ from data.atomic import write_text
 from data.images import ImageRecord, find_users, inputs_digest, list_images, open_rgb
 from data.pictures import grid, save_png
 from data.progress import progress
-from data.run_record import claim_folder
 from tokenizer.alignment import FoundationTeacher, load_teacher
 from tokenizer.autoencoder import AutoencoderKL
 from tokenizer.vavae import VAVAE, preprocess
 from tokenizer.weights import load_tokenizer
 from training.batch_stream import run_length
-from training.fit import fit, fixed_settings, steps_done
+from training.fit import claim_run, fit
 from training.hardware import resolve_devices
 from training.randomness import generator
 from training.run_files import RunFiles
@@ -59,7 +58,12 @@ def run(config: TokenizerConfig) -> None:
     )
     _, count = resolve_devices(config.accelerator, config.devices)
     total_steps, steps_per_pass = run_length(
-        len(train), config.batch_size, count, config.accumulate, config.max_epochs, config.max_steps
+        len(train),
+        config.batch_size,
+        count * config.num_nodes,
+        config.accumulate,
+        config.max_epochs,
+        config.max_steps,
     )
     parameters = sum(p.numel() for p in net.parameters())
     say(to_yaml({"tokenizer": config}).rstrip())
@@ -75,8 +79,7 @@ def run(config: TokenizerConfig) -> None:
         "images": {"train": inputs_digest(train), "val": inputs_digest(val)},
     }
     # In every process: where only one refuses, the others would wait for it.
-    claim_folder(folder, fixed_settings(settings), "checkpoints/*")
-    done = steps_done(folder)
+    done, _lock = claim_run(folder, settings, config)
     if done >= total_steps:
         say(f"{folder} already holds {done} of {total_steps} steps with these settings; skipped")
         return finish(folder, val or train, config)
@@ -96,7 +99,8 @@ def run(config: TokenizerConfig) -> None:
     if is_main_process():
         write_text(folder / "config.yaml", to_yaml({"tokenizer": config}))
     fit(module, images, files, config)
-    finish(folder, val or train, config)
+    if not files.stopped_early:
+        finish(folder, val or train, config)
 
 
 def finish(folder: Path, records: Sequence[ImageRecord], config: TokenizerConfig) -> None:

@@ -74,6 +74,7 @@ def _resolve_section(name: str, layers: list[Mapping[str, Any]]) -> Any:
     except OmegaConfBaseException as error:
         raise ValueError(f"{name}.{error.full_key or '?'}: {_first_line(error)}") from error
     check_ranges(name, config)
+    config.given = frozenset().union(*layers)  # a default and the same value asked for are not the same wish
     return config
 
 

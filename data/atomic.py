@@ -1,9 +1,15 @@
 """Writing a file so that a killed run never leaves half of one under its real name."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+def temporary_name(path: Path) -> Path:
+    """Where `replacing(path)` lets its caller write, for further processes that write to the same file."""
+    return path.with_name(f".{path.name}.tmp")
 
 
 @contextmanager
@@ -14,13 +20,22 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     The temporary name is fixed, so what a killed run left behind is overwritten by the next run.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = temporary_name(path)
     temporary.unlink(missing_ok=True)  # it may be a link to something that is still wanted
     try:
         yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def share_file(source: str | os.PathLike, target: str | os.PathLike) -> None:
+    """Give `source` a second name, without a second copy on disk where the file system can; atomic."""
+    with replacing(target) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:  # another file system, or one without hard links
+            shutil.copyfile(source, temporary)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

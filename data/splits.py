@@ -27,6 +27,7 @@ from typing import NamedTuple
 from data.atomic import replacing, write_text_if_new
 from data.images import SPLIT_NAMES, ImageRecord, Progress, inputs_digest
 from data.labels import listing
+from data.run_record import lock_folder
 from data.tables import csv_text
 
 METHODS = ("blocks", "recordings", "random")
@@ -210,6 +211,7 @@ def materialise(split: Split, output_dir: str | os.PathLike, link: bool = True, 
             "inputs": inputs or inputs_digest([item.record for item in split.assignments])}
     _refuse_other_content(output_dir, plan, targets)
     output_dir.mkdir(parents=True, exist_ok=True)
+    _lock = lock_folder(output_dir)
     write_text_if_new(output_dir / "split.json", json.dumps(plan, indent=1) + "\n")
     placed = 0
     for done, (target, source) in enumerate(targets.items(), start=1):

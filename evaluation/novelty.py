@@ -8,6 +8,9 @@ pictures says what is usual.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+
 import numpy
 import torch
 from torch import Tensor
@@ -30,22 +33,30 @@ def luma(images: numpy.ndarray) -> numpy.ndarray:
 def nearest_two(pictures: numpy.ndarray, training: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Distances (N, 2), ascending, to the two nearest of `training`, and their places (N, 2).
 
-    pictures (N, V, T) and training (M, V, T), M at least 2, float32. |a - shifted b|^2 = |a|^2 + |b|^2 -
-    2 corr(shift), where a Fourier transform along time makes each frequency one matrix product for all pairs.
+    pictures (N, V, T) and training (M, V, T), M at least 2, float32.
     """
     assert len(training) > 1, "there is no second neighbour"
-    level = training.mean()  # any constant leaves distances alone; this one keeps the rounding small
-    others = torch.from_numpy(training - level)
-    spectrum, energy = _spectrum(others).conj().transpose(1, 2), others.square().sum((1, 2))
-    found = []
-    parts = torch.from_numpy(pictures - level).split(CHUNK)
-    for part in progress(parts, description="nearest neighbours", unit="batch"):
-        correlation = torch.fft.irfft(_spectrum(part) @ spectrum, n=part.shape[-1], dim=0).amax(0)
-        own = part.square().sum((1, 2))[:, None]
-        distances, places = (own + energy - 2 * correlation).clamp(min=0).sqrt().topk(2, largest=False)
-        found.append((distances * (distances >= EXACT * own.sqrt()), places))
+    batches, found = math.ceil(len(pictures) / CHUNK), []
+    rows = shift_distances(pictures, training)
+    for distances in progress(rows, total=batches, description="nearest neighbours", unit="batch"):
+        found.append(distances.topk(2, largest=False))
     distances, places = (torch.cat(column).numpy() for column in zip(*found))
     return distances, places
+
+
+def shift_distances(pictures: numpy.ndarray, others: numpy.ndarray) -> Iterator[Tensor]:
+    """Distances of pictures (N, V, T) from others (M, V, T), the least over all circular shifts in time; rows
+    of (N, M), up to CHUNK at once. |a - shifted b|^2 = |a|^2 + |b|^2 - 2 corr(shift), where a Fourier
+    transform along time makes each frequency one matrix product for all pairs.
+    """
+    level = others.mean()  # any constant leaves distances alone; this one keeps the rounding small
+    all_others = torch.from_numpy(others - level)
+    spectrum, energy = _spectrum(all_others).conj().transpose(1, 2), all_others.square().sum((1, 2))
+    for part in torch.from_numpy(pictures - level).split(CHUNK):
+        correlation = torch.fft.irfft(_spectrum(part) @ spectrum, n=part.shape[-1], dim=0).amax(0)
+        own = part.square().sum((1, 2))[:, None]
+        distances = (own + energy - 2 * correlation).clamp(min=0).sqrt()
+        yield distances * (distances >= EXACT * own.sqrt())
 
 
 def _spectrum(pictures: Tensor) -> Tensor:

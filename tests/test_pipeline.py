@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,7 +44,7 @@ def in_process(monkeypatch):
     """Start the stages here instead of as processes, which cost seconds each; keeps their command lines."""
     started = []
 
-    def run(command):
+    def run(command, timeout=None):
         assert command[0] == sys.executable and Path(command[1]).parent == PROJECT
         started.append((Path(command[1]).name, command[2:]))
         status, out, err = run_as_script(importlib.import_module(Path(command[1]).stem).main, *command[2:])
@@ -150,7 +151,7 @@ def test_a_failing_stage_ends_the_run_with_its_status_and_message(toy, tmp_path,
 
 @pytest.mark.parametrize(("returned", "status"), [(7, 7), (1, 1), (-9, 137)])
 def test_the_status_of_a_stage_is_passed_on(returned, status, toy, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline.subprocess, "run", lambda command: SimpleNamespace(returncode=returned))
+    monkeypatch.setattr(pipeline.subprocess, "run", lambda command, **_: SimpleNamespace(returncode=returned))
     assert run_as_script(pipeline.main, *arguments(toy, tmp_path))[0] == status
 
 
@@ -158,7 +159,7 @@ def test_config_overrides_and_debug_reach_every_stage_and_unset_flags_none(toy, 
     (tmp_path / "preset.yaml").write_text("pipeline: {lr: 3.0e-4}\ntrain: {log_every: 7}\n")
     commands = []
     monkeypatch.setattr(pipeline.subprocess, "run",
-                        lambda command: commands.append(command) or SimpleNamespace(returncode=0))
+                        lambda command, **_: commands.append(command) or SimpleNamespace(returncode=0))
     output_of(pipeline.main, "--data_dir", toy.data, "--vavae_path", toy.tokenizer, "--output_dir", tmp_path,
               "--config", tmp_path / "preset.yaml", "model.depth=3", "batch_size=8", "--debug")
     assert len(commands) == 3
@@ -168,6 +169,67 @@ def test_config_overrides_and_debug_reach_every_stage_and_unset_flags_none(toy, 
         assert "--max_epochs" not in command and "batch_size=8" not in command
     lr = commands[1][commands[1].index("--lr") + 1]
     assert float(lr) == 3e-4 and commands[0][commands[0].index("--batch_size") + 1] == "8"
+
+
+def clocked(monkeypatch, act) -> list[tuple[str, float | None, list[str]]]:
+    """Stages that do nothing but `act(script)`; their scripts, time limits and arguments are kept."""
+    started = []
+
+    def run(command, timeout=None):
+        started.append((Path(command[1]).name, timeout, command[2:]))
+        act(started[-1][0])
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(pipeline.subprocess, "run", run)
+    return started
+
+
+def test_the_stages_get_what_is_left_of_the_time(toy, tmp_path, monkeypatch):
+    started = clocked(monkeypatch, lambda script: None)
+    output_of(pipeline.main, *arguments(toy, tmp_path), "--max_hours", "2")
+    assert [script[:6] for script, *_ in started] == ["stage1", "stage2", "stage3"]
+    limits = [7200, None, 7200]  # training is not killed but told
+    assert [timeout and round(timeout, -2) for _, timeout, _ in started] == limits
+    hours = started[1][2]
+    assert 1.9 < float(hours[hours.index("--max_hours") + 1]) < 2
+    assert all("--max_hours" not in given for script, _, given in started if "stage2" not in script)
+
+
+def test_at_the_end_of_the_time_the_run_ends_well(toy, tmp_path, monkeypatch):
+    def late(script):
+        if "stage3" in script:
+            raise subprocess.TimeoutExpired(script, 1)
+
+    started = clocked(monkeypatch, late)
+    said = output_of(pipeline.main, *arguments(toy, tmp_path), "--max_hours", "2")
+    assert len(started) == 3 and said.endswith("== time is up; the same command goes on ==\n")
+    started.clear()
+    output_of(pipeline.main, *arguments(toy, tmp_path), "--max_hours", "1e-9")
+    assert not started
+
+
+def test_unfinished_training_is_not_drawn_from(toy, tmp_path, in_process):
+    given = [*arguments(toy, tmp_path), "--max_hours", "1", "train.max_hours=1e-9"]
+    # the override wins over the flag: training stops at once
+    assert "time is up: stopped at step 1 of 2" in output_of(pipeline.main, *given)
+    assert [script for script, _ in in_process] == ["stage1_extract_features.py", "stage2_train_dit.py"]
+    output_of(pipeline.main, *given)
+    assert (tmp_path / GRID).is_file()
+
+
+def test_the_next_session_starts_from_another_folder(finished, toy, tmp_path, in_process):
+    earlier, _ = finished
+    before = snapshot(earlier)
+    shutil.copytree(earlier / "latent_features", tmp_path / "out/.trained_models.part")  # what a kill left
+    given = [*arguments(toy, tmp_path / "out"), "--resume_from", str(earlier)]
+    said = output_of(pipeline.main, *given)
+    assert said.count("starting from") == 3 and "already holds 2 of 2 steps" in said
+    assert "drawing skipped" in said and snapshot(earlier) == before
+    assert not [path for path in (tmp_path / "out").rglob("*") if "time" in path.name]
+    assert "starting from" not in output_of(pipeline.main, *given)
+    text = refusal_of(pipeline.main, *arguments(toy, tmp_path / "new"), "--resume_from", toy.images,
+                      unchanged=tmp_path)
+    assert f"--resume_from {toy.images}: none of simulated, data_split, latent_features" in text
 
 
 ON_CPU = ("train.accelerator=cpu", "extract.device=cpu", "sample.device=cpu", "--precision", "32")
@@ -203,7 +265,7 @@ def test_the_demo_needs_nothing(tmp_path, in_process, compact):
 def test_the_demo_s_preset_reaches_every_stage(flags, preset, tmp_path, monkeypatch):
     commands = []
     monkeypatch.setattr(pipeline.subprocess, "run",
-                        lambda command: commands.append(command) or SimpleNamespace(returncode=0))
+                        lambda command, **_: commands.append(command) or SimpleNamespace(returncode=0))
     output_of(pipeline.main, "--demo", *flags, "--output_dir", tmp_path)
     assert len(commands) == 6
     for command in commands:

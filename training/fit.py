@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +16,15 @@ import torch
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.strategies import DDPStrategy
 
+from configs.command_line import is_main_process, say
 from configs.schema import FitConfig
+from data.atomic import share_file
+from data.run_record import FolderLock, claim_folder
 from training.checkpoint import AtomicCheckpointIO, read_checkpoint
 from training.hardware import lightning_precision, resolve_devices, resolve_precision
 from training.progress import progress_callback
 from training.resumable import ResumableModule
-from training.run_files import RunFiles
+from training.run_files import TIME_IS_UP, RunFiles
 
 # Settings that may change when a run goes on: how long, on what, and what is shown, but not what is learnt.
 FREE_KEYS = {
@@ -27,8 +32,11 @@ FREE_KEYS = {
     "max_epochs",
     "max_steps",
     "devices",
+    "num_nodes",
     "accelerator",
     "precision",
+    "compile",
+    "ema_on_host",
     "log_every",
     "vavae_path",
     "preview_users",
@@ -36,7 +44,10 @@ FREE_KEYS = {
     "dry_run",
     "latent_dir",
     "data_dir",
+    "init_from",
     "use_checkpoint",
+    "max_hours",
+    "resume_from",
 }
 
 
@@ -48,6 +59,41 @@ def fixed_settings(sections: dict[str, dict[str, Any]]) -> dict[str, Any]:
         for key, value in values.items()
         if key not in FREE_KEYS
     }
+
+
+def claim_run(
+    folder: Path, settings: dict[str, dict[str, Any]], config: FitConfig
+) -> tuple[int, FolderLock | None]:
+    """Take `folder` for the run with `settings`, bringing what `config.resume_from` holds into an empty one.
+
+    Returns the optimizer steps already done, and the lock to keep while training. ValueError: the folder or
+    the earlier one holds another run, or another process writes there.
+    """
+    fixed, last = fixed_settings(settings), folder / "checkpoints" / "last.ckpt"
+    earlier = Path(config.resume_from) if config.resume_from and not last.is_file() else None
+    if earlier is not None:
+        if not ((earlier / "run.json").is_file() and (earlier / "checkpoints" / "last.ckpt").is_file()):
+            raise ValueError(
+                f"--resume_from {earlier}: no run.json and checkpoints/last.ckpt inside; expected the "
+                "--output_dir of an earlier session"
+            )
+        claim_folder(earlier, fixed, "", way_out="repeat its settings, or leave --resume_from out")
+    lock = claim_folder(folder, fixed, "checkpoints/*")
+    if is_main_process():
+        last.parent.mkdir(exist_ok=True)
+        (folder / TIME_IS_UP).unlink(missing_ok=True)
+        if earlier is not None:
+            bring(earlier, folder)
+    return steps_done(folder), lock
+
+
+def bring(earlier: Path, folder: Path) -> None:
+    """Copy or link a run's files; last.ckpt at the end, being what makes the folder one to go on from."""
+    files = [path for path in (*earlier.iterdir(), *(earlier / "checkpoints").iterdir()) if path.is_file()]
+    for path in sorted(files, key=lambda path: path.name == "last.ckpt"):
+        if not path.name.startswith(".") and path.name != "run.json":
+            share_file(path, folder / path.relative_to(earlier))
+    say(f"starting from {earlier}")
 
 
 def steps_done(folder: Path) -> int:
@@ -68,17 +114,19 @@ def fit(
     config: FitConfig,
     callbacks: Sequence[pl.Callback] = (),
 ) -> None:
-    """Train `module` up to `files.total_steps`, from last.ckpt where there is one.
+    """Train `module` up to `files.total_steps` or for `config.max_hours`, from last.ckpt where there is one.
 
     KeyboardInterrupt: stopped from the keyboard.
     """
+    files.deadline = time.monotonic() + 3600 * (config.max_hours or math.inf)
     accelerator, count = resolve_devices(config.accelerator, config.devices)
     quiet_lightning()
     last = files.checkpoints / "last.ckpt"
     trainer = pl.Trainer(
         accelerator=accelerator,
         devices=count,
-        strategy=strategy(count),
+        num_nodes=config.num_nodes,
+        strategy=strategy(count * config.num_nodes),
         max_epochs=-1,
         max_steps=files.total_steps,
         precision=lightning_precision(training_precision(config)),
@@ -111,8 +159,10 @@ def training_precision(config: FitConfig) -> str:
 
 
 def strategy(count: int) -> Any:
-    """DDP across processes that Lightning starts; buffers are constants, or totals of a process's own."""
-    return DDPStrategy(broadcast_buffers=False) if count > 1 else "auto"
+    """DDP across processes that Lightning starts; buffers are constants, or totals of a process's own, and
+    gradients are not held twice.
+    """
+    return DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True) if count > 1 else "auto"
 
 
 def run_loggers(folder: Path) -> list[Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from configs.schema import FitConfig
 from training.ema import update_ema_
@@ -51,12 +51,22 @@ class ResumableModule(pl.LightningModule):
         """Generator of the draws for global batch `position`, the same on every rank."""
         return generator(self.config.seed, "train", position, device=self.device)
 
-    def own_slice(self, draws: torch.Tensor) -> torch.Tensor:
+    def own_slice(self, draws: Tensor) -> Tensor:
         """This rank's part of a tensor drawn for the global batch, so that more ranks see the same draws."""
         count = len(draws) // self.trainer.world_size
         return draws[self.trainer.global_rank * count : (self.trainer.global_rank + 1) * count]
 
-    def count_loss(self, loss: torch.Tensor) -> None:
+    def normal_like(self, values: Tensor, draws: torch.Generator) -> Tensor:
+        """This rank's part of standard normal noise for the global batch."""
+        shape = (len(values) * self.trainer.world_size, *values.shape[1:])
+        return self.own_slice(torch.randn(shape, generator=draws, device=self.device))
+
+    def uniform(self, count: int, draws: torch.Generator) -> Tensor:
+        """This rank's part of uniform numbers (count,) for the global batch."""
+        shape = (count * self.trainer.world_size,)
+        return self.own_slice(torch.rand(shape, generator=draws, device=self.device))
+
+    def count_loss(self, loss: Tensor) -> None:
         """Add a batch's loss to the totals since the last validation, without waiting for the device."""
         self.loss_sum += loss.detach()
         self.loss_count += 1
@@ -69,7 +79,7 @@ class ResumableModule(pl.LightningModule):
         self.loss_sum.zero_(), self.loss_count.zero_()
         return float(totals[0] / totals[1].clamp(min=1))
 
-    def summed(self, values: torch.Tensor) -> torch.Tensor:
+    def summed(self, values: Tensor) -> Tensor:
         """Sum over ranks."""
         return (
             self.trainer.strategy.reduce(values, reduce_op="sum") if self.trainer.world_size > 1 else values
@@ -78,11 +88,19 @@ class ResumableModule(pl.LightningModule):
     def optimizer_step(self, *arguments: Any, **keywords: Any) -> None:
         super().optimizer_step(*arguments, **keywords)
         self._updates += 1
+        self.place_average()
         update_ema_(self.ema, self.net, self._updates, self.config.ema_decay)
+
+    def place_average(self, needed: bool = False) -> None:
+        """Put the averaged network on the device or, unless it is `needed` there, where the config says."""
+        self.ema.to("cpu" if self.config.ema_on_host and not needed else self.device)
+
+    def on_train_start(self) -> None:
+        self.place_average()
 
     def trained_parameters(self) -> list[nn.Parameter]:
         """What the optimizer changes."""
-        return list(self.net.parameters())
+        return [parameter for parameter in self.net.parameters() if parameter.requires_grad]
 
     def configure_optimizers(self) -> dict[str, Any]:
         config = self.config
@@ -100,11 +118,24 @@ class ResumableModule(pl.LightningModule):
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def best(self) -> dict[str, Any]:
+        """Content of best.ckpt: the averaged weights under `ema.`, and what the module adds."""
+        weights = {f"ema.{name}": value for name, value in self.ema.state_dict().items()}
+        return {"state_dict": weights, "global_step": self.trainer.global_step, **self.description()}
+
+    def description(self) -> dict[str, Any]:
+        """What a checkpoint says beside the weights, for those who read it elsewhere."""
+        return {}
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["ema_updates"] = self._updates
+        totals = self.summed(torch.stack([self.loss_sum, self.loss_count])).tolist()
+        checkpoint.update(ema_updates=self._updates, loss_totals=totals, **self.description())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._updates = checkpoint["ema_updates"]
+        if self.trainer.is_global_zero:  # totals of all ranks, counted once
+            for total, value in zip((self.loss_sum, self.loss_count), checkpoint["loss_totals"]):
+                total.fill_(value)
 
 
 def rate_factor(step: int, total_steps: int, warmup_steps: int, decay: str) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,21 @@ from pytorch_lightning.callbacks import Checkpoint
 from configs.command_line import is_main_process, say
 from data.atomic import replacing, write_text
 from data.tables import csv_text
+from training.checkpoint import AtomicCheckpointIO
 from training.resumable import ResumableModule
+
+TIME_IS_UP = "time_is_up.txt"  # there while a run is unfinished because --max_hours have passed
 
 
 class RunFiles(Checkpoint):
     """Validate every `every` steps and at the end, then write, in this order, log and curve, the slim best
     weights, best.ckpt, last.ckpt.
 
-    A run killed anywhere between two of these files resumes from the older last.ckpt, passes the same point
-    again and writes the same files. `monitor` names the validation metric that decides which weights are
-    best; without validation data the latest count as best.
+    Only last.ckpt holds what resuming needs; best.ckpt has the averaged weights alone, so that the disk holds
+    two whole checkpoints at most, and these only while last.ckpt is replaced. A run killed anywhere between
+    two of these files resumes from the older last.ckpt, passes the same point again and writes the same
+    files. `monitor` names the validation metric that decides which weights are best; without validation data
+    the latest count as best. `deadline` (of time.monotonic) ends the run early, all of it saved.
     """
 
     def __init__(
@@ -45,6 +50,10 @@ class RunFiles(Checkpoint):
         self.steps_per_pass, self.monitor, self.higher_is_better = steps_per_pass, monitor, higher_is_better
         self.best: float | None = None
         self.rows: list[dict[str, float]] = []
+        self.deadline = math.inf
+        self.saving_time = 0.0  # of the slowest validation and save, in seconds
+        self.seen_step = 0
+        self.late = self.stopped_early = False
 
     @property
     def checkpoints(self) -> Path:
@@ -56,24 +65,45 @@ class RunFiles(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best, self.rows = state_dict["best"], state_dict["rows"]
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: ResumableModule) -> None:
+        self.seen_step = trainer.global_step
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: ResumableModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         step = trainer.global_step
         due = step > 0 and (step % self.every == 0 or step == self.total_steps)
         if due or step % trainer.log_every_n_steps == 0 or trainer.strategy.root_device.type == "cpu":
-            self._stop_if_not_finite(trainer, pl_module, outputs["loss"], weights=due)
+            self._check(trainer, pl_module, outputs["loss"], weights=due)
+        complete, self.seen_step = step != self.seen_step, step  # not amid batches whose gradients add up
         if due and (not self.rows or self.rows[-1]["step"] != step):
+            started = time.monotonic()
             self._validate_and_save(trainer, pl_module)
+            self.saving_time = max(self.saving_time, time.monotonic() - started)
+        elif self.late and complete:
+            trainer.save_checkpoint(self.checkpoints / "last.ckpt")
+        if self.late and complete and step < self.total_steps:
+            self._stop_early(trainer)
 
-    def _stop_if_not_finite(
+    def _stop_early(self, trainer: pl.Trainer) -> None:
+        trainer.should_stop = self.stopped_early = True
+        line = f"time is up: stopped at step {trainer.global_step} of {self.total_steps}, everything is saved"
+        if is_main_process():
+            write_text(self.folder / TIME_IS_UP, f"{line}\n")
+        say(f"{line}; the same command goes on")
+
+    def _check(
         self, trainer: pl.Trainer, module: ResumableModule, loss: torch.Tensor, weights: bool
     ) -> None:
-        """A collective decision: every rank stops, or none."""
+        """Collective decisions, so that every rank stops or none: is all finite (ValueError), is time up?"""
         bad = ~torch.isfinite(loss.detach() + module.loss_sum)
         if weights:
-            bad = bad | ~torch.stack([torch.isfinite(p).all() for p in module.ema.parameters()]).all()
-        if float(module.summed(bad.float())) > 0:
+            finite = torch.stack([torch.isfinite(p).all() for p in module.ema.parameters()]).all()
+            bad = bad | ~finite.to(bad.device)
+        late = bad.new_tensor(time.monotonic() + self.saving_time > self.deadline)
+        any_bad, any_late = module.summed(torch.stack([bad, late]).float()).tolist()
+        self.late = any_late > 0
+        if any_bad:
             last = self.checkpoints / "last.ckpt"
             kept = f"{last} is intact" if last.exists() else "no checkpoint had been written"
             raise ValueError(
@@ -83,6 +113,7 @@ class RunFiles(Checkpoint):
 
     def _validate_and_save(self, trainer: pl.Trainer, module: ResumableModule) -> None:
         step = trainer.global_step
+        module.place_average(needed=True)
         row = {
             "step": step,
             "epoch": round(step / self.steps_per_pass, 3),
@@ -115,25 +146,13 @@ class RunFiles(Checkpoint):
 
     def _save(self, trainer: pl.Trainer, module: ResumableModule, better: bool) -> None:
         """Collective: Lightning gathers on every rank, the main process writes."""
-        latest = self.checkpoints / ("best.ckpt" if better else "last.ckpt")
         if is_main_process():
-            self.checkpoints.mkdir(parents=True, exist_ok=True)
             write_text(self.folder / "training_log.csv", csv_text(self.rows))
             draw_curve(self.rows, self.monitor, self.folder / "training_curve.png")
             if better:
                 module.export(self.folder / self.slim_name)
-        trainer.save_checkpoint(latest)
-        if better and is_main_process():
-            share_file(latest, self.checkpoints / "last.ckpt")
-
-
-def share_file(source: Path, target: Path) -> None:
-    """Give `source` a second name, without a second copy on disk where the file system can; atomic."""
-    with replacing(target) as temporary:
-        try:
-            os.link(source, temporary)
-        except OSError:  # file systems without hard links
-            temporary.write_bytes(source.read_bytes())
+                AtomicCheckpointIO().save_checkpoint(module.best(), self.checkpoints / "best.ckpt")
+        trainer.save_checkpoint(self.checkpoints / "last.ckpt")
 
 
 def draw_curve(rows: list[dict[str, float]], monitor: str, path: Path) -> None:

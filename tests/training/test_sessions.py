@@ -1,0 +1,116 @@
+"""A run cut into sessions, by the clock or by another folder, is the run; two at once in a folder are not."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_runs import assert_same_run, stage2_settings, write_tiny_latents
+
+import stage2_train_dit
+from data.run_record import lock_folder
+from training.fit import steps_done
+from training.run_files import TIME_IS_UP
+
+AT_ONCE = 1e-9  # hours: every start stops after its first step
+
+
+@pytest.fixture(scope="module")
+def latents(tmp_path_factory) -> Path:
+    return write_tiny_latents(tmp_path_factory.mktemp("latents"))
+
+
+@pytest.fixture(scope="module")
+def six(latents, tmp_path_factory) -> Path:
+    """Six steps at once."""
+    folder = tmp_path_factory.mktemp("six") / "run"
+    train(latents, folder)
+    return folder
+
+
+@pytest.fixture
+def first(latents, tmp_path) -> Path:
+    """The first half of it."""
+    for _ in range(3):
+        train(latents, tmp_path / "first", max_hours=AT_ONCE)
+    return tmp_path / "first"
+
+
+def train(latents: Path, folder: Path, **changes) -> None:
+    stage2_train_dit.run(stage2_settings(latents, folder, **changes))
+
+
+def test_stopped_by_the_clock_after_every_step_it_is_the_same_run(latents, six, tmp_path, capsys):
+    for step in range(1, 6):
+        train(latents, tmp_path, max_hours=AT_ONCE)
+        said = capsys.readouterr().out
+        assert f"time is up: stopped at step {step} of 6" in said and "next: python" not in said
+        assert steps_done(tmp_path) == step and (tmp_path / TIME_IS_UP).is_file()
+    train(latents, tmp_path, max_hours=AT_ONCE)
+    assert "next: python" in capsys.readouterr().out and not (tmp_path / TIME_IS_UP).exists()
+    assert_same_run(tmp_path, six)
+
+
+def test_the_clock_waits_for_the_end_of_an_accumulated_step(latents, tmp_path):
+    settings = {"accumulate": 3, "max_steps": 3, "validate_every": 2}
+    train(latents, tmp_path / "whole", **settings)
+    for step in (1, 2, 3):
+        train(latents, tmp_path / "parts", max_hours=AT_ONCE, **settings)
+        assert steps_done(tmp_path / "parts") == step
+    assert_same_run(tmp_path / "parts", tmp_path / "whole")
+
+
+def test_enough_time_stops_nothing(latents, six, tmp_path):
+    train(latents, tmp_path, max_hours=1.0)
+    assert_same_run(tmp_path, six)
+
+
+def test_the_next_session_goes_on_from_a_folder_that_it_only_reads(latents, six, first, tmp_path):
+    before = {path: path.stat().st_mtime_ns for path in first.rglob("*")}
+    for _ in range(2):  # the second time there is nothing left to bring
+        train(latents, tmp_path / "second", resume_from=str(first))
+    assert_same_run(tmp_path / "second", six)
+    assert {path: path.stat().st_mtime_ns for path in first.rglob("*")} == before
+    assert steps_done(first) == 3
+
+
+def test_what_was_not_brought_whole_is_brought_again(latents, six, first, tmp_path):
+    shutil.copytree(first, tmp_path / "second")
+    (tmp_path / "second/checkpoints/last.ckpt").unlink()
+    (tmp_path / "second/checkpoints/best.safetensors").write_bytes(b"half")
+    train(latents, tmp_path / "second", resume_from=str(first))
+    assert_same_run(tmp_path / "second", six)
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"lr": 0.5}, "train.lr was 0.01, now 0.5; repeat its settings"),
+    ({"resume_from": "absent"}, "--resume_from absent: no run.json and checkpoints/last.ckpt inside"),
+])
+def test_an_earlier_session_that_does_not_fit_is_refused(latents, six, tmp_path, changes, said):
+    with pytest.raises(ValueError, match="(?s).*") as caught:
+        train(latents, tmp_path / "run", **{"resume_from": str(six), **changes})
+    assert said in str(caught.value) and not (tmp_path / "run").exists()
+
+
+def test_best_holds_the_averaged_weights_alone(six):
+    best = torch.load(six / "checkpoints/best.ckpt", weights_only=True)
+    last = torch.load(six / "checkpoints/last.ckpt", weights_only=True)
+    assert {name.partition(".")[0] for name in best["state_dict"]} == {"ema"}
+    assert {"optimizer_states", "callbacks"} <= set(last) - set(best)
+
+
+def test_a_second_process_is_refused_while_the_first_one_writes(six, tmp_path):
+    folder = shutil.copytree(six, tmp_path / "run")
+    code = ("import sys; from pathlib import Path; from data.run_record import lock_folder\n"
+            "lock = lock_folder(Path(sys.argv[1])); print('in', flush=True); sys.stdin.read()")
+    holder = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, cwd=Path(stage2_train_dit.__file__).parent)
+    assert holder.stdout.readline() == b"in\n"
+    with pytest.raises(ValueError, match="another process is writing into it; wait for its end"):
+        lock_folder(folder)
+    holder.kill()  # its death opens the folder
+    holder.wait()
+    lock = lock_folder(folder)
+    assert lock is not None and lock_folder(folder) is lock
