@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from toy_run import (
     TINY_MODEL,
     changed,
     copy_of,
+    names,
     output_of,
     refusal_of,
     run_as_script,
