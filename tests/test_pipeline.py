@@ -14,6 +14,7 @@ from toy_run import (
     TINY_MODEL,
     changed,
     copy_of,
+    names,
     output_of,
     refusal_of,
     run_as_script,

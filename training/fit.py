@@ -22,6 +22,7 @@ from data.atomic import share_file
 from data.run_record import FolderLock, claim_folder
 from training.checkpoint import AtomicCheckpointIO, read_checkpoint
 from training.hardware import lightning_precision, resolve_devices, resolve_precision
+from training.memory import is_out_of_memory
 from training.progress import progress_callback
 from training.resumable import ResumableModule
 from training.run_files import TIME_IS_UP, RunFiles
@@ -150,6 +151,15 @@ def fit(
         if trainer.interrupted:  # Lightning ends the process on Ctrl-C; the scripts have a word to say first
             raise KeyboardInterrupt from error
         raise
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ValueError(
+            f"out of memory with --batch_size {config.batch_size} ({str(error).partition(chr(10))[0]}); stage 2 "
+            f"goes on with model.use_checkpoint=true in the same --output_dir; else take --batch_size "
+            f"{max(1, config.batch_size // 2)} accumulate={2 * config.accumulate}, or a smaller model, in "
+            "another one"
+        ) from error
 
 
 def training_precision(config: FitConfig) -> str:

@@ -1,13 +1,16 @@
 """A run cut into sessions, by the clock or by another folder, is the run; two at once in a folder are not."""
 
+import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 import torch
-from tiny_runs import assert_same_run, stage2_settings, write_tiny_latents
+from tiny_runs import assert_same, assert_same_run, read_last, stage2_settings, write_tiny_latents
 
 import stage2_train_dit
 from data.run_record import lock_folder
@@ -92,6 +95,65 @@ def test_an_earlier_session_that_does_not_fit_is_refused(latents, six, tmp_path,
     with pytest.raises(ValueError, match="(?s).*") as caught:
         train(latents, tmp_path / "run", **{"resume_from": str(six), **changes})
     assert said in str(caught.value) and not (tmp_path / "run").exists()
+
+
+def test_a_clock_that_jumps_disturbs_nothing(latents, six, tmp_path, monkeypatch):
+    jumps = iter(range(10**6))
+    monkeypatch.setattr(time, "time", lambda: 1.7e9 + (-1) ** next(jumps) * 1e8)
+    train(latents, tmp_path, max_steps=3, max_hours=1.0)
+    for path in (tmp_path / "checkpoints").iterdir():
+        os.utime(path, (4e9, 4e9))  # written in the future
+    train(latents, tmp_path, max_hours=1.0)
+    assert steps_done(tmp_path) == 6
+    for name in ("optimizer_states", "state_dict"):
+        assert_same(read_last(tmp_path)[name], read_last(six)[name])
+
+
+class AfterBackward(pl.Callback):
+    """Does something to the network between a step's gradients and its update."""
+
+    def __init__(self, step: int, act) -> None:
+        self.step, self.act = step, act
+
+    def on_after_backward(self, trainer, module) -> None:
+        if trainer.global_step == self.step:
+            self.act(next(module.net.parameters()))
+
+
+def train_with(callback, monkeypatch, latents, folder, **changes) -> str:
+    """The refusal with which a run ends that `callback` takes part in."""
+    fit = stage2_train_dit.fit
+    with monkeypatch.context() as patch, pytest.raises(ValueError) as caught:
+        patch.setattr(stage2_train_dit, "fit", lambda *most: fit(*most[:-1], [*most[-1], callback]))
+        train(latents, folder, **changes)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("step", [3, 4, 5])
+def test_a_gradient_that_is_not_a_number_stops_before_the_next_save(latents, six, tmp_path, monkeypatch,
+                                                                    step):
+    bad = AfterBackward(step, lambda weight: weight.grad.view(-1)[:1].fill_(float("nan")))
+    said = train_with(bad, monkeypatch, latents, tmp_path)
+    assert "no longer finite" in said and "last.ckpt is intact" in said
+    assert steps_done(tmp_path) == 3
+    assert all(value.isfinite().all() for value in read_last(tmp_path)["state_dict"].values())
+    train(latents, tmp_path)  # a flash of bad luck does not come twice
+    assert_same_run(tmp_path, six)
+
+
+@pytest.mark.parametrize("error", [
+    torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore lines"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: …"),
+    MemoryError()])
+def test_too_little_memory_says_what_to_change(latents, six, tmp_path, monkeypatch, error):
+    def fail(_):
+        raise error
+
+    said = train_with(AfterBackward(4, fail), monkeypatch, latents, tmp_path)
+    assert "out of memory with --batch_size 4" in said and "--batch_size 2 accumulate=2" in said
+    train(latents, tmp_path, model_use_checkpoint=True)
+    assert steps_done(tmp_path) == 6
 
 
 def test_best_holds_the_averaged_weights_alone(six):
