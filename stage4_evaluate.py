@@ -2,6 +2,9 @@
 
     python stage4_evaluate.py --real data_split --generated generated_images \\
         --output_dir evaluation_report --axes -1.2 5.2 2.1 --vavae_path compact
+    python stage4_evaluate.py judge --real data_split --output_dir selector    # for stage 3's --select
+    python stage4_evaluate.py sweep --real data_split --dit_checkpoint best.safetensors --vavae_path W.pt \\
+        --guidance 1 1.5 2 3 4 --samplers heun --output_dir guidance_sweep
 """
 
 from __future__ import annotations
@@ -10,24 +13,38 @@ import csv
 import json
 import platform
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy
 import torch
 
 from configs.command_line import PROJECT, parse, run_script, say
-from configs.schema import EvaluateConfig
+from configs.schema import EvaluateConfig, SelectingJudgeConfig, SweepConfig
 from data.atomic import write_text
-from data.images import SPLIT_NAMES, ImageRecord, file_digest, find_users, inputs_digest, list_images
+from data.images import (
+    SPLIT_NAMES,
+    ImageRecord,
+    file_digest,
+    find_users,
+    inputs_digest,
+    list_images,
+    open_rgb,
+)
 from data.labels import LabelTable, listing
+from data.progress import progress
 from data.run_record import claim_folder
-from evaluation import sheets
+from evaluation import sheets, sweep
 from evaluation.features import NETWORKS, Pictures, describe, encoder, read, through
 from evaluation.figures import shown
-from evaluation.judge import Judge, load_judge, train_judge
+from evaluation.judge import Judge, load_judge, reduced, train_judge
 from evaluation.measure import SETS, Stopwatch, measure, units_of
+from evaluation.novelty import luma
 from evaluation.reconstruction import reconstructions, tokenizer_check
+from evaluation.selection import Selector, halves, scoring_parts, train_selector
 from evaluation.summary import sentences
+from evaluation.verdict import Labelled, study, verdict_lines
 from tokenizer.vavae import VAVAE
 from tokenizer.weights import resolve_path
 from training.hardware import resolve_device
@@ -49,17 +66,22 @@ def run(config: EvaluateConfig) -> None:
     people, real = find_real(Path(config.real))
     generated = find_generated(Path(config.generated), people)
     folder, path = Path(config.output_dir), Path(config.output_dir) / "metrics.json"
+    selected_by = selecting_training(Path(config.generated))
+    judged, val = scoring_parts(real, selected_by, config.generated)
     claimed = {"seed": config.seed, **{name: inputs_digest(part) for name, part in real.items()}}
+    if selected_by:
+        claimed["selector_training"], real["val"] = selected_by, val
     inputs = {**claimed, "generated": inputs_digest(generated), **other_inputs(config)}
     _lock = claim_folder(folder, claimed, path.name)
     metrics = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if metrics.get("inputs") == inputs:
         say(f"{path} was measured on the same pictures: skipped")
     else:
-        found = evaluate(config, people, {**real, "generated": generated}, folder)
+        found = evaluate(config, people, {**real, "generated": generated}, judged, folder)
         metrics = {"inputs": inputs, "versions": versions(), "seed": config.seed, **found}
         write_text(path, json.dumps(metrics, indent=1) + "\n")
-    say("\n".join([*table(metrics), *metrics["summary"], f"all figures are in {path}"]))
+    lines = verdict_lines(metrics) if "verdict" in metrics else []
+    say("\n".join([*table(metrics), *lines, *metrics["summary"], f"all figures are in {path}"]))
 
 
 def other_inputs(config: EvaluateConfig) -> dict[str, Any]:
@@ -75,6 +97,8 @@ def other_inputs(config: EvaluateConfig) -> dict[str, Any]:
         "axes": config.axes,
         "colour_map": config.colour_map,
         "judge_seeds": config.judge_seeds,
+        "verdict": config.verdict and config.verdict_seeds,
+        "sweep": file_digest(config.sweep) if config.sweep else None,
         **digests,
     }
 
@@ -90,9 +114,16 @@ def versions() -> dict[str, str | None]:
 
 
 def evaluate(
-    config: EvaluateConfig, people: LabelTable, records: dict[str, list[ImageRecord]], folder: Path
+    config: EvaluateConfig,
+    people: LabelTable,
+    records: dict[str, list[ImageRecord]],
+    judged: list[ImageRecord],
+    folder: Path,
 ) -> dict[str, Any]:
-    """All sections of metrics.json but the inputs; pictures and judges go into `folder`."""
+    """All sections of metrics.json but the inputs; pictures and judges go into `folder`.
+
+    The judges learn from `judged`, a part of train or all of it.
+    """
     held_out, seconds = "test" if "test" in records else "val", Stopwatch()
     of_set = {"train": records["train"], "held_out": records[held_out], "generated": records["generated"]}
     with seconds.part("reading"):
@@ -102,7 +133,8 @@ def evaluate(
         if "val" in records and val is None:
             val = read(records["val"], people, **look)
     with seconds.part("judges"):
-        judges = obtain_judges(folder, sets["train"], val, people, config)
+        own = sets["train"].at(numpy.flatnonzero([record in set(judged) for record in records["train"]]))
+        judges = obtain_judges(folder, own, val, people, config.seed, config.judge_seeds)
     latents, further, check = networks(config, of_set, sets, judges[0], seconds)
     metrics = {
         "people": people.names,
@@ -110,26 +142,38 @@ def evaluate(
         "held_out": held_out,
         "counts": {name: len(part) for name, part in records.items()},
         "units": units_of(bool(config.axes)),
+        "selected": len(judged) < len(records["train"]),
     }
     more = {"latents": latents, "further": further, "seed": config.seed, "seconds": seconds}
     metrics |= measure(sets, judges, people, metrics["units"], **more)
     if check:
         metrics["tokenizer"] = check | {"judged_right": metrics["reconstructed"]["judged_right"]}
+    if config.verdict:
+        with seconds.part("verdict"):
+            real, held, drawn = (Labelled(*sets[name][:2]) for name in SETS)
+            metrics |= study(real, held, drawn, people, seeds=config.verdict_seeds, seed=config.seed)
+    if config.sweep:
+        metrics["sweep"] = json.loads(Path(config.sweep).read_text(encoding="utf-8"))
     with seconds.part("pictures"):
         draw_pictures(folder, metrics, of_set, sets, judges[0], people)
     return metrics | {"seconds": seconds, "summary": sentences(metrics)}
 
 
 def obtain_judges(
-    folder: Path, train: Pictures, val: Pictures | None, people: LabelTable, config: EvaluateConfig
+    folder: Path,
+    train: Pictures | Labelled,
+    val: Pictures | Labelled | None,
+    people: LabelTable,
+    seed: int,
+    count: int = 1,
 ) -> list[Judge]:
     """Those that an earlier run left, the rest new; the first one is judge.safetensors."""
-    names = ["judge", *(f"judge_{number}" for number in range(2, config.judge_seeds + 1))]
+    names = ["judge", *(f"judge_{number}" for number in range(2, count + 1))]
     paths = [folder / f"{name}.safetensors" for name in names]
     for number, path in enumerate(paths):
         if not path.is_file():
             tried = (val.images, val.labels) if val else None
-            judge = train_judge(train.images, train.labels, len(people), config.seed + number, val=tried)
+            judge = train_judge(train.images, train.labels, len(people), seed + number, val=tried)
             judge.save(path, people)
     return [load_judge(path)[0] for path in paths]
 
@@ -225,7 +269,102 @@ def table(metrics: dict[str, Any]) -> list[str]:
     return [*lines, f"real is {metrics['held_out']}; by chance {metrics['chance']:.1%} are judged right"]
 
 
+# Selection
+
+
+def selecting_training(folder: Path) -> str | None:
+    """Digest of the training pictures of the judge that selected what is in `folder`; None: nobody did."""
+    with open(folder / "samples.csv", newline="", encoding="utf-8") as file:
+        found = {row.get("selector_training") or None for row in csv.DictReader(file)}
+    if len(found) > 1:
+        raise ValueError(
+            f"{folder / 'samples.csv'}: pictures of several selecting judges, or selected ones among others; "
+            "expected one kind, as stage 3 leaves a folder"
+        )
+    return found.pop()
+
+
+def train_selecting_judge(config: SelectingJudgeConfig) -> None:
+    """Train a judge for stage 3's --select on half of the real pictures; stage 4 scores by the other half."""
+    people, real = find_real(Path(config.real))
+    if "val" not in real:
+        raise ValueError(f"--real {config.real}: no val/; half of it is needed to set the bounds")
+    (train, _), (val, _) = halves(real["train"]), halves(real["val"])
+    folder = Path(config.output_dir)
+    path = folder / "judge.safetensors"
+    claimed = {"seed": config.seed, "colour_map": config.colour_map}
+    claim_folder(folder, claimed | {name: inputs_digest(real[name]) for name in ("train", "val")}, path.name)
+    if path.is_file():
+        return say(f"{path} is there: skipped")
+    everything = read(real["train"], people, (), config.colour_map)
+    own = everything.at(numpy.flatnonzero([record in set(train) for record in real["train"]]))
+    held_out = read(val, people, (), config.colour_map)
+    judge, bounds = train_selector(own, held_out, everything, people, config.seed)
+    files = [file_digest(record.path) for record in train + val]
+    training = luma(everything.images)
+    Selector(judge, people, bounds, training, held_out.motion, config.colour_map, files).save(path)
+    right = (judge.predict(held_out.images).argmax(1) == held_out.labels).mean()
+    say(f"learnt from {len(train)} pictures, {right:.0%} of {len(val)} held-out ones judged right")
+    say("bounds: " + ", ".join(f"{name} {value:.3g}" for name, value in bounds.items()))
+    say(f"wrote {path}; next: python stage3_inference.py --select {path} --keep 200 ...")
+
+
+# Sweep
+
+
+def run_sweep(config: SweepConfig) -> None:
+    """Draw and score a small set for every sampler and guidance scale; sweep.json, sweep.png."""
+    people, real = find_real(Path(config.real))
+    folder, held_out = Path(config.output_dir), "test" if "test" in real else "val"
+    claimed = {"seed": config.seed, **{name: inputs_digest(part) for name, part in real.items()}}
+    claimed["dit"] = file_digest(config.dit_checkpoint)
+    claimed["tokenizer"] = file_digest(resolve_path(config.vavae_path))
+    claim_folder(folder, claimed, "sweep.*")
+    sets = {name: look(part, people) for name, part in real.items()}
+    judge = obtain_judges(folder, sets["train"], sets.get("val"), people, config.seed)[0]
+    settings = []
+    for sampler in config.samplers:
+        for guidance in config.guidance:
+            drawn = folder / f"{sampler}_{guidance:g}_{config.num_steps}"
+            draw_setting(config, sampler, guidance, drawn)
+            generated = look(find_generated(drawn, people), people)
+            found = sweep.score(judge, generated, sets["train"], sets[held_out])
+            settings.append({"guidance": guidance, "sampler": sampler, **found})
+    usual = sweep.shares(judge, sets[held_out], sets["train"])
+    best = sweep.recommend(settings, usual["memorised"]["value"])
+    found = {"settings": settings, "recommended": best, "rule": sweep.RULE, "real": usual}
+    write_text(folder / "sweep.json", json.dumps(found, indent=1) + "\n")
+    sweep.draw_figure(found, folder / "sweep.png")
+    say("\n".join([*sweep.table(found), f"wrote {folder / 'sweep.json'} and {folder / 'sweep.png'}"]))
+
+
+def look(records: list[ImageRecord], people: LabelTable) -> Labelled:
+    """Pictures as the judge sees them."""
+    opened = (open_rgb(record.path) for record in progress(records, description="reading", unit="img"))
+    labels = numpy.array([people.index(record.user) for record in records])
+    return Labelled(numpy.stack([*map(reduced, opened)]), labels)
+
+
+def draw_setting(config: SweepConfig, sampler: str, guidance: float, folder: Path) -> None:
+    """Stage 3 in a process of its own; where it fails, this process ends with its status."""
+    keys = ("dit_checkpoint", "vavae_path", "num_samples_per_user", "num_steps", "seed")
+    flags = {key: getattr(config, key) for key in keys}
+    flags |= {"sampler": sampler, "guidance_scale": guidance, "output_dir": folder}
+    arguments = [word for key, value in flags.items() for word in (f"--{key}", str(value))]
+    status = subprocess.run([sys.executable, str(PROJECT / "stage3_inference.py"), *arguments]).returncode
+    if status:
+        sys.exit(status if status > 0 else 128 - status)
+
+
+COMMANDS = {"judge": train_selecting_judge, "sweep": run_sweep}
+
+
 def main(argv: list[str]) -> None:
+    """The plain form, or a sub-command, whose keys are the section of its name."""
+    if argv[:1] and argv[0] in COMMANDS:
+        name, command = argv[0], COMMANDS[argv[0]]
+        prog = f"stage4_evaluate.py {name}"
+        return command(parse(name, (name,), argv[1:], prog=prog, description=command.__doc__)[name])
     run(parse("evaluate", ("evaluate",), argv, prog="stage4_evaluate.py", description=__doc__)["evaluate"])
 
 

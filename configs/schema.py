@@ -325,9 +325,37 @@ class EvaluateConfig:
     )
     inception: Optional[str] = key(None, "Local file of torchvision's inception_v3 weights for its features.")
     dinov2: Optional[str] = key(None, "Local file of timm's vit_small_patch14_dinov2 for its features.")
+    verdict: bool = key(False, "Train classifiers with and without the generated images: do they help?")
+    verdict_seeds: int = key(5, "Seeds of every classifier of the verdict.", low=2)
+    sweep: Optional[str] = key(None, "sweep.json of stage4_evaluate.py sweep, to be in the report.")
     judge_seeds: int = key(3, "Judges trained; the first one names, all give the spread.", low=1)
     seed: int = key(0, "Seed of the first judge and of what is drawn from larger sets.", low=0)
     device: str = key("auto", "Device of the tokenizer and the named networks: auto, cpu, cuda, ...")
+
+
+@dataclass
+class SelectingJudgeConfig:
+    """stage4_evaluate.py judge."""
+
+    real: str = key(REQUIRED, "Folder with train/ and val/ of real pictures, as stage 0 writes it.")
+    output_dir: str = key("selector", "Folder for judge.safetensors.")
+    colour_map: str = key("jet", "Matplotlib colour map of the pictures.")
+    seed: int = key(0, "Seed of the judge.", low=0)
+
+
+@dataclass
+class SweepConfig:
+    """stage4_evaluate.py sweep."""
+
+    real: str = key(REQUIRED, "Folder with train/ and val/ or test/ of real pictures, as stage 0 writes it.")
+    dit_checkpoint: str = key(REQUIRED, "As of stage 3.")
+    vavae_path: str = key(REQUIRED, "As of stage 3.")
+    output_dir: str = key("guidance_sweep", "Folder for sweep.json, sweep.png and the images.")
+    guidance: List[float] = key([1.0, 1.5, 2.0, 3.0, 4.0], "Guidance scales to try.", low=0, high=100)
+    samplers: List[str] = key(["heun"], "ODE solvers to try.")
+    num_samples_per_user: int = key(8, "Images per person and setting.", low=1)
+    num_steps: int = key(50, "Intervals of the time grid.", low=1, high=100000)
+    seed: int = key(0, "Seed of the images and of the judge.", low=0)
 
 
 @dataclass
@@ -412,6 +440,8 @@ SECTIONS = {
     "train": TrainConfig,
     "sample": SampleConfig,
     "evaluate": EvaluateConfig,
+    "judge": SelectingJudgeConfig,
+    "sweep": SweepConfig,
     "tokenizer": TokenizerConfig,
     "pipeline": PipelineConfig,
 }

@@ -13,7 +13,7 @@ VARIED, UNIFORM = 0.8, 0.4  # shares of the real variety below which generated p
 
 def sentences(metrics: Metrics) -> list[str]:
     """Is it the person, is it new, is it physical, is it diverse, and what cannot be said."""
-    parts = (_person, _new, _physical, _diverse, _near, _tokenizer)
+    parts = (_person, _new, _physical, _diverse, _near, _helps, _tokenizer)
     return [sentence for part in parts if (sentence := part(metrics))] + [_limits(metrics)]
 
 
@@ -122,6 +122,18 @@ def _tokenizer(metrics: Metrics) -> str | None:
     )
 
 
+def _helps(metrics: Metrics) -> str | None:
+    if "verdict" not in metrics:
+        return None
+    verdict = metrics["verdict"]
+    found = verdict["differences"][verdict["primary"]]
+    low, high = (100 * end for end in found["interval"])
+    return (
+        f"To a classifier that has all real pictures it {verdict['sentence']} to add generated ones: "
+        f"{100 * found['value']:+.1f} points ({low:+.1f} to {high:+.1f}) over {found['reference']}."
+    )
+
+
 def _limits(metrics: Metrics) -> str:
     """What must be known before the other sentences are believed."""
     limits, ceiling = [], metrics["real"]["judged_right"]["share"]
@@ -134,6 +146,8 @@ def _limits(metrics: Metrics) -> str:
         limits.append(f"much of single people (somebody has {fewest} generated pictures)")
     if "distances" not in metrics:
         limits.append("any distance (too few pictures of common people)")
+    if metrics.get("selected"):
+        limits.append("how often the generator copies or errs (what passed a selecting judge was kept)")
     if "verdict" not in metrics:
         limits.append("whether they help to train a classifier (not tried)")
     limits.append("anything of people, places and radars that are not in the data")

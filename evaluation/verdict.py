@@ -23,13 +23,14 @@ from torch.nn import functional
 
 from data.labels import LabelTable
 from data.progress import progress
+from evaluation.distances import BLOCK
 from evaluation.judge import Judge, augmented, to_input
 
 RATIOS = (0.5, 1.0, 2.0)
 SIZES = (5, 10, 20)
 REFERENCE, FEW_SHOT = "real + classic", "real + classic + generated"
 HELPS, SAME, HARMS = "helps", "makes no measurable difference", "harms"
-DRAWS, BLOCK = 2000, 4
+DRAWS = 2000
 BATCH = 32
 LEAST_PICTURES = 8  # two blocks: from fewer held-out pictures of a person nothing is concluded
 NOISE, MASKED = 0.05, 1 / 8
