@@ -42,6 +42,7 @@ from evaluation.judge import Judge, load_judge, reduced, train_judge
 from evaluation.measure import SETS, Stopwatch, measure, units_of
 from evaluation.novelty import luma
 from evaluation.reconstruction import reconstructions, tokenizer_check
+from evaluation.report import write_report
 from evaluation.selection import Selector, halves, scoring_parts, train_selector
 from evaluation.summary import sentences
 from evaluation.verdict import Labelled, study, verdict_lines
@@ -49,6 +50,7 @@ from tokenizer.vavae import VAVAE
 from tokenizer.weights import resolve_path
 from training.hardware import resolve_device
 
+PICTURES = ("real_beside_generated", "closest_pairs", "overlap")
 KINDS, COLUMNS = ("real", "generated"), ("judged_right", "torso_velocity", "cadence", "memorised")
 
 
@@ -80,8 +82,10 @@ def run(config: EvaluateConfig) -> None:
         found = evaluate(config, people, {**real, "generated": generated}, judged, folder)
         metrics = {"inputs": inputs, "versions": versions(), "seed": config.seed, **found}
         write_text(path, json.dumps(metrics, indent=1) + "\n")
+    page = write_report(folder, metrics, {name: folder / f"{name}.png" for name in PICTURES})
     lines = verdict_lines(metrics) if "verdict" in metrics else []
     say("\n".join([*table(metrics), *lines, *metrics["summary"], f"all figures are in {path}"]))
+    say(f"look at {page} and {folder / 'real_beside_generated.png'}")
 
 
 def other_inputs(config: EvaluateConfig) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from toy_run import (
     TINY_MODEL,
     changed,
     copy_of,
-    names,
     output_of,
     refusal_of,
     run_as_script,

@@ -35,7 +35,7 @@ def test_order_of_convergence(name, problem, shift):
     coarse, fine = (end_error(problem, name, n, shift) for n in (64, 128))
     order = math.log2(coarse / fine)
     assert order > ORDERS[name] - 0.25
-    assert order < ORDERS[name] + 0.25 or name == "abm3"  # whose terms of order 4 and up are by far the larger
+    assert order < ORDERS[name] + 0.25 or name == "abm3"  # its higher terms are by far the larger
 
 
 @pytest.mark.parametrize("name", sorted(SOLVERS))
