@@ -32,7 +32,7 @@ def tag(name: str, *content: Any, **attributes: Any) -> Safe:
 def table(head: Sequence[Sequence[Any]], rows: Iterable[Sequence[Any]], klass: str = "") -> Safe:
     """A table in a box that scrolls by itself; cells are text, figures, or elements "td" and "th"."""
     top = tag("thead", *(tag("tr", *(_cell(cell, "th") for cell in row)) for row in head))
-    body = (tag("tr", _cell(row[0], "th"), *(_cell(cell, "td") for cell in row[1:])) for row in rows)
+    body = (tag("tr", _cell(first, "th"), *(_cell(cell, "td") for cell in rest)) for first, *rest in rows)
     return tag("div", tag("table", top, tag("tbody", *body), klass=klass), klass="box", tabindex=0)
 
 

@@ -7,14 +7,16 @@ from typing import Any, NamedTuple
 
 from data.tables import csv_text
 
-KINDS = ("real", "reconstructed", "generated")
-PERCENT = {"judged_right", "confidence", "memorised", "impossible", "accuracy", "chance"}
+KINDS = ("real", "generated", "reconstructed")
+PERCENT = {"confidence", "memorised", "accuracy", "chance"}  # shares by other keys than "share"
 PAPER = ("judged_right", "memorised", "torso_velocity", "cadence", "impossible")  # what fits across a page
 WORDS = {
     "judged_right": "named right", "negative_log_likelihood": "negative log-likelihood", "kid": "KID",
     "frechet": "Fréchet distance", "sliced_wasserstein": "sliced Wasserstein", "vendi": "Vendi score",
     "psnr_db": "PSNR in dB", "ssim": "SSIM", "torso_error_mps": "torso error in m/s",
-    "torso_error_bins": "torso error in bins", "ece": "expected calibration error", "dinov2": "DINOv2",
+    "torso_error_bins": "torso error in bins",
+    "memorised_latents": "memorised (latents)",
+    "ece": "expected calibration error", "dinov2": "DINOv2",
 }
 TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
        "<": r"\textless{}", ">": r"\textgreater{}", '"': r"\textquotedbl{}", "|": r"\textbar{}",
@@ -33,7 +35,7 @@ class Column(NamedTuple):
 
 
 def figure_columns(metrics: dict[str, Any]) -> list[Column]:
-    """What was measured of each picture: real, reconstructed, generated side by side."""
+    """What was measured of each picture, real beside generated."""
     sets = [(kind, metrics[kind]) for kind in KINDS if kind in metrics]
     units = metrics.get("units", {})
     names = dict.fromkeys(name for _, own in sets for name, figure in own.items() if is_figure(figure))
@@ -47,8 +49,10 @@ def variety_columns(metrics: dict[str, Any]) -> list[Column]:
     found = []
     for space, measures in metrics.get("diversity", {}).items():
         for name, kinds in measures.items():
-            for kind, people in kinds.items():
-                wrapped = {person: {"value": value} for person, value in people.items()}
+            counts = kinds.get("counts", {})
+            for kind in (kind for kind in KINDS if kind in kinds):
+                wrapped = {person: {"value": value} | ({"count": counts[person]} if person in counts else {})
+                           for person, value in kinds[kind].items()}
                 found.append(Column(f"{WORDS.get(name, name)}, {space}", kind, "", wrapped, None))
     return found
 
@@ -57,9 +61,10 @@ def motion_columns(metrics: dict[str, Any]) -> list[Column]:
     """Wasserstein distances between real and generated quantities, person by person."""
     found = []
     for name, own in metrics.get("kinematics_distance", {}).items():
-        people = {person: {"value": value} for person, value in own.get("per_person", {}).items()}
-        unit, overall = own.get("unit", ""), own.get("generated")
-        found.append(Column(f"{name} distance", "generated", unit, people, overall))
+        for kind, key in (("generated", "per_person"), ("floor", "per_person_floor")):
+            people = {person: {"value": value} for person, value in own.get(key, {}).items()}
+            if people:
+                found.append(Column(f"{name} distance", kind, own.get("unit", ""), people, own.get(kind)))
     return found
 
 

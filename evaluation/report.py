@@ -32,6 +32,7 @@ from evaluation.person_tables import (
     number,
     people_csv,
     people_tex,
+    said,
     variety_columns,
     words,
 )
@@ -72,6 +73,7 @@ def write_report(folder: Path, metrics: dict[str, Any], pictures: dict[str, Path
     for name, path in pictures.items():
         caption = CAPTIONS.get(name, words(name))
         found[words(name).capitalize()] = [tag("p", caption, klass="note"), picture(path, caption)]
+    found.setdefault("Closest pairs", []).extend(pairs_table(metrics))
     found |= {title: section(metrics) for title, section in SECTIONS.items()}
     parts = [(f"part{place}", title, part) for place, (title, part) in enumerate(found.items()) if part]
     links = tag("nav", *(tag("a", title, href=f"#{anchor}") for anchor, title, _ in parts))
@@ -117,6 +119,13 @@ def people_table(metrics: dict[str, Any], columns: list[Column]) -> Safe | None:
     return table(head, rows)
 
 
+def pairs_table(metrics: dict[str, Any]) -> list[Safe]:
+    pairs = metrics.get("closest_pairs")
+    if not pairs:
+        return []
+    return [table([list(map(words, pairs[0]))], (map(number, pair.values()) for pair in pairs))]
+
+
 def judge_section(metrics: dict[str, Any]) -> list[Safe]:
     rows = described({words(name): value for name, value in metrics.get("judge", {}).items()})
     matrices = []
@@ -136,8 +145,8 @@ def confusion(people: list[str], counts: list[list[int]]) -> Safe:
         cells = []
         for count in row:
             share = count / max(1, sum(row))
-            shade = f"background: rgba(29, 95, 180, {share:.2f})"
-            cells.append(tag("td", count, klass="deep" if share > 0.5 else "pale", style=shade))
+            shade = f"background: rgba(20, 70, 150, {share:.2f})"
+            cells.append(tag("td", count, klass="deep" if share > 0.7 else "pale", style=shade))
         rows.append([person, *cells])
     return table([["", *people]], rows, klass="matrix")
 
@@ -169,32 +178,41 @@ def motion_section(metrics: dict[str, Any]) -> list[Safe]:
     measures = metrics.get("kinematics_distance", {})
     names = {name: ", ".join(filter(None, (words(name), own.get("unit")))) for name, own in measures.items()}
     pairs = floor_table("quantity", names, measures) if measures else None
-    columns = [column for column in motion_columns(metrics) if column.people]
-    return noted("motion", pairs, people_table(metrics, columns))
+    return noted("motion", pairs, people_table(metrics, motion_columns(metrics)))
 
 
 def verdict_section(metrics: dict[str, Any]) -> list[Safe]:
     verdict = metrics.get("verdict", {})
-    arms, differences = verdict.get("arms", {}), verdict.get("differences", {})
-    parts = []
-    if "seeds" in verdict:
-        parts.append(tag("p", f"Seeds of each classifier: {number(verdict['seeds'])}.", klass="note"))
+    arms, parts = verdict.get("arms", {}), []
+    if "sentence" in verdict:
+        parts.append(tag("p", tag("b", f"{verdict.get('primary', 'all')}: {verdict['sentence']}.")))
+    plain = [f"{name} {number(verdict[name])}" for name in ("seeds", "steps") if name in verdict]
+    parts += [tag("p", "Of each classifier: ", ", ".join(plain), klass="note")] if plain else []
     if arms:
         rows = [[arm, figure_cell(own, "accuracy"), strip({"accuracy": own}, "accuracy")]
                 for arm, own in arms.items()]
         parts.append(table([["trained on", "accuracy on held-out real pictures", "0 to 100%"]], rows))
-    if differences:
-        rows = [[arm, own.get("reference", "-"), figure_cell(own, "accuracy"),
-                 sentence_cell(own.get("sentence"))] for arm, own in differences.items()]
-        parts.append(table([["trained on", "against", "difference in points", "verdict"]], rows))
-    split = {arm: own["per_person"] for arm, own in differences.items() if own.get("per_person")}
-    if split:
-        people = dict.fromkeys(person for own in split.values() for person in own)
-        rows = [[person, *(sentence_cell(own.get(person)) for own in split.values())] for person in people]
-        parts.append(table([["verdict by person", *split]], rows))
     columns = [Column("accuracy", arm, "", own["per_person"], own)
                for arm, own in arms.items() if "per_person" in own]
+    parts += difference_tables("trained on", verdict.get("differences", {}))
     return noted("verdict", *parts, people_table(metrics, columns))
+
+
+def difference_tables(head: str, differences: dict[str, dict[str, Any]]) -> list[Safe]:
+    """Paired differences in accuracy, and what may be said of them: in all, then of each person."""
+    if not differences:
+        return []
+    rows = []
+    for name, own in differences.items():
+        seeds = said({"value": None, "interval": own.get("seed_interval")}, "accuracy")[1]
+        single = ", ".join(number(value, percent=True) for value in own.get("by_seed", ()))
+        rows.append([name, own.get("reference", "-"), figure_cell(own, "accuracy"),
+                     tag("td", seeds or "-", tag("small", single)), sentence_cell(own.get("sentence"))])
+    parts = [table([[head, "against", "difference in points", "over seeds", "verdict"]], rows)]
+    split = {name: own["per_person"] for name, own in differences.items() if own.get("per_person")}
+    people = dict.fromkeys(person for own in split.values() for person in own)
+    rows = [[person, *(sentence_cell(own.get(person)) for own in split.values())] for person in people]
+    return [*parts, table([["verdict by person", *split]], rows)] if split else parts
 
 
 def sentence_cell(sentence: str | None) -> Safe:
@@ -212,7 +230,10 @@ def few_shot_section(metrics: dict[str, Any]) -> list[Safe]:
     curves = chart("accuracy on held-out real pictures", series, ticks, "accuracy", "real pictures a person")
     rows = [[arm, *(figure_cell(figure, "accuracy") for figure in figures)]
             for arm, figures in study["arms"].items()]
-    return [curves, table([["trained on", *(f"{size} a person" for size in study["sizes"])]], rows)]
+    sizes = [f"{size} a person" for size in study["sizes"]]
+    pairs = ({"reference": "no generated ones", **own} for own in study.get("differences", ()))
+    differences = difference_tables("real pictures", dict(zip(sizes, pairs)))
+    return [curves, table([["trained on", *sizes]], rows), *differences]
 
 
 def tokenizer_section(metrics: dict[str, Any]) -> list[Safe]:
@@ -220,8 +241,8 @@ def tokenizer_section(metrics: dict[str, Any]) -> list[Safe]:
     rows = [[words(name), figure_cell(figure, name) if is_figure(figure) else number(figure)]
             for name, figure in figures.items()]
     whole = table([["reconstruction", ""]], rows) if rows else None
-    columns = [Column(name, "reconstructed", "", own["per_person"], own)
-               for name, own in figures.items() if is_figure(own) and "per_person" in own]
+    columns = [Column(name, "reconstructed", "", own["per_person"], own) for name, own in figures.items()
+               if is_figure(own) and "per_person" in own and name not in metrics.get("reconstructed", {})]
     return noted("tokenizer", whole, people_table(metrics, columns))
 
 
@@ -235,22 +256,27 @@ def sweep_section(metrics: dict[str, Any]) -> list[Safe]:
     chosen = [name for name in names if name not in measures]
     rows = [[*(number(own.get(name)) for name in chosen),
              *(figure_cell(own.get(name), name) for name in measures)] for own in settings]
-    rule, best = tag("p", sweep.get("rule", "")), sweep.get("recommended")
+    real, best = sweep.get("real", {}), sweep.get("recommended")
+    rule = tag("p", tag("b", "No setting is recommended. " * ("recommended" in sweep)), sweep.get("rule", ""))
     if best is not None:
         picked = ", ".join(f"{words(name)} {number(settings[best].get(name))}" for name in chosen)
         rule = tag("p", tag("b", f"Recommended: {picked}. "), sweep.get("rule", ""))
         rows[best] = [tag("th", tag("mark", rows[best][0], " *")), *rows[best][1:]]
-    charts = tag("div", *(sweep_chart(settings, name) for name in measures), klass="side")
+    if real:
+        blank = [""] * (len(chosen) - 1)
+        rows.append(["held-out real", *blank, *(figure_cell(real.get(name), name) for name in measures)])
+    charts = tag("div", *(sweep_chart(settings, name, real.get(name)) for name in measures), klass="side")
     return [rule, charts, table([[words(name) for name in (*chosen, *measures)]], rows)]
 
 
-def sweep_chart(settings: list[dict[str, Any]], name: str) -> Safe:
-    """One measure against guidance, a curve for each sampler."""
+def sweep_chart(settings: list[dict[str, Any]], name: str, real: dict[str, Any] | None) -> Safe:
+    """One measure against guidance, a curve for each sampler, and what held-out real pictures come to."""
     known = sorted((own for own in settings if name in own), key=lambda own: own["guidance"])
     series: dict[str, list] = {}
     for own in known:
         series.setdefault(own.get("sampler", "drawn"), []).append((own["guidance"], own[name]))
     ticks = {own["guidance"]: number(own["guidance"]) for own in known}
+    series |= {"held-out real": [(edge, real) for edge in (min(ticks), max(ticks))]} if real else {}
     return chart(words(name), series, ticks, name, "guidance scale")
 
 
@@ -273,5 +299,5 @@ SECTIONS = {
     "Guidance sweep": sweep_section,
     "How it was measured": method_section,
 }
-KNOWN = {"summary", "units", "people", "judge", *KINDS, "distances", "diversity",
+KNOWN = {"summary", "closest_pairs", "units", "people", "judge", *KINDS, "distances", "diversity",
          "kinematics_distance", "verdict", "few_shot", "tokenizer", "sweep"}

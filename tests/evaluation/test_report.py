@@ -179,6 +179,8 @@ MEASURE = """() => ({
     over: document.documentElement.scrollWidth - innerWidth,
     broken: [...document.images].filter(image => !image.complete || !image.naturalWidth).length,
     images: document.images.length,
+    spilt: [...document.querySelectorAll('td, th')].filter(cell => cell.scrollWidth > cell.clientWidth + 1)
+        .map(cell => cell.outerHTML.slice(0, 80)),
     wide: [...document.querySelectorAll('body *')].filter(element => !element.closest('.box')
         && element.getBoundingClientRect().right > innerWidth + 1)
         .map(element => element.outerHTML.slice(0, 80)),
@@ -203,4 +205,4 @@ def test_in_a_browser(tmp_path, pictures, width):
         chromium.close()
     asked = [url for url in asked if not url.startswith("data:")]
     assert not said and asked == [path.as_uri()]
-    assert found == {"over": 0, "broken": 0, "images": len(pictures), "wide": []}
+    assert found == {"over": 0, "broken": 0, "images": len(pictures), "spilt": [], "wide": []}
