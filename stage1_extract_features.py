@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,6 +35,7 @@ from data.progress import progress
 from tokenizer.losses import psnr
 from tokenizer.vavae import VAVAE, preprocess
 from training.hardware import resolve_device, resolve_precision, tokenizer_precision
+from training.resources import require_space
 
 CHECKED_IMAGES = 6
 LOW_PSNR_DB = 18.0
@@ -61,15 +63,18 @@ def run(config: ExtractConfig) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     extracted = 0
     for split, entries in records.items():
+        flips = {"time_flip": True} if config.time_flip else {}
         metadata = {
             "tokenizer_digest": vae.digest,
             "inputs_digest": inputs[split],
-            "preprocessing": {"geometry": config.geometry, "size": vae.image_size},
+            "preprocessing": {"geometry": config.geometry, "size": vae.image_size, **flips},
             "precision": precision,
         }
         if is_current(read_metadata(folder, split), metadata, labels, config):
             say(f"{split}: {len(entries)} latents are there for the same images and tokenizer; skipped")
             continue
+        space = len(entries) * math.prod(vae.latent_shape) * 4 * (3 if config.time_flip else 2)
+        require_space(folder, space, f"the latents of {split}")
         for name in DERIVED:  # what was made from the earlier latents
             (folder / name).unlink(missing_ok=True)
         extract_split(split, entries, labels, vae, config, metadata)
@@ -170,12 +175,14 @@ def extract_split(
     metadata: dict[str, Any],
 ) -> None:
     """Encode one split and write its file: posterior means and standard deviations."""
-    means, stds = [], []
+    means, stds, flipped = [], [], []
     with progress(total=len(records), description=f"encoding {split}", unit="img") as bar:
         for batch in image_batches(records, config, vae.image_size):
             posterior = vae.encode(batch)
             means.append(posterior.mean.cpu())
             stds.append(posterior.std.cpu())
+            if config.time_flip:
+                flipped.append(vae.encode(batch.flip(-1)).mean.cpu())
             bar.update(len(batch))
     latents, latents_std = torch.cat(means), torch.cat(stds)
     if not torch.isfinite(latents).all():
@@ -192,6 +199,7 @@ def extract_split(
         labels,
         [record.relative for record in records],
         metadata,
+        latents_flip=torch.cat(flipped) if flipped else None,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -31,11 +31,22 @@ from models.lightningdit import LightningDiT
 from tokenizer.vavae import VAVAE
 from training.checkpoint import DitPayload, load_trained, weights_digest
 from training.hardware import resolve_device, resolve_precision, tokenizer_precision
+from training.imagenet import DEMO_CLASSES, class_numbers
 from training.randomness import noise_for
+from training.resources import require_space
 from training.sampling import LatentSampler
 
 METADATA = "micro_doppler"
 GRID_COLUMNS = 8
+DEMO_COLUMNS = 4
+# Upstream's demo (the other settings are the configuration's).
+DEMO = {
+    "user_ids": list(DEMO_CLASSES),
+    "num_samples_per_user": 1,
+    "guidance_scale": 9.0,
+    "guidance_interval": [0.0, 1.0],
+    "timestep_shift": 0.0,
+}
 # Settings that decide what an image looks like; one folder holds images of one choice of them.
 DECIDING = (
     "guidance_scale",
@@ -64,10 +75,12 @@ def run(config: SampleConfig) -> None:
 
     Raises ValueError or FileNotFoundError in one line for bad input; existing images are never overwritten.
     """
+    if config.demo_grid:
+        config = replace(config, **DEMO)
     device = resolve_device(config.device)
     precision = resolve_precision(config.precision, device)
     net, payload = load_trained(config.dit_checkpoint, config.latents_stats)
-    users = payload.labels.resolve(config.user_ids)
+    users = payload.labels.resolve(class_numbers(payload.labels, config.user_ids))
     folder = Path(config.output_dir)
     vae = load_tokenizer_for(config, net, payload, device, precision)
     identity = {"dit": weights_digest(net), "tokenizer": vae.digest}
@@ -82,6 +95,7 @@ def run(config: SampleConfig) -> None:
         for k in range(1, config.num_samples_per_user + 1)
     ]
     missing = [image for image in wanted if not (folder / image.name).exists()]
+    require_space(folder, len(missing) * 3 * vae.image_size**2, "the images")
     say(
         f"{len(wanted)} images of {len(users)} people, {len(wanted) - len(missing)} of them there: "
         + (f"drawing {len(missing)} on {device} ({precision})" if missing else "drawing skipped")
@@ -93,7 +107,7 @@ def run(config: SampleConfig) -> None:
             batch = wanted[first : first + config.batch_size]
             bar.update(draw_batch(batch, draw, vae, payload, config, describe))
     write_text(folder / "samples.csv", csv_text(sample_rows(folder)))
-    write_grid(folder, wanted, payload.labels, users)
+    write_grid(folder, wanted, payload.labels, users, DEMO_COLUMNS if config.demo_grid else None)
     say(f"wrote {len(missing)} images to {folder}; look at {folder / 'micro_doppler_grid.png'}")
 
 
@@ -191,8 +205,18 @@ def sample_rows(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def write_grid(folder: Path, wanted: Sequence[Wanted], labels: LabelTable, users: Sequence[int]) -> None:
-    """micro_doppler_grid.png: a row per person asked for, the first few samples each."""
+def write_grid(
+    folder: Path, wanted: Sequence[Wanted], labels: LabelTable, users: Sequence[int], columns: int | None
+) -> None:
+    """micro_doppler_grid.png: a row per person asked for, the first few samples each; with `columns`, all
+    images side by side in so many columns.
+    """
+    if columns:
+        images = [numpy.asarray(Image.open(folder / image.name)) for image in wanted]
+        rows = [images[first : first + columns] for first in range(0, len(images), columns)]
+        titles = ["\n".join(labels.names[image.label] for image in wanted[first : first + columns])
+                  for first in range(0, len(images), columns)]
+        return save_png(grid(rows, titles), folder / "micro_doppler_grid.png")
     rows = [
         [numpy.asarray(Image.open(folder / image.name)) for image in wanted if image.label == user][
             :GRID_COLUMNS

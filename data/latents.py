@@ -5,6 +5,7 @@ N samples, C channels, H x W positions. `<split>.safetensors`, or above 50,000 s
 
 latents       (N, C, H, W) float32   posterior mean
 latents_std   (N, C, H, W) float32   posterior standard deviation (optional)
+latents_flip  (N, C, H, W) float32   posterior mean of the horizontally flipped images (optional)
 labels        (N,) int64             class indices into the label table
 user_ids      (N,) int64             the folders' numbers (index + 1 for a folder without one)
 num_samples, num_users   (1,) int64  rows in this file, length of the label table
@@ -44,7 +45,7 @@ OWN_KEYS = {"format_version", "label_table", "paths", "num_samples", "num_users"
 class LatentSet:
     """All latents of one split; the tensors may be memory-mapped, so do not write to them.
 
-    `latents_flip` exists only in upstream's files: latents of the horizontally flipped images.
+    `latents_flip` are latents of the horizontally flipped images, where they were wanted.
     """
 
     latents: torch.Tensor  # (N, C, H, W) float32
@@ -71,7 +72,7 @@ class LatentSet:
 def write_latents(folder: str | os.PathLike, split: str, latents: torch.Tensor,
                   latents_std: torch.Tensor | None, labels: torch.Tensor, label_table: LabelTable,
                   paths: Sequence[str], metadata: Mapping[str, object],
-                  shard_size: int = SHARD_SIZE) -> list[Path]:
+                  shard_size: int = SHARD_SIZE, latents_flip: torch.Tensor | None = None) -> list[Path]:
     """Write one split's latents in the layout above, in place of an earlier extraction's; return the files.
 
     `metadata` holds JSON values: tokenizer digest, preprocessing and whatever decides that the file is still
@@ -82,7 +83,7 @@ def write_latents(folder: str | os.PathLike, split: str, latents: torch.Tensor,
     folder = Path(folder)
     latent_set = LatentSet(latents.detach().cpu().float(),
                            None if latents_std is None else latents_std.detach().cpu().float(),
-                           labels.detach().cpu(), label_table, list(paths), dict(metadata))
+                           labels.detach().cpu(), label_table, list(paths), dict(metadata), latents_flip)
     _refuse_flawed(latent_set, f"{folder}: {split} latents cannot be written")
     num_shards = -(-len(latent_set) // shard_size)
     files = [folder / name for name in _file_names(split, num_shards)]
@@ -109,8 +110,9 @@ def _shard_tensors(latent_set: LatentSet, rows: slice) -> dict[str, torch.Tensor
     tensors = {"latents": latent_set.latents[rows], "labels": labels, "user_ids": latent_set.user_ids()[rows],
                "num_samples": torch.tensor([len(labels)]),
                "num_users": torch.tensor([len(latent_set.label_table)])}
-    if latent_set.latents_std is not None:
-        tensors["latents_std"] = latent_set.latents_std[rows]
+    for name in ("latents_std", "latents_flip"):
+        if getattr(latent_set, name) is not None:
+            tensors[name] = getattr(latent_set, name)[rows]
     return {name: tensor.contiguous() for name, tensor in tensors.items()}
 
 
@@ -120,7 +122,7 @@ def _shared_header(latent_set: LatentSet, num_shards: int) -> dict[str, str]:
               "num_samples": len(latent_set), "num_shards": num_shards}
     header = {key: json.dumps(value) for key, value in {**values, **latent_set.metadata}.items()}
     digest = hashlib.sha256(json.dumps([header, latent_set.paths], sort_keys=True).encode())
-    for tensor in (latent_set.latents, latent_set.latents_std, latent_set.labels):
+    for tensor in (latent_set.latents, latent_set.latents_std, latent_set.labels, latent_set.latents_flip):
         if tensor is not None:
             digest.update(tensor.contiguous().numpy())
     return header | {"fingerprint": json.dumps(digest.hexdigest())}
@@ -253,7 +255,7 @@ def _without_shard_keys(header: dict) -> dict:
 
 def _read_own(files: Sequence[Path]) -> LatentSet:
     headers = _read_headers(files)
-    tensors = _read_tensors(files, ("latents", "labels"), ("latents_std",))
+    tensors = _read_tensors(files, ("latents", "labels"), ("latents_std", "latents_flip"))
     with _reading(files[0]):
         table = LabelTable.from_json(json.dumps(headers[0]["label_table"]))
         count, promised = len(tensors["latents"]), headers[0]["num_samples"]
@@ -261,7 +263,7 @@ def _read_own(files: Sequence[Path]) -> LatentSet:
             raise ValueError(f"{count} samples, the header says {promised}")
     paths = [path for header in headers for path in header["paths"]]
     return LatentSet(tensors["latents"], tensors.get("latents_std"), tensors["labels"], table, paths,
-                     _without_shard_keys(headers[0]))
+                     _without_shard_keys(headers[0]), tensors.get("latents_flip"))
 
 
 def _read_upstream(files: Sequence[Path]) -> LatentSet:

@@ -60,12 +60,16 @@ class DiTModule(ResumableModule):
 
     def _draw_latents(self, batch: dict[str, Any], draw: torch.Generator) -> Tensor:
         """(B,C,H,W) normalised latents: posterior draws anew each time, or means."""
-        latents = batch["mean"]
-        if self.config.sample_posterior and "std" in batch:
-            latents = latents + batch["std"] * self._own_normal(latents, draw)
+        latents, std = batch["mean"], batch.get("std") if self.config.sample_posterior else None
+        noise = self._own_normal(latents, draw) if std is not None else None
         if "flip" in batch:
             coin = torch.rand(len(latents) * self.trainer.world_size, generator=draw, device=self.device)
-            latents = torch.where(self.own_slice(coin)[:, None, None, None] < 0.5, latents, batch["flip"])
+            plain = self.own_slice(coin)[:, None, None, None] < 0.5
+            latents = torch.where(plain, latents, batch["flip"])
+            # The spread of a mirrored image's posterior is taken to be the mirrored spread.
+            std = None if std is None else torch.where(plain, std, std.flip(-1))
+        if std is not None:
+            latents = latents + std * noise
         return self.payload.statistics.normalise(latents)
 
     def _draw_dropped_labels(self, count: int, draw: torch.Generator) -> Tensor | None:

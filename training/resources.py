@@ -18,7 +18,7 @@ from training.fine_tuning import is_tuned
 GIB = 2**30
 # Bytes that a block keeps per token and channel for the backward pass, with query and key norms.
 BLOCK_BYTES = {"32": 120, "bf16-mixed": 84, "16-mixed": 84}
-OUTSIDE_BYTES = 30  # likewise, embeddings and last layer
+OUTSIDE_BYTES = 20  # likewise, embeddings and last layer
 RESIDUAL_BYTES = 4  # what a checkpointed block keeps: its input
 ROOM = 0.9  # share of a device's memory that a run may take; the rest is the allocator's and the driver's
 
