@@ -1,4 +1,4 @@
-"""Files of the published layout at true size, from seeded weights: `python tests/published_files.py FOLDER`."""
+"""Files of the published layout at true size, from seeded weights: python tests/published_files.py FOLDER"""
 
 import sys
 from pathlib import Path
@@ -11,12 +11,14 @@ from models.lightningdit import LightningDiT_models
 from tokenizer.autoencoder import AutoencoderKL
 from training.published import PUBLISHED
 
+FOUNDATION_VALUES = 467_000_000  # float32: brings the tokenizer's file to its 2.15 GB
 
-def write_published(folder: Path, preset: str = "LightningDiT-XL/1", foundation_values: int = 467_000_000) -> None:
+
+def write_published(folder: Path, preset: str = "LightningDiT-XL/1",
+                    foundation_values: int = FOUNDATION_VALUES) -> None:
     """vavae, lightningdit-xl-800ep and latents-stats under their published names.
 
-    `foundation_values` float32 numbers stand for the foundation model beside the autoencoder, which brings the
-    file to its 2.15 GB.
+    `foundation_values` numbers stand for the foundation model, which lies beside the autoencoder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     vae = reference_weights_(AutoencoderKL(embed_dim=32, ch_mult=(1, 1, 2, 2, 4)))

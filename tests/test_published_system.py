@@ -7,9 +7,11 @@ import pytest
 import torch
 from conftest import PROJECT, reference_weights_
 from PIL import Image
+from published_files import write_published
 from safetensors.torch import load_file
 from toy_run import EXACT, TINY_MODEL, names, output_of, refusal_of
 
+import stage0_prepare as stage0
 import stage1_extract_features as stage1
 import stage2_train_dit as stage2
 import stage3_inference as stage3
@@ -22,6 +24,7 @@ from models.lightningdit import LightningDiT
 from tokenizer.vavae import VAVAE
 from training.checkpoint import load_trained
 from training.imagenet import DEMO_CLASSES, class_numbers
+from training.published import PUBLISHED
 
 PRESET = PROJECT / "configs" / "imagenet256_xl_vavae.yaml"
 CLASSES = LabelTable(tuple(map(str, range(1000))))
@@ -116,3 +119,30 @@ def test_flips_and_upstream_s_shards(toy, photographs, tmp_path):
         output_of(stage2.main, "--latent_dir", tmp_path / folder, "--output_dir", models, "--accelerator",
                   "cpu", "--precision", "32", "max_steps=2", *TINY_MODEL)
         assert len(load_trained(models / "checkpoints/best.safetensors")[1].labels) == 2
+
+
+@pytest.mark.slow
+def test_files_of_true_size_go_through_every_command(tmp_path, monkeypatch):
+    """The tokenizer at its own size and B/1: checked, extracted with, fine-tuned from, drawn with."""
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    weights = tmp_path / "weights"
+    write_published(weights, "LightningDiT-B/1", foundation_values=1000)
+    vae, dit = weights / PUBLISHED["vavae"].file, weights / PUBLISHED["lightningdit-xl-800ep"].file
+    said = output_of(stage0.main, "doctor", "--weights_dir", weights, "--output_dir", tmp_path)
+    assert said.count("loads, sha256") == 3
+    images = tmp_path / "images/train/ID_1"
+    images.mkdir(parents=True)
+    for number in range(2):
+        noise = numpy.random.default_rng(number).integers(0, 255, (32, 32, 3), dtype=numpy.uint8)
+        Image.fromarray(noise).save(images / f"{number}.png")
+    output_of(stage1.main, "--data_dir", tmp_path / "images", "--vavae_path", vae, "--output_path",
+              tmp_path / "latents", "--imagenet_stats", weights / "latents_stats.pt", *EXACT)
+    output_of(stage2.main, "--latent_dir", tmp_path / "latents", "--output_dir", tmp_path / "models",
+              "--init_from", dit, "--tune", "diffit", "--batch_size", "1", "--max_steps", "1",
+              "--accelerator", "cpu", "--precision", "32")
+    draw = ("--vavae_path", vae, "--sampler", "euler", "--num_steps", "1", "--num_samples_per_user", "1")
+    best = tmp_path / "models/checkpoints/best.safetensors"
+    output_of(stage3.main, "--dit_checkpoint", best, "--output_dir", tmp_path / "one", *draw, *EXACT)
+    output_of(stage3.main, "--config", PRESET, "--dit_checkpoint", dit, "--latents_stats",
+              weights / "latents_stats.pt", "--output_dir", tmp_path / "demo", "--demo_grid", *draw, *EXACT)
+    assert len(names(tmp_path / "demo", "*_001.png")) == 8 and len(names(tmp_path / "one", "*_001.png")) == 1

@@ -45,26 +45,21 @@ class DiTModule(ResumableModule):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         draw = self.batch_generator(batch["position"])
         x1 = self._draw_latents(batch, draw)
-        x0 = self._own_normal(x1, draw)
+        x0 = self.normal_like(x1, draw)
         count = len(x1) * self.trainer.world_size
         t = self.own_slice(self.transport.draw_times(count, draw))
-        drop = self._draw_dropped_labels(count, draw)
+        drop = self._draw_dropped_labels(len(x1), draw)
         terms = self.transport.training_losses(self.net, x1, {"y": batch["labels"], "drop": drop}, x0=x0, t=t)
         loss = total_loss(terms).mean()
         self.count_loss(loss)
         return loss
 
-    def _own_normal(self, like: Tensor, draw: torch.Generator) -> Tensor:
-        shape = (len(like) * self.trainer.world_size, *like.shape[1:])
-        return self.own_slice(torch.randn(shape, generator=draw, device=self.device))
-
     def _draw_latents(self, batch: dict[str, Any], draw: torch.Generator) -> Tensor:
         """(B,C,H,W) normalised latents: posterior draws anew each time, or means."""
         latents, std = batch["mean"], batch.get("std") if self.config.sample_posterior else None
-        noise = self._own_normal(latents, draw) if std is not None else None
+        noise = self.normal_like(latents, draw) if std is not None else None
         if "flip" in batch:
-            coin = torch.rand(len(latents) * self.trainer.world_size, generator=draw, device=self.device)
-            plain = self.own_slice(coin)[:, None, None, None] < 0.5
+            plain = self.uniform(len(latents), draw)[:, None, None, None] < 0.5
             latents = torch.where(plain, latents, batch["flip"])
             # The spread of a mirrored image's posterior is taken to be the mirrored spread.
             std = None if std is None else torch.where(plain, std, std.flip(-1))
@@ -76,7 +71,7 @@ class DiTModule(ResumableModule):
         probability = self.payload.model["class_dropout_prob"]
         if probability == 0:
             return None
-        return self.own_slice(torch.rand(count, generator=draw, device=self.device) < probability)
+        return self.uniform(count, draw) < probability
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
