@@ -29,7 +29,7 @@ from training.fit import fit, fixed_settings, steps_done, training_precision
 from training.hardware import resolve_device, resolve_devices, tokenizer_precision
 from training.latent_data import LatentDataModule
 from training.previews import Previews
-from training.resources import require_checkpoint_space
+from training.resources import count_parameters, require_checkpoint_space, training_bytes
 from training.run_files import RunFiles
 from transport import create_transport
 
@@ -208,15 +208,16 @@ def describe(
     hardware: str,
 ) -> None:
     """Print the resolved configuration, the model's size and what the run will be."""
-    with torch.device("meta"):
-        parameters = sum(p.numel() for p in LightningDiT(**arguments).parameters() if p.requires_grad)
     config = configs["train"]
+    parameters, tuned = count_parameters(arguments, config.tune)
+    fixed = training_bytes(arguments, 0, "32", config.tune)
     say(to_yaml(configs).rstrip())
     say(
         f"LightningDiT depth {arguments['depth']}, hidden {arguments['hidden_size']}, heads "
         f"{arguments['num_heads']}, "
         f"patch {arguments['patch_size']}: {parameters / 1e6:.1f} M parameters, "
-        f"{parameters * 20 / 2**30:.2f} GiB for weights, "
+        + (f"{tuned / 1e6:.2f} M of them tuned, " if tuned < parameters else "")
+        + f"{fixed / 2**30:.2f} GiB for weights, "
         "average, gradients and optimizer (activations come on top)"
     )
     say(
