@@ -15,7 +15,7 @@ test: $(VENV)/.development lint
 test-all: $(VENV)/.development lint
 	$(RUN) -m pytest -q -m "slow or not slow"
 
-# The lowest versions that requirements.txt allows, as far as this Python can install them.
+# Three GB of download. The lowest versions that requirements.txt allows, as far as this Python can install them.
 test-oldest:
 	$(PYTHON) -m venv $(VENV)-oldest
 	sed -n '/>=/s/>=/==/p' requirements.txt requirements-dev.txt | grep -v ruff > $(VENV)-oldest/oldest.txt

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -32,13 +33,14 @@ from data.images import (
 )
 from data.labels import LabelTable
 from data.latent_stats import LatentStatistics, recommend
-from data.latents import LatentFiles, LatentSet, export_lightningdit, read_latents, read_metadata
+from data.latents import KINDS, LatentFiles, LatentSet, export_lightningdit, read_latents, read_metadata
 from data.pictures import grid, save_png
 from data.progress import progress
 from tokenizer.losses import psnr
 from tokenizer.vavae import VAVAE, preprocess
 from training.hardware import resolve_device, resolve_devices, resolve_precision, tokenizer_precision
 from training.processes import Crew, start_crew
+from training.resources import require_space
 
 READ_AHEAD = 2  # batches
 MOST_READERS = 8  # threads; more wait for the interpreter's lock
@@ -101,15 +103,18 @@ def make_plan(config: ExtractConfig, device: torch.device) -> Plan:
     folder.mkdir(parents=True, exist_ok=True)
     jobs = []
     for split, entries in records.items():
+        flips = {"time_flip": True} if config.time_flip else {}
         metadata = {
             "tokenizer_digest": vae.digest,
             "inputs_digest": inputs[split],
-            "preprocessing": {"geometry": config.geometry, "size": vae.image_size},
+            "preprocessing": {"geometry": config.geometry, "size": vae.image_size, **flips},
             "precision": vae.precision,
         }
         if is_current(read_metadata(folder, split), metadata, labels, config):
             say(f"{split}: {len(entries)} latents are there for the same images and tokenizer; skipped")
             continue
+        space = len(entries) * math.prod(vae.latent_shape) * 4 * (3 if config.time_flip else 2)
+        require_space(folder, space, f"the latents of {split}")
         for name in DERIVED:  # what was made from the earlier latents
             (folder / name).unlink(missing_ok=True)
         jobs.append(Job(split, entries, labels, metadata))
@@ -214,14 +219,15 @@ def is_current(
 
 def extract_split(job: Job, vae: VAVAE, config: ExtractConfig, crew: Crew) -> None:
     """Encode this process's share of one split, batch by batch, into the split's files: posterior means and
-    standard deviations.
+    standard deviations, and with `time_flip` the means of the mirrored images.
 
     The batches are the same for every number of processes, and so are the latents.
     """
     indices = torch.tensor([job.labels.index(record.user) for record in job.records])
     names = [record.relative for record in job.records]
+    kinds = KINDS if config.time_flip else KINDS[:2]
     files = LatentFiles(
-        config.output_path, job.split, vae.latent_shape, indices, job.labels, names, job.metadata
+        config.output_path, job.split, vae.latent_shape, indices, job.labels, names, job.metadata, kinds
     )
     firsts = list(range(0, len(job.records), config.batch_size))
     with files.written() if not crew.rank else nullcontext():
@@ -235,10 +241,12 @@ def extract_split(job: Job, vae: VAVAE, config: ExtractConfig, crew: Crew) -> No
             written = None
             for first, batch in zip(own, image_batches(job.records, own, config, vae.image_size)):
                 posterior = vae.encode(batch)
-                mean, std = posterior.mean.cpu(), posterior.std.cpu()
+                rows = [posterior.mean.cpu(), posterior.std.cpu()]
+                if config.time_flip:
+                    rows.append(vae.encode(batch.flip(-1)).mean.cpu())
                 if written:
                     written.result()  # one batch is written while the next is encoded, no more
-                written = writer.submit(files.put, first, mean, std)
+                written = writer.submit(files.put, first, *rows)
                 bar.update(len(batch))
             if written:
                 written.result()

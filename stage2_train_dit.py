@@ -24,12 +24,12 @@ from training.batch_stream import run_length
 from training.checkpoint import DitPayload
 from training.dit_module import DiTModule, initial_network
 from training.fine_tuning import Initial, adapted_arguments, adapted_network, load_initial
-from training.fit import claim_run, fit, training_precision
+from training.fit import claim_run, fit, steps_done, training_precision
 from training.hardware import resolve_device, resolve_devices, tokenizer_precision
 from training.latent_data import LatentDataModule
 from training.memory import training_memory
 from training.previews import Previews
-from training.resources import require_checkpoint_space
+from training.resources import count_parameters, require_checkpoint_space
 from training.run_files import RunFiles
 from training.throughput import Throughput, training_flops
 from transport import create_transport
@@ -94,9 +94,9 @@ def run(configs: dict[str, Any]) -> None:
     payload = make_payload(configs, arguments, train)
     vae = load_preview_tokenizer(config, payload)
     # In every process: where only one refuses, the others would wait for it.
-    done, _lock = claim_run(folder, settings, config)
-    if done < total_steps:
+    if steps_done(folder) < total_steps:
         require_checkpoint_space(folder, arguments, config.tune)
+    done, _lock = claim_run(folder, settings, config)
     if done >= total_steps:
         say(f"{folder} already holds {done} of {total_steps} steps with these settings; skipped")
         return say_next(folder)
@@ -221,17 +221,19 @@ def describe(
     precision: str,
 ) -> None:
     """Print the resolved configuration, the model's size and what the run will be."""
-    with torch.device("meta"):
-        parameters = sum(p.numel() for p in LightningDiT(**arguments).parameters() if p.requires_grad)
     config = configs["train"]
+    parameters, tuned = count_parameters(arguments, config.tune)
     needed = training_memory(arguments, config.batch_size, precision, config.ema_on_host)
+    for name, moments in (("gradients", 1), ("optimizer", 2)):
+        needed[name] = 4 * moments * tuned
     activations = needed.pop("activations")
     say(to_yaml(configs).rstrip())
     say(
         f"LightningDiT depth {arguments['depth']}, hidden {arguments['hidden_size']}, heads "
         f"{arguments['num_heads']}, "
         f"patch {arguments['patch_size']}: {parameters / 1e6:.1f} M parameters, "
-        f"{sum(needed.values()) / 2**30:.2f} GiB for {', '.join(name for name in needed if needed[name])}, "
+        + (f"{tuned / 1e6:.2f} M of them tuned, " if tuned < parameters else "")
+        + f"{sum(needed.values()) / 2**30:.2f} GiB for {', '.join(name for name in needed if needed[name])}, "
         f"{activations / 2**30:.2f} GiB for activations"
     )
     say(

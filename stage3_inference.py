@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,21 @@ from tokenizer.vavae import VAVAE
 from training.checkpoint import DitPayload, load_trained, weights_digest
 from training.drawing import Studio, Wanted, sample_rows, wanted
 from training.hardware import resolve_device, resolve_devices, resolve_precision, tokenizer_precision
+from training.imagenet import DEMO_CLASSES, class_numbers
 from training.processes import start_crew
+from training.resources import require_space
 from training.sampling import LatentSampler
 
 GRID_COLUMNS = 8
+DEMO_COLUMNS = 4
+# Upstream's demo (the other settings are the configuration's).
+DEMO = {
+    "user_ids": list(DEMO_CLASSES),
+    "num_samples_per_user": 1,
+    "guidance_scale": 9.0,
+    "guidance_interval": [0.0, 1.0],
+    "timestep_shift": 0.0,
+}
 # Settings that decide what an image looks like; one folder holds images of one choice of them.
 DECIDING = (
     "guidance_scale",
@@ -59,6 +70,8 @@ def run(config: SampleConfig) -> None:
 
     Raises ValueError or FileNotFoundError in one line for bad input; existing images are never overwritten.
     """
+    if config.demo_grid:
+        config = replace(config, **DEMO)
     device = resolve_device(config.device)
     resolve_devices(device.type, config.devices)
     # The main process alone refuses; further ones start once all is well.
@@ -70,6 +83,7 @@ def run(config: SampleConfig) -> None:
     folder, labels = studio.folder, studio.payload.labels
     images = [wanted(labels, u, k) for u in users for k in range(1, config.num_samples_per_user + 1)]
     missing = [image for image in images if not (folder / image.name).exists()]
+    require_space(folder, len(missing) * 3 * studio.vae.image_size**2, "the images")
     say(
         f"{len(images)} images of {len(users)} people, {len(images) - len(missing)} of them there: "
         + (f"drawing {len(missing)} on {device} ({studio.draw.precision})" if missing else "drawing skipped")
@@ -83,7 +97,7 @@ def run(config: SampleConfig) -> None:
             bar.update(studio.draw_batch(batch))
     crew.wait()
     if not crew.rank:
-        finish(folder, images, labels, users)
+        finish(folder, images, labels, users, DEMO_COLUMNS if config.demo_grid else None)
         say(f"wrote {len(missing)} images to {folder}; look at {folder / 'micro_doppler_grid.png'}")
 
 
@@ -93,7 +107,7 @@ def prepare(config: SampleConfig, device: torch.device) -> tuple[Studio, list[in
     """
     precision = resolve_precision(config.precision, device)
     net, payload = load_trained(config.dit_checkpoint, config.latents_stats)
-    users = payload.labels.resolve(config.user_ids)
+    users = payload.labels.resolve(class_numbers(payload.labels, config.user_ids))
     selector = load_selector(config, [payload.labels.names[user] for user in users])
     vae = load_tokenizer_for(config, net, payload, device, precision)
     identity = {"dit": weights_digest(net), "tokenizer": vae.digest}
@@ -193,15 +207,30 @@ def selection_rows(folder: Path) -> list[dict[str, Any]]:
         return [row for row in csv.DictReader(file) if not row["file"] or (folder / row["file"]).is_file()]
 
 
-def finish(folder: Path, images: Sequence[Wanted], labels: LabelTable, users: Sequence[int]) -> None:
+def finish(
+    folder: Path,
+    images: Sequence[Wanted],
+    labels: LabelTable,
+    users: Sequence[int],
+    columns: int | None = None,
+) -> None:
     """samples.csv of all there is, and the grid of `images`."""
     write_text(folder / "samples.csv", csv_text(sample_rows(folder)))
     if images:
-        write_grid(folder, images, labels, users)
+        write_grid(folder, images, labels, users, columns)
 
 
-def write_grid(folder: Path, images: Sequence[Wanted], labels: LabelTable, users: Sequence[int]) -> None:
-    """micro_doppler_grid.png: a row per person asked for, the first few samples each."""
+def write_grid(
+    folder: Path, images: Sequence[Wanted], labels: LabelTable, users: Sequence[int], columns: int | None
+) -> None:
+    """micro_doppler_grid.png: a row per person asked for, the first few samples each; with `columns`, all
+    images side by side in so many columns.
+    """
+    if columns:
+        tiles = [numpy.asarray(Image.open(folder / image.name)) for image in images]
+        parts = [slice(first, first + columns) for first in range(0, len(images), columns)]
+        titles = ["\n".join(labels.names[image.label] for image in images[part]) for part in parts]
+        return save_png(grid([tiles[part] for part in parts], titles), folder / "micro_doppler_grid.png")
     rows = [
         [numpy.asarray(Image.open(folder / image.name)) for image in images if image.label == user][
             :GRID_COLUMNS

@@ -5,6 +5,7 @@ N samples, C channels, H x W positions. `<split>.safetensors`, or above 50,000 s
 
 latents       (N, C, H, W) float32   posterior mean
 latents_std   (N, C, H, W) float32   posterior standard deviation (optional)
+latents_flip  (N, C, H, W) float32   posterior mean of the horizontally flipped images (optional)
 labels        (N,) int64             class indices into the label table
 user_ids      (N,) int64             the folders' numbers (index + 1 for a folder without one)
 num_samples, num_users   (1,) int64  rows in this file, length of the label table
@@ -38,6 +39,7 @@ SHARD_SIZE = 50_000
 UPSTREAM_SHARD_SIZE = 10_000
 ROWS_AT_ONCE = 512  # 16 MB of (32, 16, 16) float32 latents
 UPSTREAM_LAYOUT = "lightningdit"
+KINDS = ("latents", "latents_std", "latents_flip")  # what a file may hold of each sample
 UPSTREAM_PATTERN = "latents_rank*_shard*.safetensors"
 OWN_KEYS = {"format_version", "label_table", "paths", "num_samples", "num_users",
             "shard_index", "num_shards", "fingerprint"}
@@ -47,7 +49,7 @@ OWN_KEYS = {"format_version", "label_table", "paths", "num_samples", "num_users"
 class LatentSet:
     """All latents of one split, memory-mapped, so do not write to them; several shards are `RowTensor`s.
 
-    `latents_flip` exists only in upstream's files: latents of the horizontally flipped images.
+    `latents_flip` are latents of the horizontally flipped images, where they were wanted.
     """
 
     latents: torch.Tensor | RowTensor  # (N, C, H, W) float32
@@ -79,7 +81,7 @@ def folder_numbers(table: LabelTable) -> torch.Tensor:
 def write_latents(folder: str | os.PathLike, split: str, latents: torch.Tensor,
                   latents_std: torch.Tensor | None, labels: torch.Tensor, label_table: LabelTable,
                   paths: Sequence[str], metadata: Mapping[str, object],
-                  shard_size: int = SHARD_SIZE) -> list[Path]:
+                  shard_size: int = SHARD_SIZE, latents_flip: torch.Tensor | None = None) -> list[Path]:
     """Write one split's latents in the layout above, in place of an earlier extraction's; return the files.
 
     `metadata` holds JSON values: tokenizer digest, preprocessing and whatever decides that the file is still
@@ -88,12 +90,13 @@ def write_latents(folder: str | os.PathLike, split: str, latents: torch.Tensor,
     """
     latent_set = LatentSet(latents.detach().cpu().float(),
                            None if latents_std is None else latents_std.detach().cpu().float(),
-                           labels.detach().cpu(), label_table, list(paths), dict(metadata))
+                           labels.detach().cpu(), label_table, list(paths), dict(metadata), latents_flip)
     _refuse_flawed(latent_set, f"{folder}: {split} latents cannot be written")
+    kinds = tuple(kind for kind in KINDS if getattr(latent_set, kind) is not None)
     files = LatentFiles(folder, split, tuple(latents.shape[1:]), latent_set.labels, label_table, paths,
-                        metadata, latents_std is not None, shard_size)
+                        metadata, kinds, shard_size)
     with files.written():
-        files.put(0, latent_set.latents, latent_set.latents_std)
+        files.put(0, *(getattr(latent_set, kind) for kind in kinds))
     return files.paths
 
 
@@ -106,7 +109,8 @@ class LatentFiles:
 
     def __init__(self, folder: str | os.PathLike, split: str, sample_shape: tuple[int, ...],
                  labels: torch.Tensor, label_table: LabelTable, sample_paths: Sequence[str],
-                 metadata: Mapping[str, object], with_std: bool = True, shard_size: int = SHARD_SIZE) -> None:
+                 metadata: Mapping[str, object], kinds: tuple[str, ...] = KINDS[:2],
+                 shard_size: int = SHARD_SIZE) -> None:
         assert re.fullmatch(r"\w+", split) and not OWN_KEYS & set(metadata) and shard_size > 0
         self.folder, self.split, self.shard_size = Path(folder), split, shard_size
         self.labels, self.table, self.sample_paths = labels, label_table, list(sample_paths)
@@ -115,7 +119,7 @@ class LatentFiles:
         values = {"format_version": FORMAT_VERSION, "label_table": list(label_table.names),
                   "num_users": len(label_table), "num_samples": len(labels), "num_shards": self.num_shards}
         self.header = {key: json.dumps(value) for key, value in {**values, **metadata}.items()}
-        self.kinds = ("latents", "latents_std") if with_std else ("latents",)
+        self.kinds = kinds
         self.row_bytes, self.sample_shape = math.prod(sample_shape) * 4, tuple(sample_shape)
         self._positions: dict[Path, dict[str, int]] = {}
 
@@ -134,14 +138,15 @@ class LatentFiles:
             for stale in set(_present_files(self.folder, self.split)) - set(self.paths):
                 stale.unlink()
 
-    def put(self, first: int, latents: torch.Tensor, latents_std: torch.Tensor | None = None) -> None:
-        """Write rows from `first` on: (n, C, H, W) float32 on the CPU."""
-        for start in range(first - first % self.shard_size, first + len(latents), self.shard_size):
+    def put(self, first: int, *tensors: torch.Tensor) -> None:
+        """Write rows from `first` on: for each of `kinds` (n, C, H, W) float32 on the CPU."""
+        end = first + len(tensors[0])
+        for start in range(first - first % self.shard_size, end, self.shard_size):
             path = temporary_name(self.paths[start // self.shard_size])
             if path not in self._positions:
                 self._positions[path] = tensor_positions(path)
-            low, high = max(first, start), min(first + len(latents), start + self.shard_size)
-            for name, rows in zip(self.kinds, (latents, latents_std)):
+            low, high = max(first, start), min(end, start + self.shard_size)
+            for name, rows in zip(self.kinds, tensors, strict=True):
                 position = self._positions[path][name] + (low - start) * self.row_bytes
                 write_values(path, position, rows[low - first:high - first].contiguous())
 
@@ -303,7 +308,7 @@ def _without_shard_keys(header: dict) -> dict:
 
 def _read_own(files: Sequence[Path]) -> LatentSet:
     headers = _read_headers(files)
-    tensors = _read_tensors(files, ("latents", "labels"), ("latents_std",))
+    tensors = _read_tensors(files, ("latents", "labels"), ("latents_std", "latents_flip"))
     with _reading(files[0]):
         table = LabelTable.from_json(json.dumps(headers[0]["label_table"]))
         count, promised = len(tensors["latents"]), headers[0]["num_samples"]
@@ -311,7 +316,7 @@ def _read_own(files: Sequence[Path]) -> LatentSet:
             raise ValueError(f"{count} samples, the header says {promised}")
     paths = [path for header in headers for path in header["paths"]]
     return LatentSet(tensors["latents"], tensors.get("latents_std"), tensors["labels"], table, paths,
-                     _without_shard_keys(headers[0]))
+                     _without_shard_keys(headers[0]), tensors.get("latents_flip"))
 
 
 def _read_upstream(files: Sequence[Path]) -> LatentSet:

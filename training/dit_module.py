@@ -59,12 +59,15 @@ class DiTModule(ResumableModule):
 
     def _draw_latents(self, batch: dict[str, Any], draw: torch.Generator) -> Tensor:
         """(B,C,H,W) normalised latents: posterior draws anew each time, or means."""
-        latents = batch["mean"]
-        if self.config.sample_posterior and "std" in batch:
-            latents = latents + batch["std"] * self.normal_like(latents, draw)
+        latents, std = batch["mean"], batch.get("std") if self.config.sample_posterior else None
+        noise = self.normal_like(latents, draw) if std is not None else None
         if "flip" in batch:
-            coin = self.uniform(len(latents), draw)
-            latents = torch.where(coin[:, None, None, None] < 0.5, latents, batch["flip"])
+            plain = self.uniform(len(latents), draw)[:, None, None, None] < 0.5
+            latents = torch.where(plain, latents, batch["flip"])
+            # The spread of a mirrored image's posterior is taken to be the mirrored spread.
+            std = None if std is None else torch.where(plain, std, std.flip(-1))
+        if std is not None:
+            latents = latents + std * noise
         return self.payload.statistics.normalise(latents)
 
     def _draw_dropped_labels(self, count: int, draw: torch.Generator) -> Tensor | None:

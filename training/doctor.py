@@ -54,7 +54,9 @@ def exit_status(findings: list[Finding]) -> int:
 
 
 def examine(config: DoctorConfig) -> Iterator[Finding]:
-    """All findings, the quick ones first."""
+    """All findings, the quick ones first. ValueError, FileNotFoundError: no latents to mend from."""
+    if config.fix and not config.latent_dir:
+        raise ValueError("--fix: say which latents by --latent_dir")
     yield from packages()
     yield from graphics_cards()
     yield processor()
@@ -173,9 +175,8 @@ def internet() -> Finding:
         with urllib.request.urlopen(request, timeout=SECONDS_TO_ANSWER):
             return Finding("ok", "internet", f"{endpoint()} answers")
     except (OSError, ValueError) as error:
-        reason = first_line(getattr(error, "reason", error))
-        return Finding("note", "internet", f"{endpoint()} does not answer ({reason}): weights must come as "
-                                           "files; nothing but `download` needs a network")
+        return Finding("note", "internet", f"{endpoint()} does not answer ({first_line(error)}): weights "
+                                           "must come as files; nothing but `download` needs a network")
 
 
 def weights(folder: Path) -> Iterator[Finding]:

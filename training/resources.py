@@ -18,7 +18,7 @@ from training.fine_tuning import is_tuned
 GIB = 2**30
 # Bytes that a block keeps per token and channel for the backward pass, with query and key norms.
 BLOCK_BYTES = {"32": 120, "bf16-mixed": 84, "16-mixed": 84}
-OUTSIDE_BYTES = 30  # likewise, embeddings and last layer
+OUTSIDE_BYTES = 20  # likewise, embeddings and last layer
 RESIDUAL_BYTES = 4  # what a checkpointed block keeps: its input
 ROOM = 0.9  # share of a device's memory that a run may take; the rest is the allocator's and the driver's
 
@@ -54,11 +54,11 @@ def largest_batch(arguments: dict[str, Any], memory: int, precision: str, tune: 
 
 
 def checkpoint_bytes(arguments: dict[str, Any], tune: str = "full") -> int:
-    """Most disk space that stage 2 holds at one moment: best, last and the checkpoint being written, each
-    with weights, average and two moments, and the slim weights.
+    """Most disk space that stage 2 holds at one moment: last and its successor being written, each with
+    weights, average and two moments, and the averaged weights in best.ckpt and best.safetensors.
     """
     parameters, tuned = count_parameters(arguments, tune)
-    return 3 * (8 * parameters + 8 * tuned) + 4 * parameters
+    return 2 * (8 * parameters + 8 * tuned) + 8 * parameters
 
 
 def require_checkpoint_space(folder: Path, arguments: dict[str, Any], tune: str = "full") -> None:
