@@ -41,6 +41,7 @@ from tokenizer.vavae import VAVAE, preprocess
 from training.hardware import resolve_device, resolve_devices, resolve_precision, tokenizer_precision
 from training.processes import Crew, start_crew
 from training.resources import require_space
+from training.smaller_batches import Fitting
 
 READ_AHEAD = 2  # batches
 MOST_READERS = 8  # threads; more wait for the interpreter's lock
@@ -229,6 +230,13 @@ def extract_split(job: Job, vae: VAVAE, config: ExtractConfig, crew: Crew) -> No
     files = LatentFiles(
         config.output_path, job.split, vae.latent_shape, indices, job.labels, names, job.metadata, kinds
     )
+
+    def encoded(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        posterior = vae.encode(images)
+        rows = posterior.mean.cpu(), posterior.std.cpu()
+        return (*rows, vae.encode(images.flip(-1)).mean.cpu()) if config.time_flip else rows
+
+    encode = Fitting(encoded, config.batch_size)
     firsts = list(range(0, len(job.records), config.batch_size))
     with files.written() if not crew.rank else nullcontext():
         crew.wait()  # for the reserved files
@@ -240,10 +248,7 @@ def extract_split(job: Job, vae: VAVAE, config: ExtractConfig, crew: Crew) -> No
         ):
             written = None
             for first, batch in zip(own, image_batches(job.records, own, config, vae.image_size)):
-                posterior = vae.encode(batch)
-                rows = [posterior.mean.cpu(), posterior.std.cpu()]
-                if config.time_flip:
-                    rows.append(vae.encode(batch.flip(-1)).mean.cpu())
+                rows = encode(batch)
                 if written:
                     written.result()  # one batch is written while the next is encoded, no more
                 written = writer.submit(files.put, first, *rows)

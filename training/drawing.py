@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from urllib.parse import quote
 import numpy
 import torch
 from PIL import Image
+from torch import Tensor
 
 from data.labels import LabelTable, natural_key
 from data.pictures import save_png
@@ -21,6 +23,7 @@ from tokenizer.vavae import VAVAE
 from training.checkpoint import DitPayload
 from training.randomness import noise_for
 from training.sampling import LatentSampler
+from training.smaller_batches import Fitting
 
 METADATA = "micro_doppler"
 # Of the settings, these say where and how fast, not what an image looks like.
@@ -53,7 +56,7 @@ def file_name(labels: LabelTable, label: int, number: int) -> str:
     return f"micro_doppler_{person}_{number:03d}.png"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Studio:
     """Draws into `folder`, which it keeps locked. `settings` are told in each image."""
 
@@ -64,6 +67,10 @@ class Studio:
     seed: int
     settings: dict[str, Any]
     lock: FolderLock | None
+
+    def __post_init__(self) -> None:
+        warning = "; matrix products of another shape round differently, so images may differ by a rounding"
+        self._fitting = Fitting(self._draw, sys.maxsize, warning)
 
     def draw_batch(self, batch: Sequence[Wanted]) -> int:
         """Draw one batch and write those of its images that are not there; how many they were.
@@ -82,13 +89,17 @@ class Studio:
         """Pictures (N, H, W, 3) uint8 of one batch; ValueError where latents are not finite."""
         names, shape = self.payload.labels.names, self.vae.latent_shape
         noise = [noise_for(shape, self.seed, "sample", names[one.label], one.number) for one in batch]
-        latents = self.draw(torch.stack(noise), torch.tensor([one.label for one in batch]))
+        (pixels,) = self._fitting(torch.stack(noise), torch.tensor([one.label for one in batch]))
+        return pixels.numpy()
+
+    def _draw(self, noise: Tensor, labels: Tensor) -> tuple[Tensor]:
+        latents = self.draw(noise, labels)
         if not torch.isfinite(latents).all():
             raise ValueError(
                 f"guidance_scale {self.settings['guidance_scale']:g} at --precision {self.draw.precision} "
                 "gave latents that are not finite; use --precision 32 or a lower --guidance_scale"
             )
-        return self.vae.decode(latents).numpy()
+        return (self.vae.decode(latents),)
 
     def save(self, image: Wanted, pixels: numpy.ndarray) -> None:
         """Write one picture with its settings inside."""
