@@ -85,11 +85,11 @@ def test_guidance_costs_only_inside_its_interval():
     assert outside.network_evaluations == 10
 
 
-def test_the_default_spends_27_evaluations_on_a_guided_image():
+def test_the_default_spends_25_evaluations_on_a_guided_image():
     draw = LatentSampler(net := tiny_network(), tiny_payload(net), resolve(
         ("sample",), {"sample": {"dit_checkpoint": "-", "vavae_path": "-"}})["sample"], CPU, "32")
     draw(NOISE[:1], LABELS[:1])
-    assert draw.network_evaluations == 3 + 2 * 12
+    assert draw.network_evaluations == 5 + 2 * 10
 
 
 def test_dopri5_counts_per_image():
