@@ -77,7 +77,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--compile", action="store_true", help="also time the compiled network")
     parser.add_argument(
-        "--quick", action="store_true", help="short curve, by default of a tiny random network; nothing is written"
+        "--quick", action="store_true", help="short curve, else of a tiny random network; nothing is written"
     )
     options = parser.parse_args([token for token in argv if token != "--debug"])
     if not (options.checkpoint or options.quick):

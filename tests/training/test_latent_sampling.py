@@ -92,6 +92,19 @@ def test_the_default_spends_25_evaluations_on_a_guided_image():
     assert draw.network_evaluations == 5 + 2 * 10
 
 
+def test_a_network_that_does_not_compile_is_drawn_with_as_it_is(monkeypatch, capsys):
+    def broken(function):
+        def call(*arguments):
+            raise RuntimeError("no compiler here")
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    drawn = sampler(compile=True)(NOISE, LABELS)
+    assert torch.equal(drawn, sampler()(NOISE, LABELS))
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("no compiler here") == 1
+
+
 def test_dopri5_counts_per_image():
     draw = sampler(sampler="dopri5", guidance_scale=1.0, rtol=1e-2, atol=1e-2)
     draw(NOISE[:1], LABELS[:1])
