@@ -176,11 +176,7 @@ class TransportConfig:
     """Path, prediction and times of the flow-matching transport."""
 
     path_type: str = key("Linear", "Interpolation between noise and data.", choices=("Linear", "GVP", "VP"))
-    prediction: str = key(
-        "velocity",
-        "What the network predicts; preconditioned: the part of the velocity that no linear guess explains.",
-        choices=("velocity", "preconditioned", "noise", "score"),
-    )
+    prediction: str = key("velocity", "What the network predicts.", choices=("velocity", "noise", "score"))
     loss_weight: Optional[str] = key(
         None, "Weight of a noise or score loss.", choices=(None, "velocity", "likelihood")
     )

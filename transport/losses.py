@@ -5,7 +5,7 @@ from torch import Tensor
 
 from transport.paths import Path, broadcast_time
 
-PREDICTIONS = ("velocity", "preconditioned", "noise", "score")
+PREDICTIONS = ("velocity", "noise", "score")
 LOSS_WEIGHTS = (None, "velocity", "likelihood")
 
 

@@ -10,7 +10,6 @@ the velocity and (x, noise) are linear in (x0, x1), so each conversion is exact,
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -57,19 +56,6 @@ class Path(ABC):
         """Velocity dx_t/dt for the pair x0, x1: what a velocity model regresses."""
         t = broadcast_time(t, x1)
         return self.d_alpha(t) * x1 + self.d_sigma(t) * x0
-
-    def velocity_from_remainder(self, remainder: Callable[[Tensor], Tensor], x: Tensor, t: Tensor) -> Tensor:
-        """Velocity = its best linear guess from x for white data of unit variance + what the guess leaves.
-
-        `remainder` maps x scaled to unit variance to the rest, which has unit variance too: the
-        preconditioning of EDM (arXiv 2206.00364, appendix B.6) for a velocity on any path.
-        """
-        t = broadcast_time(t, x)
-        alpha, sigma, d_alpha, d_sigma = self.alpha(t), self.sigma(t), self.d_alpha(t), self.d_sigma(t)
-        power = alpha**2 + sigma**2
-        rest = remainder(x / power**0.5)
-        guess = (alpha * d_alpha + sigma * d_sigma) / power * x
-        return guess + (d_alpha * sigma - alpha * d_sigma).abs() / power**0.5 * rest
 
     def velocity_from_score(self, score: Tensor, x: Tensor, t: Tensor) -> Tensor:
         """Velocity from the score of the marginal; needs alpha(t) > 0."""

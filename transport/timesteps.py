@@ -46,7 +46,7 @@ def time_interval(path_type: str, prediction: str, eps: float | None = None, *,
 def _published_eps(path_type: str, prediction: str, sampling: bool) -> float:
     if path_type == "VP":
         return VP_SAMPLE_EPS if sampling else VP_TRAIN_EPS
-    return 0.0 if prediction in ("velocity", "preconditioned") else NOISE_SCORE_EPS
+    return 0.0 if prediction == "velocity" else NOISE_SCORE_EPS
 
 
 def time_grid(num_steps: int, timestep_shift: float = 0.0, t0: float = 0.0, t1: float = 1.0,

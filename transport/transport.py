@@ -57,8 +57,6 @@ class Transport:
         t, x0 = t.to(x1), x0.to(x1)
         assert t.shape == x1.shape[:1], f"t must be ({len(x1)},), got {tuple(t.shape)}"
         assert x0.shape == x1.shape, f"x0 must be {tuple(x1.shape)}, got {tuple(x0.shape)}"
-        if self.prediction == "preconditioned":
-            model = self.velocity(model)
         output = model(self.path.interpolate(x0, x1, t), t, **(model_kwargs or {})).to(x1.dtype)
         assert output.shape == x1.shape, f"the model must return {tuple(x1.shape)}, got {tuple(output.shape)}"
         return {**self._losses(output, x0, x1, t), "t": t}
@@ -83,9 +81,6 @@ class Transport:
 
         def velocity(x: Tensor, t: float | Tensor, *args, **kwargs) -> Tensor:
             times = times_per_sample(t, x)
-            if self.prediction == "preconditioned":
-                return self.path.velocity_from_remainder(
-                    lambda scaled: model(scaled, times, *args, **kwargs).to(x.dtype), x, times.to(x.dtype))
             output = model(x, times, *args, **kwargs)
             if self.prediction == "velocity":
                 return output
@@ -112,8 +107,7 @@ def create_transport(path_type: str = "Linear", prediction: str = "velocity", lo
                      use_cosine_loss: bool = True, use_lognorm: bool = True) -> Transport:
     """Make a Transport from names.
 
-    `path_type`: Linear, GVP or VP. `prediction`: velocity, preconditioned (the network gives the
-    part of the velocity that no linear guess explains), noise or score. `loss_weight`: None, "velocity" or
+    `path_type`: Linear, GVP or VP. `prediction`: velocity, noise or score. `loss_weight`: None, "velocity" or
     "likelihood", for noise and score models; velocity losses carry no weight. `train_eps`, `sample_eps`: see
     `timesteps.time_interval`. `use_cosine_loss` adds the cosine term for velocity models; `use_lognorm` draws
     logit-normal times instead of uniform ones. Raises ValueError for a name or value that is not known.

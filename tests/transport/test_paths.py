@@ -97,20 +97,3 @@ def test_velocity_conversions_are_finite_at_both_ends(name):
 def test_float32_keeps_its_digits_near_data(path):
     t = torch.tensor([1 - 1e-3, 1 - 1e-4], dtype=torch.float32)
     torch.testing.assert_close(path.sigma(t).double(), path.sigma(t.double()), rtol=1e-5, atol=0)
-
-
-def test_preconditioning_leaves_a_remainder_of_unit_variance(path):
-    """For white data the remainder is orthogonal to x: (sigma x1 - alpha x0) over its size."""
-    x0, x1 = samples(7), samples(8)
-    alpha, sigma = (values(TIMES)[:, None, None] for values in (path.alpha, path.sigma))
-    size = (alpha**2 + sigma**2) ** 0.5
-    seen = []
-
-    def remainder(scaled):
-        seen.append(scaled)
-        return (sigma * x1 - alpha * x0) / size
-
-    x = path.interpolate(x0, x1, TIMES)
-    velocity = path.velocity_from_remainder(remainder, x, TIMES)
-    torch.testing.assert_close(velocity, path.target(x0, x1, TIMES), rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close(seen[0], x / size)
