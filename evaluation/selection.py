@@ -48,7 +48,7 @@ def halves(records: Sequence[ImageRecord]) -> tuple[list[ImageRecord], list[Imag
         own.setdefault(record.user, []).append(record)
     first, second = [], []
     for found in own.values():
-        gap = min(GUARD, max(0, len(found) - 2))
+        gap = min(GUARD, len(found) // 4)
         first += found[: (len(found) - gap + 1) // 2]
         second += found[(len(found) + gap + 1) // 2 :]
     return first, second
@@ -169,7 +169,10 @@ def nearness(unit: numpy.ndarray, others: numpy.ndarray) -> numpy.ndarray:
 def train_selector(
     train: Pictures, held_out: Pictures, everything: Pictures, people: LabelTable, seed: int
 ) -> tuple[Judge, dict[str, float]]:
-    """Judge and bounds from half of train and half of val; `everything` is all of train, for novelty."""
+    """Judge and bounds from half of train and half of val; `everything` is all of train, for novelty.
+
+    ValueError: too few held-out pictures for a distance between two of one person.
+    """
     tried = held_out.images, held_out.labels
     judge = train_judge(train.images, train.labels, len(people), seed, val=tried)
     confidence, novelty, unit = measures(judge, held_out, luma(everything.images))
@@ -177,6 +180,8 @@ def train_selector(
     for label in numpy.unique(held_out.labels):
         own = unit[held_out.labels == label]
         pairs.append(nearness(own, own)[numpy.triu_indices(len(own), 1)])
+    if not any(map(len, pairs)):
+        raise ValueError("--real: nobody has two pictures in the first half of val/; split with a larger one")
     values = {"confidence": confidence, "novelty": novelty, "near": numpy.concatenate(pairs)}
     return judge, {name: float(numpy.quantile(own, QUANTILES[name])) for name, own in values.items()}
 
