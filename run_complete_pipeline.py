@@ -93,16 +93,19 @@ def stages_of(
             },
         ),
     ]
-    return [*stages, evaluation_of(config, out, data)] if config.evaluate or config.demo else stages
+    return [*stages, evaluation_of(config, out, data, tokenizer)] if config.evaluate or config.demo else stages
 
 
-def evaluation_of(config: PipelineConfig, out: Path, data: Any) -> tuple[str, bool, str, dict[str, Any]]:
+def evaluation_of(
+    config: PipelineConfig, out: Path, data: Any, tokenizer: Any
+) -> tuple[str, bool, str, dict[str, Any]]:
     """The stage that judges, as in `stages_of`; a demo that generates nothing skips it unless asked."""
     flags = {
         "real": data,
         "generated": out / "generated_images",
         "output_dir": out / "evaluation",
         "axes": DEMO_AXES if config.demo else None,
+        "vavae_path": tokenizer,
     }
     return "evaluation", config.skip_generation and not config.evaluate, "stage4_evaluate.py", flags
 

@@ -103,12 +103,6 @@ def squared_distances(x: numpy.ndarray, y: numpy.ndarray) -> numpy.ndarray:
     return squares * (squares > 1e-12 * energy)
 
 
-def all_distances(x: numpy.ndarray, y: numpy.ndarray, people: numpy.ndarray) -> dict[str, float]:
-    """All of the above for sets of the same size that show the same `people` (N,)."""
-    single = {"frechet": frechet(x, y), "sliced_wasserstein": sliced_wasserstein(x, y)}
-    return {"kid": kid(x, y, people), **single, **neighbourhoods(x, y)}
-
-
 # Diversity
 
 
@@ -136,10 +130,13 @@ def usual_width(z: numpy.ndarray, labels: numpy.ndarray) -> float:
 
 
 class Draw(NamedTuple):
-    """Places (n,) in every set, and who is there (n,), in people's order, the same in every set."""
+    """Places (n,) in every set, who is there (n,), in people's order, the same in every set, and how many
+    neighbours a ball holds: half as many among half the pictures.
+    """
 
     places: dict[str, numpy.ndarray]
     people: numpy.ndarray
+    neighbours: int = NEIGHBOURS
 
     def of(self, sets: dict[str, numpy.ndarray], name: str, label: int | None = None) -> numpy.ndarray:
         """What is drawn of a set, in all or of one person."""
@@ -185,16 +182,22 @@ def _half(draw: Draw, rng: numpy.random.Generator) -> Draw:
     for name, own in draw.places.items():
         blocks = rng.random(own.max() // BLOCK + 1)[own // BLOCK]
         places[name] = own[numpy.lexsort((rng.random(len(own)), blocks, draw.people))][inside]
-    return Draw(places, draw.people[inside])
+    return Draw(places, draw.people[inside], (draw.neighbours + 1) // 2)
+
+
+def all_distances(x: numpy.ndarray, y: numpy.ndarray, draw: Draw) -> dict[str, float]:
+    """Every measure of what a draw has of two sets."""
+    single = {"frechet": frechet(x, y), "sliced_wasserstein": sliced_wasserstein(x, y)}
+    return {"kid": kid(x, y, draw.people), **single, **neighbourhoods(x, y, draw.neighbours)}
 
 
 def compare(
     sets: dict[str, numpy.ndarray],
     draws: Draws,
-    measure: Callable[[numpy.ndarray, numpy.ndarray, numpy.ndarray], dict[str, float]] = all_distances,
+    measure: Callable[[numpy.ndarray, numpy.ndarray, Draw], dict[str, float]] = all_distances,
 ) -> dict[str, dict[str, Any]]:
     """{measure: {"generated": estimate, "floor": estimate}} of sets {"held_out", "generated", "train"}, by
-    `measure` of x, y and who both show.
+    `measure` of x, y and the draw they are of.
 
     A value is the mean of the full draws. Its 95 % interval is 1.96 standard deviations of what halves
     deviate from their draw: the delete-half jackknife (Shao & Wu, Annals of Statistics 17, 1989). Unlike
@@ -204,8 +207,7 @@ def compare(
     found: dict[str, dict[str, Any]] = {}
     for kind, other in OTHERS.items():
         full, halves = (
-            [measure(draw.of(sets, REFERENCE), draw.of(sets, other), draw.people) for draw in part]
-            for part in draws
+            [measure(draw.of(sets, REFERENCE), draw.of(sets, other), draw) for draw in part] for part in draws
         )
         for name in full[0]:
             values = numpy.array([one[name] for one in full])

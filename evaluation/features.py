@@ -100,7 +100,8 @@ def common_scale(sets: dict[str, numpy.ndarray], columns: bool = False) -> dict[
 
 def radar_space(sets: dict[str, Pictures]) -> dict[str, numpy.ndarray]:
     """(N, 6 + BANDS); a quantity that cannot be measured counts as the training mean."""
-    usual = numpy.nan_to_num(numpy.nanmean(sets["train"].motion, axis=0))
+    known = numpy.isfinite(sets["train"].motion)
+    usual = numpy.nansum(sets["train"].motion, axis=0) / known.sum(0).clip(1)
     motion = {name: numpy.where(numpy.isnan(part.motion), usual, part.motion) for name, part in sets.items()}
     weight = numpy.sqrt(len(QUANTITIES) / BANDS)
     profiles = common_scale({name: part.profile for name, part in sets.items()}, columns=True)

@@ -8,7 +8,7 @@ import numpy
 from scipy.stats import wasserstein_distance
 
 from data.labels import LabelTable
-from evaluation.distances import OTHERS, REFERENCE, Draws, compare
+from evaluation.distances import OTHERS, REFERENCE, Draw, Draws, compare
 from radar.kinematics import Kinematics
 
 QUANTITIES = ("torso_velocity", "upper_envelope", "lower_envelope", "bandwidth", "cadence", "periodicity")
@@ -46,12 +46,13 @@ def impossible(motion: numpy.ndarray, training: numpy.ndarray) -> numpy.ndarray:
     The tails of the six together make TAIL, so that about this share of other real pictures is called so.
     """
     tail = TAIL / len(QUANTITIES) / 2
-    low, high = numpy.nanquantile(training, (tail, 1 - tail), axis=0)
-    always = numpy.isnan(training).mean(0) <= TAIL
+    unknown = numpy.isnan(training).mean(0)
+    low, high = numpy.nanquantile(numpy.where(unknown == 1, 0.0, training), (tail, 1 - tail), axis=0)
+    always = unknown <= TAIL
     return ((motion < low) | (motion > high) | (numpy.isnan(motion) & always)).any(1)
 
 
-def differences(x: numpy.ndarray, y: numpy.ndarray, people: numpy.ndarray | None = None) -> dict[str, float]:
+def differences(x: numpy.ndarray, y: numpy.ndarray, draw: Draw | None = None) -> dict[str, float]:
     """Wasserstein-1 distance of each quantity between motions (N, 6) and (M, 6), in its own unit."""
     columns = [(a[numpy.isfinite(a)], b[numpy.isfinite(b)]) for a, b in zip(x.T, y.T)]
     found = [wasserstein_distance(a, b) if len(a) and len(b) else numpy.nan for a, b in columns]

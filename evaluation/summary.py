@@ -8,7 +8,7 @@ import numpy
 
 Metrics = dict[str, Any]
 FEW, LEAST_CEILING = 10, 0.8  # pictures of a person; share that the judge must have right of real pictures
-VARIED, UNIFORM = 0.8, 0.4  # shares of the real variety below which generated pictures lack it, or have none
+VARIED, UNIFORM = 2 / 3, 1 / 3  # shares of the real variety below which pictures lack it, or have none
 
 
 def sentences(metrics: Metrics) -> list[str]:
