@@ -306,8 +306,8 @@ def train_selecting_judge(config: SelectingJudgeConfig) -> None:
     held_out = read(val, people, (), config.colour_map)
     judge, bounds = train_selector(own, held_out, everything, people, config.seed)
     files = [file_digest(record.path) for record in train + val]
-    training = luma(everything.images)
-    Selector(judge, people, bounds, training, held_out.motion, config.colour_map, files).save(path)
+    motion = numpy.concatenate([own.motion, held_out.motion])
+    Selector(judge, people, bounds, luma(everything.images), motion, config.colour_map, files).save(path)
     right = (judge.predict(held_out.images).argmax(1) == held_out.labels).mean()
     say(f"learnt from {len(train)} pictures, {right:.0%} of {len(val)} held-out ones judged right")
     say("bounds: " + ", ".join(f"{name} {value:.3g}" for name, value in bounds.items()))

@@ -5,7 +5,8 @@ the first half of the validation pictures, so that the other halves can train a 
 pictures without having chosen them. Bounds are quantiles of those held-out real pictures:
 
 confidence  calibrated, in the person asked for: at least the 10 % quantile
-motion      not `impossible` (evaluation.motion) beside them
+motion      not `impossible` (evaluation.motion) beside them and the judge's training pictures: nothing was
+            learnt of motion, so both are held out, and rare values need many pictures
 novelty     distance to the nearest training picture over that to the second: at least the 1 % quantile;
             all of train counts, since the generator has seen all of it
 near        pictures of one person at unit norm are near duplicates below the 1 % quantile of their distances;
@@ -87,7 +88,7 @@ class Selector:
     people: LabelTable
     bounds: dict[str, float]  # of the keys of QUANTILES
     training: numpy.ndarray  # `luma` of all of train, (M, 64, 64)
-    motion: numpy.ndarray  # of the held-out real pictures, (N, 6)
+    motion: numpy.ndarray  # of the judge's training pictures and the held-out ones, (N, 6)
     colour_map: str
     training_files: list[str]  # digests of the files that the judge and the bounds come from
 

@@ -84,7 +84,8 @@ def selected(toy, judge):
 def test_the_judge_s_file_says_what_it_was_trained_on(real, judge):
     files = {digest_of(path) for part in ("train", "val") for path in (real / part).rglob("*.png")
              if int(path.stem) < (5 if part == "train" else 3)}
-    assert set(Selector.load(judge).training_files) == files and len(files) == 15 + 9
+    selector = Selector.load(judge)
+    assert set(selector.training_files) == files and len(files) == len(selector.motion) == 15 + 9
 
 
 def test_what_is_kept_is_told_in_every_file(judge, selected):
