@@ -93,7 +93,8 @@ def stages_of(
             },
         ),
     ]
-    return [*stages, evaluation_of(config, out, data, tokenizer)] if config.evaluate or config.demo else stages
+    wanted = config.evaluate or config.demo
+    return [*stages, evaluation_of(config, out, data, tokenizer)] if wanted else stages
 
 
 def evaluation_of(

@@ -16,7 +16,8 @@ def test_one_scale_keeps_directions_and_columns_do_not():
     train = numpy.array([[0.0, 10.0], [2.0, 10.0], [0.0, 30.0], [2.0, 30.0]])
     sets = {"train": train, "generated": numpy.array([[1.0, 20.0], [3.0, 40.0]], dtype=numpy.float32)}
     common = common_scale(sets)
-    assert common["generated"][0] == pytest.approx([0, 0]) and common["train"].var(0).mean() == pytest.approx(1)
+    assert common["generated"][0] == pytest.approx([0, 0])
+    assert common["train"].var(0).mean() == pytest.approx(1)
     assert common["generated"][1, 1] == pytest.approx(10 * common["generated"][1, 0])
     assert common_scale(sets, columns=True)["generated"][1] == pytest.approx([2, 2])
 
@@ -47,11 +48,11 @@ def test_the_perceptual_distance_is_none_to_itself_and_grows():
     torch.manual_seed(0)
     judge, rng = Judge(3).eval(), numpy.random.default_rng(0)
     images = rng.integers(0, 256, (4, 128, 64, 3), dtype=numpy.uint8)
-    near, far = (
-        (images + level * rng.standard_normal(images.shape)).clip(0, 255).astype(numpy.uint8) for level in (5, 50)
-    )
+    noise = rng.standard_normal(images.shape)
+    near, far = ((images + level * noise).clip(0, 255).astype(numpy.uint8) for level in (5, 50))
     same, little, much = (perceptual_distance(judge, images, other) for other in (images, near, far))
-    assert same == pytest.approx(numpy.zeros(4), abs=1e-6) and (little > 1e-5).all() and (much > 3 * little).all()
+    assert same == pytest.approx(numpy.zeros(4), abs=1e-6) and (little > 1e-5).all()
+    assert (much > 3 * little).all()
     assert much.max() <= 4  # between vectors of length 1
 
 
