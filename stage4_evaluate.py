@@ -138,7 +138,7 @@ def evaluate(
         if "val" in records and val is None:
             val = read(records["val"], people, **look)
     with seconds.part("judges"):
-        own = sets["train"].at(numpy.flatnonzero([record in set(judged) for record in records["train"]]))
+        own = sets["train"].at(places_of(judged, records["train"]))
         judges = obtain_judges(folder, own, val, people, config.seed, config.judge_seeds)
     further = {}
     for name, (network, size) in named.items():
@@ -293,6 +293,11 @@ def selecting_training(folder: Path) -> str | None:
     return found.pop()
 
 
+def places_of(some: list[ImageRecord], records: list[ImageRecord]) -> numpy.ndarray:
+    wanted = set(some)
+    return numpy.flatnonzero([record in wanted for record in records])
+
+
 def train_selecting_judge(config: SelectingJudgeConfig) -> None:
     """Train a judge for stage 3's --select on half of the real pictures; stage 4 scores by the other half."""
     people, real = find_real(Path(config.real))
@@ -306,12 +311,12 @@ def train_selecting_judge(config: SelectingJudgeConfig) -> None:
     if path.is_file():
         return say(f"{path} is there: skipped")
     everything = read(real["train"], people, (), config.colour_map)
-    own = everything.at(numpy.flatnonzero([record in set(train) for record in real["train"]]))
+    own = everything.at(places_of(train, real["train"]))
     held_out = read(val, people, (), config.colour_map)
     judge, bounds = train_selector(own, held_out, everything, people, config.seed)
     files = [file_digest(record.path) for record in train + val]
-    training = luma(everything.images)
-    Selector(judge, people, bounds, training, held_out.motion, config.colour_map, files).save(path)
+    motion = numpy.concatenate([own.motion, held_out.motion])
+    Selector(judge, people, bounds, luma(everything.images), motion, config.colour_map, files).save(path)
     right = (judge.predict(held_out.images).argmax(1) == held_out.labels).mean()
     say(f"learnt from {len(train)} pictures, {right:.0%} of {len(val)} held-out ones judged right")
     say("bounds: " + ", ".join(f"{name} {value:.3g}" for name, value in bounds.items()))
