@@ -62,7 +62,7 @@ def launch(arguments: list[str]) -> subprocess.Popen:
 
 def finish(arguments: list[str]) -> tuple[int, str, str]:
     process = launch(arguments)
-    output, errors = process.communicate(timeout=300)
+    output, errors = process.communicate(timeout=900)
     return process.returncode, output, errors
 
 

@@ -49,7 +49,8 @@ class DiTModule(ResumableModule):
         count = len(x1) * self.trainer.world_size
         t = self.own_slice(self.transport.draw_times(count, draw))
         drop = self._draw_dropped_labels(count, draw)
-        terms = self.transport.training_losses(self._forward, x1, {"y": batch["labels"], "drop": drop}, x0=x0, t=t)
+        conditions = {"y": batch["labels"], "drop": drop}
+        terms = self.transport.training_losses(self._forward, x1, conditions, x0=x0, t=t)
         loss = total_loss(terms).mean()
         self.count_loss(loss)
         return loss

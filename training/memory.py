@@ -17,8 +17,8 @@ def training_memory(
 ) -> dict[str, int]:
     """Bytes on the device of each part of a training step of `LightningDiT(**arguments)`.
 
-    `weights`, `average`, `gradients`, `optimizer` (two moments), and `activations`: what autograd keeps of one
-    batch between the forward and the backward pass at its largest, 16-bit copies of the weights included.
+    `weights`, `average`, `gradients`, `optimizer` (two moments), and `activations`: what autograd keeps of
+    one batch between the forward and the backward pass at its largest, 16-bit copies of the weights included.
     """
     depth = arguments["depth"]
     one, two = (saved_bytes({**arguments, "depth": d, "use_checkpoint": False}, batch_size, precision)
