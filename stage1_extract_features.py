@@ -37,6 +37,7 @@ from data.pictures import grid, save_png
 from data.progress import progress
 from tokenizer.losses import psnr
 from tokenizer.vavae import VAVAE, preprocess
+from training.compiling import compiled_tokenizer
 from training.hardware import resolve_device, resolve_devices, resolve_precision, tokenizer_precision
 from training.processes import Crew, start_crew
 
@@ -118,7 +119,8 @@ def make_plan(config: ExtractConfig, device: torch.device) -> Plan:
 
 def load_tokenizer(config: ExtractConfig, device: torch.device) -> VAVAE:
     precision = tokenizer_precision(resolve_precision(config.precision, device))
-    return VAVAE.from_file(config.vavae_path, device=device, precision=precision)
+    vae = VAVAE.from_file(config.vavae_path, device=device, precision=precision)
+    return compiled_tokenizer(vae) if config.compile else vae
 
 
 def finish(plan: Plan, config: ExtractConfig) -> None:

@@ -39,7 +39,7 @@ from radar.kinematics import from_picture
 from tokenizer.autoencoder import AutoencoderKL, DiagonalGaussian
 from tokenizer.losses import high_frequency_energy, psnr, ssim
 from tokenizer.vavae import VAVAE, preprocess, to_float, to_uint8
-from training.compiling import compiled
+from training.compiling import compiled_tokenizer
 from training.hardware import resolve_device, resolve_precision, tokenizer_precision
 from training.processes import Crew
 
@@ -210,13 +210,6 @@ def psnr_of(expected: torch.Tensor, found: torch.Tensor) -> float:
     span = 255.0 if expected.dtype == torch.uint8 else float(expected.max() - expected.min())
     error = (expected.double() - found.double()).square().mean()
     return float(10 * torch.log10(span**2 / error.clamp(min=1e-20)))
-
-
-def compiled_tokenizer(vae: VAVAE) -> VAVAE:
-    fast = copy.copy(vae)
-    fast.model = copy.copy(vae.model)
-    fast.model.encode, fast.model.decode = (compiled(f) for f in (vae.model.encode, vae.model.decode))
-    return fast
 
 
 def peers(name: str, argument: torch.Tensor) -> dict[str, Callable[[], object]]:

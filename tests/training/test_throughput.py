@@ -9,6 +9,7 @@ from tiny_runs import stage2_settings, write_tiny_latents
 
 import stage2_train_dit
 from models.lightningdit import LightningDiT_models
+from tokenizer.vavae import VAVAE
 from training import compiling, throughput
 from training.throughput import counted_flops, measured_rate, training_flops
 
@@ -80,6 +81,20 @@ def test_a_failing_compiler_costs_one_warning(monkeypatch, capsys):
     assert [double(3), double(4)] == [6, 8]
     said = capsys.readouterr().out
     assert said.count("torch.compile failed (RuntimeError: no compiler)") == said.count("\n") == 1
+
+
+def test_a_compiled_tokenizer_shares_the_weights_and_gives_the_same(monkeypatch):
+    calls = []
+    monkeypatch.setattr(torch, "compile", lambda function: lambda x: calls.append(function) or function(x))
+    vae = VAVAE.from_file("compact")
+    images = torch.randint(0, 256, (1, 3, 256, 256), dtype=torch.uint8)
+    fast = compiling.compiled_tokenizer(vae)
+    latents = vae.encode(images).mean
+    assert not calls  # the tokenizer that was given stays as it was
+    assert torch.equal(fast.encode(images).mean, latents)
+    assert torch.equal(fast.decode(latents), vae.decode(latents)) and len(calls) == 2
+    shared = zip(fast.model.parameters(), vae.model.parameters(), strict=True)
+    assert all(one is other for one, other in shared)
 
 
 def test_a_compiled_function_is_the_one_that_is_called(monkeypatch):
