@@ -77,7 +77,7 @@ def run(config: SampleConfig) -> None:
         for u in users
         for k in range(1, config.num_samples_per_user + 1)
     ]
-    missing = [image for image in wanted if not (folder / image.name).exists()]
+    missing = {image for image in wanted if not (folder / image.name).exists()}
     precision = studio.describe["precision"]
     say(
         f"{len(wanted)} images of {len(users)} people, {len(wanted) - len(missing)} of them there: "
@@ -86,8 +86,8 @@ def run(config: SampleConfig) -> None:
     )
     batches = [wanted[i : i + config.batch_size] for i in range(0, len(wanted), config.batch_size)]
     # Only the main process looks which are there: another may have begun to draw.
-    own = list(crew.share(crew.agree([batch for batch in batches if set(batch) & set(missing)])))
-    with progress(total=len(set().union(*own) & set(missing)), description="drawing", unit="img") as bar:
+    own = list(crew.share(crew.agree([batch for batch in batches if missing & set(batch)])))
+    with progress(total=len(missing & set().union(*own)), description="drawing", unit="img") as bar:
         for batch in own:
             bar.update(draw_batch(batch, studio.draw, studio.vae, payload, config, studio.describe))
     crew.wait()
