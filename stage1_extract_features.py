@@ -228,7 +228,7 @@ def extract_split(job: Job, vae: VAVAE, config: ExtractConfig, crew: Crew) -> No
     firsts = list(range(0, len(job.records), config.batch_size))
     with files.written() if not crew.rank else nullcontext():
         crew.wait()  # for the reserved files
-        own = list(crew.share(firsts))
+        own = crew.share(firsts)
         images = sum(len(job.records[first : first + config.batch_size]) for first in own)
         with (
             progress(total=images, description=f"encoding {job.split}", unit="img") as bar,
@@ -236,6 +236,7 @@ def extract_split(job: Job, vae: VAVAE, config: ExtractConfig, crew: Crew) -> No
         ):
             written = None
             for first, batch in zip(own, image_batches(job.records, own, config, vae.image_size)):
+                crew.end_with_the_main_process()
                 posterior = vae.encode(batch)
                 mean, std = posterior.mean.cpu(), posterior.std.cpu()
                 if written:

@@ -86,9 +86,10 @@ def run(config: SampleConfig) -> None:
     )
     batches = [wanted[i : i + config.batch_size] for i in range(0, len(wanted), config.batch_size)]
     # Only the main process looks which are there: another may have begun to draw.
-    own = list(crew.share(crew.agree([batch for batch in batches if missing & set(batch)])))
+    own = crew.share(crew.agree([batch for batch in batches if missing & set(batch)]))
     with progress(total=len(missing & set().union(*own)), description="drawing", unit="img") as bar:
         for batch in own:
+            crew.end_with_the_main_process()
             bar.update(draw_batch(batch, studio.draw, studio.vae, payload, config, studio.describe))
     crew.wait()
     if not crew.rank:

@@ -32,7 +32,7 @@ from models.lightningdit import LightningDiT
 from tokenizer.vavae import VAVAE
 from training.checkpoint import DitPayload, write_slim
 
-MOST_GROWTH = 1.15
+MOST_GROWTH = 1.25
 LAUNCHED = {"LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 
 
