@@ -38,6 +38,7 @@ from data.pictures import grid, save_png
 from data.progress import progress
 from tokenizer.losses import psnr
 from tokenizer.vavae import VAVAE, preprocess
+from training.compiling import compiled_tokenizer
 from training.hardware import resolve_device, resolve_devices, resolve_precision, tokenizer_precision
 from training.processes import Crew, start_crew
 from training.resources import require_space
@@ -124,7 +125,8 @@ def make_plan(config: ExtractConfig, device: torch.device) -> Plan:
 
 def load_tokenizer(config: ExtractConfig, device: torch.device) -> VAVAE:
     precision = tokenizer_precision(resolve_precision(config.precision, device))
-    return VAVAE.from_file(config.vavae_path, device=device, precision=precision)
+    vae = VAVAE.from_file(config.vavae_path, device=device, precision=precision)
+    return compiled_tokenizer(vae) if config.compile else vae
 
 
 def finish(plan: Plan, config: ExtractConfig) -> None:
@@ -240,7 +242,7 @@ def extract_split(job: Job, vae: VAVAE, config: ExtractConfig, crew: Crew) -> No
     firsts = list(range(0, len(job.records), config.batch_size))
     with files.written() if not crew.rank else nullcontext():
         crew.wait()  # for the reserved files
-        own = list(crew.share(firsts))
+        own = crew.share(firsts)
         images = sum(len(job.records[first : first + config.batch_size]) for first in own)
         with (
             progress(total=images, description=f"encoding {job.split}", unit="img") as bar,
@@ -248,6 +250,7 @@ def extract_split(job: Job, vae: VAVAE, config: ExtractConfig, crew: Crew) -> No
         ):
             written = None
             for first, batch in zip(own, image_batches(job.records, own, config, vae.image_size)):
+                crew.end_with_the_main_process()
                 rows = encode(batch)
                 if written:
                     written.result()  # one batch is written while the next is encoded, no more

@@ -23,8 +23,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from benchmarks.form import table, write_form
-from configs.command_line import run_script, say
+from benchmarks.form import report, table
+from configs.command_line import run_script
 from configs.schema import SampleConfig
 from data.labels import LabelTable
 from data.latent_stats import LatentStatistics
@@ -95,14 +95,8 @@ def main(argv: list[str]) -> None:
     for scale in (1.0, options.guidance_scale):
         body.append(curve(task, scale, (MOST_EVALUATIONS,) if options.quick else BUDGETS, failures))
     body.append(speed(net, payload, options, device))
-    body += [f"**Failed: {failure}**" for failure in failures]
-    if options.quick:
-        say("\n\n".join(body))
-    else:
-        shown = f"python -m benchmarks.bench_sampling {' '.join(argv)}"
-        write_form("sampling", "Sampling", shown, "\n\n".join(body))
-    if failures:
-        sys.exit(1)
+    command = f"python -m benchmarks.bench_sampling {' '.join(argv)}"
+    sys.exit(report("sampling", command, "\n\n".join(body), failures, write=not options.quick))
 
 
 def tiny() -> tuple[LightningDiT, DitPayload]:

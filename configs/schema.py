@@ -147,6 +147,7 @@ class ExtractConfig:
     device: str = key("auto", "auto, cpu, cuda, cuda:1, ...")
     devices: str = key("1", "Number of devices, each with a process of its own, or auto.")
     precision: str = key("auto", "Arithmetic of the tokenizer.", choices=PRECISIONS)
+    compile: bool = key(False, "Compile the tokenizer; for GPUs, on a CPU without AMX it does not pay.")
 
 
 @dataclass
