@@ -56,7 +56,7 @@ def run(config: EvaluateConfig) -> None:
     claimed = {"seed": config.seed, **{name: inputs_digest(part) for name, part in real.items()}}
     others = {"generated": inputs_digest(generated), "axes": config.axes, "colormap": config.colormap}
     _lock = claim_folder(folder, claimed, path.name)
-    metrics = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    metrics = read_metrics(path)
     if metrics.get("inputs") == {**claimed, **others}:
         say(f"{path} was measured on the same pictures: skipped")
     else:
@@ -68,6 +68,14 @@ def run(config: EvaluateConfig) -> None:
         metrics = {"inputs": {**claimed, **others}, "units": units, **measure(judge, sets, people)}
         write_text(path, json.dumps(metrics, indent=1) + "\n")
     say("\n".join([*report(metrics), f"all figures are in {path}"]))
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """What was measured before; nothing where there is no such file, or a damaged one."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError, RecursionError):
+        return {}
 
 
 def find_real(folder: Path) -> tuple[LabelTable, dict[str, list[ImageRecord]]]:
@@ -87,8 +95,15 @@ def find_generated(folder: Path, people: LabelTable) -> list[ImageRecord]:
     path = folder / "samples.csv"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected --generated to be a folder of stage 3")
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [(row.get("file"), row.get("user")) for row in csv.DictReader(file)]
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [(row.get("file") or "", row.get("user")) for row in csv.DictReader(file)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: not readable as a table ({error}); run stage 3 again") from error
+    odd = [name for name, _ in rows
+           if not (name and name.isprintable() and Path(name).name == name and len(name) < 256)]
+    if odd:
+        raise ValueError(f"{path}: {ascii(odd[0][:80])} is no name of an image there; run stage 3 again")
     strangers = {user: None for _, user in rows if user not in people.names}
     if strangers or not rows:
         raise ValueError(

@@ -150,8 +150,8 @@ def fit(
         if not is_out_of_memory(error):
             raise
         raise ValueError(
-            f"out of memory with --batch_size {config.batch_size} ({str(error).partition(chr(10))[0]}); stage 2 "
-            f"goes on with model.use_checkpoint=true in the same --output_dir; else take --batch_size "
+            f"out of memory with --batch_size {config.batch_size} ({str(error).partition(chr(10))[0]}); "
+            "stage 2 goes on with model.use_checkpoint=true in the same --output_dir; else take --batch_size "
             f"{max(1, config.batch_size // 2)} accumulate={2 * config.accumulate}, or a smaller model, in "
             "another one"
         ) from error
