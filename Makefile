@@ -4,7 +4,7 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 OUT ?= out/demo
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all test-oldest lint clean
 
 demo: $(VENV)/.runtime
 	$(RUN) run_complete_pipeline.py --demo --output_dir $(OUT)
@@ -14,6 +14,13 @@ test: $(VENV)/.development lint
 
 test-all: $(VENV)/.development lint
 	$(RUN) -m pytest -q -m "slow or not slow"
+
+# Three GB of download. The lowest versions that requirements.txt allows, as far as this Python can install them.
+test-oldest:
+	$(PYTHON) -m venv $(VENV)-oldest
+	sed -n '/>=/s/>=/==/p' requirements.txt requirements-dev.txt | grep -v ruff > $(VENV)-oldest/oldest.txt
+	$(VENV)-oldest/bin/python -m pip install -q -r $(VENV)-oldest/oldest.txt
+	$(VENV)-oldest/bin/python -m pytest -q
 
 lint: $(VENV)/.development
 	$(VENV)/bin/ruff check .
@@ -31,4 +38,4 @@ $(VENV)/.development: $(VENV)/.runtime requirements-dev.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) out
+	rm -rf $(VENV) $(VENV)-oldest out

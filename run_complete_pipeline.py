@@ -68,6 +68,7 @@ def stages_of(
                 "vavae_path": tokenizer,
                 "output_path": latents,
                 "batch_size": config.batch_size,
+                "devices": config.devices,
                 "precision": config.precision,
             },
         ),
@@ -99,21 +100,26 @@ def stages_of(
                 "num_samples_per_user": config.num_samples_per_user,
                 "guidance_scale": config.guidance_scale,
                 "num_steps": config.num_steps,
+                "devices": config.devices,
                 "precision": config.precision,
                 "seed": config.seed,
             },
         ),
     ]
-    return [*stages, evaluation_of(config, out, data)] if config.evaluate or config.demo else stages
+    wanted = config.evaluate or config.demo
+    return [*stages, evaluation_of(config, out, data, tokenizer)] if wanted else stages
 
 
-def evaluation_of(config: PipelineConfig, out: Path, data: Any) -> tuple[str, bool, str, dict[str, Any]]:
+def evaluation_of(
+    config: PipelineConfig, out: Path, data: Any, tokenizer: Any
+) -> tuple[str, bool, str, dict[str, Any]]:
     """The stage that judges, as in `stages_of`; a demo that generates nothing skips it unless asked."""
     flags = {
         "real": data,
         "generated": out / "generated_images",
         "output_dir": out / "evaluation",
         "axes": DEMO_AXES if config.demo else None,
+        "vavae_path": tokenizer,
     }
     return "evaluation", config.skip_generation and not config.evaluate, "stage4_evaluate.py", flags
 

@@ -1,5 +1,7 @@
-"""Stage 0: prepare data.
+"""Stage 0: look at the machine, fetch weights, prepare data.
 
+python stage0_prepare.py doctor                                           # what this machine can run
+python stage0_prepare.py download vavae --dir weights                     # published weights
 python stage0_prepare.py split --input_dir raw --output_dir data_split    # people's folders to train/, val/
 python stage0_prepare.py simulate --output_dir sim                        # walkers whose truth is known
 python stage0_prepare.py spectrogram --input recordings --carrier 77e9 --prf 3288 --output_dir raw  # I/Q
@@ -7,6 +9,7 @@ python stage0_prepare.py spectrogram --input recordings --carrier 77e9 --prf 328
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ import numpy
 from PIL import Image
 
 from configs.command_line import parse, run_script, say
-from configs.schema import SimulateConfig, SpectrogramConfig, SplitConfig
+from configs.schema import DoctorConfig, DownloadConfig, SimulateConfig, SpectrogramConfig, SplitConfig
 from data.atomic import replacing, write_text_if_new
 from data.images import SPLIT_NAMES, find_users, list_images
 from data.pictures import save_png
@@ -182,7 +185,33 @@ def recording_windows(path: Path, config: SpectrogramConfig) -> list[doppler.Spe
         raise ValueError(named) from error
 
 
-COMMANDS = {"split": split, "simulate": simulate, "spectrogram": spectrogram}
+def doctor(config: DoctorConfig) -> None:
+    """Say what this machine can run. Exit status 0: nothing to mend; 1: warnings; 2: something cannot run."""
+    # Not at the top, as below: the other commands need neither torch nor its seconds of loading.
+    from training.doctor import examine, exit_status
+
+    findings = []
+    for finding in examine(config):
+        say(str(finding))
+        findings.append(finding)
+    if exit_status(findings):
+        sys.exit(exit_status(findings))
+
+
+def download(config: DownloadConfig) -> None:
+    """Fetch published weights; again: go on, or check what is there. HF_ENDPOINT names a mirror."""
+    from training.published import PUBLISHED, fetch
+
+    wanted = list(PUBLISHED) if "all" in config.weights else config.weights
+    for name in wanted:
+        if name not in PUBLISHED:
+            raise ValueError(f"download {name}: expected {' | '.join([*PUBLISHED, 'all'])}")
+    for name in dict.fromkeys(wanted):
+        say(fetch(PUBLISHED[name], Path(config.dir)))
+
+
+COMMANDS = {"doctor": doctor, "download": download, "split": split, "simulate": simulate,
+            "spectrogram": spectrogram}
 
 
 def main(argv: list[str]) -> None:

@@ -6,15 +6,20 @@
 
 from __future__ import annotations
 
+import math
+import os
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy
 import torch
 
-from configs.command_line import parse, run_script, say
+from configs.command_line import is_main_process, parse, run_script, say
 from configs.schema import ExtractConfig
 from data.atomic import write_text_if_new
 from data.images import (
@@ -28,18 +33,33 @@ from data.images import (
 )
 from data.labels import LabelTable
 from data.latent_stats import LatentStatistics, recommend
-from data.latents import LatentSet, export_lightningdit, read_latents, read_metadata, write_latents
+from data.latents import KINDS, LatentFiles, LatentSet, export_lightningdit, read_latents, read_metadata
 from data.pictures import grid, save_png
 from data.progress import progress
 from tokenizer.losses import psnr
 from tokenizer.vavae import VAVAE, preprocess
-from training.hardware import resolve_device, resolve_precision, tokenizer_precision
+from training.hardware import resolve_device, resolve_devices, resolve_precision, tokenizer_precision
+from training.processes import Crew, start_crew
+from training.resources import require_space
+from training.smaller_batches import Fitting
 
+READ_AHEAD = 2  # batches
+MOST_READERS = 8  # threads; more wait for the interpreter's lock
 CHECKED_IMAGES = 6
 LOW_PSNR_DB = 18.0
 PICTURE = "reconstruction_check.png"
 EXPORT = "lightningdit"
 DERIVED = (PICTURE, "latents_stats.pt", "stats_recommendation.txt", f"{EXPORT}/latents_stats.pt")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One split to encode: its images, and what is written beside their latents."""
+
+    split: str
+    records: list[ImageRecord]
+    labels: LabelTable
+    metadata: dict[str, Any]
 
 
 def run(config: ExtractConfig) -> None:
@@ -48,38 +68,75 @@ def run(config: ExtractConfig) -> None:
     Raises ValueError or FileNotFoundError in one line for bad input; nothing is written then.
     """
     device = resolve_device(config.device)
-    precision = tokenizer_precision(resolve_precision(config.precision, device))
+    resolve_devices(device.type, config.devices)
+    # The main process alone looks at the inputs and refuses; further processes get the jobs from it.
+    plan = make_plan(config, device) if is_main_process() else None
+    crew = start_crew(device, config.devices)
+    jobs = crew.agree(plan and plan.jobs)
+    vae = plan.vae if plan else load_tokenizer(config, crew.device)
+    for job in jobs:
+        extract_split(job, vae, config, crew)
+    if plan:
+        finish(plan, config)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All images by split, those of them to encode, and with what."""
+
+    records: dict[str, list[ImageRecord]]
+    jobs: list[Job]
+    vae: VAVAE
+    imagenet: LatentStatistics | None
+
+
+def make_plan(config: ExtractConfig, device: torch.device) -> Plan:
+    """Read and check all inputs; removes what was derived from latents that are to be replaced."""
     folder = Path(config.output_path)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--output_path {folder}: is a file, expected a folder; choose another name")
     imagenet = load_imagenet(config.imagenet_stats) if config.imagenet_stats else None
     labels, records = find_splits(Path(config.data_dir))
     records, inputs = check_images(records, config)
-    vae = VAVAE.from_file(config.vavae_path, device=device, precision=precision)
+    vae = load_tokenizer(config, device)
     check_channels(imagenet, vae, config)
-    say(f"tokenizer {Path(config.vavae_path).name} on {device} ({precision}), digest {vae.digest[:12]}")
+    say(f"tokenizer {Path(config.vavae_path).name} on {device} ({vae.precision}), digest {vae.digest[:12]}")
     folder.mkdir(parents=True, exist_ok=True)
-    extracted = 0
+    jobs = []
     for split, entries in records.items():
+        flips = {"time_flip": True} if config.time_flip else {}
         metadata = {
             "tokenizer_digest": vae.digest,
             "inputs_digest": inputs[split],
-            "preprocessing": {"geometry": config.geometry, "size": vae.image_size},
-            "precision": precision,
+            "preprocessing": {"geometry": config.geometry, "size": vae.image_size, **flips},
+            "precision": vae.precision,
         }
         if is_current(read_metadata(folder, split), metadata, labels, config):
             say(f"{split}: {len(entries)} latents are there for the same images and tokenizer; skipped")
             continue
+        space = len(entries) * math.prod(vae.latent_shape) * 4 * (3 if config.time_flip else 2)
+        require_space(folder, space, f"the latents of {split}")
         for name in DERIVED:  # what was made from the earlier latents
             (folder / name).unlink(missing_ok=True)
-        extract_split(split, entries, labels, vae, config, metadata)
-        extracted += len(entries)
+        jobs.append(Job(split, entries, labels, metadata))
+    return Plan(records, jobs, vae, imagenet)
+
+
+def load_tokenizer(config: ExtractConfig, device: torch.device) -> VAVAE:
+    precision = tokenizer_precision(resolve_precision(config.precision, device))
+    return VAVAE.from_file(config.vavae_path, device=device, precision=precision)
+
+
+def finish(plan: Plan, config: ExtractConfig) -> None:
+    """What the main process makes of all latents: statistics, the check picture, the export."""
+    folder, records = Path(config.output_path), plan.records
     remove_other_splits(folder, records)
     train = read_latents(folder, "train")
-    write_statistics(train, folder, imagenet)
+    write_statistics(train, folder, plan.imagenet)
     if not (folder / PICTURE).exists():
-        check_reconstruction(records.get("val", records["train"]), vae, config, folder / PICTURE)
+        check_reconstruction(records.get("val", records["train"]), plan.vae, config, folder / PICTURE)
     write_export(train, folder, config)
+    extracted = sum(len(job.records) for job in plan.jobs)
     say(f"wrote {extracted} latents to {folder}; next: python stage2_train_dit.py --latent_dir {folder}")
 
 
@@ -109,7 +166,7 @@ def check_images(
     for split, entries in records.items():
         with progress(total=len(entries), description=f"checking {split}", unit="img") as bar:
             scan = scan_images(
-                entries, max(1, config.num_workers), lambda done, total, bar=bar: bar.update(done - bar.n)
+                entries, num_readers(config), lambda done, total, bar=bar: bar.update(done - bar.n)
             )
         bad |= {f"{split}/{name}": reason for name, reason in scan.bad.items()}
         kept[split] = [record for record in entries if record.relative not in scan.bad]
@@ -161,52 +218,69 @@ def is_current(
     return all(there.get(name) == value for name, value in metadata.items() if name not in free)
 
 
-def extract_split(
-    split: str,
-    records: Sequence[ImageRecord],
-    labels: LabelTable,
-    vae: VAVAE,
-    config: ExtractConfig,
-    metadata: dict[str, Any],
-) -> None:
-    """Encode one split and write its file: posterior means and standard deviations."""
-    means, stds = [], []
-    with progress(total=len(records), description=f"encoding {split}", unit="img") as bar:
-        for batch in image_batches(records, config, vae.image_size):
-            posterior = vae.encode(batch)
-            means.append(posterior.mean.cpu())
-            stds.append(posterior.std.cpu())
-            bar.update(len(batch))
-    latents, latents_std = torch.cat(means), torch.cat(stds)
-    if not torch.isfinite(latents).all():
-        raise ValueError(
-            f"{split}: the tokenizer gave non-finite latents; run stage 1 again with --precision 32"
-        )
-    indices = torch.tensor([labels.index(record.user) for record in records])
-    write_latents(
-        config.output_path,
-        split,
-        latents,
-        latents_std,
-        indices,
-        labels,
-        [record.relative for record in records],
-        metadata,
+def extract_split(job: Job, vae: VAVAE, config: ExtractConfig, crew: Crew) -> None:
+    """Encode this process's share of one split, batch by batch, into the split's files: posterior means and
+    standard deviations, and with `time_flip` the means of the mirrored images.
+
+    The batches are the same for every number of processes, and so are the latents.
+    """
+    indices = torch.tensor([job.labels.index(record.user) for record in job.records])
+    names = [record.relative for record in job.records]
+    kinds = KINDS if config.time_flip else KINDS[:2]
+    files = LatentFiles(
+        config.output_path, job.split, vae.latent_shape, indices, job.labels, names, job.metadata, kinds
     )
 
+    def encoded(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        posterior = vae.encode(images)
+        rows = posterior.mean.cpu(), posterior.std.cpu()
+        return (*rows, vae.encode(images.flip(-1)).mean.cpu()) if config.time_flip else rows
 
-def image_batches(records: Sequence[ImageRecord], config: ExtractConfig, size: int) -> Iterator[torch.Tensor]:
-    """uint8 batches (B,3,size,size); threads read the next batch while the caller encodes this one."""
+    encode = Fitting(encoded, config.batch_size)
+    firsts = list(range(0, len(job.records), config.batch_size))
+    with files.written() if not crew.rank else nullcontext():
+        crew.wait()  # for the reserved files
+        own = list(crew.share(firsts))
+        images = sum(len(job.records[first : first + config.batch_size]) for first in own)
+        with (
+            progress(total=images, description=f"encoding {job.split}", unit="img") as bar,
+            ThreadPoolExecutor(1) as writer,
+        ):
+            written = None
+            for first, batch in zip(own, image_batches(job.records, own, config, vae.image_size)):
+                rows = encode(batch)
+                if written:
+                    written.result()  # one batch is written while the next is encoded, no more
+                written = writer.submit(files.put, first, *rows)
+                bar.update(len(batch))
+            if written:
+                written.result()
+        crew.wait()  # for every row
+    crew.wait()  # for the file under its own name
+
+
+def image_batches(
+    records: Sequence[ImageRecord], firsts: Sequence[int], config: ExtractConfig, size: int
+) -> Iterator[torch.Tensor]:
+    """uint8 batches (B,3,size,size) that begin at the records `firsts`; threads read the next `READ_AHEAD`
+    ones while the caller encodes.
+    """
 
     def load(record: ImageRecord) -> torch.Tensor:
         return preprocess(open_rgb(record.path), size, config.geometry)
 
-    groups = [records[i : i + config.batch_size] for i in range(0, len(records), config.batch_size)]
-    with ThreadPoolExecutor(max(1, config.num_workers)) as pool:
-        waiting = [pool.submit(load, record) for record in groups[0]]
-        for following in [*groups[1:], []]:
-            ready, waiting = waiting, [pool.submit(load, record) for record in following]
-            yield torch.stack([future.result() for future in ready])
+    with ThreadPoolExecutor(num_readers(config)) as pool:
+        waiting: deque[list[Future]] = deque()
+        for first in [*firsts, *[None] * READ_AHEAD]:
+            chosen = [] if first is None else records[first : first + config.batch_size]
+            waiting.append([pool.submit(load, record) for record in chosen])
+            if len(waiting) > READ_AHEAD:
+                yield torch.stack([future.result() for future in waiting.popleft()])
+
+
+def num_readers(config: ExtractConfig) -> int:
+    """Threads that read images: as asked, else one for each core, eight at most."""
+    return config.num_workers or min(MOST_READERS, os.cpu_count() or 1)
 
 
 def remove_other_splits(folder: Path, records: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,24 @@ import torch
 
 from configs.command_line import is_main_process, parse, run_script, say
 from configs.load import to_yaml
-from configs.schema import ModelConfig, TrainConfig
+from configs.schema import ModelConfig, TrainConfig, TransportConfig
 from data.atomic import write_text
 from data.latent_stats import LatentStatistics, read_recommendation
-from data.latents import LatentSet, read_latents
+from data.latents import UPSTREAM_LAYOUT, LatentSet, read_latents
 from models.lightningdit import LightningDiT, LightningDiT_models
 from tokenizer.vavae import VAVAE
 from training.batch_stream import run_length
 from training.checkpoint import DitPayload
 from training.dit_module import DiTModule, initial_network
-from training.fit import claim_run, fit, training_precision
+from training.fine_tuning import Initial, adapted_arguments, adapted_network, load_initial
+from training.fit import claim_run, fit, steps_done, training_precision
 from training.hardware import resolve_device, resolve_devices, tokenizer_precision
 from training.latent_data import LatentDataModule
+from training.memory import training_memory
 from training.previews import Previews
+from training.resources import count_parameters, require_checkpoint_space
 from training.run_files import RunFiles
+from training.throughput import Throughput, training_flops
 from transport import create_transport
 
 VALIDATIONS_IN_A_RUN = 50
@@ -35,9 +39,12 @@ VALIDATIONS_IN_A_RUN = 50
 UNTOLD_KEYS = {
     "latent_dir",
     "output_dir",
+    "init_from",
     "vavae_path",
     "dry_run",
     "devices",
+    "num_nodes",
+    "ema_on_host",
     "accelerator",
     "log_every",
     "preview_users",
@@ -56,13 +63,22 @@ def run(configs: dict[str, Any]) -> None:
     config: TrainConfig = configs["train"]
     folder = Path(config.output_dir)
     train, val = read_splits(Path(config.latent_dir))
-    arguments = model_arguments(configs["model"], train)
+    initial = load_start(config, configs["transport"], train)
+    arguments = model_arguments(configs["model"], train, initial)
+    if initial:
+        configs = {**configs, "model": as_built(configs["model"], arguments)}
     accelerator, count = resolve_devices(config.accelerator, config.devices)
     total_steps, steps_per_pass = run_length(
-        len(train.labels), config.batch_size, count, config.accumulate, config.max_epochs, config.max_steps
+        len(train.labels),
+        config.batch_size,
+        count * config.num_nodes,
+        config.accumulate,
+        config.max_epochs,
+        config.max_steps,
     )
     precision = training_precision(config)
-    describe(configs, arguments, train, val, total_steps, f"{count} x {accelerator}, {precision}")
+    hardware = f"{count * config.num_nodes} x {accelerator}, {precision}"
+    describe(configs, arguments, train, val, total_steps, hardware, precision)
     if config.dry_run:
         return
     settings = {
@@ -73,22 +89,21 @@ def run(configs: dict[str, Any]) -> None:
             "statistics": chosen_statistics(config),
             **{name: train.metadata.get(name) for name in DECIDING_METADATA},
         },
+        **({"init": {"digest": initial.digest}} if initial else {}),
     }
     payload = make_payload(configs, arguments, train)
     vae = load_preview_tokenizer(config, payload)
     # In every process: where only one refuses, the others would wait for it.
+    if steps_done(folder) < total_steps:
+        require_checkpoint_space(folder, arguments, config.tune)
     done, _lock = claim_run(folder, settings, config)
     if done >= total_steps:
         say(f"{folder} already holds {done} of {total_steps} steps with these settings; skipped")
         return say_next(folder)
-    module = DiTModule(
-        initial_network(arguments, config.seed),
-        create_transport(**asdict(configs["transport"])),
-        config,
-        payload,
-        total_steps,
-        val,
-    )
+    net = starting_network(initial, arguments, config, train)
+    initial = None  # its memory is wanted for the training
+    transport = create_transport(**asdict(configs["transport"]))
+    module = DiTModule(net, transport, config, payload, total_steps, val)
     every = config.validate_every or max(1, round(total_steps / VALIDATIONS_IN_A_RUN))
     files = RunFiles(folder, "checkpoints/best.safetensors", every, total_steps, steps_per_pass, "val_loss")
     data = LatentDataModule(train, config.batch_size, total_steps * config.accumulate, config.seed)
@@ -101,7 +116,8 @@ def run(configs: dict[str, Any]) -> None:
         write_text(folder / "config.yaml", to_yaml(configs))
     if done:
         say(f"going on from step {done}")
-    fit(module, data, files, config, previews)
+    speed = Throughput(training_flops(arguments), every, precision)
+    fit(module, data, files, config, [speed, *previews])
     if not files.stopped_early:
         say_next(folder)
 
@@ -126,22 +142,59 @@ def read_splits(folder: Path) -> tuple[LatentSet, LatentSet | None]:
     return train, val
 
 
-def model_arguments(model: ModelConfig, train: LatentSet) -> dict[str, Any]:
-    """Constructor arguments of the LightningDiT: the preset, what overrides it, and what the latents say."""
-    chosen = asdict(model)
+def load_start(config: TrainConfig, transport: TransportConfig, train: LatentSet) -> Initial | None:
+    """The weights of `--init_from`; refused where they were trained for another transport."""
+    if not config.init_from:
+        if config.tune != "full":
+            raise ValueError(f"--tune {config.tune}: changes trained weights a little; add --init_from")
+        return None
+    initial = load_initial(config.init_from)
+    for name in ("path_type", "prediction") if initial.payload else ():
+        theirs, ours = initial.payload.transport.get(name), getattr(transport, name)
+        if theirs not in (None, ours):
+            raise ValueError(
+                f"--init_from {config.init_from}: trained with transport.{name}={theirs}, not {ours}; "
+                f"set transport.{name}={theirs}"
+            )
+    if initial.payload and initial.payload.tokenizer_digest != train.metadata.get("tokenizer_digest"):
+        say(f"warning: {config.init_from} learnt the latents of another tokenizer")
+    return initial
+
+
+def model_arguments(model: ModelConfig, train: LatentSet, initial: Initial | None = None) -> dict[str, Any]:
+    """Constructor arguments of the LightningDiT: the preset, what overrides it, and what the latents say; or
+    the architecture of the initial weights, which nothing asked for may contradict.
+    """
+    chosen = {name: value for name, value in asdict(model).items() if value is not None}
     preset = chosen.pop("preset")
-    preset = preset_for(len(train.labels)) if preset == "auto" else preset
-    channels, side = train.latents.shape[1], train.latents.shape[-1]
-    given = {name: value for name, value in chosen.items() if value is not None}
-    arguments = {
-        **LightningDiT_models[preset].keywords,
-        **given,
-        "input_size": side,
-        "in_channels": channels,
+    fixed = {
+        "input_size": train.latents.shape[-1],
+        "in_channels": train.latents.shape[1],
         "num_classes": len(train.label_table),
     }
+    if initial:
+        sizes = {} if preset == "auto" else LightningDiT_models[preset].keywords
+        asked = {name: value for name, value in chosen.items() if name in model.given}
+        return adapted_arguments(initial, {**sizes, **asked}, fixed)
+    preset = preset_for(len(train.labels)) if preset == "auto" else preset
     with torch.device("meta"):
-        return LightningDiT(**arguments).config
+        return LightningDiT(**{**LightningDiT_models[preset].keywords, **chosen, **fixed}).config
+
+
+def starting_network(
+    initial: Initial | None, arguments: dict[str, Any], config: TrainConfig, train: LatentSet
+) -> LightningDiT:
+    """The network before its first step: freshly drawn, or the initial weights under the latents' labels."""
+    if initial is None:
+        return initial_network(arguments, config.seed)
+    numbered = train.metadata.get("layout") == UPSTREAM_LAYOUT
+    return adapted_network(initial, arguments, train.label_table, numbered)
+
+
+def as_built(model: ModelConfig, arguments: dict[str, Any]) -> ModelConfig:
+    """The section with the values that were used, so that the printed configuration tells no tale."""
+    known = {item.name for item in fields(model)}
+    return replace(model, **{name: value for name, value in arguments.items() if name in known})
 
 
 def preset_for(num_latents: int) -> str:
@@ -165,18 +218,23 @@ def describe(
     val: LatentSet | None,
     total_steps: int,
     hardware: str,
+    precision: str,
 ) -> None:
     """Print the resolved configuration, the model's size and what the run will be."""
-    with torch.device("meta"):
-        parameters = sum(p.numel() for p in LightningDiT(**arguments).parameters() if p.requires_grad)
     config = configs["train"]
+    parameters, tuned = count_parameters(arguments, config.tune)
+    needed = training_memory(arguments, config.batch_size, precision, config.ema_on_host)
+    for name, moments in (("gradients", 1), ("optimizer", 2)):
+        needed[name] = 4 * moments * tuned
+    activations = needed.pop("activations")
     say(to_yaml(configs).rstrip())
     say(
         f"LightningDiT depth {arguments['depth']}, hidden {arguments['hidden_size']}, heads "
         f"{arguments['num_heads']}, "
         f"patch {arguments['patch_size']}: {parameters / 1e6:.1f} M parameters, "
-        f"{parameters * 20 / 2**30:.2f} GiB for weights, "
-        "average, gradients and optimizer (activations come on top)"
+        + (f"{tuned / 1e6:.2f} M of them tuned, " if tuned < parameters else "")
+        + f"{sum(needed.values()) / 2**30:.2f} GiB for {', '.join(name for name in needed if needed[name])}, "
+        f"{activations / 2**30:.2f} GiB for activations"
     )
     say(
         f"{len(train.labels)} training and {len(val.labels) if val else 0} validation latents of "

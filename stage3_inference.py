@@ -3,39 +3,52 @@
     python stage3_inference.py --dit_checkpoint trained_models/checkpoints/best.ckpt --vavae_path W.pt \\
         --output_dir generated_images --user_ids 1 2 3 4 5 --num_samples_per_user 4 \\
         --guidance_scale 4.0 --num_steps 250
+
+With --select judge.safetensors --keep 200 it keeps only what a selecting judge passes.
 """
 
 from __future__ import annotations
 
-import json
-import re
+import csv
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy
 import torch
 from PIL import Image
 
-from configs.command_line import parse, run_script, say
+from configs.command_line import is_main_process, parse, run_script, say
 from configs.schema import SampleConfig
 from data.atomic import write_text
-from data.labels import LabelTable, natural_key
+from data.images import file_digest
+from data.labels import LabelTable, listing
 from data.pictures import grid, save_png
 from data.progress import progress
 from data.run_record import claim_folder
 from data.tables import csv_text
+from evaluation.selection import KEPT, Selector, acceptance, digest_of, select
 from models.lightningdit import LightningDiT
 from tokenizer.vavae import VAVAE
 from training.checkpoint import DitPayload, load_trained, weights_digest
-from training.hardware import resolve_device, resolve_precision, tokenizer_precision
-from training.randomness import noise_for
+from training.drawing import Studio, Wanted, sample_rows, wanted
+from training.hardware import resolve_device, resolve_devices, resolve_precision, tokenizer_precision
+from training.imagenet import DEMO_CLASSES, class_numbers
+from training.processes import start_crew
+from training.resources import require_space
 from training.sampling import LatentSampler
 
-METADATA = "micro_doppler"
 GRID_COLUMNS = 8
+DEMO_COLUMNS = 4
+# Upstream's demo (the other settings are the configuration's).
+DEMO = {
+    "user_ids": list(DEMO_CLASSES),
+    "num_samples_per_user": 1,
+    "guidance_scale": 9.0,
+    "guidance_interval": [0.0, 1.0],
+    "timestep_shift": 0.0,
+}
 # Settings that decide what an image looks like; one folder holds images of one choice of them.
 DECIDING = (
     "guidance_scale",
@@ -45,17 +58,10 @@ DECIDING = (
     "num_steps",
     "sampler",
     "timestep_shift",
+    "timestep_cosine",
     "seed",
 )
 
-
-@dataclass(frozen=True)
-class Wanted:
-    """One image asked for: person by label index, running number from 1, file name."""
-
-    label: int
-    number: int
-    name: str
 
 
 def run(config: SampleConfig) -> None:
@@ -64,37 +70,56 @@ def run(config: SampleConfig) -> None:
 
     Raises ValueError or FileNotFoundError in one line for bad input; existing images are never overwritten.
     """
+    if config.demo_grid:
+        config = replace(config, **DEMO)
     device = resolve_device(config.device)
-    precision = resolve_precision(config.precision, device)
-    net, payload = load_trained(config.dit_checkpoint, config.latents_stats)
-    users = payload.labels.resolve(config.user_ids)
-    folder = Path(config.output_dir)
-    vae = load_tokenizer_for(config, net, payload, device, precision)
-    identity = {"dit": weights_digest(net), "tokenizer": vae.digest}
-    draw = LatentSampler(net, payload, config, device, precision)
-    deciding = ("atol", "rtol", *DECIDING) if config.sampler == "dopri5" else DECIDING
-    claim_folder(
-        folder, {**{name: getattr(config, name) for name in deciding}, **identity}, "micro_doppler_*.png"
-    )
-    wanted = [
-        Wanted(u, k, file_name(payload.labels, u, k))
-        for u in users
-        for k in range(1, config.num_samples_per_user + 1)
-    ]
-    missing = [image for image in wanted if not (folder / image.name).exists()]
+    resolve_devices(device.type, config.devices)
+    # The main process alone refuses; further ones start once all is well.
+    prepared = prepare(config, device) if is_main_process() else None
+    if config.select:
+        return draw_selected(*prepared, config)
+    crew = start_crew(device, config.devices)
+    studio, users, _ = prepared or prepare(config, crew.device)
+    folder, labels = studio.folder, studio.payload.labels
+    images = [wanted(labels, u, k) for u in users for k in range(1, config.num_samples_per_user + 1)]
+    missing = [image for image in images if not (folder / image.name).exists()]
+    require_space(folder, len(missing) * 3 * studio.vae.image_size**2, "the images")
     say(
-        f"{len(wanted)} images of {len(users)} people, {len(wanted) - len(missing)} of them there: "
-        + (f"drawing {len(missing)} on {device} ({precision})" if missing else "drawing skipped")
+        f"{len(images)} images of {len(users)} people, {len(images) - len(missing)} of them there: "
+        + (f"drawing {len(missing)} on {device} ({studio.draw.precision})" if missing else "drawing skipped")
         + f"; {config.sampler}, {config.num_steps} steps, guidance {config.guidance_scale:g}"
     )
-    describe = {**asdict(config), **identity, "precision": precision, "device": device.type}
-    with progress(total=len(missing), description="drawing", unit="img") as bar:
-        for first in range(0, len(wanted), config.batch_size):
-            batch = wanted[first : first + config.batch_size]
-            bar.update(draw_batch(batch, draw, vae, payload, config, describe))
-    write_text(folder / "samples.csv", csv_text(sample_rows(folder)))
-    write_grid(folder, wanted, payload.labels, users)
-    say(f"wrote {len(missing)} images to {folder}; look at {folder / 'micro_doppler_grid.png'}")
+    batches = [images[i : i + config.batch_size] for i in range(0, len(images), config.batch_size)]
+    # Only the main process looks which are there: another may have begun to draw.
+    own = list(crew.share(crew.agree([batch for batch in batches if set(batch) & set(missing)])))
+    with progress(total=len(set().union(*own) & set(missing)), description="drawing", unit="img") as bar:
+        for batch in own:
+            bar.update(studio.draw_batch(batch))
+    crew.wait()
+    if not crew.rank:
+        finish(folder, images, labels, users, DEMO_COLUMNS if config.demo_grid else None)
+        say(f"wrote {len(missing)} images to {folder}; look at {folder / 'micro_doppler_grid.png'}")
+
+
+def prepare(config: SampleConfig, device: torch.device) -> tuple[Studio, list[int], Selector | None]:
+    """Load the networks and claim the output folder; every refusal happens here. With the studio, the label
+    indices of the people asked for and the selecting judge.
+    """
+    precision = resolve_precision(config.precision, device)
+    net, payload = load_trained(config.dit_checkpoint, config.latents_stats)
+    users = payload.labels.resolve(class_numbers(payload.labels, config.user_ids))
+    selector = load_selector(config, [payload.labels.names[user] for user in users])
+    vae = load_tokenizer_for(config, net, payload, device, precision)
+    identity = {"dit": weights_digest(net), "tokenizer": vae.digest}
+    if selector:
+        identity["selector"] = file_digest(config.select)
+        identity["selector_training"] = digest_of(selector.training_files)
+    draw = LatentSampler(net, payload, config, device, precision)
+    deciding = ("atol", "rtol", *DECIDING) if config.sampler == "dopri5" else DECIDING
+    claimed, folder = {name: getattr(config, name) for name in deciding}, Path(config.output_dir)
+    lock = claim_folder(folder, {**claimed, **identity}, "micro_doppler_*.png")
+    settings = {**asdict(config), **identity, "precision": precision, "device": device.type}
+    return Studio(folder, payload, draw, vae, config.seed, settings, lock), users, selector
 
 
 def load_tokenizer_for(
@@ -117,84 +142,97 @@ def load_tokenizer_for(
     return vae
 
 
-def file_name(labels: LabelTable, label: int, number: int) -> str:
-    """micro_doppler_user07_001.png for ID_7; the folder's full name where its number is missing or not its
-    own alone.
-    """
-    own = labels.number(label)
-    unique = own is not None and [labels.number(i) for i in range(len(labels))].count(own) == 1
-    # Odd characters as %20: nothing that a path would obey, and never one name for two folders.
-    escaped = re.sub(r"[^\w.-]", lambda found: quote(found[0], safe=""), labels.names[label])
-    person = f"user{own:02d}" if unique else escaped
-    return f"micro_doppler_{person}_{number:03d}.png"
-
-
-def draw_batch(
-    batch: Sequence[Wanted],
-    draw: LatentSampler,
-    vae: VAVAE,
-    payload: DitPayload,
-    config: SampleConfig,
-    describe: dict[str, Any],
-) -> int:
-    """Draw one batch and write those of its images that are not there, each with its settings inside.
-
-    The whole batch is drawn even if a part is there: matrix products of another shape round differently, and
-    a run that was stopped and continued shall end in the same bytes. Returns the number of images written.
-    """
-    folder, names = Path(config.output_dir), payload.labels.names
-    missing = {image.name for image in batch if not (folder / image.name).exists()}
-    if not missing:
-        return 0
-    noise = torch.stack(
-        [
-            noise_for(vae.latent_shape, config.seed, "sample", names[image.label], image.number)
-            for image in batch
-        ]
-    )
-    latents = draw(noise, torch.tensor([image.label for image in batch]))
-    if not torch.isfinite(latents).all():
+def load_selector(config: SampleConfig, people: Sequence[str]) -> Selector | None:
+    """The selecting judge, refused where it does not know all `people` asked for; None without --select."""
+    if not config.select:
+        if config.keep is not None:
+            raise ValueError(f"--keep {config.keep}: how many to keep of what --select passes; add --select")
+        return None
+    if config.devices != "1":
+        raise ValueError(f"--devices {config.devices}: --select draws on one device; leave --devices out")
+    selector = Selector.load(config.select)
+    strangers = [name for name in people if name not in selector.people.names]
+    if strangers:
         raise ValueError(
-            f"guidance_scale {config.guidance_scale:g} at --precision {describe['precision']} gave latents "
-            "that are not finite; use --precision 32 or a lower --guidance_scale"
+            f"--select {config.select}: knows {listing(selector.people.names)}, asked for are "
+            f"{listing(strangers)}; leave them out of --user_ids, or train a judge that knows them"
         )
-    for image, pixels in zip(batch, vae.decode(latents).numpy(), strict=True):
-        if image.name not in missing:
-            continue
-        row = {
-            "file": image.name,
-            "user": names[image.label],
-            "user_number": payload.labels.number(image.label),
-            "label": image.label,
-            "sample": image.number,
-            "network_evaluations": draw.network_evaluations,
-            **{
-                name: value
-                for name, value in describe.items()
-                if name not in ("user_ids", "output_dir", "batch_size")
-            },
-        }
-        save_png(Image.fromarray(pixels), folder / image.name, {METADATA: json.dumps(row)})
-    return len(missing)
+    return selector
 
 
-def sample_rows(folder: Path) -> list[dict[str, Any]]:
-    """One row per image in `folder`, read back from the images themselves, so that the table cannot disagree
-    with them.
+def draw_selected(studio: Studio, users: Sequence[int], selector: Selector, config: SampleConfig) -> None:
+    """Draw until enough pictures of each person have passed or the bound is reached; selection.csv tells of
+    every picture drawn. A run that was stopped, or one that asks for more, goes on from it.
     """
-    rows = []
-    for path in sorted(folder.glob("micro_doppler_*.png"), key=lambda path: natural_key(path.name)):
-        with Image.open(path) as image:
-            text = image.info.get(METADATA)
-        if text is not None:  # the grid carries none
-            rows.append(json.loads(text))
-    return rows
+    folder, labels = studio.folder, studio.payload.labels
+    table, rows, images = folder / "selection.csv", selection_rows(folder), []
+    keep = config.keep or config.num_samples_per_user
+    say(f"selecting {keep} images of each of {len(users)} people from at most {config.attempts * keep}")
+    with progress(total=keep * len(users), description="selecting", unit="img") as bar:
+        for user in users:
+            own = [row for row in rows if row["user"] == labels.names[user]]
+            there = [wanted(labels, user, int(row["sample"])) for row in own if row["decision"] == KEPT]
+            bar.update(len(there))
+            images += there
+            drawn = select(
+                lambda numbers, user=user: studio.pixels([wanted(labels, user, n) for n in numbers]),
+                selector,
+                labels.names[user],
+                keep=keep,
+                most=config.attempts * keep,
+                batch_size=config.batch_size,
+                earlier=own,
+                kept=[numpy.asarray(Image.open(folder / image.name)) for image in there],
+            )
+            for batch in drawn:
+                for row, pixels in batch:
+                    image = wanted(labels, user, row["sample"])
+                    if row["decision"] == KEPT:
+                        studio.save(image, pixels)
+                        images.append(image)
+                        bar.update()
+                    rows.append({**row, "file": image.name if row["decision"] == KEPT else ""})
+                write_text(table, csv_text(rows))
+    say("\n".join(acceptance(rows, labels.names[user], keep) for user in users))
+    finish(folder, images, labels, [user for user in users if any(one.label == user for one in images)])
+    say(f"{len(images)} images are in {folder}; every picture drawn is told of in {table}")
 
 
-def write_grid(folder: Path, wanted: Sequence[Wanted], labels: LabelTable, users: Sequence[int]) -> None:
-    """micro_doppler_grid.png: a row per person asked for, the first few samples each."""
+def selection_rows(folder: Path) -> list[dict[str, Any]]:
+    """What an earlier run decided; a picture that is gone since is drawn and decided anew."""
+    path = folder / "selection.csv"
+    if not path.is_file():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if not row["file"] or (folder / row["file"]).is_file()]
+
+
+def finish(
+    folder: Path,
+    images: Sequence[Wanted],
+    labels: LabelTable,
+    users: Sequence[int],
+    columns: int | None = None,
+) -> None:
+    """samples.csv of all there is, and the grid of `images`."""
+    write_text(folder / "samples.csv", csv_text(sample_rows(folder)))
+    if images:
+        write_grid(folder, images, labels, users, columns)
+
+
+def write_grid(
+    folder: Path, images: Sequence[Wanted], labels: LabelTable, users: Sequence[int], columns: int | None
+) -> None:
+    """micro_doppler_grid.png: a row per person asked for, the first few samples each; with `columns`, all
+    images side by side in so many columns.
+    """
+    if columns:
+        tiles = [numpy.asarray(Image.open(folder / image.name)) for image in images]
+        parts = [slice(first, first + columns) for first in range(0, len(images), columns)]
+        titles = ["\n".join(labels.names[image.label] for image in images[part]) for part in parts]
+        return save_png(grid([tiles[part] for part in parts], titles), folder / "micro_doppler_grid.png")
     rows = [
-        [numpy.asarray(Image.open(folder / image.name)) for image in wanted if image.label == user][
+        [numpy.asarray(Image.open(folder / image.name)) for image in images if image.label == user][
             :GRID_COLUMNS
         ]
         for user in users

@@ -1,48 +1,63 @@
-"""Stage 4: how good are the generated pictures? A judge of real people names them; copies are looked for.
+"""Stage 4: how good are the generated pictures? Is it the person, is it new, is it physical, is it diverse?
 
     python stage4_evaluate.py --real data_split --generated generated_images \\
-        --output_dir evaluation_report --axes -1.2 5.2 2.1
+        --output_dir evaluation_report --axes -1.2 5.2 2.1 --vavae_path compact
+    python stage4_evaluate.py judge --real data_split --output_dir selector    # for stage 3's --select
+    python stage4_evaluate.py sweep --real data_split --dit_checkpoint best.safetensors --vavae_path W.pt \\
+        --guidance 1 1.5 2 3 4 --samplers heun --output_dir guidance_sweep
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+import platform
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy
+import torch
 
-from configs.command_line import parse, run_script, say
-from configs.schema import EvaluateConfig
+from configs.command_line import PROJECT, parse, run_script, say
+from configs.schema import EvaluateConfig, SelectingJudgeConfig, SweepConfig
 from data.atomic import write_text
-from data.images import SPLIT_NAMES, ImageRecord, find_users, inputs_digest, list_images, open_rgb
+from data.images import (
+    SPLIT_NAMES,
+    ImageRecord,
+    file_digest,
+    find_users,
+    inputs_digest,
+    list_images,
+    open_rgb,
+)
 from data.labels import LabelTable, listing
 from data.progress import progress
 from data.run_record import claim_folder
-from evaluation.figures import figures, shown
+from evaluation import sheets, sweep
+from evaluation.features import NETWORKS, Pictures, describe, encoder, read, through
+from evaluation.figures import shown
 from evaluation.judge import Judge, load_judge, reduced, train_judge
-from evaluation.novelty import luma, memorised, nearest_two
-from radar.kinematics import from_picture
+from evaluation.measure import SETS, Stopwatch, measure, units_of
+from evaluation.novelty import luma
+from evaluation.reconstruction import reconstructions, tokenizer_check
+from evaluation.report import write_report
+from evaluation.selection import Selector, halves, scoring_parts, train_selector
+from evaluation.summary import sentences
+from evaluation.verdict import Labelled, study, verdict_lines
+from tokenizer.vavae import VAVAE
+from tokenizer.weights import resolve_path
+from training.hardware import resolve_device
 
-UNKNOWN_AXES = (0.0, 128.0, 2.0)  # Doppler bins; cadence is then sought at 2 to 6 steps a picture
-MEASURED_PER_PERSON = 40  # about as many pictures have their motion measured; a mean needs no more
-KINDS = ("real", "generated")
-
-
-class Pictures(NamedTuple):
-    """What is kept of N pictures: as the judge sees them, whose (N,), torso velocity and cadence (N, 2)."""
-
-    images: numpy.ndarray
-    labels: numpy.ndarray
-    motion: numpy.ndarray
+PICTURES = ("real_beside_generated", "closest_pairs", "overlap")
+KINDS, COLUMNS = ("real", "generated"), ("judged_right", "torso_velocity", "cadence", "memorised")
 
 
 def run(config: EvaluateConfig) -> None:
-    """Judge, novelty and kinematics of `config.generated` beside `config.real`, into metrics.json.
+    """Judge, distances, novelty and kinematics of `config.generated` beside `config.real`, into metrics.json.
 
-    A folder keeps one judge; its metrics are measured again only where other inputs have changed. Raises
+    A folder keeps its judges; its metrics are measured again only where other inputs have changed. Raises
     ValueError or FileNotFoundError in one line for bad input.
     """
     if config.axes and not (len(config.axes) == 3 and config.axes[0] < config.axes[1] and config.axes[2] > 0):
@@ -53,21 +68,166 @@ def run(config: EvaluateConfig) -> None:
     people, real = find_real(Path(config.real))
     generated = find_generated(Path(config.generated), people)
     folder, path = Path(config.output_dir), Path(config.output_dir) / "metrics.json"
+    selected_by = selecting_training(Path(config.generated))
+    judged, val = scoring_parts(real, selected_by, config.generated)
     claimed = {"seed": config.seed, **{name: inputs_digest(part) for name, part in real.items()}}
-    others = {"generated": inputs_digest(generated), "axes": config.axes, "colormap": config.colormap}
+    if selected_by:
+        claimed["selector_training"], real["val"] = selected_by, val
+    inputs = {**claimed, "generated": inputs_digest(generated), **other_inputs(config)}
     _lock = claim_folder(folder, claimed, path.name)
     metrics = read_metrics(path)
-    if metrics.get("inputs") == {**claimed, **others}:
+    if metrics.get("inputs") == inputs:
         say(f"{path} was measured on the same pictures: skipped")
     else:
-        sets = {name: read_pictures(part, people, config) for name, part in real.items()}
-        sets["generated"] = read_pictures(generated, people, config)
-        judge = obtain_judge(folder / "judge.safetensors", sets, people, config.seed)
-        velocity, steps = ("m/s", "steps/s") if config.axes else ("bins", "steps/picture")
-        units = {"judged_right": "", "torso_velocity": velocity, "cadence": steps, "memorised": ""}
-        metrics = {"inputs": {**claimed, **others}, "units": units, **measure(judge, sets, people)}
+        found = evaluate(config, people, {**real, "generated": generated}, judged, folder)
+        metrics = {"inputs": inputs, "versions": versions(), "seed": config.seed, **found}
         write_text(path, json.dumps(metrics, indent=1) + "\n")
-    say("\n".join([*report(metrics), f"all figures are in {path}"]))
+    page = write_report(folder, metrics, {name: folder / f"{name}.png" for name in PICTURES})
+    lines = verdict_lines(metrics) if "verdict" in metrics else []
+    say("\n".join([*table(metrics), *lines, *metrics["summary"], f"all figures are in {path}"]))
+    say(f"look at {page} and {folder / 'real_beside_generated.png'}")
+
+
+def other_inputs(config: EvaluateConfig) -> dict[str, Any]:
+    """What else decides the figures: the settings, and the digests of the networks' files."""
+    networks = {name: getattr(config, name) for name in ("vavae_path", *NETWORKS)}
+    digests = {}
+    for name, given in networks.items():
+        file = resolve_path(given) if given else None
+        if file and not file.is_file():
+            raise FileNotFoundError(f"--{name} {given}: no such file")
+        digests[name] = file_digest(file) if file else None
+    return {
+        "axes": config.axes,
+        "colour_map": config.colour_map,
+        "judge_seeds": config.judge_seeds,
+        "verdict": config.verdict and config.verdict_seeds,
+        "sweep": file_digest(config.sweep) if config.sweep else None,
+        **digests,
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Python, torch, and the project's commit where git knows it."""
+    try:
+        git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=PROJECT, capture_output=True, text=True)
+        commit = git.stdout.strip() or None
+    except OSError:
+        commit = None
+    return {"python": platform.python_version(), "torch": torch.__version__, "project": commit}
+
+
+def evaluate(
+    config: EvaluateConfig,
+    people: LabelTable,
+    records: dict[str, list[ImageRecord]],
+    judged: list[ImageRecord],
+    folder: Path,
+) -> dict[str, Any]:
+    """All sections of metrics.json but the inputs; pictures and judges go into `folder`.
+
+    The judges learn from `judged`, a part of train or all of it.
+    """
+    held_out, seconds = "test" if "test" in records else "val", Stopwatch()
+    of_set = {"train": records["train"], "held_out": records[held_out], "generated": records["generated"]}
+    with seconds.part("reading"):
+        look = {"axes": config.axes, "colour_map": config.colour_map}
+        sets = {name: read(part, people, **look) for name, part in of_set.items()}
+        val = sets["held_out"] if held_out == "val" else None
+        if "val" in records and val is None:
+            val = read(records["val"], people, **look)
+    with seconds.part("judges"):
+        own = sets["train"].at(numpy.flatnonzero([record in set(judged) for record in records["train"]]))
+        judges = obtain_judges(folder, own, val, people, config.seed, config.judge_seeds)
+    latents, further, check = networks(config, of_set, sets, judges[0], seconds)
+    metrics = {
+        "people": people.names,
+        "chance": 1 / len(people),
+        "held_out": held_out,
+        "counts": {name: len(part) for name, part in records.items()},
+        "units": units_of(bool(config.axes)),
+        "selected": len(judged) < len(records["train"]),
+    }
+    more = {"latents": latents, "further": further, "seed": config.seed, "seconds": seconds}
+    metrics |= measure(sets, judges, people, metrics["units"], **more)
+    if check:
+        metrics["tokenizer"] = check | {"judged_right": metrics["reconstructed"]["judged_right"]}
+    if config.verdict:
+        with seconds.part("verdict"):
+            real, held, drawn = (Labelled(*sets[name][:2]) for name in SETS)
+            metrics |= study(real, held, drawn, people, seeds=config.verdict_seeds, seed=config.seed)
+    if config.sweep:
+        metrics["sweep"] = json.loads(Path(config.sweep).read_text(encoding="utf-8"))
+    with seconds.part("pictures"):
+        draw_pictures(folder, metrics, of_set, sets, judges[0], people)
+    return metrics | {"seconds": seconds, "summary": sentences(metrics)}
+
+
+def obtain_judges(
+    folder: Path,
+    train: Pictures | Labelled,
+    val: Pictures | Labelled | None,
+    people: LabelTable,
+    seed: int,
+    count: int = 1,
+) -> list[Judge]:
+    """Those that an earlier run left, the rest new; the first one is judge.safetensors."""
+    names = ["judge", *(f"judge_{number}" for number in range(2, count + 1))]
+    paths = [folder / f"{name}.safetensors" for name in names]
+    for number, path in enumerate(paths):
+        if not path.is_file():
+            tried = (val.images, val.labels) if val else None
+            judge = train_judge(train.images, train.labels, len(people), seed + number, val=tried)
+            judge.save(path, people)
+    return [load_judge(path)[0] for path in paths]
+
+
+def networks(
+    config: EvaluateConfig,
+    of_set: dict[str, list[ImageRecord]],
+    sets: dict[str, Pictures],
+    judge: Judge,
+    seconds: Stopwatch,
+) -> tuple[dict[str, Any] | None, dict[str, Any], dict[str, Any] | None]:
+    """Latents and features of the networks that the user named, for every set, and the tokenizer's check, for
+    which `sets` gains "reconstructed".
+    """
+    device, further = resolve_device(config.device), {}
+    for name, (load, size) in NETWORKS.items():
+        if getattr(config, name):
+            with seconds.part(name):
+                network = load(getattr(config, name), device)
+                further[name] = {part: through(network, of_set[part], size, name) for part in SETS}
+    if not config.vavae_path:
+        return None, further, None
+    with seconds.part("tokenizer"):
+        vae, fidelity = VAVAE.from_file(config.vavae_path, device=device), {}
+        latents = {name: through(encoder(vae), of_set[name], vae.image_size, "encoding") for name in SETS}
+        rebuilt = reconstructions(vae, latents["held_out"], of_set["held_out"], fidelity)
+        real = sets["held_out"]
+        sets["reconstructed"] = describe(rebuilt, real.labels, config.axes, config.colour_map)
+        unit = "mps" if config.axes else "bins"
+        return latents, further, tokenizer_check(judge, real, sets["reconstructed"], fidelity, unit)
+
+
+def draw_pictures(
+    folder: Path,
+    metrics: dict[str, Any],
+    of_set: dict[str, list[ImageRecord]],
+    sets: dict[str, Pictures],
+    judge: Judge,
+    people: LabelTable,
+) -> None:
+    """The PNG files beside metrics.json; the closest pairs get their files' names."""
+    generated, training = of_set["generated"], of_set["train"]
+    sheets.real_beside_generated(folder / "real_beside_generated.png", of_set["held_out"], generated, people)
+    sheets.closest_pairs(folder / "closest_pairs.png", metrics["closest_pairs"], generated, training)
+    features = {name: judge.features(sets[name].images) for name in SETS}
+    labels = {name: sets[name].labels for name in SETS}
+    sheets.overlap(folder / "overlap.png", features, labels, people)
+    for pair in metrics["closest_pairs"]:
+        pair["generated"] = generated[pair["generated"]].path.name
+        pair["train"] = training[pair["train"]].relative
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
@@ -113,71 +273,12 @@ def find_generated(folder: Path, people: LabelTable) -> list[ImageRecord]:
     return [ImageRecord(folder / name, f"{user}/{name}", user) for name, user in rows]
 
 
-def read_pictures(records: Sequence[ImageRecord], people: LabelTable, config: EvaluateConfig) -> Pictures:
-    """Read every picture once; the motion is followed in about MEASURED_PER_PERSON of each person's."""
-    low, high, duration = config.axes or UNKNOWN_AXES
-    labels = numpy.array([people.index(record.user) for record in records])
-    stride = max(1, len(records) // (MEASURED_PER_PERSON * len(people)))
-    images, motion = [], numpy.full((len(records), 2), numpy.nan)
-    for place, record in enumerate(progress(records, description="reading", unit="img")):
-        picture = open_rgb(record.path)
-        images.append(reduced(picture))
-        if place % stride == 0:
-            found = from_picture(
-                numpy.asarray(picture),
-                duration_s=duration,
-                velocity_low=low,
-                velocity_high=high,
-                colormap=config.colormap,
-            )
-            cadence = found.cadence_hz * (1 if config.axes else duration)
-            motion[place] = abs(found.torso_velocity_mps), cadence  # coming or going: how fast
-    return Pictures(numpy.stack(images), labels, motion)
-
-
-def obtain_judge(path: Path, sets: dict[str, Pictures], people: LabelTable, seed: int) -> Judge:
-    """The judge that an earlier run left, else a new one."""
-    if not path.is_file():
-        val = sets["val"][:2] if "val" in sets else None
-        train_judge(*sets["train"][:2], len(people), seed, val=val).save(path, people)
-    return load_judge(path)[0]
-
-
-def measure(judge: Judge, sets: dict[str, Pictures], people: LabelTable) -> dict[str, Any]:
-    """All figures as JSON values: held-out real pictures (test, else val; motion: train) beside generated."""
-    held_out, training = "test" if "test" in sets else "val", luma(sets["train"].images)
-    metrics = {
-        "people": people.names,
-        "chance": 1 / len(people),
-        "held_out": held_out,
-        "temperature": judge.temperature.item(),
-        "counts": {name: len(part.labels) for name, part in sets.items()},
-    }
-    for kind, shown_set, moving in zip(KINDS, (held_out, "generated"), ("train", "generated")):
-        images, labels, _ = sets[shown_set]
-        _, walkers, (velocity, cadence) = sets[moving]._replace(motion=sets[moving].motion.T)
-        probabilities = judge.predict(images)
-        named = probabilities.argmax(1)
-        table = numpy.zeros((len(people), len(people)), dtype=int)
-        numpy.add.at(table, (labels, named), 1)
-        own = probabilities[numpy.arange(len(labels)), labels].clip(min=1e-12)
-        metrics[kind] = {
-            "judged_right": figures(named == labels, labels, people),
-            "torso_velocity": figures(velocity, walkers, people),
-            "cadence": figures(cadence, walkers, people),
-            "memorised": figures(memorised(nearest_two(luma(images), training)[0]), labels, people),
-            "negative_log_likelihood": float(-numpy.log(own).mean()),
-            "confusion": table.tolist(),  # rows: who it is; columns: who the judge says it is
-        }
-    return metrics
-
-
-def report(metrics: dict[str, Any]) -> list[str]:
+def table(metrics: dict[str, Any]) -> list[str]:
     """A line per person, real beside generated, then the shares of all pictures with their 95 % intervals."""
-    units = metrics["units"]
-    rows = [["real / generated", *(f"{name.replace('_', ' ')} {unit}" for name, unit in units.items())]]
+    heads = [f"{name.replace('_', ' ')} {metrics['units'][name]}" for name in COLUMNS]
+    rows = [["real / generated", *heads]]
     for person in metrics["people"]:
-        pairs = [[shown(metrics[kind][name]["per_person"].get(person)) for kind in KINDS] for name in units]
+        pairs = [[shown(metrics[kind][name]["per_person"].get(person)) for kind in KINDS] for name in COLUMNS]
         rows.append([person, *map(" / ".join, pairs)])
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(map(str.rjust, row, widths)) for row in rows]
@@ -187,7 +288,102 @@ def report(metrics: dict[str, Any]) -> list[str]:
     return [*lines, f"real is {metrics['held_out']}; by chance {metrics['chance']:.1%} are judged right"]
 
 
+# Selection
+
+
+def selecting_training(folder: Path) -> str | None:
+    """Digest of the training pictures of the judge that selected what is in `folder`; None: nobody did."""
+    with open(folder / "samples.csv", newline="", encoding="utf-8") as file:
+        found = {row.get("selector_training") or None for row in csv.DictReader(file)}
+    if len(found) > 1:
+        raise ValueError(
+            f"{folder / 'samples.csv'}: pictures of several selecting judges, or selected ones among others; "
+            "expected one kind, as stage 3 leaves a folder"
+        )
+    return found.pop()
+
+
+def train_selecting_judge(config: SelectingJudgeConfig) -> None:
+    """Train a judge for stage 3's --select on half of the real pictures; stage 4 scores by the other half."""
+    people, real = find_real(Path(config.real))
+    if "val" not in real:
+        raise ValueError(f"--real {config.real}: no val/; half of it is needed to set the bounds")
+    (train, _), (val, _) = halves(real["train"]), halves(real["val"])
+    folder = Path(config.output_dir)
+    path = folder / "judge.safetensors"
+    claimed = {"seed": config.seed, "colour_map": config.colour_map}
+    claim_folder(folder, claimed | {name: inputs_digest(real[name]) for name in ("train", "val")}, path.name)
+    if path.is_file():
+        return say(f"{path} is there: skipped")
+    everything = read(real["train"], people, (), config.colour_map)
+    own = everything.at(numpy.flatnonzero([record in set(train) for record in real["train"]]))
+    held_out = read(val, people, (), config.colour_map)
+    judge, bounds = train_selector(own, held_out, everything, people, config.seed)
+    files = [file_digest(record.path) for record in train + val]
+    training = luma(everything.images)
+    Selector(judge, people, bounds, training, held_out.motion, config.colour_map, files).save(path)
+    right = (judge.predict(held_out.images).argmax(1) == held_out.labels).mean()
+    say(f"learnt from {len(train)} pictures, {right:.0%} of {len(val)} held-out ones judged right")
+    say("bounds: " + ", ".join(f"{name} {value:.3g}" for name, value in bounds.items()))
+    say(f"wrote {path}; next: python stage3_inference.py --select {path} --keep 200 ...")
+
+
+# Sweep
+
+
+def run_sweep(config: SweepConfig) -> None:
+    """Draw and score a small set for every sampler and guidance scale; sweep.json, sweep.png."""
+    people, real = find_real(Path(config.real))
+    folder, held_out = Path(config.output_dir), "test" if "test" in real else "val"
+    claimed = {"seed": config.seed, **{name: inputs_digest(part) for name, part in real.items()}}
+    claimed["dit"] = file_digest(config.dit_checkpoint)
+    claimed["tokenizer"] = file_digest(resolve_path(config.vavae_path))
+    claim_folder(folder, claimed, "sweep.*")
+    sets = {name: look(part, people) for name, part in real.items()}
+    judge = obtain_judges(folder, sets["train"], sets.get("val"), people, config.seed)[0]
+    settings = []
+    for sampler in config.samplers:
+        for guidance in config.guidance:
+            drawn = folder / f"{sampler}_{guidance:g}_{config.num_steps}"
+            draw_setting(config, sampler, guidance, drawn)
+            generated = look(find_generated(drawn, people), people)
+            found = sweep.score(judge, generated, sets["train"], sets[held_out])
+            settings.append({"guidance": guidance, "sampler": sampler, **found})
+    usual = sweep.shares(judge, sets[held_out], sets["train"])
+    best = sweep.recommend(settings, usual["memorised"]["value"])
+    found = {"settings": settings, "recommended": best, "rule": sweep.RULE, "real": usual}
+    write_text(folder / "sweep.json", json.dumps(found, indent=1) + "\n")
+    sweep.draw_figure(found, folder / "sweep.png")
+    say("\n".join([*sweep.table(found), f"wrote {folder / 'sweep.json'} and {folder / 'sweep.png'}"]))
+
+
+def look(records: list[ImageRecord], people: LabelTable) -> Labelled:
+    """Pictures as the judge sees them."""
+    opened = (open_rgb(record.path) for record in progress(records, description="reading", unit="img"))
+    labels = numpy.array([people.index(record.user) for record in records])
+    return Labelled(numpy.stack([*map(reduced, opened)]), labels)
+
+
+def draw_setting(config: SweepConfig, sampler: str, guidance: float, folder: Path) -> None:
+    """Stage 3 in a process of its own; where it fails, this process ends with its status."""
+    keys = ("dit_checkpoint", "vavae_path", "num_samples_per_user", "num_steps", "seed")
+    flags = {key: getattr(config, key) for key in keys}
+    flags |= {"sampler": sampler, "guidance_scale": guidance, "output_dir": folder}
+    arguments = [word for key, value in flags.items() for word in (f"--{key}", str(value))]
+    status = subprocess.run([sys.executable, str(PROJECT / "stage3_inference.py"), *arguments]).returncode
+    if status:
+        sys.exit(status if status > 0 else 128 - status)
+
+
+COMMANDS = {"judge": train_selecting_judge, "sweep": run_sweep}
+
+
 def main(argv: list[str]) -> None:
+    """The plain form, or a sub-command, whose keys are the section of its name."""
+    if argv[:1] and argv[0] in COMMANDS:
+        name, command = argv[0], COMMANDS[argv[0]]
+        prog = f"stage4_evaluate.py {name}"
+        return command(parse(name, (name,), argv[1:], prog=prog, description=command.__doc__)[name])
     run(parse("evaluate", ("evaluate",), argv, prog="stage4_evaluate.py", description=__doc__)["evaluate"])
 
 

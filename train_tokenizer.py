@@ -58,7 +58,12 @@ def run(config: TokenizerConfig) -> None:
     )
     _, count = resolve_devices(config.accelerator, config.devices)
     total_steps, steps_per_pass = run_length(
-        len(train), config.batch_size, count, config.accumulate, config.max_epochs, config.max_steps
+        len(train),
+        config.batch_size,
+        count * config.num_nodes,
+        config.accumulate,
+        config.max_epochs,
+        config.max_steps,
     )
     parameters = sum(p.numel() for p in net.parameters())
     say(to_yaml({"tokenizer": config}).rstrip())

@@ -86,7 +86,9 @@ def build_parser(section: str, prog: str, description: str) -> OneLineParser:
         unit = f" [{rule['unit']}]" if rule["unit"] else ""
         shown = "required" if default == REQUIRED else f"default: {default}"
         text = f"{rule['sentence']}{unit} ({shown})".replace("%", "%%")
-        if hints[item.name] is bool:
+        if rule["positional"]:
+            parser.add_argument(item.name, nargs="*", help=text)
+        elif hints[item.name] is bool:
             parser.add_argument(f"--{item.name}", action=argparse.BooleanOptionalAction, help=text)
         elif isinstance(default, list):
             parser.add_argument(f"--{item.name}", nargs="+", metavar="VALUE", help=text)
@@ -135,8 +137,10 @@ def describe(error: BaseException) -> str:
 
 
 def is_main_process() -> bool:
-    """False in the further processes that Lightning's launcher starts for further devices."""
-    return int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
+    """False in the further processes that Lightning's launcher, torchrun or SLURM start."""
+    named = ("RANK",), ("LOCAL_RANK", "NODE_RANK"), ("SLURM_PROCID",)  # as Lightning looks for its rank
+    names = next((names for names in named if names[0] in os.environ), ())
+    return all(int(os.environ.get(name, "0")) == 0 for name in names)
 
 
 def say(text: str) -> None:

@@ -78,6 +78,7 @@ def _resolve_section(name: str, layers: list[Mapping[str, Any]]) -> Any:
     except TypeError as error:  # OmegaConf's word for a mapping where a list belongs
         raise ValueError(f"{name}: a key has a value of another kind ({_first_line(error)})") from error
     check_ranges(name, config)
+    config.given = frozenset().union(*layers)  # a default and the same value asked for are not the same wish
     return config
 
 

@@ -13,7 +13,7 @@ from omegaconf import MISSING as REQUIRED
 
 PRECISIONS = ("auto", "32", "bf16-mixed", "16-mixed")
 GEOMETRIES = ("stretch", "pad", "crop")
-SOLVERS = ("euler", "heun", "heun3", "midpoint", "rk4", "dopri5")
+SOLVERS = ("euler", "heun", "heun3", "midpoint", "rk4", "ab2", "ab3", "abm3", "dopri5")
 PRESETS = tuple(
     f"LightningDiT-{size}/{patch}" for size in ("S", "B", "L", "XL", "1p0B", "1p6B") for patch in (1, 2)
 )
@@ -28,9 +28,14 @@ def key(
     low: float | None = None,
     high: float | None = None,
     above: float | None = None,
+    positional: bool = False,
 ) -> Any:
-    """A dataclass field with its one-sentence description and, where they exist, the values it may take."""
-    metadata = dict(sentence=sentence, unit=unit, choices=choices, low=low, high=high, above=above)
+    """A dataclass field with its one-sentence description and, where they exist, the values it may take.
+
+    `positional`: on the command line its values stand without a flag.
+    """
+    metadata = dict(sentence=sentence, unit=unit, choices=choices, low=low, high=high, above=above,
+                    positional=positional)
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -59,6 +64,26 @@ class SplitConfig:
     )
     copy: bool = key(False, "Copy the files instead of linking them.")
     seed: int = key(0, "Seed for assigning recordings, or files with method random.", low=0)
+
+
+@dataclass
+class DoctorConfig:
+    """stage0_prepare.py doctor: exit status 0 = nothing to mend, 1 = warnings, 2 = something cannot run."""
+
+    output_dir: str = key(".", "Folder in which runs will write, whose disk is examined.")
+    weights_dir: str = key("weights", "Folder of published weights.")
+    latent_dir: Optional[str] = key(None, "Folder of stage 1 whose latents_stats.pt is examined.")
+    fix: bool = key(False, "Compute a broken latents_stats.pt of latent_dir anew from its latents.")
+
+
+@dataclass
+class DownloadConfig:
+    """stage0_prepare.py download."""
+
+    weights: List[str] = key(
+        ["all"], "vavae, lightningdit-xl-800ep, lightningdit-xl-64ep, latents-stats, or all.", positional=True
+    )
+    dir: str = key("weights", "Folder for the files.")
 
 
 @dataclass
@@ -109,12 +134,18 @@ class ExtractConfig:
         None, "ImageNet's latents_stats.pt of the same tokenizer, to compare with."
     )
     geometry: str = key("stretch", "How an image becomes square.", choices=GEOMETRIES)
+    time_flip: bool = key(
+        False, "Also encode mirrored images; of a spectrogram that is another motion, in reversed time."
+    )
     skip_bad_images: bool = key(False, "Go on without images that cannot be read.")
-    num_workers: int = key(2, "Threads that read images.", low=0, high=256)
+    num_workers: Optional[int] = key(
+        None, "Threads that read images; none = one for each core, eight at most.", low=1, high=256
+    )
     export: str = key(
         "none", "Also write the folder that upstream's loader reads.", choices=("none", "lightningdit")
     )
     device: str = key("auto", "auto, cpu, cuda, cuda:1, ...")
+    devices: str = key("1", "Number of devices, each with a process of its own, or auto.")
     precision: str = key("auto", "Arithmetic of the tokenizer.", choices=PRECISIONS)
 
 
@@ -184,11 +215,13 @@ class FitConfig:
         None, "Steps between validations and saves; none = 50 in a run (tokenizer: 20).", unit="steps", low=1
     )
     log_every: int = key(20, "Steps between log lines.", unit="steps", low=1)
-    devices: str = key("1", "Number of devices, or auto.")
+    devices: str = key("1", "Number of devices of each node, or auto.")
+    num_nodes: int = key(1, "Machines that train together, started by SLURM or torchrun.", low=1)
     accelerator: str = key("auto", "auto, cpu or cuda.", choices=("auto", "cpu", "cuda"))
     precision: str = key(
         "auto", "auto takes bf16-mixed, 16-mixed or 32 by what the device truly has.", choices=PRECISIONS
     )
+    ema_on_host: bool = key(False, "Keep averaged weights in the host's memory: less on the GPU, slower.")
     seed: int = key(0, "Seed of initial weights, order, noise and times.", low=0)
     max_hours: Optional[float] = key(
         None, "Stop after so long with everything saved; the same command goes on.", unit="h", above=0
@@ -210,9 +243,18 @@ class TrainConfig(FitConfig):
         "Which statistics normalise the latents; auto follows stage 1's recommendation.",
         choices=("auto", "micro_doppler", "imagenet"),
     )
+    init_from: Optional[str] = key(
+        None, "Weights to start from: best.safetensors or .ckpt of stage 2, or a published .pt."
+    )
+    tune: str = key(
+        "full",
+        "With init_from, what is trained: everything, or biases, norms' scales and the class table.",
+        choices=("full", "diffit"),
+    )
     vavae_path: Optional[str] = key(None, "Tokenizer for sample previews; none = no previews.")
     preview_users: int = key(4, "People shown in a preview.", low=1)
     preview_every: int = key(5, "Validations between previews.", low=1)
+    compile: bool = key(False, "Compile the network: minutes at the start, faster steps.")
     dry_run: bool = key(False, "Print the resolved configuration and the model's size, then stop.")
 
 
@@ -220,25 +262,42 @@ class TrainConfig(FitConfig):
 class SampleConfig:
     """stage3_inference.py."""
 
-    dit_checkpoint: str = key(REQUIRED, "best.ckpt or best.safetensors of stage 2, or a published .pt.")
+    dit_checkpoint: str = key(
+        REQUIRED, "best.ckpt or best.safetensors of stage 2, a published .pt, or demo = the one that ships."
+    )
     vavae_path: str = key(
         REQUIRED, "The tokenizer whose latents the model was trained on; compact = the one that ships."
     )
     output_dir: str = key("generated_images", "Folder for images, grid and samples.csv.")
     user_ids: List[str] = key(["all"], "People to draw: numbers, ranges (1-5), folder names, or all.")
     num_samples_per_user: int = key(4, "Images per person.", low=1, high=100000)
+    select: Optional[str] = key(
+        None, "Selecting judge of stage4_evaluate.py judge; keeps what it passes, none = everything."
+    )
+    keep: Optional[int] = key(
+        None, "Images kept per person with --select; none = num_samples_per_user.", low=1
+    )
+    attempts: int = key(4, "With --select, images drawn at most for each one to be kept.", low=1)
     guidance_scale: float = key(2.0, "Classifier-free guidance; 1 turns it off.", low=0, high=100)
-    guidance_interval: List[float] = key([0.0, 1.0], "Times between which guidance acts.", low=0, high=1)
+    guidance_interval: List[float] = key(
+        [0.125, 1.0], "Times between which guidance acts; outside, an evaluation costs half.", low=0, high=1
+    )
     guidance_channels: Optional[int] = key(
         None, "Leading channels guided; none = all (3 reproduces published samples).", low=1
     )
     guidance_rescale: float = key(
         0.0, "Share by which the guided velocity is brought back to its old scale.", low=0, high=1
     )
-    num_steps: int = key(50, "Intervals of the time grid (ignored by dopri5).", low=1, high=100000)
-    sampler: str = key("heun", "ODE solver.", choices=SOLVERS)
+    num_steps: int = key(15, "Intervals of the time grid (ignored by dopri5).", low=1, high=100000)
+    sampler: str = key("abm3", "ODE solver; abm3 takes one evaluation a step.", choices=SOLVERS)
     timestep_shift: float = key(
-        0.0, "Shift of the grid towards noise; 0 or 1 = off, published results use 0.3.", low=0, high=100
+        0.7, "Shift of the grid towards noise; 0 or 1 = off, published results use 0.3.", low=0, high=100
+    )
+    timestep_cosine: float = key(
+        0.5, "Share of a cosine in the grid, finer at both ends; published results use 0.", low=0, high=1
+    )
+    demo_grid: bool = key(
+        False, "Draw upstream's eight demo classes, at its demo's settings, into a 2 x 4 grid."
     )
     atol: float = key(1e-6, "Absolute tolerance of dopri5.", above=0)
     rtol: float = key(1e-3, "Relative tolerance of dopri5.", above=0)
@@ -248,6 +307,7 @@ class SampleConfig:
     batch_size: int = key(16, "Images drawn at once.", low=1, high=65536)
     seed: int = key(0, "Seed; image k of a person depends on it, the person and k only.", low=0)
     device: str = key("auto", "auto, cpu, cuda, cuda:1, ...")
+    devices: str = key("1", "Number of devices, each with a process of its own, or auto.")
     precision: str = key("auto", "Arithmetic of the networks.", choices=PRECISIONS)
 
 
@@ -257,12 +317,47 @@ class EvaluateConfig:
 
     real: str = key(REQUIRED, "Folder with train/ and val/ or test/ of real pictures, as stage 0 writes it.")
     generated: str = key(REQUIRED, "Folder of images and samples.csv, as stage 3 writes it.")
-    output_dir: str = key("evaluation_report", "Folder for metrics.json and the judge's weights.")
+    output_dir: str = key("evaluation_report", "Folder for metrics.json, pictures and the judges' weights.")
     axes: List[float] = key(
         [], "Lowest and highest velocity shown (m/s) and a picture's length (s); none = Doppler bins."
     )
-    colormap: str = key("jet", "Matplotlib colour map of the pictures.")
+    colour_map: str = key("jet", "Matplotlib colour map of the pictures.")
+    vavae_path: Optional[str] = key(
+        None, "Tokenizer to measure in its latents and to check it, or the word compact; none = without."
+    )
+    inception: Optional[str] = key(None, "Local file of torchvision's inception_v3 weights for its features.")
+    dinov2: Optional[str] = key(None, "Local file of timm's vit_small_patch14_dinov2 for its features.")
+    verdict: bool = key(False, "Train classifiers with and without the generated images: do they help?")
+    verdict_seeds: int = key(5, "Seeds of every classifier of the verdict.", low=2)
+    sweep: Optional[str] = key(None, "sweep.json of stage4_evaluate.py sweep, to be in the report.")
+    judge_seeds: int = key(3, "Judges trained; the first one names, all give the spread.", low=1)
+    seed: int = key(0, "Seed of the first judge and of what is drawn from larger sets.", low=0)
+    device: str = key("auto", "Device of the tokenizer and the named networks: auto, cpu, cuda, ...")
+
+
+@dataclass
+class SelectingJudgeConfig:
+    """stage4_evaluate.py judge."""
+
+    real: str = key(REQUIRED, "Folder with train/ and val/ of real pictures, as stage 0 writes it.")
+    output_dir: str = key("selector", "Folder for judge.safetensors.")
+    colour_map: str = key("jet", "Matplotlib colour map of the pictures.")
     seed: int = key(0, "Seed of the judge.", low=0)
+
+
+@dataclass
+class SweepConfig:
+    """stage4_evaluate.py sweep."""
+
+    real: str = key(REQUIRED, "Folder with train/ and val/ or test/ of real pictures, as stage 0 writes it.")
+    dit_checkpoint: str = key(REQUIRED, "As of stage 3.")
+    vavae_path: str = key(REQUIRED, "As of stage 3.")
+    output_dir: str = key("guidance_sweep", "Folder for sweep.json, sweep.png and the images.")
+    guidance: List[float] = key([1.0, 1.5, 2.0, 3.0, 4.0], "Guidance scales to try.", low=0, high=100)
+    samplers: List[str] = key(["heun"], "ODE solvers to try.")
+    num_samples_per_user: int = key(8, "Images per person and setting.", low=1)
+    num_steps: int = key(50, "Intervals of the time grid.", low=1, high=100000)
+    seed: int = key(0, "Seed of the images and of the judge.", low=0)
 
 
 @dataclass
@@ -329,7 +424,7 @@ class PipelineConfig:
     max_epochs: Optional[int] = key(None, "Passes of stage 2 over the latents.", low=1)
     max_steps: Optional[int] = key(None, "Optimizer steps of stage 2.", low=1)
     lr: Optional[float] = key(None, "Peak learning rate of stage 2.", above=0)
-    devices: Optional[str] = key(None, "Devices of stage 2.")
+    devices: Optional[str] = key(None, "Devices of stages 1, 2 and 3.")
     precision: Optional[str] = key(None, "Arithmetic of every stage.", choices=(None, *PRECISIONS))
     num_samples_per_user: Optional[int] = key(None, "Images per person.", low=1)
     guidance_scale: Optional[float] = key(None, "Classifier-free guidance.", low=0, high=100)
@@ -339,6 +434,8 @@ class PipelineConfig:
 
 SECTIONS = {
     "split": SplitConfig,
+    "doctor": DoctorConfig,
+    "download": DownloadConfig,
     "simulate": SimulateConfig,
     "spectrogram": SpectrogramConfig,
     "extract": ExtractConfig,
@@ -347,6 +444,8 @@ SECTIONS = {
     "train": TrainConfig,
     "sample": SampleConfig,
     "evaluate": EvaluateConfig,
+    "judge": SelectingJudgeConfig,
+    "sweep": SweepConfig,
     "tokenizer": TokenizerConfig,
     "pipeline": PipelineConfig,
 }

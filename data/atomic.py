@@ -7,6 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def temporary_name(path: Path) -> Path:
+    """Where `replacing(path)` lets its caller write, for further processes that write to the same file."""
+    return path.with_name(f".{path.name}.tmp")
+
+
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a hidden temporary name in the folder of `path`; on success it becomes `path`, on an error it is
@@ -15,7 +20,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     The temporary name is fixed, so what a killed run left behind is overwritten by the next run.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = temporary_name(path)
     temporary.unlink(missing_ok=True)  # it may be a link to something that is still wanted
     try:
         yield temporary

@@ -18,6 +18,7 @@ from data.atomic import replacing, write_text
 CHUNK_SAMPLES = 512  # float64 copies of this many samples at a time: 32 MB for (32, 16, 16) latents
 KL_LIMIT_NATS = 0.05
 REBUILD = "rebuild it with stage1_extract_features.py"
+MEND = f"{REBUILD}, or from latents with stage0_prepare.py doctor --fix --latent_dir FOLDER"
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,20 +113,20 @@ class LatentStatistics:
         """
         path = Path(path)
         if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such statistics file; {REBUILD}")
+            raise FileNotFoundError(f"{path}: no such statistics file; {MEND}")
         if path.stat().st_size == 0:
-            raise ValueError(f"{path}: empty statistics file (0 bytes); {REBUILD}")
+            raise ValueError(f"{path}: empty statistics file (0 bytes); {MEND}")
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # the unpickler raises nearly anything on damaged bytes
-            raise ValueError(f"{path}: not readable ({type(error).__name__}); {REBUILD}") from error
+            raise ValueError(f"{path}: not readable ({type(error).__name__}); {MEND}") from error
         missing = [key for key in ("mean", "std") if not isinstance(content, dict) or key not in content]
         if missing:
-            raise ValueError(f"{path}: no {' and no '.join(missing)} in it, expected both; {REBUILD}")
+            raise ValueError(f"{path}: no {' and no '.join(missing)} in it, expected both; {MEND}")
         try:
             return cls(content["mean"], content["std"])
         except ValueError as error:
-            raise ValueError(f"{path}: {error}; {REBUILD}") from error
+            raise ValueError(f"{path}: {error}; {MEND}") from error
 
 
 def _channel_sums(tensor: torch.Tensor, function: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:

@@ -5,6 +5,7 @@ N samples, C channels, H x W positions. `<split>.safetensors`, or above 50,000 s
 
 latents       (N, C, H, W) float32   posterior mean
 latents_std   (N, C, H, W) float32   posterior standard deviation (optional)
+latents_flip  (N, C, H, W) float32   posterior mean of the horizontally flipped images (optional)
 labels        (N,) int64             class indices into the label table
 user_ids      (N,) int64             the folders' numbers (index + 1 for a folder without one)
 num_samples, num_users   (1,) int64  rows in this file, length of the label table
@@ -16,6 +17,7 @@ shards) and the caller's own entries.
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,14 +28,18 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from data.atomic import replacing
+from data.atomic import replacing, temporary_name
 from data.labels import LabelTable, listing, natural_key
 from data.latent_stats import REBUILD, LatentStatistics
-from data.tensor_files import save_tensors
+from data.row_tensor import RowTensor
+from data.tensor_files import change_metadata, reserve_tensors, save_tensors, tensor_positions, write_values
 
 FORMAT_VERSION = 1
 SHARD_SIZE = 50_000
 UPSTREAM_SHARD_SIZE = 10_000
+ROWS_AT_ONCE = 512  # 16 MB of (32, 16, 16) float32 latents
+UPSTREAM_LAYOUT = "lightningdit"
+KINDS = ("latents", "latents_std", "latents_flip")  # what a file may hold of each sample
 UPSTREAM_PATTERN = "latents_rank*_shard*.safetensors"
 OWN_KEYS = {"format_version", "label_table", "paths", "num_samples", "num_users",
             "shard_index", "num_shards", "fingerprint"}
@@ -41,27 +47,32 @@ OWN_KEYS = {"format_version", "label_table", "paths", "num_samples", "num_users"
 
 @dataclass(frozen=True, eq=False)
 class LatentSet:
-    """All latents of one split; the tensors may be memory-mapped, so do not write to them.
+    """All latents of one split, memory-mapped, so do not write to them; several shards are `RowTensor`s.
 
-    `latents_flip` exists only in upstream's files: latents of the horizontally flipped images.
+    `latents_flip` are latents of the horizontally flipped images, where they were wanted.
     """
 
-    latents: torch.Tensor  # (N, C, H, W) float32
-    latents_std: torch.Tensor | None  # (N, C, H, W) float32
+    latents: torch.Tensor | RowTensor  # (N, C, H, W) float32
+    latents_std: torch.Tensor | RowTensor | None  # (N, C, H, W) float32
     labels: torch.Tensor  # (N,) int64
     label_table: LabelTable
     paths: list[str]
     metadata: dict = field(default_factory=dict)
-    latents_flip: torch.Tensor | None = None  # (N, C, H, W) float32
+    latents_flip: torch.Tensor | RowTensor | None = None  # (N, C, H, W) float32
 
     def __len__(self) -> int:
         return len(self.latents)
 
     def user_ids(self) -> torch.Tensor:
         """(N,) int64: every sample's folder number, or its label + 1 where the folder name ends in none."""
-        numbers = [self.label_table.number(index) for index in range(len(self.label_table))]
-        usable = [index + 1 if n is None or n >= 2**63 else n for index, n in enumerate(numbers)]
-        return torch.tensor(usable, dtype=torch.int64)[self.labels]
+        return folder_numbers(self.label_table)[self.labels]
+
+
+def folder_numbers(table: LabelTable) -> torch.Tensor:
+    """(num_users,) int64: each folder's number, or its index + 1 where its name ends in none."""
+    numbers = [table.number(index) for index in range(len(table))]
+    usable = [index + 1 if n is None or n >= 2**63 else n for index, n in enumerate(numbers)]
+    return torch.tensor(usable, dtype=torch.int64)
 
 
 # Writing
@@ -70,59 +81,104 @@ class LatentSet:
 def write_latents(folder: str | os.PathLike, split: str, latents: torch.Tensor,
                   latents_std: torch.Tensor | None, labels: torch.Tensor, label_table: LabelTable,
                   paths: Sequence[str], metadata: Mapping[str, object],
-                  shard_size: int = SHARD_SIZE) -> list[Path]:
+                  shard_size: int = SHARD_SIZE, latents_flip: torch.Tensor | None = None) -> list[Path]:
     """Write one split's latents in the layout above, in place of an earlier extraction's; return the files.
 
     `metadata` holds JSON values: tokenizer digest, preprocessing and whatever decides that the file is still
     the right one. ValueError: tensors that do not fit together, values that are not finite, labels outside
     the table.
     """
-    assert re.fullmatch(r"\w+", split) and not OWN_KEYS & set(metadata) and shard_size > 0
-    folder = Path(folder)
     latent_set = LatentSet(latents.detach().cpu().float(),
                            None if latents_std is None else latents_std.detach().cpu().float(),
-                           labels.detach().cpu(), label_table, list(paths), dict(metadata))
+                           labels.detach().cpu(), label_table, list(paths), dict(metadata), latents_flip)
     _refuse_flawed(latent_set, f"{folder}: {split} latents cannot be written")
-    num_shards = -(-len(latent_set) // shard_size)
-    files = [folder / name for name in _file_names(split, num_shards)]
-    header = _shared_header(latent_set, num_shards)
-    folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as renames:  # every shard is complete under a temporary name before any is renamed
-        for index, path in enumerate(files):
-            rows = slice(index * shard_size, (index + 1) * shard_size)
-            own = header | {"paths": json.dumps(latent_set.paths[rows]), "shard_index": json.dumps(index)}
-            save_tensors(_shard_tensors(latent_set, rows), renames.enter_context(replacing(path)), own)
-        for stale in set(_present_files(folder, split)) - set(files):
-            stale.unlink()
-    return files
+    kinds = tuple(kind for kind in KINDS if getattr(latent_set, kind) is not None)
+    files = LatentFiles(folder, split, tuple(latents.shape[1:]), latent_set.labels, label_table, paths,
+                        metadata, kinds, shard_size)
+    with files.written():
+        files.put(0, *(getattr(latent_set, kind) for kind in kinds))
+    return files.paths
+
+
+class LatentFiles:
+    """The files of one split, filled row by row: by several processes, in any order, none holding them all.
+
+    One process surrounds the work by `written()`; any process may `put` rows inside. `sample_shape` is
+    (C, H, W).
+    """
+
+    def __init__(self, folder: str | os.PathLike, split: str, sample_shape: tuple[int, ...],
+                 labels: torch.Tensor, label_table: LabelTable, sample_paths: Sequence[str],
+                 metadata: Mapping[str, object], kinds: tuple[str, ...] = KINDS[:2],
+                 shard_size: int = SHARD_SIZE) -> None:
+        assert re.fullmatch(r"\w+", split) and not OWN_KEYS & set(metadata) and shard_size > 0
+        self.folder, self.split, self.shard_size = Path(folder), split, shard_size
+        self.labels, self.table, self.sample_paths = labels, label_table, list(sample_paths)
+        self.num_shards = -(-len(labels) // shard_size)
+        self.paths = [self.folder / name for name in _file_names(split, self.num_shards)]
+        values = {"format_version": FORMAT_VERSION, "label_table": list(label_table.names),
+                  "num_users": len(label_table), "num_samples": len(labels), "num_shards": self.num_shards}
+        self.header = {key: json.dumps(value) for key, value in {**values, **metadata}.items()}
+        self.kinds = kinds
+        self.row_bytes, self.sample_shape = math.prod(sample_shape) * 4, tuple(sample_shape)
+        self._positions: dict[Path, dict[str, int]] = {}
+
+    @contextmanager
+    def written(self) -> Iterator[None]:
+        """Reserve the files; on leaving, rename them into place, or remove them on an error."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as renames:  # every shard is complete under a temporary name before any is renamed
+            temporary = [renames.enter_context(replacing(path)) for path in self.paths]
+            for index, path in enumerate(temporary):
+                self._reserve(index, path)
+            yield
+            fingerprint = json.dumps(self._fingerprint(temporary))
+            for path in temporary:
+                change_metadata(path, "fingerprint", fingerprint)
+            for stale in set(_present_files(self.folder, self.split)) - set(self.paths):
+                stale.unlink()
+
+    def put(self, first: int, *tensors: torch.Tensor) -> None:
+        """Write rows from `first` on: for each of `kinds` (n, C, H, W) float32 on the CPU."""
+        end = first + len(tensors[0])
+        for start in range(first - first % self.shard_size, end, self.shard_size):
+            path = temporary_name(self.paths[start // self.shard_size])
+            if path not in self._positions:
+                self._positions[path] = tensor_positions(path)
+            low, high = max(first, start), min(end, start + self.shard_size)
+            for name, rows in zip(self.kinds, tensors, strict=True):
+                position = self._positions[path][name] + (low - start) * self.row_bytes
+                write_values(path, position, rows[low - first:high - first].contiguous())
+
+    def _reserve(self, index: int, path: Path) -> None:
+        rows = slice(index * self.shard_size, (index + 1) * self.shard_size)
+        labels = self.labels[rows]
+        small = {"labels": labels, "user_ids": folder_numbers(self.table)[labels],
+                 "num_samples": torch.tensor([len(labels)]), "num_users": torch.tensor([len(self.table)])}
+        shapes = {name: (torch.int64, tuple(tensor.shape)) for name, tensor in small.items()}
+        shapes |= {name: (torch.float32, (len(labels), *self.sample_shape)) for name in self.kinds}
+        own = {"paths": json.dumps(self.sample_paths[rows]), "shard_index": json.dumps(index),
+               "fingerprint": json.dumps("0" * 64)}
+        reserve_tensors(shapes, path, self.header | own)
+        for name, tensor in small.items():
+            write_values(path, tensor_positions(path)[name], tensor.contiguous())
+
+    def _fingerprint(self, files: Sequence[Path]) -> str:
+        """One extraction's mark: SHA-256 over header, sample paths and values."""
+        digest = hashlib.sha256(json.dumps([self.header, self.sample_paths], sort_keys=True).encode())
+        for name in (*self.kinds, "labels"):
+            for path in files:
+                with safe_open(path, framework="pt") as file:
+                    rows = file.get_slice(name)
+                    for start in range(0, rows.get_shape()[0], ROWS_AT_ONCE):
+                        digest.update(rows[start:start + ROWS_AT_ONCE].numpy())
+        return digest.hexdigest()
 
 
 def _file_names(split: str, num_shards: int) -> list[str]:
     if num_shards == 1:
         return [f"{split}.safetensors"]
     return [f"{split}-{index:05d}-of-{num_shards:05d}.safetensors" for index in range(num_shards)]
-
-
-def _shard_tensors(latent_set: LatentSet, rows: slice) -> dict[str, torch.Tensor]:
-    labels = latent_set.labels[rows]
-    tensors = {"latents": latent_set.latents[rows], "labels": labels, "user_ids": latent_set.user_ids()[rows],
-               "num_samples": torch.tensor([len(labels)]),
-               "num_users": torch.tensor([len(latent_set.label_table)])}
-    if latent_set.latents_std is not None:
-        tensors["latents_std"] = latent_set.latents_std[rows]
-    return {name: tensor.contiguous() for name, tensor in tensors.items()}
-
-
-def _shared_header(latent_set: LatentSet, num_shards: int) -> dict[str, str]:
-    names = list(latent_set.label_table.names)
-    values = {"format_version": FORMAT_VERSION, "label_table": names, "num_users": len(names),
-              "num_samples": len(latent_set), "num_shards": num_shards}
-    header = {key: json.dumps(value) for key, value in {**values, **latent_set.metadata}.items()}
-    digest = hashlib.sha256(json.dumps([header, latent_set.paths], sort_keys=True).encode())
-    for tensor in (latent_set.latents, latent_set.latents_std, latent_set.labels):
-        if tensor is not None:
-            digest.update(tensor.contiguous().numpy())
-    return header | {"fingerprint": json.dumps(digest.hexdigest())}
 
 
 def export_lightningdit(latent_set: LatentSet, folder: str | os.PathLike,
@@ -252,7 +308,7 @@ def _without_shard_keys(header: dict) -> dict:
 
 def _read_own(files: Sequence[Path]) -> LatentSet:
     headers = _read_headers(files)
-    tensors = _read_tensors(files, ("latents", "labels"), ("latents_std",))
+    tensors = _read_tensors(files, ("latents", "labels"), ("latents_std", "latents_flip"))
     with _reading(files[0]):
         table = LabelTable.from_json(json.dumps(headers[0]["label_table"]))
         held, promised = [len(tensors["latents"]), len(table)], [headers[0][key] for key in
@@ -263,7 +319,7 @@ def _read_own(files: Sequence[Path]) -> LatentSet:
         if not all(isinstance(path, str) for path in paths):
             raise ValueError("paths are no texts")
     return LatentSet(tensors["latents"], tensors.get("latents_std"), tensors["labels"], table, paths,
-                     _without_shard_keys(headers[0]))
+                     _without_shard_keys(headers[0]), tensors.get("latents_flip"))
 
 
 def _read_upstream(files: Sequence[Path]) -> LatentSet:
@@ -275,7 +331,7 @@ def _read_upstream(files: Sequence[Path]) -> LatentSet:
     num_classes = int(labels.max()) + 1 if labels.numel() else 1
     table = LabelTable(tuple(map(str, range(num_classes))))  # index i is class number i, seen or not
     paths = [f"{files[0].parent.name}#{row}" for row in range(len(labels))]
-    return LatentSet(tensors["latents"], None, labels, table, paths, {"layout": "lightningdit"},
+    return LatentSet(tensors["latents"], None, labels, table, paths, {"layout": UPSTREAM_LAYOUT},
                      tensors.get("latents_flip"))
 
 
@@ -296,7 +352,8 @@ def _read_tensors(files: Sequence[Path], required: Sequence[str],
         with _reading(files[0]):
             if len(tensors) < len(files):
                 raise ValueError(f"{name} is in {len(tensors)} of {len(files)} shards")
-            joined[name] = tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+            join = RowTensor if name.startswith("latents") else torch.cat  # a copy of labels is small
+            joined[name] = tensors[0] if len(tensors) == 1 else join(tensors)
     return joined
 
 
@@ -320,7 +377,7 @@ def _flaw(latent_set: LatentSet) -> str | None:
         bad = [row for row, sample in enumerate(tensor) if not sample.isfinite().all()]
         if bad:
             return f"{name} holds values that are not finite in sample {listing(bad, 5)}"
-    if latent_set.latents_std is not None and bool((latent_set.latents_std < 0).any()):
+    if latent_set.latents_std is not None and any(bool((row < 0).any()) for row in latent_set.latents_std):
         return "latents_std holds negative values"
     if labels.dtype != torch.int64 or tuple(labels.shape) != shape[:1] or len(latent_set.paths) != shape[0]:
         return (f"{shape[0]} latents, labels {labels.dtype} {tuple(labels.shape)}, {len(latent_set.paths)} "

@@ -8,6 +8,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from configs.command_line import is_main_process
+
 SECONDS_BETWEEN_LINES = 30.0
 
 
@@ -18,7 +20,7 @@ def progress(
     description: str = "",
     unit: str = "it",
 ) -> tqdm:
-    """tqdm with rate and remaining time; rare updates where stderr is not a terminal."""
+    """tqdm with rate and remaining time, in the main process; rare updates where stderr is no terminal."""
     interval = 0.2 if sys.stderr.isatty() else SECONDS_BETWEEN_LINES
     return tqdm(
         iterable,
@@ -28,4 +30,5 @@ def progress(
         mininterval=interval,
         maxinterval=2 * interval,
         dynamic_ncols=True,
+        disable=not is_main_process(),
     )

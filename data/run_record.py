@@ -76,7 +76,8 @@ def claim_folder(
             )
         folder.mkdir(parents=True, exist_ok=True)
         lock = lock_folder(folder)
-        write_text(record, json.dumps(wanted, indent=1, sort_keys=True) + "\n")
+        if is_main_process():  # under SLURM all processes come here at once
+            write_text(record, json.dumps(wanted, indent=1, sort_keys=True) + "\n")
         return lock
     try:
         earlier = dict(json.loads(record.read_text(encoding="utf-8")))

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy
+from scipy.stats import t as student
 
 from data.labels import LabelTable
 
@@ -23,11 +24,22 @@ def share_of(flags: numpy.ndarray) -> dict[str, Any]:
 
 
 def mean_of(values: numpy.ndarray) -> dict[str, Any]:
-    """Mean, standard error and count of what is finite; None where there is too little for them."""
+    """Mean of what is finite, its standard error, 95 % interval (Student's t) and count; None where there is
+    too little for them.
+    """
     known = values[numpy.isfinite(values)]
-    mean = float(known.mean()) if len(known) else None
-    error = float(known.std(ddof=1) / math.sqrt(len(known))) if len(known) > 1 else None
-    return {"mean": mean, "standard_error": error, "count": len(known)}
+    mean, error, interval = float(known.mean()) if len(known) else None, None, None
+    if len(known) > 1:
+        error = float(known.std(ddof=1) / math.sqrt(len(known)))
+        half = error * float(student.ppf(0.975, len(known) - 1))
+        interval = [mean - half, mean + half]
+    return {"mean": mean, "standard_error": error, "interval": interval, "count": len(known)}
+
+
+def estimate_of(values: numpy.ndarray) -> dict[str, Any]:
+    """Mean of what is finite as an estimate: value, 95 % interval, count."""
+    found = mean_of(values)
+    return {"value": found["mean"], "interval": found["interval"], "count": found["count"]}
 
 
 def wilson_interval(hits: int, count: int, z: float = 1.959964) -> tuple[float, float]:

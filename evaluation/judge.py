@@ -62,6 +62,13 @@ class Judge(nn.Module):
         parts = torch.from_numpy(images).split(256)
         return torch.cat([self(to_input(part)).double() for part in parts])
 
+    @torch.no_grad()
+    def features(self, images: numpy.ndarray) -> numpy.ndarray:
+        """What the last layer sees, (N, 1024) float32: 128 channels by 8 velocities, averaged over time."""
+        self.eval()
+        parts = torch.from_numpy(images).split(256)
+        return torch.cat([self.blocks(to_input(part)).mean(dim=-1).flatten(1) for part in parts]).numpy()
+
     def predict(self, images: numpy.ndarray) -> numpy.ndarray:
         """Probabilities (N, num_classes), float64, of uint8 images (N, 128, 64, 3) as `reduced` gives."""
         return (self.logits(images) / self.temperature.item()).softmax(1).numpy()
@@ -150,3 +157,13 @@ def cross_entropy(logits: Tensor, labels: numpy.ndarray, temperature: float = 1.
 def fit_temperature(logits: Tensor, labels: numpy.ndarray) -> float:
     """The temperature in [0.2, 5] of lowest cross-entropy, to 1 %; where all are right it would fall to 0."""
     return min(TEMPERATURES, key=lambda temperature: cross_entropy(logits, labels, temperature))
+
+
+def calibration_error(probabilities: numpy.ndarray, labels: numpy.ndarray, bins: int = 15) -> float:
+    """Expected calibration error of probabilities (N, K): the mean gap between confidence and share of right
+    answers in `bins` equal intervals of confidence, weighted by count (Guo et al., arXiv 1706.04599, eq. 5).
+    """
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+    place = numpy.ceil(confidence * bins).astype(int)
+    gaps = numpy.bincount(place, weights=right - confidence, minlength=bins + 1)
+    return float(numpy.abs(gaps).sum() / len(labels))

@@ -26,11 +26,15 @@ LEAST_FRAMES = 16  # fewer cannot hold two steps and a harmonic fit
 
 @dataclass(frozen=True)
 class Kinematics:
-    """One picture's measures: lines (T,) and figures in the units of its axes; nan where nothing shows."""
+    """One picture's measures: lines (T,) and figures in the units of its axes; nan where nothing shows.
+
+    `profile` (V,) is the mean over time of the brightness between the picture's floor (0) and peak (1).
+    """
 
     torso_mps: numpy.ndarray
     upper_mps: numpy.ndarray
     lower_mps: numpy.ndarray
+    profile: numpy.ndarray
     torso_velocity_mps: float
     bandwidth_mps: float
     cadence_hz: float
@@ -54,15 +58,15 @@ def measure(
     floor, peak = numpy.percentile(power, (20, 99.5)) if power.size else (0.0, 0.0)
     if peak - floor < LEAST_CONTRAST:
         nothing = numpy.full(frames, numpy.nan)
-        return Kinematics(nothing, nothing, nothing, *[numpy.nan] * 4)
+        return Kinematics(nothing, nothing, nothing, numpy.zeros(bins), *[numpy.nan] * 4)
     relative = numpy.clip((power - floor) / (peak - floor), 0.0, 1.2)
     torso, lower, upper = (
         numpy.interp(line, numpy.arange(bins), velocity_mps)
         for line in (torso_bins(relative), *envelope_bins(relative))
     )
     cadence, periodicity = cadence_of(torso, lower, upper, time_s, step_range_hz)
-    bandwidth = _mean(upper - lower)
-    return Kinematics(torso, upper, lower, float(torso.mean()), bandwidth, cadence, periodicity)
+    figures = float(torso.mean()), _mean(upper - lower), cadence, periodicity
+    return Kinematics(torso, upper, lower, relative.mean(axis=1), *figures)
 
 
 def from_picture(

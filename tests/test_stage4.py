@@ -8,13 +8,16 @@ import numpy
 import pytest
 from matplotlib import colormaps
 from PIL import Image
-from toy_run import changed, names, output_of, refusal_of, snapshot
+from toy_run import changed, names, output_of, refusal_of, save_tokenizer, snapshot
 
 import stage4_evaluate as stage4
 
 AXES = (-1.2, 5.2, 2.1)
 SPEED = {"ID_1": 0.9, "ID_2": 1.5, "ID_10": 2.1}  # m/s; 4 steps in each picture
 COUNTS = {"train": 8, "val": 4, "test": 4}
+JUDGES = {"judge.safetensors", "judge_2.safetensors"}
+PICTURES = {"real_beside_generated.png", "closest_pairs.png", "overlap.png"}
+KINDS = ("real", "generated", "reconstructed")
 
 
 def walk(speed, rng):
@@ -58,12 +61,12 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def evaluated(data):
     """What stage 4 said of `data`, and the metrics it wrote."""
-    said = evaluate(data, data / "report")
+    said = evaluate(data, data / "report", "--vavae_path", save_tokenizer(data / "W.safetensors"))
     return said, json.loads((data / "report/metrics.json").read_text())
 
 
 def evaluate(data, out, *more):
-    return output_of(stage4.main, *arguments(data, out), "--axes", *AXES, *more)
+    return output_of(stage4.main, *arguments(data, out), "--axes", *AXES, "--judge_seeds", 2, *more)
 
 
 def arguments(data, out):
@@ -72,7 +75,11 @@ def arguments(data, out):
 
 def test_the_files_and_the_counts(data, evaluated):
     metrics = evaluated[1]
-    assert names(data / "report") == {"metrics.json", "judge.safetensors", "run.json"}
+    assert names(data / "report") == {"metrics.json", "run.json", *JUDGES, *PICTURES}
+    assert all(Image.open(data / "report" / name).width > 500 for name in PICTURES)
+    assert metrics["versions"].keys() == {"python", "torch", "project"} and metrics["seed"] == 0
+    assert set(metrics["seconds"]) == {
+        "reading", "judges", "tokenizer", "memorisation", "distances", "pictures"}
     assert metrics["people"] == ["ID_1", "ID_2", "ID_10"] and metrics["chance"] == pytest.approx(1 / 3)
     assert metrics["counts"] == {"train": 24, "val": 12, "test": 12, "generated": 6}
     assert metrics["held_out"] == "test" and metrics["inputs"]["seed"] == 0
@@ -93,10 +100,39 @@ def test_the_copy_is_found(evaluated):
     copies = evaluated[1]["generated"]["memorised"]["per_person"]
     assert {person: own["hits"] for person, own in copies.items()} == {"ID_1": 1, "ID_2": 0, "ID_10": 0}
     assert evaluated[1]["real"]["memorised"]["hits"] == 0
+    first = evaluated[1]["closest_pairs"][0]
+    assert (first["generated"], first["train"]) == ("ID_1_2.png", "ID_1/3.png") and first["ratio"] < 1 / 3
+
+
+def test_every_section_has_the_figures_of_the_report(evaluated):
+    metrics = evaluated[1]
+    assert metrics["judge"]["seeds"] == 2 and 0 <= metrics["judge"]["ece"] < 0.2
+    assert metrics["judge"]["held_out_accuracy_by_seed"] == [1.0, 1.0]
+    assert metrics["judge"]["generated_accuracy_by_seed"][0] == pytest.approx(4 / 6)
+    for kind, count in zip(KINDS, (12, 6, 12)):
+        for name in (*metrics["units"], "confidence", *["memorised_latents"] * (kind != "reconstructed")):
+            figure = metrics[kind][name]
+            assert set(figure["per_person"]) == set(SPEED) and figure["interval"][0] <= figure["interval"][1]
+            assert figure["count"] == count or kind == "reconstructed"  # without weights no steps are seen
+    for found in (metrics["distances"], metrics["diversity"]):
+        assert set(found) == {"judge", "radar", "latents"}
+    for found in metrics["distances"].values():
+        assert all(one["count"] == 6 for both in found.values() for one in both.values())
+    velocity = metrics["kinematics_distance"]["torso_velocity"]
+    assert velocity["unit"] == "m/s" and velocity["per_person"]["ID_10"] == pytest.approx(0.6, abs=0.1)
+    assert velocity["generated"]["value"] > velocity["floor"]["value"]
+
+
+def test_the_tokenizer_is_checked(evaluated):
+    check = evaluated[1]["tokenizer"]
+    assert check["psnr_db"]["count"] == 12 and 0 < check["psnr_db"]["value"] < 20  # freshly drawn weights
+    assert check["judged_right"] == evaluated[1]["reconstructed"]["judged_right"]
+    assert check["perceptual"]["value"] > 0 and check["perceptual_floor"]["count"] == 9
+    assert check["torso_error_mps"]["value"] >= 0 and -1 <= check["ssim"]["value"] < 1
 
 
 def test_velocities_and_cadences_are_those_drawn(evaluated):
-    for kind, shown, count in (("real", SPEED, 8), ("generated", {**SPEED, "ID_10": SPEED["ID_2"]}, 2)):
+    for kind, shown, count in (("real", SPEED, 4), ("generated", {**SPEED, "ID_10": SPEED["ID_2"]}, 2)):
         for person, speed in shown.items():
             velocity = evaluated[1][kind]["torso_velocity"]["per_person"][person]
             assert velocity["mean"] == pytest.approx(speed, abs=0.06) and velocity["count"] == count
@@ -110,11 +146,12 @@ def test_the_table_names_every_person(evaluated):
     assert "100% / 0%" in row and "2.1" in row and "1.5" in row
     assert any(line.startswith("judged right: real 100%") for line in lines)
     assert any("memorised: real 0%" in line and "generated 17%" in line for line in lines)
+    assert lines[-1 - len(evaluated[1]["summary"]) : -1] == evaluated[1]["summary"]
 
 
 def test_again_measures_nothing(data, evaluated):
     before = snapshot(data / "report")
-    said = evaluate(data, data / "report")
+    said = evaluate(data, data / "report", "--vavae_path", data / "W.safetensors")
     assert "skipped" in said and said.splitlines()[1:] == evaluated[0].splitlines()
     assert snapshot(data / "report") == before
 
@@ -122,11 +159,12 @@ def test_again_measures_nothing(data, evaluated):
 def test_without_axes_in_bins_and_with_the_judge_that_is_there(data, evaluated, tmp_path):
     out = shutil.copytree(data / "report", tmp_path / "report")
     before = snapshot(out)
-    output_of(stage4.main, *arguments(data, out))
-    assert changed(before, snapshot(out)) == {"metrics.json"}
+    output_of(stage4.main, *arguments(data, out), "--judge_seeds", 1)
+    assert changed(before, snapshot(out)) == {"metrics.json", *PICTURES}
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["generated"]["confusion"] == evaluated[1]["generated"]["confusion"]
     found = [metrics["real"][name]["per_person"]["ID_2"]["mean"] for name in ("torso_velocity", "cadence")]
+    assert not {"tokenizer", "reconstructed"} & metrics.keys() and "latents" not in metrics["distances"]
     assert found[0] == pytest.approx((SPEED["ID_2"] - AXES[0]) / 0.05, abs=1.5)
     assert found[1] == pytest.approx(4, rel=0.05)
 
@@ -140,6 +178,12 @@ def test_another_seed_needs_another_folder(data, evaluated):
 def test_axes_that_are_none_are_refused(data, tmp_path, axes):
     given = (*arguments(data, tmp_path / "out"), "--axes", *axes)
     assert "like -1.2 5.2 2.1" in refusal_of(stage4.main, *given, unchanged=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["vavae_path", "inception", "dinov2"])
+def test_files_of_networks_that_are_not_there_are_refused(data, tmp_path, name):
+    given = (*arguments(data, tmp_path / "out"), f"--{name}", "absent.pt")
+    assert f"--{name} absent.pt: no such file" in refusal_of(stage4.main, *given, unchanged=tmp_path)
 
 
 def test_inputs_that_do_not_serve_are_refused(data, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ class BatchStream:
     Batch `p` holds rank `r`'s slice of global batch `p`, cut from a permutation of the data set drawn anew
     for every pass from (seed, pass). Samples that do not fill a pass's last global batch are left out of that
     pass; a data set smaller than one global batch is repeated. `state_dict` is the number of batches handed
-    out: Lightning stores it in the checkpoint.
+    out: Lightning stores it in the checkpoint. `seconds` is the time spent on making batches so far.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class BatchStream:
             num_batches,
         )
         self.seed, self.rank, self.world_size = seed, rank, world_size
-        self.position = 0
+        self.position, self.seconds = 0, 0.0
         self._pass: tuple[int, torch.Tensor] | None = None
 
     @property
@@ -62,7 +63,9 @@ class BatchStream:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         while self.position < self.num_batches:
+            started = time.perf_counter()
             batch = self.fetch(self.indices(self.position))
+            self.seconds += time.perf_counter() - started
             batch["position"] = self.position
             self.position += 1  # before handing out: a checkpoint written while the batch is used counts it
             yield batch

@@ -25,6 +25,8 @@ from models.weights import infer_architecture, load_dit, load_strict
 from transport import create_transport
 
 FORMAT = "microdoppler-dit-1"
+DEMO = "demo"  # the word for the model of simulated walkers that ships with the project
+DEMO_FILE = Path(__file__).resolve().parents[1] / "pretrained" / "microdoppler_dit_demo.safetensors"
 PAYLOAD_KEY = "microdoppler"
 
 
@@ -120,10 +122,11 @@ def load_trained(
 ) -> tuple[LightningDiT, DitPayload]:
     """The averaged network (evaluation mode, float32, CPU) and its payload.
 
-    Takes best.safetensors, best.ckpt/last.ckpt, or a published `.pt`, for which `latents_stats` must be
-    given. ValueError or FileNotFoundError in one line for anything else.
+    Takes best.safetensors, best.ckpt/last.ckpt, the word demo (a file of that name is ./demo), or a published
+    `.pt`, for which `latents_stats` must be given. ValueError or FileNotFoundError in one line for anything
+    else.
     """
-    path = Path(path)
+    path = DEMO_FILE if path == DEMO else Path(path)
     if not path.is_file():
         raise FileNotFoundError(
             f"--dit_checkpoint {path}: no such file; stage 2 writes checkpoints/best.ckpt"

@@ -12,6 +12,8 @@ from configs.schema import TrainConfig
 from data.latents import LatentSet
 from models.lightningdit import LightningDiT
 from training.checkpoint import PAYLOAD_KEY, DitPayload, write_slim
+from training.compiling import compiled
+from training.fine_tuning import freeze_
 from training.randomness import generator, noise_for
 from training.resumable import ResumableModule
 from transport import Transport
@@ -37,8 +39,10 @@ class DiTModule(ResumableModule):
         total_steps: int,
         val: LatentSet | None,
     ) -> None:
+        freeze_(net, config.tune)
         super().__init__(net, config, total_steps)
         self.transport, self.payload, self.val = transport, payload, val
+        self._forward = compiled(net) if config.compile else net.__call__  # no module: saved only once
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         draw = self.batch_generator(batch["position"])
@@ -47,19 +51,23 @@ class DiTModule(ResumableModule):
         count = len(x1) * self.trainer.world_size
         t = self.own_slice(self.transport.draw_times(count, draw))
         drop = self._draw_dropped_labels(len(x1), draw)
-        terms = self.transport.training_losses(self.net, x1, {"y": batch["labels"], "drop": drop}, x0=x0, t=t)
+        labels = {"y": batch["labels"], "drop": drop}
+        terms = self.transport.training_losses(self._forward, x1, labels, x0=x0, t=t)
         loss = total_loss(terms).mean()
         self.count_loss(loss)
         return loss
 
     def _draw_latents(self, batch: dict[str, Any], draw: torch.Generator) -> Tensor:
         """(B,C,H,W) normalised latents: posterior draws anew each time, or means."""
-        latents = batch["mean"]
-        if self.config.sample_posterior and "std" in batch:
-            latents = latents + batch["std"] * self.normal_like(latents, draw)
+        latents, std = batch["mean"], batch.get("std") if self.config.sample_posterior else None
+        noise = self.normal_like(latents, draw) if std is not None else None
         if "flip" in batch:
-            coin = self.uniform(len(latents), draw)
-            latents = torch.where(coin[:, None, None, None] < 0.5, latents, batch["flip"])
+            plain = self.uniform(len(latents), draw)[:, None, None, None] < 0.5
+            latents = torch.where(plain, latents, batch["flip"])
+            # The spread of a mirrored image's posterior is taken to be the mirrored spread.
+            std = None if std is None else torch.where(plain, std, std.flip(-1))
+        if std is not None:
+            latents = latents + std * noise
         return self.payload.statistics.normalise(latents)
 
     def _draw_dropped_labels(self, count: int, draw: torch.Generator) -> Tensor | None:

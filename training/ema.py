@@ -16,8 +16,16 @@ def decay_at(step: int, decay: float) -> float:
 
 @torch.no_grad()
 def update_ema_(average: nn.Module, network: nn.Module, step: int, decay: float) -> None:
-    """Move the parameters of `average` towards those of `network` in place, and copy its buffers."""
+    """Move the parameters of `average` towards those of `network` in place, and copy its buffers.
+
+    The two may be on different devices.
+    """
     weight = 1.0 - decay_at(step, decay)
-    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), weight)
+    ours, theirs = list(average.parameters()), list(network.parameters())
+    if ours[0].device == theirs[0].device:
+        torch._foreach_lerp_(ours, theirs, weight)
+    else:  # one at a time: the host needs no second copy of all
+        for mine, other in zip(ours, theirs, strict=True):
+            mine.lerp_(other.to(mine.device), weight)
     for target, source in zip(average.buffers(), network.buffers(), strict=True):
         target.copy_(source)

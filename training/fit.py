@@ -22,10 +22,10 @@ from data.atomic import share_file
 from data.run_record import FolderLock, claim_folder
 from training.checkpoint import AtomicCheckpointIO, read_checkpoint
 from training.hardware import lightning_precision, resolve_devices, resolve_precision
-from training.memory import is_out_of_memory
 from training.progress import progress_callback
 from training.resumable import ResumableModule
 from training.run_files import TIME_IS_UP, RunFiles
+from training.smaller_batches import is_out_of_memory
 
 # Settings that may change when a run goes on: how long, on what, and what is shown, but not what is learnt.
 FREE_KEYS = {
@@ -33,8 +33,11 @@ FREE_KEYS = {
     "max_epochs",
     "max_steps",
     "devices",
+    "num_nodes",
     "accelerator",
     "precision",
+    "compile",
+    "ema_on_host",
     "log_every",
     "vavae_path",
     "preview_users",
@@ -42,6 +45,7 @@ FREE_KEYS = {
     "dry_run",
     "latent_dir",
     "data_dir",
+    "init_from",
     "use_checkpoint",
     "max_hours",
     "resume_from",
@@ -122,7 +126,8 @@ def fit(
     trainer = pl.Trainer(
         accelerator=accelerator,
         devices=count,
-        strategy=strategy(count),
+        num_nodes=config.num_nodes,
+        strategy=strategy(count * config.num_nodes),
         max_epochs=-1,
         max_steps=files.total_steps,
         precision=lightning_precision(training_precision(config)),
@@ -151,7 +156,7 @@ def fit(
             raise
         raise ValueError(
             f"out of memory with --batch_size {config.batch_size} ({str(error).partition(chr(10))[0]}); "
-            "stage 2 goes on with model.use_checkpoint=true in the same --output_dir; else take --batch_size "
+            "stage 2 goes on with model.use_checkpoint=true in this --output_dir; else take --batch_size "
             f"{max(1, config.batch_size // 2)} accumulate={2 * config.accumulate}, or a smaller model, in "
             "another one"
         ) from error
@@ -164,8 +169,10 @@ def training_precision(config: FitConfig) -> str:
 
 
 def strategy(count: int) -> Any:
-    """DDP across processes that Lightning starts; buffers are constants, or totals of a process's own."""
-    return DDPStrategy(broadcast_buffers=False) if count > 1 else "auto"
+    """DDP across processes that Lightning starts; buffers are constants, or totals of a process's own, and
+    gradients are not held twice.
+    """
+    return DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True) if count > 1 else "auto"
 
 
 def run_loggers(folder: Path) -> list[Any]:

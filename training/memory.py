@@ -1,45 +1,65 @@
-"""Going on with smaller batches when memory runs out."""
+"""What a training needs in memory, counted exactly from the shapes before anything is allocated."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from configs.command_line import say
+from models.lightningdit import LightningDiT
 
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """True where a GPU's or this machine's memory was not enough."""
-    kinds = (torch.cuda.OutOfMemoryError, MemoryError)
-    return isinstance(error, kinds) or "can't allocate memory" in str(error)
+FLOAT = 4
 
 
-class Fitting:
-    """`function` of batches, called on parts that the memory takes; they are halved when it runs out.
+def training_memory(
+    arguments: dict[str, Any], batch_size: int, precision: str, ema_on_host: bool = False
+) -> dict[str, int]:
+    """Bytes on the device of each part of a training step of `LightningDiT(**arguments)`.
 
-    `function` turns tensors (n, ...) into tensors (n, ...). `warning` follows the line that says so.
-    ValueError: the memory is not enough for one sample.
+    `weights`, `average`, `gradients`, `optimizer` (two moments), and `activations`: what autograd keeps of
+    one batch between the passes at its largest, 16-bit copies of the weights included.
     """
+    depth = arguments["depth"]
+    one, two = (saved_bytes({**arguments, "depth": d, "use_checkpoint": False}, batch_size, precision)
+                for d in (1, 2))
+    block, rest = two - one, 2 * one - two
+    if arguments.get("use_checkpoint"):
+        tokens = (arguments["input_size"] // arguments["patch_size"]) ** 2
+        inputs = batch_size * tokens * arguments["hidden_size"] * FLOAT
+        activations = rest + block + depth * inputs
+    else:
+        activations = rest + depth * block
+    with torch.device("meta"):
+        net = LightningDiT(**arguments)
+    parameters = sum(p.numel() * p.element_size() for p in net.parameters())
+    buffers = sum(b.numel() * b.element_size() for b in net.buffers())
+    return {
+        "weights": parameters + buffers,
+        "average": 0 if ema_on_host else parameters + buffers,
+        "gradients": parameters,
+        "optimizer": 2 * parameters,
+        "activations": activations,
+    }
 
-    def __init__(self, function: Callable[..., tuple[Tensor, ...]], size: int, warning: str = "") -> None:
-        self.function, self.size, self.warning = function, size, warning
 
-    def __call__(self, *batch: Tensor) -> tuple[Tensor, ...]:
-        self.size = min(self.size, len(batch[0]))
-        while True:
-            parts = zip(*(tensor.split(self.size) for tensor in batch))
-            try:
-                return tuple(map(torch.cat, zip(*(self.function(*part) for part in parts))))
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                reason = str(error).partition("\n")[0]
-            if self.size == 1:  # out here the failed call's tensors are gone
-                raise ValueError(
-                    f"out of memory with one image ({reason}); end other programs that use this device, "
-                    "or choose --device cpu"
-                )
-            self.size //= 2
-            say(f"out of memory: going on with {self.size} images at once{self.warning}")
+def saved_bytes(arguments: dict[str, Any], batch_size: int, precision: str) -> int:
+    """Bytes of all distinct storages that autograd saves in a forward pass, parameters and buffers aside."""
+    with FakeTensorMode(), torch.random.fork_rng(devices=[]):
+        net = LightningDiT(**arguments).train()
+        net.y_embedder._check = lambda labels, drop: None  # it looks at values, and there are none
+        x = torch.empty(batch_size, net.in_channels, net.input_size, net.input_size)
+        t, y = torch.empty(batch_size), torch.empty(batch_size, dtype=torch.int64)
+        own = {value.untyped_storage()._cdata for value in (*net.parameters(), *net.buffers())}
+        saved: dict[int, torch.UntypedStorage] = {}
+
+        def note(tensor: torch.Tensor) -> torch.Tensor:
+            storage = tensor.untyped_storage()
+            saved[storage._cdata] = storage  # kept alive, so that no address is used again
+            return tensor
+
+        low = torch.float16 if precision == "16-mixed" else torch.bfloat16
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            with torch.autocast("cpu", dtype=low, enabled=precision != "32"):
+                net(x, t, y, torch.zeros(batch_size, dtype=torch.bool) if net.y_embedder.dropout else None)
+        return sum(storage.nbytes() for key, storage in saved.items() if key not in own)

@@ -88,11 +88,19 @@ class ResumableModule(pl.LightningModule):
     def optimizer_step(self, *arguments: Any, **keywords: Any) -> None:
         super().optimizer_step(*arguments, **keywords)
         self._updates += 1
+        self.place_average()
         update_ema_(self.ema, self.net, self._updates, self.config.ema_decay)
+
+    def place_average(self, needed: bool = False) -> None:
+        """Put the averaged network on the device or, unless it is `needed` there, where the config says."""
+        self.ema.to("cpu" if self.config.ema_on_host and not needed else self.device)
+
+    def on_train_start(self) -> None:
+        self.place_average()
 
     def trained_parameters(self) -> list[nn.Parameter]:
         """What the optimizer changes."""
-        return list(self.net.parameters())
+        return [parameter for parameter in self.net.parameters() if parameter.requires_grad]
 
     def configure_optimizers(self) -> dict[str, Any]:
         config = self.config

@@ -98,7 +98,8 @@ class RunFiles(Checkpoint):
         """Collective decisions, so that every rank stops or none: is all finite (ValueError), is time up?"""
         bad = ~torch.isfinite(loss.detach() + module.loss_sum)
         if weights:
-            bad = bad | ~torch.stack([torch.isfinite(p).all() for p in module.ema.parameters()]).all()
+            finite = torch.stack([torch.isfinite(p).all() for p in module.ema.parameters()]).all()
+            bad = bad | ~finite.to(bad.device)
         late = bad.new_tensor(time.monotonic() + self.saving_time > self.deadline)
         any_bad, any_late = module.summed(torch.stack([bad, late]).float()).tolist()
         self.late = any_late > 0
@@ -112,6 +113,7 @@ class RunFiles(Checkpoint):
 
     def _validate_and_save(self, trainer: pl.Trainer, module: ResumableModule) -> None:
         step = trainer.global_step
+        module.place_average(needed=True)
         row = {
             "step": step,
             "epoch": round(step / self.steps_per_pass, 3),

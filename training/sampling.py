@@ -47,6 +47,8 @@ class LatentSampler:
             atol=settings.atol,
             rtol=settings.rtol,
             timestep_shift=settings.timestep_shift,
+            timestep_cosine=settings.timestep_cosine,
+            breaks=self.guidance.breaks,
         )
         self.network_evaluations = 0
 

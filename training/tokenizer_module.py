@@ -72,7 +72,7 @@ class TokenizerModule(ResumableModule):
         return loss
 
     def random_crops(self, images: Tensor, draws: torch.Generator) -> Tensor:
-        """A square of `crop` pixels from each image (N,3,H,W), anywhere; the images themselves without one."""
+        """A square of `crop` pixels from each image (N,3,H,W), anywhere; the whole images without one."""
         side = self.config.crop
         if side is None:
             return images

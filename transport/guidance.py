@@ -49,6 +49,11 @@ class Guidance:
         both = self._evaluate(torch.cat([x, x]), torch.cat([times, times]), torch.cat([y, null]), cost=2)
         return self._combine(*both.chunk(2))
 
+    @property
+    def breaks(self) -> tuple[float, ...]:
+        """Times inside (0, 1) at which the guided velocity jumps."""
+        return () if self.scale == 1 else tuple(t for t in self.interval if 0 < t < 1)
+
     def _guides(self, t: float) -> bool:
         low, high = self.interval
         # An interval up to 1 has no end: dopri5 may look past t = 1, and a jump there would cost it steps.

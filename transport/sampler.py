@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -9,7 +10,7 @@ from torch import Tensor
 from transport.names import require_known
 from transport.paths import Path
 from transport.solvers import ADAPTIVE_SOLVERS, SOLVERS, CountedVelocity, Velocity, solve_dopri5, solve_fixed
-from transport.timesteps import NOISE_SCORE_EPS, time_grid
+from transport.timesteps import NOISE_SCORE_EPS, grids_between, time_grid
 from transport.transport import Transport, draw_noise
 
 Generators = torch.Generator | Sequence[torch.Generator] | None
@@ -35,16 +36,21 @@ class Sampler:
         self.transport = transport
 
     def sample_ode(self, sampling_method: str = "euler", num_steps: int = 250, atol: float = 1e-6,
-                   rtol: float = 1e-3, timestep_shift: float = 0.0) -> "OdeSample":
+                   rtol: float = 1e-3, timestep_shift: float = 0.0, timestep_cosine: float = 0.0,
+                   breaks: Sequence[float] = ()) -> "OdeSample":
         """Deterministic sampler: sample(noise, velocity) -> end state, with sample.nfe of the last call.
 
-        `sampling_method`: euler, heun, heun3, midpoint, rk4 on num_steps intervals shifted by
-        `timestep_shift` (see `timesteps.time_grid`), or dopri5, which chooses its own steps from atol and
-        rtol. Raises ValueError for an unknown name or an impossible value.
+        `sampling_method`: euler, heun, heun3, midpoint, rk4, ab2, ab3 or abm3 (see `solvers.Adams`) on
+        num_steps intervals (see `timesteps.time_grid`), or dopri5, which chooses its own steps from atol and
+        rtol. At `breaks` the velocity jumps, as `Guidance.breaks` says: steps end there, and each part sees
+        its own side only. Euler, of order 1 anyway, keeps the published grid. Raises ValueError for an
+        unknown name or an impossible value.
         """
         require_known("sampling_method", sampling_method, (*SOLVERS, *ADAPTIVE_SOLVERS))
-        grid = time_grid(num_steps, timestep_shift, *self.transport.sample_interval).tolist()
-        return OdeSample(sampling_method, grid, atol, rtol)
+        make = partial(time_grid, timestep_shift=timestep_shift, cosine=timestep_cosine)
+        breaks = () if sampling_method == "euler" else breaks
+        grids = grids_between(num_steps, breaks, make, *self.transport.sample_interval)
+        return OdeSample(sampling_method, grids, atol, rtol)
 
     def sample_sde(self, num_steps: int = 250, diffusion_form: str = "sigma", diffusion_norm: float = 1.0,
                    generator: Generators = None, last_step: str = "mean",
@@ -101,9 +107,9 @@ class Sampler:
 class OdeSample:
     """Callable made by `Sampler.sample_ode`; `nfe` counts velocity evaluations of its last call."""
 
-    def __init__(self, method: str, grid: list[float], atol: float, rtol: float) -> None:
+    def __init__(self, method: str, grids: list[list[float]], atol: float, rtol: float) -> None:
         self.method = method
-        self.grid = grid
+        self.grids = grids
         self.atol = atol
         self.rtol = rtol
         self.nfe = 0
@@ -113,16 +119,26 @@ class OdeSample:
                  on_step: Callable[[int], None] | None = None) -> Tensor:
         """Carry noise (N, ...) to data, in float32 at least; on_step(steps done) follows every fixed step."""
         x = noise.to(torch.promote_types(noise.dtype, torch.float32))
-        t0, t1 = self.grid[0], self.grid[-1]
-        # Published dopri5 results look past t = 1. An interval that ends before 1 does so because of a pole.
-        pass_end = self.method not in SOLVERS and t1 == 1
-        counted = CountedVelocity(velocity, t0, math.inf if pass_end else t1)
-        if self.method in SOLVERS:
-            x = solve_fixed(counted, x, self.grid, SOLVERS[self.method], on_step)
-        else:
-            x = solve_dopri5(counted, x, t0, t1, self.atol, self.rtol, pass_end)
-        self.nfe = counted.nfe
+        self.nfe = done = 0
+        for grid in self.grids:
+            # The hair that keeps an evaluation off a jump also keeps it on this part's side.
+            t0 = grid[0] if grid is self.grids[0] else math.nextafter(grid[0], math.inf)
+            t1 = grid[-1] if grid is self.grids[-1] else math.nextafter(grid[-1], -math.inf)
+            counted = CountedVelocity(velocity, t0, t1)
+            report = on_step and (lambda steps, before=done: on_step(before + steps))
+            x = self._solve(counted, x, grid, report)
+            self.nfe += counted.nfe
+            done += len(grid) - 1
         return x
+
+    def _solve(self, counted: CountedVelocity, x: Tensor, grid: list[float],
+               on_step: Callable[[int], None] | None) -> Tensor:
+        if self.method in SOLVERS:
+            return solve_fixed(counted, x, grid, SOLVERS[self.method](), on_step)
+        # Published dopri5 results look past t = 1. An interval that ends before 1 does so because of a pole.
+        if pass_end := counted.t1 == 1:
+            counted.t1 = math.inf
+        return solve_dopri5(counted, x, grid[0], grid[-1], self.atol, self.rtol, pass_end)
 
 
 class SdeSample:

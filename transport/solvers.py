@@ -2,11 +2,13 @@
 
 A step takes f(x, t), the time t and step dt as Python floats (so that no device is asked for a number), the
 state x of any shape, and returns the state at t + dt. Orders and tableaus: Hairer, Norsett, Wanner, Solving
-ODEs I, II.1.
+ODEs I, II.1 (one step) and III.5 (several steps on uneven grids).
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
+import numpy
 import torch
 from torch import Tensor
 
@@ -47,7 +49,51 @@ def rk4(f: Velocity, t: float, dt: float, x: Tensor) -> Tensor:
     return x + dt / 8 * (k1 + 3 * (k2 + k3) + k4)
 
 
-SOLVERS = {"euler": euler, "heun": heun, "heun3": heun3, "midpoint": midpoint, "rk4": rk4}
+class Adams:
+    """Adams steps of one trajectory on any grid, 1 evaluation each: make a new object for every trajectory.
+
+    A step of ab<order> integrates the polynomial through the last `order` velocities. With `corrected`
+    (abm<order>) the state is first mended: once its velocity is known, the step that led to it is taken again
+    by the polynomial that ends there, and the velocity is kept (predict, evaluate, correct), which costs no
+    evaluation. The first order - 1 steps, which have fewer velocities, are always mended.
+    """
+
+    def __init__(self, order: int, corrected: bool = False) -> None:
+        self.order = order
+        self.corrected = corrected
+        self.steps = 0
+        self.times: list[float] = []  # newest first, like the velocities
+        self.velocities: list[Tensor] = []
+        self.before: Tensor | None = None  # the state one step ago
+
+    def __call__(self, f: Velocity, t: float, dt: float, x: Tensor) -> Tensor:
+        self.velocities = [f(x, t), *self.velocities[:self.order - 1]]
+        self.times = [t, *self.times[:self.order - 1]]
+        if self.before is not None and (self.corrected or self.steps < self.order):
+            x = self._advance(self.before, self.times[1], t)
+        self.before = x
+        self.steps += 1
+        return self._advance(x, t, t + dt)
+
+    def _advance(self, x: Tensor, start: float, end: float) -> Tensor:
+        for weight, velocity in zip(adams_weights(self.times, start, end), self.velocities):
+            x = x + weight * velocity
+        return x
+
+
+def adams_weights(times: Sequence[float], start: float, end: float) -> list[float]:
+    """Integrals from start to end of the Lagrange polynomials of `times`, found by matching moments: the sum
+    of weight times value is the integral of every polynomial of degree below len(times)."""
+    nodes = (numpy.array(times) - start) / (end - start)
+    powers = numpy.arange(len(times))
+    return ((end - start) * numpy.linalg.solve(nodes ** powers[:, None], 1 / (powers + 1))).tolist()
+
+
+# Each makes the step function of a new trajectory.
+SOLVERS: dict[str, Callable[[], Callable[..., Tensor]]] = {
+    "euler": lambda: euler, "heun": lambda: heun, "heun3": lambda: heun3, "midpoint": lambda: midpoint,
+    "rk4": lambda: rk4, "ab2": partial(Adams, 2), "ab3": partial(Adams, 3), "abm3": partial(Adams, 3, True),
+}
 ADAPTIVE_SOLVERS = ("dopri5",)
 
 

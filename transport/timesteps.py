@@ -1,6 +1,7 @@
 """Times: how they are drawn for training, where intervals end, which grid a solver walks."""
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -47,20 +48,45 @@ def _published_eps(path_type: str, prediction: str, sampling: bool) -> float:
     return 0.0 if prediction == "velocity" else NOISE_SCORE_EPS
 
 
-def time_grid(num_steps: int, timestep_shift: float = 0.0, t0: float = 0.0, t1: float = 1.0) -> Tensor:
+def time_grid(num_steps: int, timestep_shift: float = 0.0, t0: float = 0.0, t1: float = 1.0,
+              cosine: float = 0.0) -> Tensor:
     """Times (num_steps + 1,) float64 from t0 to t1, both exact.
 
-    A shift s moves the fraction u of the way to s u / (1 + (s - 1) u): below 1 it spends more steps near
-    noise; 0 and 1 both mean no shift. Raises ValueError for fewer than one step or a negative or non-finite
-    shift.
+    A share `cosine` in [0, 1] of the even grid is replaced by (1 - cos(pi u)) / 2, which is finer at both
+    ends. A shift s then moves the fraction u of the way to s u / (1 + (s - 1) u): below 1 it spends more
+    steps near noise; 0 and 1 both mean no shift. Raises ValueError for fewer than one step, a negative or
+    non-finite shift, or a share outside [0, 1].
     """
     if num_steps < 1:
         raise ValueError(f"num_steps={num_steps!r} must be at least 1: it counts the intervals between times")
     if not (math.isfinite(timestep_shift) and timestep_shift >= 0):
         raise ValueError(f"timestep_shift={timestep_shift!r} must be a finite number >= 0 (0 turns it off)")
+    if not 0 <= cosine <= 1:
+        raise ValueError(f"timestep_cosine={cosine!r} must lie in [0, 1] (0 turns it off)")
     fraction = torch.linspace(0, 1, num_steps + 1, dtype=torch.float64)
+    if cosine != 0:
+        fraction = (1 - cosine) * fraction + cosine * (1 - torch.cos(math.pi * fraction)) / 2
     if timestep_shift != 0:
         fraction = timestep_shift * fraction / (1 + (timestep_shift - 1) * fraction)
     grid = t0 + (t1 - t0) * fraction
     grid[-1] = t1  # t0 + (t1 - t0) may miss t1 by a rounding
     return grid
+
+
+def grids_between(num_steps: int, breaks: Sequence[float], make: Callable[..., Tensor], t0: float,
+                  t1: float) -> list[list[float]]:
+    """Grids from t0 over each break to t1, `num_steps` intervals in all, for velocities that jump there.
+
+    `make(num_steps, t0=..., t1=...)` makes one grid. Each part gets the steps that one grid over the whole
+    would spend there, at least one, and is a grid of its own. Breaks that leave no step for a part are
+    passed over.
+    """
+    grids, left = [], num_steps
+    for end in sorted({b for b in breaks if t0 < b < t1}):
+        if left < 2:
+            break
+        whole = make(left, t0=t0, t1=t1)
+        steps = 1 + int((whole[1:-1] - end).abs().argmin())
+        grids.append(make(steps, t0=t0, t1=end).tolist())
+        t0, left = end, left - steps
+    return [*grids, make(left, t0=t0, t1=t1).tolist()]

@@ -90,8 +90,9 @@ def test_argparse_errors_are_one_line_and_status_2(given):
 def test_help_shows_every_key(section):
     parser = build_parser(section, "p", "100 % of the keys")
     text = parser.format_help()
-    for item in SECTIONS[section].__dataclass_fields__:
-        assert f"--{item} " in text or f"--{item}," in text
+    for item, rule in SECTIONS[section].__dataclass_fields__.items():
+        shown = f"[{item} ...]" if rule.metadata["positional"] else f"--{item}"
+        assert f"{shown} " in text or f"{shown}," in text or f"{shown}\n" in text
     assert "--config" in text and "--debug" in text
 
 

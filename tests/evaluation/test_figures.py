@@ -36,6 +36,7 @@ def test_figures_in_all_and_per_person():
     assert shown(found, interval=True) == "60% (23% to 88% of 5)" and shown(None) == "-"
 
     found = figures(numpy.array([1.0, numpy.nan, 3.0, numpy.nan, numpy.nan]), labels, people)
-    assert found["per_person"]["ID_1"] == {"mean": 2.0, "standard_error": pytest.approx(1.0), "count": 2}
-    assert found["per_person"]["ID_3"] == {"mean": None, "standard_error": None, "count": 0}
+    assert found["per_person"]["ID_1"] == {"mean": 2.0, "standard_error": pytest.approx(1.0), "count": 2,
+                                           "interval": pytest.approx([2 - 12.706, 2 + 12.706], abs=1e-3)}
+    assert found["per_person"]["ID_3"] == {"mean": None, "standard_error": None, "interval": None, "count": 0}
     assert shown(found["per_person"]["ID_1"]) == "2.00" and shown(found["per_person"]["ID_3"]) == "-"

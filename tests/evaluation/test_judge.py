@@ -9,6 +9,7 @@ from data.labels import LabelTable
 from evaluation.judge import (
     Judge,
     augmented,
+    calibration_error,
     cross_entropy,
     fit_temperature,
     load_judge,
@@ -102,6 +103,24 @@ def test_training_calibrates_on_validation(judge, sets):
     assert own == pytest.approx(fit_temperature(logits, labels)) and own != 1
     assert cross_entropy(logits, labels, own) < cross_entropy(logits, labels)
     assert numpy.allclose(judge.predict(images), (logits / own).softmax(1))
+
+
+def test_calibration_error_of_a_known_table():
+    """15 bins: 0.62 and 0.65 share one (right once), 0.97 has its own (right), 0.5 a third (wrong)."""
+    confidence = numpy.array([0.62, 0.65, 0.97, 0.5])
+    probabilities = numpy.stack([confidence, 1 - confidence], axis=1)
+    expected = (abs(0.62 + 0.65 - 1) + abs(0.97 - 1) + abs(0.5 - 0)) / 4
+    assert calibration_error(probabilities, numpy.array([0, 1, 0, 1])) == pytest.approx(expected)
+    sure = numpy.eye(2)[[0, 1, 1]]
+    assert calibration_error(sure, numpy.array([0, 1, 1])) == 0
+    assert calibration_error(sure, numpy.array([1, 0, 0])) == 1
+
+
+def test_features_are_what_the_last_layer_sees(judge, sets):
+    images = sets["test"][0][:5]
+    features = torch.from_numpy(judge.features(images))
+    assert features.shape == (5, 1024)
+    assert torch.allclose(judge.head[2](features).double(), judge.logits(images), atol=1e-4)
 
 
 def test_a_saved_judge_is_the_same(judge, sets, tmp_path):

@@ -10,8 +10,8 @@ from models.lightningdit import LightningDiT
 from training.randomness import noise_for
 from training.sampling import LatentSampler
 
-SOLVERS = ("euler", "heun", "heun3", "midpoint", "rk4", "dopri5")
-STAGES = {"euler": 1, "heun": 2, "heun3": 3, "midpoint": 2, "rk4": 4}
+SOLVERS = ("euler", "heun", "heun3", "midpoint", "rk4", "ab2", "ab3", "abm3", "dopri5")
+STAGES = {"euler": 1, "heun": 2, "heun3": 3, "midpoint": 2, "rk4": 4, "ab2": 1, "ab3": 1, "abm3": 1}
 CPU = torch.device("cpu")
 NOISE = torch.stack([noise_for((CHANNELS, SIDE, SIDE), 0, "sample", k) for k in range(5)])
 LABELS = torch.tensor([0, 1, 2, 1, 0])
@@ -67,7 +67,7 @@ def test_a_constant_velocity_moves_the_noise_by_itself(solver, scale):
 @pytest.mark.parametrize("solver", STAGES)
 def test_evaluations_are_counted(solver):
     for scale, per_stage in ((1.0, 1), (2.5, 2), (0.0, 1)):
-        draw = sampler(sampler=solver, num_steps=7, guidance_scale=scale)
+        draw = sampler(sampler=solver, num_steps=7, guidance_scale=scale, guidance_interval=[0.0, 1.0])
         draw(NOISE, LABELS)
         assert draw.network_evaluations == 7 * STAGES[solver] * per_stage
         draw(NOISE[:2], LABELS[:2])
@@ -75,13 +75,21 @@ def test_evaluations_are_counted(solver):
 
 
 def test_guidance_costs_only_inside_its_interval():
-    draw = sampler(sampler="euler", num_steps=10, guidance_interval=[0.25, 0.65])
+    even = {"sampler": "euler", "num_steps": 10, "timestep_shift": 0.0, "timestep_cosine": 0.0}
+    draw = sampler(**even, guidance_interval=[0.25, 0.65])
     draw(NOISE, LABELS)
     assert draw.network_evaluations == 10 + 4  # at t = 0.3, 0.4, 0.5, 0.6
-    outside = sampler(sampler="euler", num_steps=10, guidance_interval=[0.95, 0.96])
-    plain = sampler(sampler="euler", num_steps=10, guidance_scale=1.0)
+    outside = sampler(**even, guidance_interval=[0.95, 0.96])
+    plain = sampler(**even, guidance_scale=1.0)
     assert torch.equal(outside(NOISE, LABELS), plain(NOISE, LABELS))
     assert outside.network_evaluations == 10
+
+
+def test_the_default_spends_27_evaluations_on_a_guided_image():
+    draw = LatentSampler(net := tiny_network(), tiny_payload(net), resolve(
+        ("sample",), {"sample": {"dit_checkpoint": "-", "vavae_path": "-"}})["sample"], CPU, "32")
+    draw(NOISE[:1], LABELS[:1])
+    assert draw.network_evaluations == 3 + 2 * 12
 
 
 def test_dopri5_counts_per_image():
@@ -95,7 +103,8 @@ def test_dopri5_counts_per_image():
 def test_all_channels_are_guided_unless_asked():
     plain, guided = (sampler(guidance_scale=scale)(NOISE, LABELS) for scale in (1.0, 3.0))
     assert ((guided - plain).abs().amax((0, 2, 3)) > 1e-4).all()
-    three = sampler(guidance_scale=3.0, guidance_channels=3, num_steps=1, sampler="euler")(NOISE, LABELS)
+    one = {"num_steps": 1, "sampler": "euler", "guidance_interval": [0.0, 1.0]}
+    three = sampler(guidance_scale=3.0, guidance_channels=3, **one)(NOISE, LABELS)
     one_step = sampler(guidance_scale=1.0, num_steps=1, sampler="euler")(NOISE, LABELS)
     torch.testing.assert_close(three[:, 3], one_step[:, 3], rtol=1e-5, atol=1e-6)
     assert relative_error(three[:, :3], one_step[:, :3]) > 1e-4

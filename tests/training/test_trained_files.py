@@ -23,7 +23,6 @@ import stage2_train_dit
 from data.labels import LabelTable
 from data.latent_stats import LatentStatistics
 from data.latents import read_latents
-from stage3_inference import file_name
 from training.checkpoint import (
     PAYLOAD_KEY,
     AtomicCheckpointIO,
@@ -32,6 +31,7 @@ from training.checkpoint import (
     weights_digest,
     write_slim,
 )
+from training.drawing import file_name
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """Samplers carry noise to a known normal target; likelihoods equal its density."""
 
+import math
+
 import pytest
 import torch
 from problems import GaussianFlow
@@ -11,7 +13,7 @@ from transport.solvers import SOLVERS
 
 COMBINATIONS = [(path, prediction) for path in PATHS for prediction in ("velocity", "noise", "score")]
 METHODS = (*SOLVERS, "dopri5")
-COSTS = {"euler": 1, "heun": 2, "midpoint": 2, "heun3": 3, "rk4": 4}
+COSTS = {"euler": 1, "heun": 2, "midpoint": 2, "heun3": 3, "rk4": 4, "ab2": 1, "ab3": 1, "abm3": 1}
 SDE_FORMS = [("constant", "mean"), ("sigma", "mean"), ("sbdm", "mean"), ("sigma", "euler")]
 
 
@@ -137,7 +139,7 @@ def test_num_steps_counts_intervals(method):
     end = sample(noise(3, torch.float32), velocity, on_step=done.append)
     assert end.shape == (3, 2, 2)
     assert sample.nfe == len(times) == 5 * COSTS[method]
-    assert len(sample.grid) == 6 and done == [1, 2, 3, 4, 5]
+    assert [len(grid) for grid in sample.grids] == [6] and done == [1, 2, 3, 4, 5]
     assert sample(noise(3, torch.float32), velocity).shape == (3, 2, 2) and sample.nfe == 5 * COSTS[method]
 
 
@@ -179,6 +181,29 @@ def test_state_stays_float32_under_half_velocities(method):
     assert end.dtype == torch.float32 and set(states) == {torch.float32}
 
 
+@pytest.mark.parametrize("method", ["heun3", "rk4", "ab3", "abm3", "dopri5"])
+def test_a_jump_costs_no_accuracy_and_each_part_sees_its_own_side(method):
+    """dx/dt = -x before 0.3 and 2x on [0.3, 0.6], then 0: a step over a jump would err by its length."""
+    times, done = [], []
+
+    def velocity(x, t):
+        times.append(t)
+        return -x if t < 0.3 else 2 * x if t <= 0.6 else 0 * x
+
+    sample = Sampler(create_transport()).sample_ode(method, 60, 1e-9, 1e-9, breaks=(0.6, 0.3))
+    end = sample(torch.ones(1, dtype=torch.float64), velocity, on_step=done.append)
+    assert float(end) == pytest.approx(math.exp(0.3), rel=2e-5)
+    assert sample.nfe == len(times) and (method == "dopri5" or done == list(range(1, 61)))
+
+
+def test_a_guided_jump_is_where_the_interval_ends():
+    def guidance(scale, interval):
+        return Guidance(lambda x, t, y: x, 1, scale, interval)
+
+    assert guidance(2.0, (0.125, 1.0)).breaks == (0.125,) and guidance(2.0, (0.0, 0.7)).breaks == (0.7,)
+    assert guidance(1.0, (0.125, 1.0)).breaks == () == guidance(2.0, (0.0, 1.0)).breaks
+
+
 class NoReadback(TorchDispatchMode):
     """Fails where a tensor's value is asked for: on an accelerator, that is a wait."""
 
@@ -212,7 +237,7 @@ def test_stochastic_steps_never_read_a_tensor_back():
 
 
 @pytest.mark.parametrize("make, words", [
-    (lambda s: s.sample_ode("wrong"), "sampling_method='wrong' .* euler, heun, heun3, midpoint, rk4, dopri5"),
+    (lambda s: s.sample_ode("wrong"), "sampling_method='wrong' .* euler, heun, .*, ab3, abm3, dopri5"),
     (lambda s: s.sample_sde(diffusion_form="wrong"), "diffusion_form='wrong' .* constant, sigma, sbdm"),
     (lambda s: s.sample_sde(last_step="wrong"), "last_step='wrong' .* mean, euler"),
     (lambda s: s.log_likelihood(noise(1), torch.mul, probe="wrong"), "probe='wrong' .* rademacher, gaussian"),

@@ -5,7 +5,7 @@ import torch
 from scipy.stats import kstest, norm
 
 from transport import create_transport
-from transport.timesteps import logit_normal_times, time_grid, time_interval, uniform_times
+from transport.timesteps import grids_between, logit_normal_times, time_grid, time_interval, uniform_times
 
 NUM = 20000
 
@@ -79,6 +79,26 @@ def test_shift_formula_and_its_off_values():
     assert torch.equal(time_grid(10, 0.0), even)
     torch.testing.assert_close(time_grid(10, 1.0), even)
     assert time_grid(10, 0.3).diff()[0] < 0.1 < time_grid(10, 0.3).diff()[-1]
+
+
+def test_cosine_share_and_its_symmetry():
+    even = torch.linspace(0, 1, 11, dtype=torch.float64)
+    cosine = (1 - torch.cos(torch.pi * even)) / 2
+    torch.testing.assert_close(time_grid(10, cosine=1.0), cosine)
+    torch.testing.assert_close(time_grid(10, cosine=0.5), (even + cosine) / 2)
+    grid = time_grid(10, 0.3, cosine=0.5)
+    torch.testing.assert_close(grid, 0.3 * (even + cosine) / 2 / (1 - 0.7 * (even + cosine) / 2))
+    with pytest.raises(ValueError, match="timestep_cosine=1.5"):
+        time_grid(10, cosine=1.5)
+
+
+def test_grids_meet_at_the_breaks_and_spend_the_steps_where_one_grid_would():
+    first, second, third = grids_between(10, (0.72, 0.31, 0.31), time_grid, 0.0, 1.0)
+    assert (first[0], first[-1], second[0], second[-1], third[0], third[-1]) == (0, 0.31, 0.31, 0.72, 0.72, 1)
+    assert [len(grid) - 1 for grid in (first, second, third)] == [3, 4, 3]
+    assert grids_between(1, (0.5,), time_grid, 0.0, 1.0) == [[0.0, 1.0]]
+    assert [len(grid) for grid in grids_between(2, (0.01,), time_grid, 0.0, 1.0)] == [2, 2]
+    assert grids_between(4, (0.0, 1.0), time_grid, 0.0, 1.0) == [time_grid(4).tolist()]
 
 
 @pytest.mark.parametrize("num_steps, shift", [(0, 0.0), (-3, 0.0), (5, -0.1), (5, float("nan"))])

@@ -1,0 +1,225 @@
+"""Distances between sets of features (N, D): of generated pictures from real held-out ones, beside a floor.
+
+The floor is the distance of real training pictures from the held-out ones: what different walks of the same
+people come to. Most of these measures depend on the number of pictures, so every set of a comparison gives
+equally many of each person. Features are float64 and of a common scale (`evaluation.features`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy
+
+NEIGHBOURS, DIRECTIONS = 5, 256
+DRAWS, HALVES = 5, 100  # draws that are averaged; halves of them that give the interval
+BLOCK = 4  # neighbouring pictures that may be windows of one walk, each a quarter on
+MOST = 1000  # pictures of a set in one draw
+REFERENCE, OTHERS = "held_out", {"generated": "generated", "floor": "train"}
+RANGES = {"kid": (-math.inf, math.inf), **dict.fromkeys(("precision", "recall", "coverage"), (0.0, 1.0))}
+
+
+# Measures of reference x (N, D) and other y (M, D)
+
+
+def kid(x: numpy.ndarray, y: numpy.ndarray, people: numpy.ndarray | None = None) -> float:
+    """Squared maximum mean discrepancy for the kernel (a.b / D + 1)^3, unbiased: 0 on average where x and y
+    come from one distribution (Binkowski et al., arXiv 1801.01401).
+
+    Where both hold just as many pictures of each person by plan, `people` (N,) says whom they show: a set
+    then has fewer pairs of one person within it than across, which is made up for where nobody is alone.
+    """
+    if people is None or numpy.unique(people, return_counts=True)[1].min() < 2:
+        within = sum(_mean_of_pairs(z, numpy.zeros(len(z))) for z in (x, y))
+    else:
+        within = _mean_of_pairs(x, people) + _mean_of_pairs(y, people)
+    return float(within - 2 * ((x @ y.T / x.shape[1] + 1) ** 3).mean())
+
+
+def _mean_of_pairs(z: numpy.ndarray, people: numpy.ndarray) -> float:
+    """Mean kernel of pairs of different ones of z, each two people weighing as their counts do."""
+    kernel, member = (z @ z.T / z.shape[1] + 1) ** 3, (people[:, None] == numpy.unique(people)).astype(float)
+    sums, counts = member.T @ kernel @ member, member.sum(0)
+    own = (sums.diagonal() - kernel.diagonal() @ member) * counts / (counts - 1)
+    return (sums.sum() - sums.trace() + own.sum()) / len(z) ** 2
+
+
+def frechet(x: numpy.ndarray, y: numpy.ndarray) -> float:
+    """Squared Wasserstein-2 distance of the normal distributions with the sets' means and covariances
+    (Heusel et al., arXiv 1706.08500).
+
+    The trace of the root of the covariances' product is the sum of the singular values of A B', where A'A and
+    B'B are the covariances; triangular A and B are no larger than the sets.
+    """
+    shift = x.mean(0) - y.mean(0)
+    a, b = (numpy.linalg.qr((z - z.mean(0)) / math.sqrt(len(z) - 1), mode="r") for z in (x, y))
+    shared = numpy.linalg.svd(a @ b.T, compute_uv=False).sum()
+    return max(0.0, float(shift @ shift + (a**2).sum() + (b**2).sum() - 2 * shared))
+
+
+def sliced_wasserstein(x: numpy.ndarray, y: numpy.ndarray) -> float:
+    """Root mean square over directions of the Wasserstein-2 distance of projections (Bonneel et al., J. Math.
+    Imaging Vis. 51, 2015); a shift by s gives |s| / sqrt(D). Sets of equal size.
+    """
+    assert len(x) == len(y), (len(x), len(y))
+    along = _directions(x.shape[1])
+    return float(numpy.sqrt(((numpy.sort(x @ along, axis=0) - numpy.sort(y @ along, axis=0)) ** 2).mean()))
+
+
+@lru_cache(maxsize=8)
+def _directions(dimension: int) -> numpy.ndarray:
+    """(D, about DIRECTIONS) unit vectors in blocks of orthogonal ones, always the same."""
+    rng, width = numpy.random.default_rng(0), min(dimension, DIRECTIONS)
+    drawn = rng.standard_normal((-(-DIRECTIONS // width), dimension, width))
+    return numpy.concatenate([numpy.linalg.qr(block)[0] for block in drawn], axis=1)
+
+
+def neighbourhoods(x: numpy.ndarray, y: numpy.ndarray, k: int = NEIGHBOURS) -> dict[str, float]:
+    """Precision and recall (Kynkäänniemi et al., arXiv 1904.06991), density and coverage (Naeem et al., arXiv
+    2002.09797) of y beside the real x, by balls that reach to the k-th nearest of the same set.
+    """
+    balls_x, balls_y = (_radii(z, min(k, len(z) - 1))[:, None] for z in (x, y))
+    between = squared_distances(x, y)
+    within = between < balls_x
+    return {
+        "precision": float(within.any(0).mean()),
+        "recall": float((between.T < balls_y).any(0).mean()),
+        "density": float(within.sum(0).mean() / k),
+        "coverage": float((between.min(1) < balls_x[:, 0]).mean()),
+    }
+
+
+def _radii(z: numpy.ndarray, k: int) -> numpy.ndarray:
+    return numpy.partition(squared_distances(z, z), k, axis=1)[:, k]  # a row's smallest is the point itself
+
+
+def squared_distances(x: numpy.ndarray, y: numpy.ndarray) -> numpy.ndarray:
+    """(N, M); what rounding leaves between equal points is set to 0."""
+    energy = (x**2).sum(1)[:, None] + (y**2).sum(1)
+    squares = energy - 2 * x @ y.T
+    return squares * (squares > 1e-12 * energy)
+
+
+# Diversity
+
+
+def vendi(z: numpy.ndarray, width: float) -> float:
+    """Effective number of different ones among z (N, D): exp of the entropy of the eigenvalues of K / N, with
+    K = exp(-|a - b|^2 / (2 width^2)) (Friedman & Dieng, arXiv 2210.02410). 1 where all are equal, N where all
+    are far apart.
+    """
+    values = numpy.linalg.eigvalsh(numpy.exp(-squared_distances(z, z) / (2 * width**2)) / len(z))
+    values = values[values > 1e-12]
+    return float(numpy.exp(-(values * numpy.log(values)).sum()))
+
+
+def usual_width(z: numpy.ndarray, labels: numpy.ndarray) -> float:
+    """Root of the median squared distance between two pictures of the same person, z (N, D), labels (N,)."""
+    squares = []
+    for label in numpy.unique(labels):
+        own = squared_distances(z[labels == label], z[labels == label])
+        squares.append(own[numpy.triu_indices(len(own), 1)])
+    squares = numpy.concatenate(squares)
+    return math.sqrt(max(float(numpy.median(squares)), 1e-12)) if len(squares) else 1.0
+
+
+# Equal counts and intervals
+
+
+class Draw(NamedTuple):
+    """Places (n,) in every set, who is there (n,), in people's order, the same in every set, and how many
+    neighbours a ball holds: half as many among half the pictures.
+    """
+
+    places: dict[str, numpy.ndarray]
+    people: numpy.ndarray
+    neighbours: int = NEIGHBOURS
+
+    def of(self, sets: dict[str, numpy.ndarray], name: str, label: int | None = None) -> numpy.ndarray:
+        """What is drawn of a set, in all or of one person."""
+        places = self.places[name]
+        return sets[name][places if label is None else places[self.people == label]]
+
+
+class Draws(NamedTuple):
+    """`full` ones, which are averaged, and `halves` of them, which show how much depends on the pictures."""
+
+    full: list[Draw]
+    halves: list[Draw]
+
+
+def draw_equal(labels: dict[str, numpy.ndarray], seed: int) -> Draws:
+    """Draws with equally many pictures of each person from every set, as many as the smallest set has, about
+    MOST in all; from `labels` {set: (N,) int}, whose pictures are in the order of time. Empty draws where the
+    sets share nobody.
+    """
+    rng = numpy.random.default_rng(seed)
+    size = 1 + max(int(own.max()) for own in labels.values())
+    counts = numpy.min([numpy.bincount(own, minlength=size) for own in labels.values()], axis=0)
+    counts = numpy.ceil(counts * min(1.0, MOST / max(1, counts.sum()))).astype(int)
+
+    def some(own: numpy.ndarray) -> numpy.ndarray:
+        return numpy.concatenate(
+            [rng.permutation(numpy.flatnonzero(own == label))[:count] for label, count in enumerate(counts)]
+        )
+
+    people = numpy.repeat(numpy.arange(size), counts)
+    full = [Draw({name: some(own) for name, own in labels.items()}, people) for _ in range(DRAWS)]
+    return Draws(full, [_half(full[number % DRAWS], rng) for number in range(HALVES)])
+
+
+def _half(draw: Draw, rng: numpy.random.Generator) -> Draw:
+    """Half of each person's pictures, of every set, in runs of up to BLOCK neighbours in time: windows of one
+    walk overlap, and tell less than as many independent pictures.
+    """
+    counts = numpy.bincount(draw.people)
+    kept = counts // 2 + (counts % 2) * rng.integers(2, size=len(counts))
+    rank = numpy.arange(len(draw.people)) - (counts.cumsum() - counts)[draw.people]
+    inside, places = rank < kept[draw.people], {}
+    for name, own in draw.places.items():
+        blocks = rng.random(own.max() // BLOCK + 1)[own // BLOCK]
+        places[name] = own[numpy.lexsort((rng.random(len(own)), blocks, draw.people))][inside]
+    return Draw(places, draw.people[inside], (draw.neighbours + 1) // 2)
+
+
+def all_distances(x: numpy.ndarray, y: numpy.ndarray, draw: Draw) -> dict[str, float]:
+    """Every measure of what a draw has of two sets."""
+    single = {"frechet": frechet(x, y), "sliced_wasserstein": sliced_wasserstein(x, y)}
+    return {"kid": kid(x, y, draw.people), **single, **neighbourhoods(x, y, draw.neighbours)}
+
+
+def compare(
+    sets: dict[str, numpy.ndarray],
+    draws: Draws,
+    measure: Callable[[numpy.ndarray, numpy.ndarray, Draw], dict[str, float]] = all_distances,
+) -> dict[str, dict[str, Any]]:
+    """{measure: {"generated": estimate, "floor": estimate}} of sets {"held_out", "generated", "train"}, by
+    `measure` of x, y and the draw they are of.
+
+    A value is the mean of the full draws. Its 95 % interval is 1.96 standard deviations of what halves
+    deviate from their draw: the delete-half jackknife (Shao & Wu, Annals of Statistics 17, 1989). Unlike
+    drawing with replacement it makes no duplicates, which nearest neighbours would take for copies. It is
+    wide where nothing differs.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for kind, other in OTHERS.items():
+        full, halves = (
+            [measure(draw.of(sets, REFERENCE), draw.of(sets, other), draw) for draw in part] for part in draws
+        )
+        for name in full[0]:
+            values = numpy.array([one[name] for one in full])
+            deviations = numpy.array([half[name] for half in halves]) - numpy.resize(values, len(halves))
+            found.setdefault(name, {})[kind] = _estimate(name, values, deviations, len(draws.full[0].people))
+    return found
+
+
+def _estimate(name: str, values: numpy.ndarray, deviations: numpy.ndarray, count: int) -> dict[str, Any]:
+    """As JSON; None for what nan makes unknown."""
+    if not numpy.isfinite(values).any():
+        return {"value": None, "interval": None, "count": count}
+    value, half = float(numpy.nanmean(values)), 1.96 * float(numpy.nanstd(deviations))
+    low, high = RANGES.get(name, (0.0, math.inf))
+    return {"value": value, "interval": [max(low, value - half), min(high, value + half)], "count": count}

@@ -1,0 +1,163 @@
+"""Pictures as numbers: what the judge sees, how the person moves, and the spaces in which sets are compared.
+
+judge    what the first judge's last layer sees, 1024 numbers
+radar    the six quantities of `evaluation.motion` and the mean Doppler profile in 32 bands, weighing alike
+latents  the tokenizer's latents, pooled: mean and deviation over time of each channel in 4 bands of velocity
+         (256 numbers for 32 channels), so that a few hundred pictures can fill the space
+inception, dinov2  networks whose weights the user has; distances in them do not compare with published ones
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.models import inception_v3
+
+from data.images import ImageRecord, open_rgb
+from data.labels import LabelTable
+from data.progress import progress
+from evaluation.judge import reduced
+from evaluation.motion import QUANTITIES, quantities
+from radar.kinematics import from_picture
+from tokenizer.alignment import load_teacher
+from tokenizer.vavae import VAVAE, preprocess, to_float
+
+UNKNOWN_AXES = (0.0, 128.0, 2.0)  # Doppler bins; cadence is then sought at 2 to 6 steps a picture
+BANDS, LATENT_BANDS, BATCH = 32, 4, 16
+
+
+class Pictures(NamedTuple):
+    """What is kept of N pictures: as the judge sees them (N, 128, 64, 3) uint8, whose (N,), QUANTITIES (N, 6)
+    and Doppler profile (N, BANDS).
+    """
+
+    images: numpy.ndarray
+    labels: numpy.ndarray
+    motion: numpy.ndarray
+    profile: numpy.ndarray
+
+    def at(self, places: numpy.ndarray) -> Pictures:
+        """Some of them."""
+        return Pictures(*(values[places] for values in self))
+
+
+def describe(
+    pictures: Iterable[Image.Image],
+    labels: numpy.ndarray,
+    axes: Sequence[float] = (),
+    colour_map: str = "jet",
+) -> Pictures:
+    """Of RGB pictures of any size, whose they are (N,), and `axes` as EvaluateConfig has them. Errors of
+    `radar.colormap.from_rgb`.
+    """
+    low, high, duration = axes or UNKNOWN_AXES
+    images, motion, profiles = [], [], []
+    for picture in pictures:
+        found = from_picture(
+            numpy.asarray(picture),
+            duration_s=duration,
+            velocity_low=low,
+            velocity_high=high,
+            colormap=colour_map,
+        )
+        images.append(reduced(picture))
+        motion.append(quantities(found))
+        profiles.append(found.profile.reshape(BANDS, -1).mean(1))
+    figures = numpy.array(motion)
+    figures[:, QUANTITIES.index("cadence")] *= 1 if axes else duration
+    return Pictures(numpy.stack(images), numpy.asarray(labels), figures, numpy.stack(profiles))
+
+
+def read(
+    records: Sequence[ImageRecord], people: LabelTable, axes: Sequence[float], colour_map: str
+) -> Pictures:
+    labels = numpy.array([people.index(record.user) for record in records])
+    opened = (open_rgb(record.path) for record in progress(records, description="reading", unit="img"))
+    return describe(opened, labels, axes, colour_map)
+
+
+# Spaces
+
+
+def common_scale(sets: dict[str, numpy.ndarray], columns: bool = False) -> dict[str, numpy.ndarray]:
+    """Features (N, D) of every set, float64, less the training mean over the training deviation: one number
+    for all, so that directions keep their weight, or with `columns` each column's, for unlike units.
+    """
+    training = sets["train"].astype(numpy.float64)
+    mean, deviation = training.mean(0), training.std(0)
+    if columns:
+        scale = numpy.where(deviation > 1e-9, deviation, 1.0)
+    else:
+        scale = max(float(numpy.sqrt((deviation**2).mean())), 1e-9)
+    return {name: (values - mean) / scale for name, values in sets.items()}
+
+
+def radar_space(sets: dict[str, Pictures]) -> dict[str, numpy.ndarray]:
+    """(N, 6 + BANDS); a quantity that cannot be measured counts as the training mean."""
+    known = numpy.isfinite(sets["train"].motion)
+    usual = numpy.nansum(sets["train"].motion, axis=0) / known.sum(0).clip(1)
+    motion = {name: numpy.where(numpy.isnan(part.motion), usual, part.motion) for name, part in sets.items()}
+    weight = numpy.sqrt(len(QUANTITIES) / BANDS)
+    profiles = common_scale({name: part.profile for name, part in sets.items()}, columns=True)
+    motion = common_scale(motion, columns=True)
+    return {name: numpy.hstack([motion[name], weight * profiles[name]]) for name in sets}
+
+
+def latent_space(latents: dict[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
+    """(N, 2 * LATENT_BANDS * C) of latents (N, C, h, w), h a multiple of LATENT_BANDS."""
+
+    def pooled(z: numpy.ndarray) -> numpy.ndarray:
+        bands = z.reshape(*z.shape[:2], LATENT_BANDS, -1, z.shape[3]).mean(3)
+        return numpy.concatenate([bands.mean(3), bands.std(3)], axis=1).reshape(len(z), -1)
+
+    return common_scale({name: pooled(z) for name, z in latents.items()})
+
+
+# Networks over files
+
+
+def through(
+    network: Callable[[Tensor], Tensor], records: Sequence[ImageRecord], size: int, description: str
+) -> numpy.ndarray:
+    """(N, ...) float32 of `network` over uint8 batches (B, 3, size, size)."""
+    found = []
+    batches = [records[first : first + BATCH] for first in range(0, len(records), BATCH)]
+    for batch in progress(batches, description=description, unit="batch"):
+        images = torch.stack([preprocess(open_rgb(record.path), size) for record in batch])
+        found.append(network(images).float().cpu().numpy())
+    return numpy.concatenate(found)
+
+
+def encoder(vae: VAVAE) -> Callable[[Tensor], Tensor]:
+    """Posterior means (B, C, h, w)."""
+    return lambda images: vae.encode(images).mean
+
+
+def inception(path: str, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """Features (B, 2048) of torchvision's inception_v3. FileNotFoundError, ValueError: no such weights."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"--inception {path}: no such file; expected torchvision's inception_v3")
+    network = inception_v3(init_weights=False)
+    try:
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # a damaged file can provoke nearly any kind in the unpickler
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"--inception {path}: not torchvision's inception_v3 weights ({reason})") from error
+    network.fc = nn.Identity()
+    network.eval().to(device)
+    return torch.no_grad()(lambda images: network(to_float(images.to(device))))
+
+
+def dinov2(path: str, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """Mean patch token (B, 384) of timm's smallest DINOv2. Errors of `load_teacher`."""
+    network = load_teacher("vit_small_patch14_dinov2", path).to(device)
+    return lambda images: network(to_float(images.to(device))).mean((2, 3))
+
+
+NETWORKS = {"inception": (inception, 299), "dinov2": (dinov2, 224)}  # and the side of the pictures they see

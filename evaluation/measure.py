@@ -1,0 +1,157 @@
+"""Everything that is measured of generated pictures beside real held-out ones, as one JSON value."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy
+
+from data.labels import LabelTable
+from evaluation.distances import Draws, compare, draw_equal, usual_width, vendi
+from evaluation.features import Pictures, common_scale, latent_space, radar_space
+from evaluation.figures import figures
+from evaluation.judge import Judge, calibration_error
+from evaluation.motion import QUANTITIES, RULE, impossible, kinematics_distance
+from evaluation.novelty import luma, memorised, nearest_two
+
+SETS = ("train", "held_out", "generated")  # what sets are compared; `reconstructed` may be beside them
+LEAST = 4  # pictures in each set, for distances
+
+
+class Stopwatch(dict):
+    """Seconds by part."""
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        start = time.monotonic()
+        yield
+        self[name] = round(self.get(name, 0.0) + time.monotonic() - start, 1)
+
+
+def units_of(axes_known: bool) -> dict[str, str]:
+    velocity, steps = ("m/s", "steps/s") if axes_known else ("bins", "steps/picture")
+    units = dict.fromkeys(QUANTITIES, velocity) | {"cadence": steps, "periodicity": ""}
+    return {"judged_right": "", "memorised": "", "impossible": "", **units}
+
+
+def measure(
+    sets: dict[str, Pictures],
+    judges: list[Judge],
+    people: LabelTable,
+    units: dict[str, str],
+    *,
+    latents: dict[str, numpy.ndarray] | None = None,
+    further: dict[str, dict[str, numpy.ndarray]] | None = None,
+    seed: int = 0,
+    seconds: Stopwatch | None = None,
+) -> dict[str, Any]:
+    """Sections of metrics.json from pictures `sets` of SETS (and "reconstructed"); the first judge names.
+
+    `latents` (N, C, h, w) and features (N, D) in `further` spaces are given for each of SETS. Pictures of
+    people of whom a set has none enter no distance.
+    """
+    seconds = Stopwatch() if seconds is None else seconds
+    compared = {name: sets[name] for name in SETS}
+    metrics: dict[str, Any] = {"judge": judge_section(judges, sets), "impossible_rule": RULE}
+    with seconds.part("memorisation"):
+        copies, metrics["closest_pairs"] = copies_in(sets, latents or {})
+    for name, key in (("held_out", "real"), ("generated", "generated"), ("reconstructed", "reconstructed")):
+        if name in sets:
+            metrics[key] = figures_of(judges[0], sets[name], sets["train"], people, copies[name])
+    draws = draw_equal({name: part.labels for name, part in compared.items()}, seed)
+    if len(draws.full[0].people) < LEAST:
+        return metrics
+    judged = {name: judges[0].features(part.images) for name, part in compared.items()}
+    spaces = {"judge": common_scale(judged), "radar": radar_space(compared)}
+    spaces |= {"latents": latent_space(latents)} if latents else {}
+    spaces |= {name: common_scale(features) for name, features in (further or {}).items()}
+    motion, whose = {name: part.motion for name, part in compared.items()}, sets["train"].labels
+    with seconds.part("distances"):
+        metrics["distances"] = {name: compare(space, draws) for name, space in spaces.items()}
+        metrics["diversity"] = {
+            name: diversity(space, whose, draws, people) for name, space in spaces.items()
+        }
+        metrics["kinematics_distance"] = kinematics_distance(motion, draws, people, units)
+    return metrics
+
+
+def judge_section(judges: list[Judge], sets: dict[str, Pictures]) -> dict[str, Any]:
+    """What is known of the judges: their calibration on the held-out pictures, and how far they agree."""
+    real, drawn = sets["held_out"], sets["generated"]
+    right = {
+        name: [float((judge.predict(part.images).argmax(1) == part.labels).mean()) for judge in judges]
+        for name, part in (("held_out", real), ("generated", drawn))
+    }
+    return {
+        "seeds": len(judges),
+        "temperature": judges[0].temperature.item(),
+        "ece": calibration_error(judges[0].predict(real.images), real.labels),
+        **{f"{name}_accuracy_by_seed": shares for name, shares in right.items()},
+    }
+
+
+def copies_in(
+    sets: dict[str, Pictures], latents: dict[str, numpy.ndarray]
+) -> tuple[dict[str, dict[str, numpy.ndarray]], list[dict[str, Any]]]:
+    """{set: {"memorised": (N,) bool, "memorised_latents" likewise}}, and the ten generated pictures that are
+    nearest to a training picture for the distance to the next one, by place in their sets.
+    """
+    copies: dict[str, dict[str, numpy.ndarray]] = {name: {} for name in sets}
+    training, pairs = luma(sets["train"].images), []
+    for name in copies.keys() - {"train"}:
+        distances, places = nearest_two(luma(sets[name].images), training)
+        copies[name]["memorised"] = memorised(distances)
+        if name == "generated":
+            ratios = distances[:, 0] / distances[:, 1].clip(1e-12)
+            pairs = [
+                {"generated": int(at), "train": int(places[at, 0]), "ratio": float(ratios[at])}
+                for at in ratios.argsort(kind="stable")[:10]
+            ]
+    if latents:
+        scale = latents["train"].std((0, 2, 3), keepdims=True).clip(1e-9)
+        lines = {name: (z / scale).reshape(len(z), -1, z.shape[3]) for name, z in latents.items()}
+        for name in lines.keys() - {"train"}:
+            copies[name]["memorised_latents"] = memorised(nearest_two(lines[name], lines["train"])[0])
+    return copies, pairs
+
+
+def figures_of(
+    judge: Judge, part: Pictures, training: Pictures, people: LabelTable, copies: dict[str, numpy.ndarray]
+) -> dict[str, Any]:
+    """The judge's opinion of a set, its copies and its motion, in all and per person."""
+    probabilities, labels = judge.predict(part.images), part.labels
+    named = probabilities.argmax(1)
+    table = numpy.zeros((len(people), len(people)), dtype=int)
+    numpy.add.at(table, (labels, named), 1)
+    own = probabilities[numpy.arange(len(labels)), labels].clip(min=1e-12)
+    flags = {
+        "judged_right": named == labels,
+        **copies,
+        "impossible": impossible(part.motion, training.motion),
+    }
+    measured = {"confidence": probabilities.max(1), **dict(zip(QUANTITIES, part.motion.T))}
+    return {
+        **{name: figures(values, labels, people) for name, values in {**flags, **measured}.items()},
+        "negative_log_likelihood": float(-numpy.log(own).mean()),
+        "confusion": table.tolist(),  # rows: who it is; columns: who the judge says it is
+    }
+
+
+def diversity(
+    space: dict[str, numpy.ndarray], labels: numpy.ndarray, draws: Draws, people: LabelTable
+) -> dict[str, Any]:
+    """Vendi score of equally many held-out and generated pictures of each person, and how many they are;
+    `labels` are those of the training pictures.
+    """
+    width, who = usual_width(space["train"], labels), draws.full[0].people
+    found: dict[str, Any] = {"real": {}, "generated": {}, "counts": {}}
+    for label in numpy.unique(who):
+        person = people.names[label]
+        found["counts"][person] = int((who == label).sum())
+        for kind, name in (("real", "held_out"), ("generated", "generated")):
+            scores = [vendi(draw.of(space, name, label), width) for draw in draws.full]
+            found[kind][person] = float(numpy.mean(scores))
+    return {"vendi": found}

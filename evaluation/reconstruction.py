@@ -1,0 +1,72 @@
+"""What the tokenizer keeps of real pictures: the ceiling of everything that is drawn in its latents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from data.images import ImageRecord, open_rgb
+from data.progress import progress
+from evaluation.features import Pictures
+from evaluation.figures import estimate_of
+from evaluation.judge import Judge, to_input
+from evaluation.motion import QUANTITIES
+from tokenizer.losses import psnr, ssim
+from tokenizer.vavae import VAVAE, preprocess
+
+
+def reconstructions(
+    vae: VAVAE, latents: numpy.ndarray, records: Sequence[ImageRecord], fidelity: dict[str, list[float]]
+) -> Iterator[Image.Image]:
+    """Each picture decoded from its latents (N, C, h, w); its PSNR (dB) and SSIM go to `fidelity`."""
+    for z, record in zip(progress(latents, description="reconstructing", unit="img"), records, strict=True):
+        decoded = vae.decode(torch.from_numpy(z)[None])[0]
+        original = preprocess(open_rgb(record.path), vae.image_size)
+        pair = decoded.permute(2, 0, 1)[None], original[None]
+        fidelity.setdefault("psnr_db", []).append(float(psnr(*pair)))
+        fidelity.setdefault("ssim", []).append(float(ssim(*pair)))
+        yield Image.fromarray(decoded.numpy())
+
+
+@torch.no_grad()
+def perceptual_distance(judge: Judge, a: numpy.ndarray, b: numpy.ndarray) -> numpy.ndarray:
+    """(N,) distances of pictures (N, 128, 64, 3) as the judge sees them: its three maps with every position's
+    channels of length 1, their squared differences averaged over positions and maps. LPIPS (Zhang et al.,
+    arXiv 1801.03924) without learned weights, on the only network at hand that knows such pictures.
+    """
+
+    def maps(images: Tensor) -> Iterator[Tensor]:
+        x = to_input(images)
+        for block in judge.blocks:
+            x = block(x)
+            yield functional.normalize(x, dim=1)
+
+    pairs = zip(torch.from_numpy(a).split(256), torch.from_numpy(b).split(256), strict=True)
+    return torch.cat(
+        [
+            torch.stack([(p - q).square().sum(1).mean((1, 2)) for p, q in zip(maps(x), maps(y))]).mean(0)
+            for x, y in pairs
+        ]
+    ).numpy()
+
+
+def tokenizer_check(
+    judge: Judge, real: Pictures, rebuilt: Pictures, fidelity: dict[str, list[float]], unit: str
+) -> dict[str, Any]:
+    """Estimates over the held-out pictures; `perceptual_floor` is between real ones of the same person."""
+    order = numpy.argsort(real.labels, kind="stable")
+    neighbour, same = order[1:], real.labels[order[1:]] == real.labels[order[:-1]]
+    first, second = order[:-1][same], neighbour[same]
+    error = numpy.abs(rebuilt.motion - real.motion)[:, QUANTITIES.index("torso_velocity")]
+    found = {name: estimate_of(numpy.array(values)) for name, values in fidelity.items()}
+    return found | {
+        "perceptual": estimate_of(perceptual_distance(judge, real.images, rebuilt.images)),
+        "perceptual_floor": estimate_of(perceptual_distance(judge, real.images[first], real.images[second])),
+        f"torso_error_{unit}": estimate_of(error),
+    }

@@ -1,0 +1,224 @@
+"""Which of the drawn pictures to keep: the person, possible motion, no copy, and no two alike.
+
+A selecting judge learns from the first half of each person's training pictures; what passes is measured on
+the first half of the validation pictures, so that the other halves can train a judge that scores the chosen
+pictures without having chosen them. Bounds are quantiles of those held-out real pictures:
+
+confidence  calibrated, in the person asked for: at least the 10 % quantile
+motion      not `impossible` (evaluation.motion) beside them
+novelty     distance to the nearest training picture over that to the second: at least the 1 % quantile;
+            all of train counts, since the generator has seen all of it
+near        pictures of one person at unit norm are near duplicates below the 1 % quantile of their distances;
+            a picture may be one of that share of those kept before it, 1 %
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+
+from data.atomic import replacing
+from data.images import ImageRecord, file_digest
+from data.labels import LabelTable
+from data.tensor_files import save_tensors
+from evaluation.features import Pictures, describe
+from evaluation.judge import Judge, train_judge
+from evaluation.motion import impossible
+from evaluation.novelty import luma, shift_distances
+
+QUANTILES = {"confidence": 0.1, "novelty": 0.01, "near": 0.01}
+GUARD = 3  # pictures left out between the halves: windows of a walk that overlap by 75 % reach so far
+KEPT, NOT_SURE, ODD_MOTION, COPY, ALIKE = "kept", "not the person", "odd motion", "copy", "near duplicate"
+
+
+def halves(records: Sequence[ImageRecord]) -> tuple[list[ImageRecord], list[ImageRecord]]:
+    """Two contiguous blocks of each person's pictures in listed order, GUARD apart where there are enough."""
+    own: dict[str, list[ImageRecord]] = {}
+    for record in records:
+        own.setdefault(record.user, []).append(record)
+    first, second = [], []
+    for found in own.values():
+        gap = min(GUARD, max(0, len(found) - 2))
+        first += found[: (len(found) - gap + 1) // 2]
+        second += found[(len(found) + gap + 1) // 2 :]
+    return first, second
+
+
+def digest_of(digests: Sequence[str]) -> str:
+    """One digest of files' digests, whatever their order."""
+    return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
+
+
+def scoring_parts(
+    real: dict[str, list[ImageRecord]], selected_by: str | None, where: str
+) -> tuple[list[ImageRecord], list[ImageRecord]]:
+    """The pictures of train, and of val, that the scoring judge may learn from: all of them, or where a judge
+    whose training files have the digest `selected_by` chose the generated ones, the halves it has not seen.
+
+    ValueError: it was trained on something else than the first halves, so the rest is not known to be unseen.
+    """
+    (train, rest), (val, other_val) = (halves(real.get(part, [])) for part in ("train", "val"))
+    if selected_by is None:
+        return real["train"], real.get("val", [])
+    if selected_by != digest_of([file_digest(record.path) for record in train + val]):
+        raise ValueError(
+            f"{where}: these pictures were selected by a judge that was not trained on the first half of "
+            "--real, so a judge trained on --real may share pictures with it and cannot score them; give the "
+            "data from which stage4_evaluate.py judge made it"
+        )
+    return rest, other_val
+
+
+@dataclass(frozen=True)
+class Selector:
+    """A selecting judge with all that choosing needs, in one file; it holds luma of the training pictures."""
+
+    judge: Judge
+    people: LabelTable
+    bounds: dict[str, float]  # of the keys of QUANTILES
+    training: numpy.ndarray  # `luma` of all of train, (M, 64, 64)
+    motion: numpy.ndarray  # of the held-out real pictures, (N, 6)
+    colour_map: str
+    training_files: list[str]  # digests of the files that the judge and the bounds come from
+
+    def save(self, path: Path) -> None:
+        weights = {f"judge.{name}": value.contiguous() for name, value in self.judge.state_dict().items()}
+        pixels = torch.from_numpy(numpy.rint(255 * self.training).astype(numpy.uint8))
+        metadata = {
+            "people": self.people.to_json(),
+            "bounds": json.dumps(self.bounds),
+            "quantiles": json.dumps(QUANTILES),
+            "colour_map": self.colour_map,
+            "training_files": json.dumps(self.training_files),
+        }
+        with replacing(path) as temporary:
+            tensors = {**weights, "training": pixels, "motion": torch.from_numpy(self.motion)}
+            save_tensors(tensors, temporary, metadata)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Selector:
+        """Inverse of `save`. FileNotFoundError; ValueError: not such a file."""
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"--select {path}: no such file; stage4_evaluate.py judge makes one")
+        try:
+            with safe_open(path, "pt") as file:
+                found, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}
+            people = LabelTable.from_json(found["people"])
+            judge, training = Judge(len(people)), tensors.pop("training").numpy()
+            motion = tensors.pop("motion").numpy()
+            judge.load_state_dict({name.removeprefix("judge."): value for name, value in tensors.items()})
+            bounds, files = json.loads(found["bounds"]), json.loads(found["training_files"])
+        except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
+            raise ValueError(
+                f"--select {path}: not a selecting judge; expected a file of stage4_evaluate.py judge"
+            ) from error
+        pixels = training.astype(numpy.float32) / 255
+        return cls(judge.eval(), people, bounds, pixels, motion, found["colour_map"], files)
+
+    def examine(self, pictures: numpy.ndarray, person: str) -> tuple[list[dict[str, Any]], numpy.ndarray]:
+        """Confidence, novelty and motion_odd of each of (N, H, W, 3) uint8 pictures drawn as `person`, and
+        these at unit norm (N, 64, 64).
+        """
+        labels = numpy.full(len(pictures), self.people.index(person))
+        seen = describe([Image.fromarray(one) for one in pictures], labels, (), self.colour_map)
+        odd = impossible(seen.motion, self.motion)
+        confidence, novelty, unit = measures(self.judge, seen, self.training)
+        rows = zip(confidence.tolist(), novelty.tolist(), odd.tolist())
+        return [dict(zip(("confidence", "novelty", "motion_odd"), row)) for row in rows], unit
+
+    def decide(self, row: dict[str, Any], unit: numpy.ndarray, kept: Sequence[numpy.ndarray]) -> str:
+        """KEPT, or why a picture examined as `row` is refused beside those `kept` of its person."""
+        if row["confidence"] < self.bounds["confidence"]:
+            return NOT_SURE
+        if row["motion_odd"]:
+            return ODD_MOTION
+        if row["novelty"] < self.bounds["novelty"]:
+            return COPY
+        near = (nearness(unit[None], numpy.stack(kept)) < self.bounds["near"]).sum() if kept else 0
+        return ALIKE if near > int(QUANTILES["near"] * len(kept)) else KEPT
+
+
+def measures(
+    judge: Judge, seen: Pictures, training: numpy.ndarray
+) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+    """Confidence in the person each is labelled as (N,), novelty (N,), and unit pictures (N, 64, 64)."""
+    confidence = judge.predict(seen.images)[numpy.arange(len(seen.labels)), seen.labels]
+    grey = luma(seen.images)
+    nearest = torch.cat(list(shift_distances(grey, training))).topk(2, largest=False)[0].numpy()
+    # two equal originals are at distance 0 both: the picture is a copy of them
+    novelty = nearest[:, 0] / nearest[:, 1].clip(1e-12)
+    centred = grey - grey.mean((1, 2), keepdims=True)
+    return confidence, novelty, centred / numpy.linalg.norm(centred, axis=(1, 2), keepdims=True).clip(1e-6)
+
+
+def nearness(unit: numpy.ndarray, others: numpy.ndarray) -> numpy.ndarray:
+    """Distances (N, M) over time shifts of unit pictures, blind to how bright and how contrasty they are."""
+    return torch.cat(list(shift_distances(unit, others))).numpy()
+
+
+def train_selector(
+    train: Pictures, held_out: Pictures, everything: Pictures, people: LabelTable, seed: int
+) -> tuple[Judge, dict[str, float]]:
+    """Judge and bounds from half of train and half of val; `everything` is all of train, for novelty."""
+    tried = held_out.images, held_out.labels
+    judge = train_judge(train.images, train.labels, len(people), seed, val=tried)
+    confidence, novelty, unit = measures(judge, held_out, luma(everything.images))
+    pairs = []
+    for label in numpy.unique(held_out.labels):
+        own = unit[held_out.labels == label]
+        pairs.append(nearness(own, own)[numpy.triu_indices(len(own), 1)])
+    values = {"confidence": confidence, "novelty": novelty, "near": numpy.concatenate(pairs)}
+    return judge, {name: float(numpy.quantile(own, QUANTILES[name])) for name, own in values.items()}
+
+
+def select(
+    draw: Callable[[range], numpy.ndarray],
+    selector: Selector,
+    person: str,
+    *,
+    keep: int,
+    most: int,
+    batch_size: int,
+    earlier: Sequence[dict[str, Any]] = (),
+    kept: Sequence[numpy.ndarray] = (),
+) -> Iterator[list[tuple[dict[str, Any], numpy.ndarray]]]:
+    """Draw pictures 1 to `most` of a person until `keep` are kept; yields rows and pictures batch by batch.
+
+    `draw` gives pictures (N, H, W, 3) uint8 of consecutive numbers; batches start at the same ones in every
+    run. `earlier` are the rows of an earlier run, `kept` the pictures it kept: nothing is decided twice.
+    """
+    known = {int(row["sample"]) for row in earlier}
+    units = list(selector.examine(numpy.stack(kept), person)[1]) if len(kept) else []
+    for first in range(1, most + 1, batch_size):
+        numbers = range(first, min(first + batch_size, most + 1))
+        if len(units) >= keep:
+            return
+        if known.issuperset(numbers):
+            continue
+        pictures, found = draw(numbers), []
+        for number, picture, row, unit in zip(numbers, pictures, *selector.examine(pictures, person)):
+            if number in known or len(units) >= keep:
+                continue
+            decision = selector.decide(row, unit, units)
+            units += [unit] * (decision == KEPT)
+            found.append(({"user": person, "sample": number, "decision": decision, **row}, picture))
+        yield found
+
+
+def acceptance(rows: Sequence[dict[str, Any]], person: str, keep: int) -> str:
+    """One line: how many of a person's pictures were kept, and why the others were not."""
+    counts = Counter(row["decision"] for row in rows if row["user"] == person)
+    refused = ", ".join(f"{reason} {counts[reason]}" for reason in (NOT_SURE, ODD_MOTION, COPY, ALIKE))
+    line = f"{person}: kept {counts[KEPT]} of {counts.total()} drawn ({refused})"
+    short = f"; {keep} were asked for: raise --attempts, or train the model further"
+    return line + short * (counts[KEPT] < keep)

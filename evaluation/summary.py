@@ -1,0 +1,154 @@
+"""What the figures say, in plain sentences, and what they cannot say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+
+Metrics = dict[str, Any]
+FEW, LEAST_CEILING = 10, 0.8  # pictures of a person; share that the judge must have right of real pictures
+VARIED, UNIFORM = 2 / 3, 1 / 3  # shares of the real variety below which pictures lack it, or have none
+
+
+def sentences(metrics: Metrics) -> list[str]:
+    """Is it the person, is it new, is it physical, is it diverse, and what cannot be said."""
+    parts = (_person, _new, _physical, _diverse, _near, _helps, _tokenizer)
+    return [sentence for part in parts if (sentence := part(metrics))] + [_limits(metrics)]
+
+
+def standing(figure: Metrics, other: Metrics) -> int:
+    """-1, 0, 1: the 95 % interval of the first lies below the other's, overlaps it, lies above."""
+    (low, high), (other_low, other_high) = figure["interval"], other["interval"]
+    return (low > other_high) - (high < other_low)
+
+
+def _share(figure: Metrics) -> str:
+    low, high = figure["interval"]
+    return f"{figure['share']:.0%} ({low:.0%} to {high:.0%} of {figure['count']})"
+
+
+def _known(both: Metrics) -> bool:
+    return both["generated"]["value"] is not None and both["floor"]["value"] is not None
+
+
+def _person(metrics: Metrics) -> str:
+    real, drawn = metrics["real"]["judged_right"], metrics["generated"]["judged_right"]
+    if drawn["interval"][0] <= metrics["chance"]:
+        verdict = "Not the person: the judge does no better than chance on generated pictures"
+    elif standing(drawn, real) < 0:
+        verdict = "The person in part: the judge recognises generated pictures less often than real ones"
+    else:
+        verdict = "The person: the judge recognises generated pictures as it does real ones"
+    shares = f"{_share(drawn)} generated, {_share(real)} real held-out"
+    return f"{verdict}; {shares}, {metrics['chance']:.0%} by chance."
+
+
+def _new(metrics: Metrics) -> str:
+    shares, copied = [], False
+    for key, where in (("memorised", "pixels"), ("memorised_latents", "latents")):
+        if key in metrics["generated"]:
+            drawn, real = metrics["generated"][key], metrics["real"][key]
+            copied |= standing(drawn, real) > 0
+            shares.append(f"in {where} {_share(drawn)}, real held-out {_share(real)}")
+    verdict = "New: no more generated pictures repeat a training picture than held-out ones do"
+    if copied:
+        verdict = "Copies: more generated pictures repeat a training picture than held-out ones do"
+    return f"{verdict}; {'; '.join(shares)}."
+
+
+def _physical(metrics: Metrics) -> str:
+    real, drawn = metrics["real"]["impossible"], metrics["generated"]["impossible"]
+    apart = [
+        f"{name.replace('_', ' ')} (off by {found['generated']['value']:.2g} {found['unit']}".rstrip()
+        + f", real by {found['floor']['value']:.2g})"
+        for name, found in metrics.get("kinematics_distance", {}).items()
+        if _known(found) and standing(found["generated"], found["floor"]) > 0
+    ]
+    verdict = "Physical: the pictures show motion as real walkers do"
+    if apart:
+        verdict = "Physical one by one, but as a whole the motion differs from real walkers'"
+    if standing(drawn, real) > 0:
+        verdict = "Not always physical: more pictures than real ones show motion that no real walker does"
+    differing = f"; differing: {', '.join(apart)}" if apart else ""
+    return f"{verdict}; outside the real range {_share(drawn)} generated, {_share(real)} held-out{differing}."
+
+
+def _diverse(metrics: Metrics) -> str | None:
+    if "diversity" not in metrics:
+        return None
+    shares = {}
+    for space, found in metrics["diversity"].items():
+        real, drawn = found["vendi"]["real"], found["vendi"]["generated"]
+        # one picture again and again scores 1: what is beyond it counts
+        ratios = [(drawn[name] - 1) / (real[name] - 1) for name in drawn if real[name] > 1 + 1e-6]
+        if ratios:
+            shares[space] = float(numpy.median(ratios))
+    if not shares:
+        return None
+    least, most = min(shares.values()), max(shares.values())
+    verdict = (
+        "Diverse" if least >= VARIED else "Less diverse than real" if least >= UNIFORM else "Not diverse"
+    )
+    beyond = "; more than real, where the pictures scatter beyond real walks" if most > 1 / VARIED else ""
+    listed = ", ".join(f"{share:.0%} in {space} features" for space, share in shares.items())
+    return f"{verdict}: within a person they vary by this share of real ones: {listed} (Vendi score{beyond})."
+
+
+def _near(metrics: Metrics) -> str | None:
+    both = {space: found["kid"] for space, found in metrics.get("distances", {}).items()}
+    both = {space: found for space, found in both.items() if _known(found)}
+    if not both:
+        return None
+    told = [space for space, found in both.items() if standing(found["generated"], found["floor"]) > 0]
+    verdict = f"As a set they can be told from real ones by {' and '.join(told)} features"
+    if not told:
+        verdict = "As a set they cannot be told from other real pictures with so many samples"
+    listed = ", ".join(
+        f"{space} {found['generated']['value']:.2g} (real {found['floor']['value']:.2g})"
+        for space, found in both.items()
+    )
+    return f"{verdict}; KID {listed}."
+
+
+def _tokenizer(metrics: Metrics) -> str | None:
+    if "tokenizer" not in metrics:
+        return None
+    kept = metrics["tokenizer"]
+    return (
+        f"The tokenizer's ceiling: of held-out pictures that only passed through it the judge names "
+        f"{_share(kept['judged_right'])} right; PSNR {kept['psnr_db']['value']:.1f} dB, "
+        f"SSIM {kept['ssim']['value']:.2f}."
+    )
+
+
+def _helps(metrics: Metrics) -> str | None:
+    if "verdict" not in metrics:
+        return None
+    verdict = metrics["verdict"]
+    found = verdict["differences"][verdict["primary"]]
+    low, high = (100 * end for end in found["interval"])
+    return (
+        f"To a classifier that has all real pictures it {verdict['sentence']} to add generated ones: "
+        f"{100 * found['value']:+.1f} points ({low:+.1f} to {high:+.1f}) over {found['reference']}."
+    )
+
+
+def _limits(metrics: Metrics) -> str:
+    """What must be known before the other sentences are believed."""
+    limits, ceiling = [], metrics["real"]["judged_right"]["share"]
+    fewest = min(own["count"] for own in metrics["generated"]["judged_right"]["per_person"].values())
+    if metrics["held_out"] == "val":
+        limits.append("how good the judge is on pictures that did not calibrate it (there is no test split)")
+    if ceiling < LEAST_CEILING:
+        limits.append(f"much of identity by a judge that is right on {ceiling:.0%} of real pictures")
+    if fewest < FEW:
+        limits.append(f"much of single people (somebody has {fewest} generated pictures)")
+    if "distances" not in metrics:
+        limits.append("any distance (too few pictures of common people)")
+    if metrics.get("selected"):
+        limits.append("how often the generator copies or errs (what passed a selecting judge was kept)")
+    if "verdict" not in metrics:
+        limits.append("whether they help to train a classifier (not tried)")
+    limits.append("anything of people, places and radars that are not in the data")
+    return f"Cannot be said: {'; '.join(limits)}."

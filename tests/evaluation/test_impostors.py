@@ -1,0 +1,131 @@
+"""Generators that cheat in a known way, on simulated walkers, are called out; real pictures are not."""
+
+from typing import NamedTuple
+
+import numpy
+import pytest
+from PIL import Image
+
+from data.labels import LabelTable
+from evaluation.distances import frechet
+from evaluation.features import Pictures, common_scale, describe
+from evaluation.judge import Judge, train_judge
+from evaluation.measure import measure, units_of
+from evaluation.summary import sentences, standing
+from radar.colormap import from_rgb, to_rgb
+from radar.recording import Setup, draw_recording
+from radar.spectrogram import Radar
+from radar.walker import Walker
+
+PEOPLE = LabelTable(("ID_1", "ID_2", "ID_3"))
+AXES = (-1.225, 5.175, 2.11)
+WALKERS = (
+    Walker(speed_mps=0.9, height_m=1.6),
+    Walker(speed_mps=1.2, arm_swing=0.3),
+    Walker(speed_mps=1.35, height_m=1.9),
+)
+RECORDINGS = {"train": 6, "val": 1, "held_out": 4, "unseen": 4}
+WINDOWS = 4
+
+
+class Walks(NamedTuple):
+    raw: dict[str, list[Image.Image]]
+    sets: dict[str, Pictures]
+    judge: Judge
+
+
+@pytest.fixture(scope="module")
+def walks():
+    """Pictures of three people, every part from recordings of its own, and a judge."""
+    setup, raw, sets = Setup(radar=Radar(looks=1)), {}, {}
+    for number, (part, recordings) in enumerate(RECORDINGS.items()):
+        raw[part] = [
+            window.picture
+            for label, walker in enumerate(WALKERS)
+            for recording in range(recordings)
+            for window in draw_recording(
+                walker, WINDOWS, setup, numpy.random.default_rng((number, label, recording))
+            )[1]
+        ]
+        sets[part] = described(raw[part], numpy.repeat(range(len(WALKERS)), recordings * WINDOWS))
+    train, val = sets["train"], sets["val"]
+    judge = train_judge(
+        train.images, train.labels, len(PEOPLE), 0, val=(val.images, val.labels), epochs=8, batch_size=12
+    )
+    return Walks(raw, sets, judge)
+
+
+def described(pictures, labels):
+    return describe(pictures, labels, AXES)
+
+
+def evaluated(walks, generated):
+    """Metrics and what is said of them: person, new, physical, diverse, near."""
+    sets = {"train": walks.sets["train"], "held_out": walks.sets["held_out"], "generated": generated}
+    metrics = {"chance": 1 / 3, "held_out": "test", **measure(sets, [walks.judge], PEOPLE, units_of(True))}
+    return metrics, sentences(metrics)
+
+
+def test_real_pictures_posing_as_generated_pass_everything(walks):
+    metrics, said = evaluated(walks, walks.sets["unseen"])
+    person, new, physical, diverse, near, limits = said
+    assert person.startswith("The person: ") and new.startswith("New: ") and physical.startswith("Physical: ")
+    assert diverse.startswith("Diverse: ") and near.startswith("As a set they cannot be told"), said
+    assert limits.startswith("Cannot be said: whether they help")
+    assert metrics["generated"]["memorised"]["hits"] == 0
+    for found in metrics["distances"].values():
+        for name in ("frechet", "sliced_wasserstein", "precision", "coverage"):
+            assert standing(found[name]["generated"], found[name]["floor"]) == 0
+        assert min(found[name]["generated"]["value"] for name in ("precision", "coverage")) > 0.5
+
+
+def test_a_copycat_is_called_out_though_nothing_else_tells_it_from_real(walks):
+    """Training pictures, half of them shifted in time."""
+    rng = numpy.random.default_rng(0)
+    chosen = rng.permutation(len(walks.raw["train"]))[:36]
+    pictures = [numpy.asarray(walks.raw["train"][at]) for at in chosen]
+    shifted = [numpy.roll(one, int(rng.integers(256)) * (at % 2), axis=1) for at, one in enumerate(pictures)]
+    copies = described(map(Image.fromarray, shifted), walks.sets["train"].labels[chosen])
+    metrics, said = evaluated(walks, copies)
+    assert metrics["generated"]["memorised"]["share"] == 1 and metrics["real"]["memorised"]["share"] < 0.1
+    assert said[1].startswith("Copies: ") and said[0].startswith("The person: ")
+    for found in metrics["distances"].values():
+        assert found["frechet"]["generated"]["value"] < found["frechet"]["floor"]["interval"][1]
+        assert standing(found["kid"]["generated"], found["kid"]["floor"]) == 0
+    first = metrics["closest_pairs"][0]
+    assert first["ratio"] < 0.05 and chosen[first["generated"]] == first["train"]
+    features = {"train": walks.sets["train"], "exact": walks.sets["train"].at(chosen)}
+    spaces = common_scale({name: walks.judge.features(part.images) for name, part in features.items()})
+    assert frechet(spaces["exact"], spaces["train"][chosen]) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_generator_that_ignores_identity_fails_the_judge(walks):
+    unseen = walks.sets["unseen"]
+    mixed = unseen._replace(labels=numpy.random.default_rng(0).permutation(unseen.labels))
+    metrics, said = evaluated(walks, mixed)
+    assert said[0].startswith("Not the person: ") and said[1].startswith("New: ")
+    assert metrics["generated"]["judged_right"]["share"] < 0.6 < metrics["real"]["judged_right"]["share"]
+    velocity = metrics["kinematics_distance"]["torso_velocity"]
+    assert max(velocity["per_person"].values()) > 2 * max(velocity["per_person_floor"].values())
+
+
+def test_a_generator_of_the_mean_fails_diversity(walks):
+    pictures = []
+    for label in range(len(PEOPLE)):
+        own = [walks.raw["train"][at] for at in numpy.flatnonzero(walks.sets["train"].labels == label)]
+        mean = numpy.mean([from_rgb(numpy.asarray(picture)) for picture in own], axis=0)
+        pictures.append(Image.fromarray(to_rgb(mean)))
+    once = described(pictures, numpy.arange(len(PEOPLE)))
+    metrics, said = evaluated(walks, once.at(numpy.repeat(numpy.arange(len(PEOPLE)), 12)))
+    assert said[3].startswith("Not diverse: ")
+    for space, found in metrics["diversity"].items():
+        assert list(found["vendi"]["generated"].values()) == pytest.approx([1, 1, 1])
+        assert min(found["vendi"]["real"].values()) > 1.5
+        assert metrics["distances"][space]["coverage"]["generated"]["value"] < 0.3
+        assert metrics["distances"][space]["recall"]["generated"]["value"] < 0.3
+
+
+def test_too_few_pictures_give_no_distances_and_that_is_said(walks):
+    metrics, said = evaluated(walks, walks.sets["unseen"].at(numpy.array([0, 20])))
+    assert "distances" not in metrics and "any distance (too few pictures" in said[-1]
+    assert len(said) == 4 and "somebody has 1 generated picture" in said[-1]

@@ -1,0 +1,64 @@
+"""Quantities of walks to and fro, the rule of impossible ones, and distances in their own units."""
+
+import numpy
+import pytest
+
+from data.labels import LabelTable
+from evaluation.distances import draw_equal
+from evaluation.motion import QUANTITIES, differences, impossible, kinematics_distance, quantities
+from radar.kinematics import Kinematics
+
+
+def walk(sign):
+    lines = numpy.array([[1.0, 1.2], [3.0, numpy.nan], [-0.5, -0.7]])  # torso, faster, slower envelope
+    torso, faster, slower = sign * lines
+    upper, lower = (faster, slower) if sign > 0 else (slower, faster)
+    return Kinematics(torso, upper, lower, numpy.zeros(4), float(torso.mean()), 3.6, 1.9, 0.8)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_coming_and_going_are_the_same_walk(sign):
+    assert quantities(walk(sign)) == pytest.approx((1.1, 3.0, -0.6, 3.6, 1.9, 0.8))
+
+
+def test_a_dark_picture_has_no_quantities():
+    nothing = numpy.full(5, numpy.nan)
+    assert numpy.isnan(quantities(Kinematics(nothing, nothing, nothing, nothing, *[numpy.nan] * 4))).all()
+
+
+def test_impossible_is_what_no_training_picture_shows():
+    training = numpy.random.default_rng(0).standard_normal((4000, 6))
+    motion = numpy.zeros((5, 6))
+    motion[1, 2], motion[2, 5], motion[3, 0], motion[4, 4] = 6.0, -6.0, numpy.nan, 2.0
+    assert impossible(motion, training).tolist() == [False, True, True, True, False]
+    others = numpy.random.default_rng(1).standard_normal((20000, 6))
+    assert impossible(others, training).mean() == pytest.approx(0.01, rel=0.5)
+
+
+def test_what_often_cannot_be_measured_is_not_impossible():
+    training, motion = numpy.zeros((100, 6)), numpy.zeros((2, 6))
+    training[:3, 4], motion[:, 4], motion[1, 0] = numpy.nan, numpy.nan, numpy.nan
+    assert impossible(motion, training).tolist() == [False, True]
+    training[:, 4] = numpy.nan
+    assert impossible(motion, training).tolist() == [False, True]
+
+
+def test_a_shift_is_as_far_as_it_is_wide():
+    x = numpy.random.default_rng(0).standard_normal((30, 6))
+    y = x[::-1] + numpy.array([0.1, -0.2, 0.3, 0, 0.5, 0])
+    assert list(differences(x, y).values()) == pytest.approx([0.1, 0.2, 0.3, 0, 0.5, 0])
+    y[3, 0], y[:, 5] = numpy.nan, numpy.nan
+    found = differences(x, y)
+    assert found["torso_velocity"] == pytest.approx(0.1, abs=0.1) and numpy.isnan(found["periodicity"])
+
+
+def test_mixed_up_people_show_per_person_only():
+    labels = numpy.repeat([0, 1], 20)
+    speeds = numpy.where(labels == 0, 1.0, 2.0)[:, None] * numpy.ones(6)
+    motion = {"held_out": speeds, "generated": speeds[::-1], "train": speeds}
+    draws = draw_equal(dict.fromkeys(motion, labels), 0)
+    found = kinematics_distance(motion, draws, LabelTable(("ID_1", "ID_2")), dict.fromkeys(QUANTITIES, "m/s"))
+    velocity = found["torso_velocity"]
+    assert velocity["unit"] == "m/s" and velocity["generated"]["value"] == velocity["floor"]["value"] == 0
+    assert velocity["per_person"] == {"ID_1": 1.0, "ID_2": 1.0}
+    assert velocity["per_person_floor"] == {"ID_1": 0.0, "ID_2": 0.0}

@@ -1,0 +1,114 @@
+"""Toy figures in the form of metrics.json: drawn at random, they say nothing about any model."""
+
+import random
+
+NASTY = 'ID_<b>&"7_%'
+KINDS = ("real", "generated")
+
+
+class Draws:
+    """Every number is drawn anew, so that a figure that a page leaves out is missed in its text."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+
+    def figure(self, name: str, scale: float = 1.0, people: tuple[str, ...] = ()) -> dict:
+        """`name` is share, mean or value."""
+        middle = self.random.uniform(0.2, 0.8) * scale
+        half = self.random.uniform(0.01, 0.15) * scale
+        own = {"per_person": {person: self.figure(name, scale) for person in people}} if people else {}
+        count = self.random.randint(100, 999)
+        return {name: middle, "interval": [middle - half, middle + half], "count": count, **own}
+
+    def estimate(self, scale: float = 1.0) -> dict:
+        return self.figure("value", scale)
+
+    def pair(self, scale: float) -> dict:
+        return {"generated": self.estimate(2 * scale), "floor": self.estimate(scale)}
+
+    def digest(self) -> str:
+        return f"{self.random.getrandbits(256):064x}"
+
+    def numbers(self, people: tuple[str, ...], scale: float) -> dict:
+        return {person: self.random.random() * scale for person in people}
+
+
+def toy_metrics(people: tuple[str, ...] = ("ID_1", "ID_2", NASTY), seed: int = 0) -> dict:
+    draw = Draws(seed)
+    settings = [
+        {"guidance": guidance, "sampler": sampler, **{name: draw.estimate() for name in (
+            "accuracy", "kid", "coverage", "memorised")}}
+        for sampler in ("heun", "ab2") for guidance in (1.0, 1.5, 2.0, 4.0)
+    ]
+    arms = ("real", "real + classic", "real + generated x0.5", "real + generated x1", "generated only")
+    sentences = ("helps", "makes no measurable difference", "harms")
+
+    def difference(place: int) -> dict:
+        middle = draw.random.uniform(-0.1, 0.1)
+        return {
+            "value": middle,
+            "interval": [middle - 0.0213, middle + 0.0217],
+            "by_seed": [draw.random.uniform(-0.1, 0.1) for _ in range(5)],
+            "seed_interval": [middle - 0.0313, middle + 0.0317],
+            "sentence": sentences[place % 3],
+            "per_person": {person: draw.random.choice(sentences) for person in people},
+        }
+
+    drawn = {kind: walked(draw, people) for kind in (*KINDS, "reconstructed")}
+    return {
+        "inputs": {"train": draw.digest(), "generated": draw.digest(), "axes": [-1.225, 5.175, 2.11]},
+        "versions": {"python": "3.11.9", "torch": "2.15.0", "project": None},
+        "seed": 7,
+        "closest_pairs": [{"generated": f"user01_{place:03}.png", "train": f"rec1_{place:03}.png",
+                           "ratio": draw.random.random()} for place in range(10)],
+        "seconds": {"judge": 61.5, "distances": 17.25},
+        "summary": ["Toy figures <of nobody>, drawn at random.", "They say nothing & prove nothing."],
+        "people": list(people),
+        "chance": 1 / len(people),
+        "held_out": "test",
+        "counts": {"train": 843, "val": 121, "test": 244, "generated": 502},
+        "units": {"torso_velocity": "m/s", "cadence": "steps/s", "bandwidth": "m/s"},
+        "judge": {"seeds": 3, "temperature": 1.13, "ece": 0.0316,
+                  "held_out_accuracy_by_seed": [0.913, 0.926, 0.932]},
+        **drawn,
+        "distances": {space: {"kid": draw.pair(1e-3), "frechet": draw.pair(30.0), "recall": draw.pair(0.5),
+                              "coverage": draw.pair(0.5)} for space in ("judge", "latents", "radar")},
+        "diversity": {space: {"vendi": {**{kind: draw.numbers(people, 40) for kind in KINDS},
+                                          "counts": dict.fromkeys(people, 37)}}
+                      for space in ("judge", "latents")},
+        "kinematics_distance": {
+            name: {"unit": unit, **draw.pair(0.1), "per_person": draw.numbers(people, 0.3),
+                   "per_person_floor": draw.numbers(people, 0.3)}
+            for name, unit in (("torso_velocity", "m/s"), ("cadence", "Hz"))},
+        "verdict": {
+            "seeds": 5, "steps": 640,
+            "arms": {arm: draw.figure("mean", people=people) for arm in arms},
+            "differences": {arm: {"reference": "real + classic", **difference(place)}
+                            for place, arm in enumerate(arms[2:])},
+            "primary": "real + generated x1",
+            "sentence": "helps"},
+        "few_shot": {"sizes": [5, 10, 20, "all"],
+                     "arms": {arm: [draw.estimate() for _ in range(4)] for arm in arms[:4]},
+                     "differences": [difference(place) for place in range(4)]},
+        "tokenizer": {"psnr_db": draw.estimate(40), "ssim": draw.estimate(),
+                      "torso_error_mps": draw.estimate(0.1),
+                      "judged_right": drawn["reconstructed"]["judged_right"]},
+        "sweep": {"settings": settings, "recommended": 2,
+                  "real": {name: draw.estimate() for name in ("accuracy", "memorised")},
+                  "rule": "The lowest KID whose memorised share is usual."},
+        "something_new": {"nobody": {"foresaw": 0.4711}},
+    }
+
+
+def walked(draw: Draws, people: tuple[str, ...]) -> dict:
+    scales = {"confidence": 1, "torso_velocity": 2, "cadence": 3, "bandwidth": 5, "periodicity": 1}
+    count = len(people)
+    return {
+        "judged_right": draw.figure("share", people=people),
+        "memorised": draw.figure("share", 0.2, people),
+        "impossible": draw.figure("share", 0.2, people),
+        **{name: draw.figure("mean", scale, people) for name, scale in scales.items()},
+        "negative_log_likelihood": draw.random.random(),
+        "confusion": [[draw.random.randint(30, 60) if row == column else draw.random.randint(0, 9)
+                       for column in range(count)] for row in range(count)],
+    }

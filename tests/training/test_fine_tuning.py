@@ -1,0 +1,178 @@
+"""Starting from trained weights: rows kept bit for bit, a gradient for exactly what is tuned, resume."""
+
+import pytest
+import torch
+from tiny_runs import (
+    CHANNELS,
+    SIDE,
+    TRAIN,
+    USERS,
+    assert_same_run,
+    read_last,
+    stage2_settings,
+    tiny_module,
+    tiny_network,
+    tiny_payload,
+    write_tiny_latents,
+)
+from toy_run import refusal_of
+
+import stage2_train_dit as stage2
+from configs.load import resolve
+from data.labels import LabelTable
+from data.latent_stats import LatentStatistics
+from data.latents import LatentSet, export_lightningdit
+from training.checkpoint import DitPayload, load_trained, write_slim
+from training.fine_tuning import CLASS_TABLE, adapted_network, is_tuned, load_initial
+
+PUBLISHED = {"num_classes": 1000, "use_qknorm": False, "hidden_size": 32, "depth": 2, "num_heads": 2}
+
+
+@pytest.fixture(scope="module")
+def latents(tmp_path_factory):
+    return write_tiny_latents(tmp_path_factory.mktemp("tiny") / "latents")
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A file in the published layout: 1000 classes and the null class, no query and key norms."""
+    path = tmp_path_factory.mktemp("weights") / "lightningdit-tiny.pt"
+    torch.save({"ema": tiny_network(**PUBLISHED).state_dict()}, path)
+    return path
+
+
+def own_weights(path, users, **changes):
+    """best.safetensors of people `users`."""
+    net = tiny_network(num_classes=len(users), **changes)
+    payload = tiny_payload(tiny_network(**changes))
+    write_slim(path, net.state_dict(),
+               DitPayload(net.config, {"path_type": "Linear", "prediction": "velocity"}, LabelTable(users),
+                          payload.statistics, "d" * 64, {}, {}))
+    return path
+
+
+def settings(latents, output, **changes):
+    """Settings of a fine-tuning: nothing is asked of the model."""
+    configs = stage2_settings(latents, output, **changes)
+    return {**configs, **resolve(("model",))}
+
+
+def adapted(path, labels, numbered=False, dropout=0.1):
+    initial = load_initial(path)
+    arguments = {**initial.net.config, "num_classes": len(labels), "class_dropout_prob": dropout}
+    return initial.net.state_dict(), adapted_network(initial, arguments, LabelTable(labels),
+                                                     numbered).state_dict()
+
+
+def test_rows_of_users_in_both_are_kept_by_name_and_new_ones_start_at_the_mean(tmp_path):
+    old, new = adapted(own_weights(tmp_path / "w.safetensors", ("ID_1", "ID_3", "ID_10")),
+                       ("ID_1", "ID_2", "ID_10", "ID_11"))
+    before, after = old[CLASS_TABLE], new[CLASS_TABLE]
+    mean = before[:3].double().mean(0).float()
+    assert torch.equal(after, torch.stack([before[0], mean, before[2], mean, before[3]]))
+    assert all(torch.equal(old[name], new[name]) for name in old if name != CLASS_TABLE)
+
+
+def test_the_null_row_follows_the_dropout(tmp_path):
+    with_null = own_weights(tmp_path / "a.safetensors", USERS)
+    assert len(adapted(with_null, USERS, dropout=0.0)[1][CLASS_TABLE]) == 3
+    without = own_weights(tmp_path / "b.safetensors", USERS, class_dropout_prob=0.0)
+    old, new = adapted(without, USERS)
+    assert torch.equal(new[CLASS_TABLE][:3], old[CLASS_TABLE])
+    assert torch.equal(new[CLASS_TABLE][3], old[CLASS_TABLE].double().mean(0).float())
+
+
+def test_published_classes_are_numbers_only_for_upstream_s_latents(published):
+    old, people = adapted(published, ("7", "12"))
+    mean = old[CLASS_TABLE][:1000].double().mean(0).float()
+    assert torch.equal(people[CLASS_TABLE], torch.stack([mean, mean, old[CLASS_TABLE][1000]]))
+    some = adapted(published, tuple(map(str, range(9))), numbered=True)[1][CLASS_TABLE]
+    assert torch.equal(some, torch.cat([old[CLASS_TABLE][:9], old[CLASS_TABLE][1000:]]))
+    folders = tuple(f"n{number:08d}" for number in range(5, 1005))
+    assert torch.equal(adapted(published, folders)[1][CLASS_TABLE], old[CLASS_TABLE])
+
+
+def test_diffit_gives_a_gradient_to_exactly_biases_norm_scales_and_the_class_table():
+    module = tiny_module(tiny_network(class_dropout_prob=0.5), tune="diffit")
+    batch = {"mean": torch.randn(8, CHANNELS, SIDE, SIDE), "labels": torch.arange(8) % 3, "position": 0}
+    module.training_step(batch, 0).backward()
+    touched = {name for name, value in module.net.named_parameters()
+               if value.grad is not None and value.grad.abs().sum() > 0}
+    every = dict(module.net.named_parameters())
+    expected = {name for name in every if name.endswith(".bias") or "norm" in name} | {CLASS_TABLE}
+    assert touched == expected and len(expected) < len(every) - 5
+    trained = {id(value) for value in module.trained_parameters()}
+    assert trained == {id(every[name]) for name in expected}
+    assert all(is_tuned(name, value, "full") for name, value in every.items())
+
+
+@pytest.mark.parametrize("tune", ["full", "diffit"])
+def test_fine_tuning_trains_what_it_should_and_resumes_to_the_same_bytes(latents, published, tmp_path, tune):
+    whole, parts = (settings(latents, tmp_path / name, init_from=str(published), tune=tune, lr=1e-3)
+                    for name in ("whole", "parts"))
+    stage2.run(whole)
+    parts["train"].max_steps = 3
+    stage2.run(parts)
+    parts["train"].max_steps = TRAIN["max_steps"]
+    stage2.run(parts)
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    state = read_last(tmp_path / "whole")["state_dict"]
+    start = load_initial(published).net.state_dict()
+    del start[CLASS_TABLE]
+    changed = {name for name in start if not torch.equal(start[name], state[f"net.{name}"])}
+    frozen = {name for name in start if start[name].ndim > 1}
+    assert changed and (changed & frozen == set()) == (tune == "diffit")
+    assert load_trained(tmp_path / "whole/checkpoints/best.ckpt")[1].labels.names == USERS
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"model_use_qknorm": True}, "the weights have use_qknorm False, not model.use_qknorm=True; leave"),
+    ({"model_depth": 3}, "the weights have depth 2, not model.depth=3"),
+    ({"model_preset": "LightningDiT-B/1"}, "the weights have depth 2, not model.depth=12"),
+])
+def test_a_contradicting_architecture_is_refused(latents, published, tmp_path, changes, said):
+    changes = {"model_preset": "auto", **changes}
+    overrides = [f"{name.replace('_', '.', 1)}={value}" for name, value in changes.items()]
+    text = refusal_of(stage2.main, "--latent_dir", latents, "--output_dir", tmp_path / "out", "--init_from",
+                      published, *overrides, unchanged=tmp_path)
+    assert said in text
+
+
+def test_other_refusals(latents, published, tmp_path):
+    def refused(*more):
+        return refusal_of(stage2.main, "--latent_dir", latents, "--output_dir", tmp_path / "out", *more,
+                          unchanged=tmp_path)
+
+    assert "--tune diffit: changes trained weights a little; add --init_from" in refused("--tune", "diffit")
+    assert "no such file; give best.safetensors" in refused("--init_from", tmp_path / "absent.pt")
+    wide = tmp_path / "wide.pt"
+    torch.save({"ema": tiny_network(in_channels=8).state_dict()}, wide)
+    assert "in_channels 8, not in_channels 4 of the latents; encode" in refused("--init_from", wide)
+    own = own_weights(tmp_path / "own.safetensors", USERS)
+    assert "trained with transport.prediction=velocity, not noise; set" in refused(
+        "--init_from", own, "transport.prediction=noise")
+
+
+def test_upstream_s_shards_with_a_thousand_classes_train(published, tmp_path):
+    """Class numbers keep their rows; the folder is upstream's alone."""
+    latents = torch.randn(12, CHANNELS, SIDE, SIDE)
+    labels = torch.tensor([999, 3, 207, 0] * 3)
+    table = LabelTable(tuple(map(str, range(1000))))
+    shards = tmp_path / "imagenet_train_256"
+    export_lightningdit(LatentSet(latents, None, labels, table, [str(i) for i in range(12)],
+                                  latents_flip=latents.flip(-1)), shards, shard_size=5)
+    stage2.run(settings(shards, tmp_path / "out", init_from=str(published), max_steps=1, lr=1e-9))
+    net, payload = load_trained(tmp_path / "out/checkpoints/best.ckpt")
+    assert net.config["num_classes"] == 1000 and payload.labels.names == table.names
+    start = load_initial(published).net.state_dict()[CLASS_TABLE]
+    assert torch.allclose(net.state_dict()[CLASS_TABLE], start, atol=1e-6)
+    assert torch.equal(payload.statistics.mean, LatentStatistics.load(shards / "latents_stats.pt").mean)
+
+
+def test_the_start_is_the_initial_network(published):
+    """Before its first step the tuned network predicts what the published one does, for kept classes."""
+    initial = load_initial(published)
+    arguments = {**initial.net.config, "num_classes": 4}
+    net = adapted_network(initial, arguments, LabelTable(("0", "1", "2", "3")), True).eval()
+    x, t, y = torch.randn(2, CHANNELS, SIDE, SIDE), torch.tensor([0.2, 0.7]), torch.tensor([1, 3])
+    assert torch.equal(net(x, t, y), initial.net(x, t, y))

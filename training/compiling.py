@@ -1,0 +1,31 @@
+"""Whole-network compilation on request, which never ends a run that would go well without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from configs.command_line import say
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` compiled as a whole; the plain one, after one warning, where a compiled call fails.
+
+    Compilation happens at the first call, and again for shapes that change.
+    """
+    fast = torch.compile(function)
+
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        nonlocal fast
+        if fast is not None:
+            try:
+                return fast(*arguments, **keywords)
+            except Exception as error:  # compilers raise nearly anything
+                reason = (str(error).strip().splitlines() or [""])[0]
+                say(f"warning: torch.compile failed ({type(error).__name__}: {reason}); going on without it")
+                fast = None
+        return function(*arguments, **keywords)
+
+    return call

@@ -1,0 +1,111 @@
+"""Starting from trained weights: whose rows of the class table are kept, and which parameters are trained."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from data.labels import LabelTable
+from models.lightningdit import LightningDiT
+from models.weights import load_dit, load_strict
+from training.checkpoint import DitPayload, load_trained, weights_digest
+
+CLASS_TABLE = "y_embedder.embedding_table.weight"
+# Not of the architecture: they may differ between the weights and their fine-tuning.
+TRAINING_ONLY = ("num_classes", "class_dropout_prob", "use_checkpoint")
+
+
+@dataclass(frozen=True)
+class Initial:
+    """Weights to start from. `labels` is None where the file does not name its classes (published ones)."""
+
+    path: Path
+    net: LightningDiT
+    labels: LabelTable | None
+    payload: DitPayload | None
+
+    @property
+    def digest(self) -> str:
+        """Names the weights, whatever file they came from."""
+        return weights_digest(self.net)
+
+
+def load_initial(path: str | Path) -> Initial:
+    """Averaged weights of stage 2 (.safetensors, .ckpt) or a published `.pt`; the loaders' errors."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"--init_from {path}: no such file; give best.safetensors of stage 2 or a "
+                                "published .pt (stage0_prepare.py download fetches one)")
+    if path.suffix not in (".safetensors", ".ckpt"):
+        return Initial(path, load_dit(path), None, None)
+    net, payload = load_trained(path)
+    return Initial(path, net, payload.labels, payload)
+
+
+def adapted_arguments(initial: Initial, asked: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any]:
+    """Constructor arguments of the network to train: the file's architecture, `fixed` by the latents.
+
+    `asked` holds what the user gave for the model. ValueError naming the first key that contradicts the file.
+    """
+    found = initial.net.config
+    for name, value in {**asked, **fixed}.items():
+        if name in TRAINING_ONLY or value == found[name]:
+            continue
+        what, way_out = f"model.{name}={value!r}", "leave the key out, or start from other weights"
+        if name in fixed:
+            what, way_out = f"{name} {value!r} of the latents", "encode with the tokenizer of these weights"
+        raise ValueError(f"--init_from {initial.path}: the weights have {name} {found[name]!r}, not {what}; "
+                         f"{way_out}")
+    return {**found, "use_checkpoint": False, **asked, **fixed}
+
+
+def adapted_network(initial: Initial, arguments: dict[str, Any], labels: LabelTable,
+                    numbered: bool) -> LightningDiT:
+    """The network of `arguments` with the initial weights and a class table for `labels`.
+
+    Rows of users that both tables name are kept (`kept_rows`), as is the null class's; every other row starts
+    as the mean of the old users' rows.
+    """
+    old, classes = initial.net.state_dict()[CLASS_TABLE], initial.net.null_class
+    mean = old[:classes].double().mean(0).to(old.dtype)
+    kept = kept_rows(initial, labels, numbered)
+    rows = [old[kept[name]] if name in kept else mean for name in labels.names]
+    if arguments["class_dropout_prob"] > 0:
+        rows.append(old[classes] if len(old) > classes else mean)
+    with torch.device("meta"):
+        net = LightningDiT(**arguments)
+    net.to_empty(device="cpu")
+    load_strict(net, {**initial.net.state_dict(), CLASS_TABLE: torch.stack(rows)}, str(initial.path))
+    return net.train()
+
+
+def kept_rows(initial: Initial, labels: LabelTable, numbered: bool) -> dict[str, int]:
+    """Names of `labels` whose row the weights hold, and where.
+
+    A published file's classes are numbers. They are ours only where ours are upstream's (`numbered`) or
+    ImageNet's thousand folders (n01440764, ...), which sort alike: a person called 7 is no rooster.
+    """
+    if initial.labels is not None:
+        return {name: initial.labels.index(name) for name in labels.names if name in initial.labels.names}
+    imagenet = len(labels) == 1000 and all(re.fullmatch(r"n\d{8}", name) for name in labels.names)
+    same = labels.names[: initial.net.null_class] if numbered or imagenet else ()
+    return {name: index for index, name in enumerate(same)}
+
+
+def is_tuned(name: str, parameter: Tensor, tune: str) -> bool:
+    """Whether a parameter is trained. "full": all are; "diffit": biases and norms' scales, which are the
+    parameters of one axis, and the class table (arXiv 2304.06648, without its further scale factors).
+    """
+    return tune == "full" or parameter.ndim == 1 or name == CLASS_TABLE
+
+
+def freeze_(net: nn.Module, tune: str) -> None:
+    """Leave only what `tune` names trainable."""
+    for name, parameter in net.named_parameters():
+        parameter.requires_grad_(is_tuned(name, parameter, tune))
