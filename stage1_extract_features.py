@@ -36,6 +36,7 @@ from data.latent_stats import LatentStatistics, recommend
 from data.latents import KINDS, LatentFiles, LatentSet, export_lightningdit, read_latents, read_metadata
 from data.pictures import grid, save_png
 from data.progress import progress
+from data.run_record import FolderLock, lock_folder
 from tokenizer.losses import psnr
 from tokenizer.vavae import VAVAE, preprocess
 from training.compiling import compiled_tokenizer
@@ -89,6 +90,7 @@ class Plan:
     jobs: list[Job]
     vae: VAVAE
     imagenet: LatentStatistics | None
+    lock: FolderLock | None  # kept while the folder is written to
 
 
 def make_plan(config: ExtractConfig, device: torch.device) -> Plan:
@@ -103,6 +105,7 @@ def make_plan(config: ExtractConfig, device: torch.device) -> Plan:
     check_channels(imagenet, vae, config)
     say(f"tokenizer {Path(config.vavae_path).name} on {device} ({vae.precision}), digest {vae.digest[:12]}")
     folder.mkdir(parents=True, exist_ok=True)
+    lock = lock_folder(folder)
     jobs = []
     for split, entries in records.items():
         flips = {"time_flip": True} if config.time_flip else {}
@@ -120,7 +123,7 @@ def make_plan(config: ExtractConfig, device: torch.device) -> Plan:
         for name in DERIVED:  # what was made from the earlier latents
             (folder / name).unlink(missing_ok=True)
         jobs.append(Job(split, entries, labels, metadata))
-    return Plan(records, jobs, vae, imagenet)
+    return Plan(records, jobs, vae, imagenet, lock)
 
 
 def load_tokenizer(config: ExtractConfig, device: torch.device) -> VAVAE:

@@ -75,7 +75,7 @@ def run(config: EvaluateConfig) -> None:
         claimed["selector_training"], real["val"] = selected_by, val
     inputs = {**claimed, "generated": inputs_digest(generated), **other_inputs(config)}
     _lock = claim_folder(folder, claimed, path.name)
-    metrics = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    metrics = read_metrics(path)
     if metrics.get("inputs") == inputs:
         say(f"{path} was measured on the same pictures: skipped")
     else:
@@ -235,6 +235,14 @@ def draw_pictures(
         pair["train"] = training[pair["train"]].relative
 
 
+def read_metrics(path: Path) -> dict[str, Any]:
+    """What was measured before; nothing where there is no such file, or a damaged one."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError, RecursionError):
+        return {}
+
+
 def find_real(folder: Path) -> tuple[LabelTable, dict[str, list[ImageRecord]]]:
     """The people of train/, and the images of each part."""
     people = find_users(folder / "train")
@@ -252,8 +260,15 @@ def find_generated(folder: Path, people: LabelTable) -> list[ImageRecord]:
     path = folder / "samples.csv"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected --generated to be a folder of stage 3")
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [(row.get("file"), row.get("user")) for row in csv.DictReader(file)]
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [(row.get("file") or "", row.get("user")) for row in csv.DictReader(file)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: not readable as a table ({error}); run stage 3 again") from error
+    odd = [name for name, _ in rows
+           if not (name and name.isprintable() and Path(name).name == name and len(name) < 256)]
+    if odd:
+        raise ValueError(f"{path}: {ascii(odd[0][:80])} is no name of an image there; run stage 3 again")
     strangers = {user: None for _, user in rows if user not in people.names}
     if strangers or not rows:
         raise ValueError(

@@ -73,13 +73,14 @@ def run(config: TokenizerConfig) -> None:
         "tokenizer": asdict(config),
         "images": {"train": inputs_digest(train), "val": inputs_digest(val)},
     }
+    teacher = teacher_of(config)
     # In every process: where only one refuses, the others would wait for it.
     done, _lock = claim_run(folder, settings, config)
     if done >= total_steps:
         say(f"{folder} already holds {done} of {total_steps} steps with these settings; skipped")
         return finish(folder, val or train, config)
     module = TokenizerModule(
-        net, config, total_steps, load_images(val, config.geometry, "validation"), teacher_of(config)
+        net, config, total_steps, load_images(val, config.geometry, "validation"), teacher
     )
     every = config.validate_every or max(1, round(total_steps / VALIDATIONS_IN_A_RUN))
     files = RunFiles(
@@ -135,6 +136,8 @@ def fresh_tokenizer(config: TokenizerConfig) -> AutoencoderKL:
 def teacher_of(config: TokenizerConfig) -> FoundationTeacher | None:
     """The foundation model that latents are aligned with, if one is named."""
     if config.align_model is None:
+        if config.align_weights:
+            raise ValueError(f"--align_weights {config.align_weights}: of which model? Add --align_model")
         return None
     if config.align_weights is None:
         raise ValueError(

@@ -52,7 +52,9 @@ def split_override(text: str, own_section: str) -> tuple[str, str, Any]:
     try:
         return section, bare, OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value}"]))["value"]
     except YAMLError as error:
-        raise ValueError(f"{text}: not readable as a YAML value; put it in quotes, like '\"…\"'") from error
+        raise ValueError(
+            f"{text[:80]}: not readable as a YAML value; put it in quotes, like '\"…\"'"
+        ) from error
 
 
 def resolve(sections: tuple[str, ...], *layers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -73,6 +75,8 @@ def _resolve_section(name: str, layers: list[Mapping[str, Any]]) -> Any:
         ) from error
     except OmegaConfBaseException as error:
         raise ValueError(f"{name}.{error.full_key or '?'}: {_first_line(error)}") from error
+    except TypeError as error:  # OmegaConf's word for a mapping where a list belongs
+        raise ValueError(f"{name}: a key has a value of another kind ({_first_line(error)})") from error
     check_ranges(name, config)
     config.given = frozenset().union(*layers)  # a default and the same value asked for are not the same wish
     return config
@@ -101,4 +105,4 @@ def _suggest(word: object, known: Any) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

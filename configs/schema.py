@@ -114,7 +114,7 @@ class SpectrogramConfig:
         [], "Lowest and highest velocity shown; none = all unambiguous ones around 0.", unit="m/s"
     )
     window_s: Optional[float] = key(None, "Length of the window; none = by carrier.", unit="s", above=0)
-    frames_per_second: float = key(26.0, "Frames per second; a picture has 55 of them.", above=0)
+    frames_per_second: float = key(26.0, "Frames per second; a picture has 55 of them.", above=0, high=1e4)
     clutter_s: float = key(0.5, "Width of the moving mean that removes static echoes.", unit="s", above=0)
     dynamic_range_db: float = key(30.0, "Range below the brightest cell that is shown.", unit="dB", above=0)
     colour_map: str = key("jet", "Name of a matplotlib colour map.")
@@ -129,7 +129,7 @@ class ExtractConfig:
         REQUIRED, "Tokenizer weights: the word compact, published .pt, .ckpt, or slim .safetensors."
     )
     output_path: str = key("latent_features", "Folder for the latents and their statistics.")
-    batch_size: int = key(32, "Images encoded at once.", low=1)
+    batch_size: int = key(32, "Images encoded at once.", low=1, high=65536)
     imagenet_stats: Optional[str] = key(
         None, "ImageNet's latents_stats.pt of the same tokenizer, to compare with."
     )
@@ -155,11 +155,13 @@ class ModelConfig:
     """The LightningDiT that stage 2 trains."""
 
     preset: str = key("auto", "auto chooses by the number of training latents.", choices=("auto", *PRESETS))
-    depth: Optional[int] = key(None, "Blocks; overrides the preset.", low=1)
-    hidden_size: Optional[int] = key(None, "Channels of a token; overrides the preset.", low=4)
-    num_heads: Optional[int] = key(None, "Attention heads; overrides the preset.", low=1)
-    patch_size: Optional[int] = key(None, "Latent positions per token side; overrides the preset.", low=1)
-    mlp_ratio: float = key(4.0, "Width of the MLP relative to hidden_size.", above=0)
+    depth: Optional[int] = key(None, "Blocks; overrides the preset.", low=1, high=256)
+    hidden_size: Optional[int] = key(None, "Channels of a token; overrides the preset.", low=4, high=16384)
+    num_heads: Optional[int] = key(None, "Attention heads; overrides the preset.", low=1, high=1024)
+    patch_size: Optional[int] = key(
+        None, "Latent positions per token side; overrides the preset.", low=1, high=64
+    )
+    mlp_ratio: float = key(4.0, "Width of the MLP relative to hidden_size.", above=0, high=64)
     class_dropout_prob: float = key(
         0.1, "Share of labels replaced by the null class; 0 rules guidance out.", low=0, high=1
     )
@@ -195,9 +197,9 @@ class TransportConfig:
 class FitConfig:
     """What every training has: how long, how fast, on what."""
 
-    batch_size: int = key(32, "Samples per device and step.", low=1)
-    max_epochs: int = key(100, "Passes over the training data, unless max_steps is given.", low=1)
-    max_steps: Optional[int] = key(None, "Optimizer steps; overrides max_epochs.", low=1)
+    batch_size: int = key(32, "Samples per device and step.", low=1, high=65536)
+    max_epochs: int = key(100, "Passes over the training data, unless max_steps is given.", low=1, high=10**7)
+    max_steps: Optional[int] = key(None, "Optimizer steps; overrides max_epochs.", low=1, high=10**9)
     lr: float = key(1e-4, "Peak learning rate.", above=0)
     warmup_steps: int = key(100, "Steps over which the learning rate rises from 0.", unit="steps", low=0)
     lr_decay: str = key(
@@ -208,7 +210,7 @@ class FitConfig:
         0.999, "AdamW second-moment decay; 0.95 suits batches of about 1000.", low=0, high=0.99999
     )
     gradient_clip: float = key(1.0, "Largest gradient norm; 0 turns clipping off.", low=0)
-    accumulate: int = key(1, "Batches whose gradients are summed before a step.", low=1)
+    accumulate: int = key(1, "Batches whose gradients are summed before a step.", low=1, high=65536)
     ema_decay: float = key(0.999, "Decay of the averaged weights after their warm-up.", low=0, high=0.999999)
     validate_every: Optional[int] = key(
         None, "Steps between validations and saves; none = 50 in a run (tokenizer: 20).", unit="steps", low=1
@@ -269,7 +271,7 @@ class SampleConfig:
     )
     output_dir: str = key("generated_images", "Folder for images, grid and samples.csv.")
     user_ids: List[str] = key(["all"], "People to draw: numbers, ranges (1-5), folder names, or all.")
-    num_samples_per_user: int = key(4, "Images per person.", low=1)
+    num_samples_per_user: int = key(4, "Images per person.", low=1, high=100000)
     select: Optional[str] = key(
         None, "Selecting judge of stage4_evaluate.py judge; keeps what it passes, none = everything."
     )
@@ -303,7 +305,7 @@ class SampleConfig:
     latents_stats: Optional[str] = key(
         None, "latents_stats.pt, only for published checkpoints, which carry none."
     )
-    batch_size: int = key(16, "Images drawn at once.", low=1)
+    batch_size: int = key(16, "Images drawn at once.", low=1, high=65536)
     compile: bool = key(False, "Compile the network: minutes at the start, faster drawing of many images.")
     seed: int = key(0, "Seed; image k of a person depends on it, the person and k only.", low=0)
     device: str = key("auto", "auto, cpu, cuda, cuda:1, ...")
@@ -367,19 +369,21 @@ class TokenizerConfig(FitConfig):
     data_dir: str = key(REQUIRED, "Folder with train/ and val/, as stage 0 writes it.")
     output_dir: str = key("trained_tokenizer", "Folder for tokenizer.safetensors, checkpoints and curves.")
     init_from: Optional[str] = key(None, "Weights to fine-tune; none = a fresh tokenizer of the shape below.")
-    ch: int = key(32, "Channels of the first level (a multiple of 32).", low=32)
+    ch: int = key(32, "Channels of the first level (a multiple of 32).", low=32, high=4096)
     ch_mult: List[int] = key([1, 2, 4], "Channel multipliers of the levels.")
-    num_res_blocks: int = key(1, "Residual blocks a level.", low=1)
+    num_res_blocks: int = key(1, "Residual blocks a level.", low=1, high=64)
     patch_size: int = key(
         4, "Pixels folded into channels before the first level (1 = the published family).", low=1
     )
     shortcut: bool = key(True, "Linear maps beside the encoder and the decoder: learns in far fewer steps.")
-    embed_dim: int = key(32, "Latent channels.", low=1)
+    embed_dim: int = key(32, "Latent channels.", low=1, high=4096)
     geometry: str = key("stretch", "How an image becomes square.", choices=GEOMETRIES)
     l1_weight: float = key(1.0, "Weight of the absolute error.", low=0)
     l2_weight: float = key(1.0, "Weight of the squared error.", low=0)
     kl_weight: float = key(1e-3, "Weight of the divergence from N(0, 1).", low=0)
-    crop: Optional[int] = key(128, "Train on random squares of this side; none = whole images.", low=32)
+    crop: Optional[int] = key(
+        128, "Train on random squares of this side; none = whole images.", low=32, high=256
+    )
     latent_noise: float = key(
         0.0, "Largest noise added to latents before decoding, relative to their deviation.", low=0, high=2
     )
@@ -389,7 +393,7 @@ class TokenizerConfig(FitConfig):
     align_weight: float = key(0.1, "Weight of the alignment with a foundation model.", low=0)
     align_model: Optional[str] = key(None, "timm name of the foundation model, e.g. a DINOv2; none = off.")
     align_weights: Optional[str] = key(None, "Local file with that model's weights.")
-    batch_size: int = key(8, "Images per device and step.", low=1)
+    batch_size: int = key(8, "Images per device and step.", low=1, high=65536)
     lr: float = key(2e-3, "Peak learning rate.", above=0)
     lr_decay: str = key(
         "cosine", "Learning rate after the warm-up.", choices=("constant", "linear", "cosine")

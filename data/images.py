@@ -136,13 +136,21 @@ def list_images(folder: str | os.PathLike, labels: LabelTable | None = None) -> 
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    found = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    found = [path for path in _entries(folder) if path.is_dir()]
     return sorted(found, key=lambda path: natural_key(path.name))
 
 
+def _entries(folder: Path) -> list[Path]:
+    """What a folder holds and does not hide; ValueError for a name that no table could tell."""
+    found = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    for path in found:
+        if not path.name.isprintable():  # undecodable bytes count as not printable
+            raise ValueError(f"{ascii(str(path))}: a name that cannot be written as text; rename it")
+    return found
+
+
 def _image_paths(folder: Path) -> list[Path]:
-    found = [path for path in folder.iterdir()
-             if path.suffix.lower() in IMAGE_EXTENSIONS and not path.name.startswith(".") and path.is_file()]
+    found = [path for path in _entries(folder) if path.suffix.lower() in IMAGE_EXTENSIONS and path.is_file()]
     return sorted(found, key=lambda path: (natural_key(path.stem), path.name))
 
 

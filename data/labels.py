@@ -64,7 +64,7 @@ class LabelTable:
     def index(self, name: str) -> int:
         """Class index of a folder name; ValueError listing the known names when there is no such folder."""
         if name not in self._indices:
-            raise ValueError(f"unknown user {name!r}; known are {listing(self.names)}")
+            raise ValueError(f"unknown user {name[:80]!r}; known are {listing(self.names)}")
         return self._indices[name]
 
     def number(self, name_or_index: str | int) -> int | None:
@@ -91,12 +91,12 @@ class LabelTable:
             return range(len(self))
         if token in self._indices:
             return [self._indices[token]]
-        span = re.fullmatch(r"([0-9]+)-([0-9]+)", token)
+        span = re.fullmatch(r"([0-9]{1,18})-([0-9]{1,18})", token)
         if span and int(span[1]) > int(span[2]):
             raise ValueError(f"user range {token!r} runs backwards; write {span[2]}-{span[1]}")
         if span:  # an unknown number stops at once, so an absurd range costs nothing
             return [self._index_of_number(number, token) for number in range(int(span[1]), int(span[2]) + 1)]
-        if re.fullmatch(r"[0-9]+", token):
+        if re.fullmatch(r"[0-9]{1,18}", token):
             return [self._index_of_number(int(token), token)]
         return [self.index(token)]
 

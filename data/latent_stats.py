@@ -37,8 +37,9 @@ class LatentStatistics:
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
             value = getattr(self, name)
-            if not isinstance(value, torch.Tensor) or not value.is_floating_point():
-                raise ValueError(f"{name} is no tensor of floating-point numbers")
+            if not (isinstance(value, torch.Tensor) and value.is_floating_point()
+                    and value.layout == torch.strided):
+                raise ValueError(f"{name} is no plain tensor of floating-point numbers")
             if value.ndim != 4 or value.numel() == 0 or value.numel() != value.shape[1]:
                 raise ValueError(f"{name} has shape {tuple(value.shape)}, expected (1, C, 1, 1)")
             if not value.isfinite().all():

@@ -279,7 +279,7 @@ def _reading(path: Path) -> Iterator[None]:
     """Turn whatever a damaged file raises into one line that names it."""
     try:
         yield
-    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path}: damaged or incomplete latents file ({reason}); {REBUILD}") from error
 
@@ -311,10 +311,13 @@ def _read_own(files: Sequence[Path]) -> LatentSet:
     tensors = _read_tensors(files, ("latents", "labels"), ("latents_std", "latents_flip"))
     with _reading(files[0]):
         table = LabelTable.from_json(json.dumps(headers[0]["label_table"]))
-        count, promised = len(tensors["latents"]), headers[0]["num_samples"]
-        if count != promised:
-            raise ValueError(f"{count} samples, the header says {promised}")
-    paths = [path for header in headers for path in header["paths"]]
+        held, promised = [len(tensors["latents"]), len(table)], [headers[0][key] for key in
+                                                                 ("num_samples", "num_users")]
+        if held != promised:
+            raise ValueError(f"{held} samples and users, the header says {promised}")
+        paths = [path for header in headers for path in header["paths"]]
+        if not all(isinstance(path, str) for path in paths):
+            raise ValueError("paths are no texts")
     return LatentSet(tensors["latents"], tensors.get("latents_std"), tensors["labels"], table, paths,
                      _without_shard_keys(headers[0]), tensors.get("latents_flip"))
 
@@ -341,6 +344,8 @@ def _read_tensors(files: Sequence[Path], required: Sequence[str],
             names = [*required, *(name for name in optional if name in file.keys())]
             for name in names:
                 tensor = file.get_tensor(name)
+                if name.startswith("latents") and not tensor.is_floating_point():
+                    raise ValueError(f"{name} are {tensor.dtype}, expected floating-point numbers")
                 parts.setdefault(name, []).append(tensor.float() if name.startswith("latents") else tensor)
     joined = {}
     for name, tensors in parts.items():
@@ -361,8 +366,8 @@ def _refuse_flawed(latent_set: LatentSet, what: str) -> None:
 def _flaw(latent_set: LatentSet) -> str | None:
     """What keeps the parts from fitting together, or which values are unusable; None when all is well."""
     shape, labels = tuple(latent_set.latents.shape), latent_set.labels
-    if len(shape) != 4 or 0 in shape:
-        return f"latents have shape {shape}, expected (N, C, H, W) with nothing empty"
+    if len(shape) != 4 or 0 in shape or shape[2] != shape[3]:
+        return f"latents have shape {shape}, expected (N, C, H, H) with nothing empty"
     for name in ("latents", "latents_std", "latents_flip"):
         tensor = getattr(latent_set, name)
         if tensor is None:

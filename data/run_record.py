@@ -81,7 +81,7 @@ def claim_folder(
         return lock
     try:
         earlier = dict(json.loads(record.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{record}: damaged; {way_out}") from error
     changed = [key for key in {**earlier, **wanted} if earlier.get(key) != wanted.get(key)]
     if changed:

@@ -239,7 +239,7 @@ def _refuse_other_content(output_dir: Path, plan: dict[str, object], targets: di
     if plan_path.is_file():
         try:
             there = dict(json.loads(plan_path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"{plan_path}: not readable as the settings of a split; {way_out}") from error
         differing = [key for key in {**there, **plan} if there.get(key) != plan.get(key)]
         if differing:

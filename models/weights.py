@@ -157,7 +157,8 @@ def _mlp_ratio(hidden_size: int, width: int, use_swiglu: bool) -> float:
 def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     """Copy `state` into `model`, all of it or nothing; values take the model's dtype and device.
 
-    Raises ValueError, naming `source`, with counts and first names of the missing, unexpected and misshapen.
+    Raises ValueError, naming `source`, with counts and first names of the missing, unexpected and misshapen,
+    and of those that hold other than finite floating-point numbers.
     """
     own = model.state_dict()
     missing = [name for name in own if name not in state]
@@ -167,7 +168,13 @@ def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str) -> N
         for name, value in own.items()
         if name in state and state[name].shape != value.shape
     ]
-    groups = {"missing": missing, "unexpected": unexpected, "wrong-shaped": misshapen}
+    flawed = [
+        name
+        for name, value in state.items()
+        if not (value.is_floating_point() and value.isfinite().all())
+    ]
+    groups = {"missing": missing, "unexpected": unexpected, "wrong-shaped": misshapen,
+              "not of finite numbers": flawed}
     faults = [f"{len(names)} {kind}: {_listed(names)}" for kind, names in groups.items() if names]
     if faults:
         raise ValueError(

@@ -94,7 +94,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | N
         return values, None
     try:
         config = json.loads(metadata["config"])
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: metadata 'config' is no JSON ({error}); convert the file again") from error
     return values, config
 
@@ -142,12 +142,13 @@ def _pick_own(values: Mapping[str, Any], path: Path) -> tuple[dict[str, Tensor],
                          f"{WAY_OUT}")
     wrong = [name for name in own if not _is_weight(values[name])]
     if wrong:
-        raise ValueError(f"{path}: not floating-point tensors: {list_names(wrong)}; {WAY_OUT}")
+        raise ValueError(f"{path}: not tensors of finite floating-point numbers: {list_names(wrong)}; "
+                         f"{WAY_OUT}")
     return {name.removeprefix(holder): values[name] for name in own}, ignored
 
 
 def _is_weight(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.is_floating_point()
+    return isinstance(value, Tensor) and value.is_floating_point() and bool(value.isfinite().all())
 
 
 def _shape(state: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
@@ -218,10 +219,14 @@ def build_tokenizer(checkpoint: Checkpoint) -> AutoencoderKL:
         raise ValueError(f"{checkpoint.path}: metadata 'config' has {found}, expected the keys "
                          f"{sorted(known)}; convert the file again")
     try:
+        found = infer_config(checkpoint.state)
+        told = [key for key in ("ch_mult", "num_res_blocks") if config and config[key] != found[key]]
+        if told:  # before such an autoencoder is built, which may be of any size
+            raise ValueError(f"metadata 'config' has another {' and '.join(told)} than the weights")
         with torch.device("meta"):  # shapes only: the values come from the file
-            model = AutoencoderKL(**(infer_config(checkpoint.state) if config is None else config))
-    except ValueError as error:
-        raise ValueError(f"{checkpoint.path}: {error}; {WAY_OUT}") from error
+            model = AutoencoderKL(**(found if config is None else config))
+    except (ValueError, TypeError, AssertionError, ArithmeticError, RuntimeError) as error:
+        raise ValueError(f"{checkpoint.path}: {_one_line(error)}; {WAY_OUT}") from error
     _check_state(checkpoint.state, model, checkpoint.path)
     # Copied, so that nothing stays mapped to a file that may be replaced.
     state = {name: value.to(torch.float32, copy=True) for name, value in checkpoint.state.items()}

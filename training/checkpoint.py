@@ -21,7 +21,8 @@ from data.labels import LabelTable
 from data.latent_stats import LatentStatistics
 from data.tensor_files import save_tensors
 from models.lightningdit import LightningDiT
-from models.weights import load_dit, load_strict
+from models.weights import infer_architecture, load_dit, load_strict
+from transport import create_transport
 
 FORMAT = "microdoppler-dit-1"
 DEMO = "demo"  # the word for the model of simulated walkers that ships with the project
@@ -103,7 +104,7 @@ class DitPayload:
                 content["preprocessing"],
                 content["config"],
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise ValueError(
                 f"{source}: its description is damaged ({error}); train again or use another copy"
             ) from error
@@ -147,9 +148,16 @@ def _build(state: dict[str, torch.Tensor], payload: DitPayload, source: str) -> 
     """The described network with these weights; ValueError naming `source` where the parts do not fit."""
     way_out = "train again or use another copy"
     try:
+        described = dict(payload.model)
+        found = infer_architecture(state, described.get("num_heads"))
+        untold = ("mlp_ratio", "class_dropout_prob", "use_checkpoint")
+        wrong = {key for key in found if found[key] != described.get(key)}.difference(untold)
+        if wrong:  # before such a model is built, which may be of any size
+            raise ValueError(f"the weights have another {', '.join(sorted(wrong))}")
         with torch.device("meta"):  # no point in drawing weights that are overwritten at once
             model = LightningDiT(**payload.model)
-    except (TypeError, ValueError) as error:
+        create_transport(**payload.transport)
+    except (TypeError, ValueError, AssertionError, ArithmeticError, RuntimeError) as error:
         raise ValueError(f"{source}: its description fits no model ({error}); {way_out}") from error
     described = payload.statistics.num_channels, len(payload.labels)
     if described != (model.in_channels, model.null_class):

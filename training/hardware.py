@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
@@ -39,6 +40,9 @@ def resolve_devices(accelerator: str, devices: str) -> tuple[str, int]:
         count = int(devices)
     else:
         raise ValueError(f"--devices {devices}: expected a positive number or auto")
+    cores = max(2, os.cpu_count() or 1)
+    if accelerator == "cpu" and count > cores:
+        raise ValueError(f"--devices {count}: on a CPU each is a process, this machine has {cores} cores")
     if accelerator == "cuda":
         if count > gpus:
             raise ValueError(

@@ -29,6 +29,10 @@ class LatentSampler:
     ) -> None:
         self.net, self.payload, self.settings = net.to(device), payload, settings
         self.device, self.precision = device, precision
+        if (settings.guidance_channels or 0) > net.in_channels:
+            raise ValueError(
+                f"--guidance_channels {settings.guidance_channels}: the model has {net.in_channels} channels"
+            )
         self.transport = create_transport(**payload.transport)
         self.guidance = Guidance(
             self.transport.velocity(compiled(self.net) if settings.compile else self.net),

@@ -1,0 +1,161 @@
+"""Every parser of ours, fed with bytes; what it refuses must be a refusal in one line, never a crash.
+
+As a script it fuzzes one or all of them by coverage: python tests/parsers.py [name] -max_total_time=300
+(needs atheris). `test_parsers.py` feeds them by hypothesis, and with what was found.
+"""
+
+import contextlib
+import io
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(PROJECT)]
+
+if __name__ == "__main__":
+    import atheris
+
+    load = atheris.instrument_imports(include=["configs", "data", "radar", "training", "stage4_evaluate"])
+else:
+    load = contextlib.nullcontext()
+
+with load:
+    import numpy
+    from safetensors.numpy import save
+
+    from configs.command_line import is_refusal
+    from configs.load import load_preset, resolve, split_override
+    from configs.schema import REQUIRED as MISSING
+    from configs.schema import SECTIONS, default_of
+    from data.images import open_rgb
+    from data.labels import LabelTable
+    from data.latent_stats import LatentStatistics, read_recommendation
+    from data.latents import read_latents
+    from data.recordings import read_iq
+    from data.run_record import claim_folder
+    from radar.colormap import from_rgb
+    from stage4_evaluate import find_generated
+    from training.checkpoint import DitPayload
+
+SCRATCH = Path(tempfile.mkdtemp(prefix="parsers_"))
+REQUIRED = {section: {item.name: "1" for item in fields(kind) if default_of(item) == MISSING}
+            for section, kind in SECTIONS.items()}
+PEOPLE = LabelTable(("ID_1", "ID_2", "ID_10"))
+
+
+def written(name: str, data: bytes) -> Path:
+    path = SCRATCH / name
+    path.write_bytes(data)
+    return path
+
+
+def labels(data: bytes) -> None:
+    table = LabelTable.from_json(data.decode("utf-8", "replace"))
+    assert LabelTable.from_json(table.to_json()) == table
+    assert [table.index(name) for name in table.names] == list(range(len(table)))
+
+
+def users(data: bytes) -> None:
+    assert set(PEOPLE.resolve(data.decode("utf-8", "replace").split("\n"))) <= {0, 1, 2}
+
+
+def header(data: bytes) -> None:
+    """The metadata of latents: lines of key=value over those of a good file."""
+    good = {"format_version": 1, "label_table": ["ID_1"], "paths": ["a.png"], "num_samples": 1,
+            "num_users": 1, "shard_index": 0, "num_shards": 1, "fingerprint": "f"}
+    metadata = {key: json.dumps(value) for key, value in good.items()}
+    for line in data.decode("utf-8", "replace").split("\n"):
+        key, equals, value = line.partition("=")
+        metadata |= {key: value} if equals else {}
+    tensors = {"latents": numpy.ones((1, 1, 2, 2), "f4"), "labels": numpy.zeros(1, "i8")}
+    written("train.safetensors", save(tensors, metadata))
+    assert len(read_latents(SCRATCH, "train")) == 1
+
+
+def latents(data: bytes) -> None:
+    written("train.safetensors", data)
+    assert read_latents(SCRATCH, "train").latents.ndim == 4
+
+
+def statistics(data: bytes) -> None:
+    assert (LatentStatistics.load(written("latents_stats.pt", data)).std > 0).all()
+
+
+def advice(data: bytes) -> None:
+    assert read_recommendation(written("advice.txt", data)) in ("micro_doppler", "imagenet")
+
+
+def payload(data: bytes) -> None:
+    found = DitPayload.from_json(data.decode("utf-8", "replace"), "a file")
+    assert DitPayload.from_json(found.to_json(), "a file").labels == found.labels
+
+
+def record(data: bytes) -> None:
+    written("run.json", data)
+    claim_folder(SCRATCH, {"lr": 1.0}, "*.png")
+
+
+def samples(data: bytes) -> None:
+    written("samples.csv", data)
+    assert all(image.path.parent == SCRATCH for image in find_generated(SCRATCH, PEOPLE))
+
+
+def preset(data: bytes) -> None:
+    content = load_preset(written("preset.yaml", data))
+    resolve(tuple(content), REQUIRED, content)
+
+
+def override(data: bytes) -> None:
+    section, key, value = split_override(data.decode("utf-8", "replace"), "train")
+    resolve((section,), REQUIRED, {section: {key: value}})
+
+
+def image(data: bytes) -> None:
+    assert open_rgb(written("image.png", data)).mode == "RGB"
+
+
+def recording(data: bytes) -> None:
+    assert read_iq(written("rec.npy", data)).ndim == 2
+
+
+def colours(data: bytes) -> None:
+    rgb = numpy.frombuffer(data[: len(data) // 3 * 3], "u1").reshape(-1, 3)
+    values = from_rgb(rgb, ("jet", "viridis", "gray")[len(data) % 3])
+    assert values.shape == rgb.shape[:1] and ((values >= 0) & (values <= 1)).all()
+
+
+PARSERS: dict[str, Callable[[bytes], None]] = {
+    function.__name__: function
+    for function in (labels, users, header, latents, statistics, advice, payload, record, samples, preset,
+                     override, image, recording, colours)
+}
+
+
+def feed(parser: Callable[[bytes], None], data: bytes) -> bool:
+    """True where the parser takes the bytes, False where it refuses them; all else is an error."""
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            parser(data)
+    except (ValueError, OSError) as error:
+        if not is_refusal(error):
+            raise
+        assert str(error) and len(str(error)) < 2000, str(error)
+        return False
+    return True
+
+
+def fuzz(data: bytes) -> None:
+    """The first byte chooses among the parsers that were named."""
+    if data:
+        feed(CHOSEN[data[0] % len(CHOSEN)], data[1:])
+
+
+if __name__ == "__main__":
+    named = [name for name in sys.argv[1:] if name in PARSERS]
+    CHOSEN = [PARSERS[name] for name in named or PARSERS]
+    atheris.Setup([argument for argument in sys.argv if argument not in named], fuzz)
+    atheris.Fuzz()
