@@ -329,7 +329,7 @@ class EvaluateConfig:
     )
     inception: Optional[str] = key(None, "Local file of torchvision's inception_v3 weights for its features.")
     dinov2: Optional[str] = key(None, "Local file of timm's vit_small_patch14_dinov2 for its features.")
-    verdict: bool = key(False, "Train classifiers with and without the generated images: do they help?")
+    verdict: bool = key(False, "Whether generated images help: train classifiers with and without them.")
     verdict_seeds: int = key(5, "Seeds of every classifier of the verdict.", low=2)
     sweep: Optional[str] = key(None, "sweep.json of stage4_evaluate.py sweep, to be in the report.")
     judge_seeds: int = key(3, "Judges trained; the first one names, all give the spread.", low=1)
@@ -352,8 +352,8 @@ class SweepConfig:
     """stage4_evaluate.py sweep."""
 
     real: str = key(REQUIRED, "Folder with train/ and val/ or test/ of real pictures, as stage 0 writes it.")
-    dit_checkpoint: str = key(REQUIRED, "As of stage 3.")
-    vavae_path: str = key(REQUIRED, "As of stage 3.")
+    dit_checkpoint: str = key(REQUIRED, "Trained network, as of stage 3.")
+    vavae_path: str = key(REQUIRED, "Tokenizer, as of stage 3.")
     output_dir: str = key("guidance_sweep", "Folder for sweep.json, sweep.png and the images.")
     guidance: List[float] = key([1.0, 1.5, 2.0, 3.0, 4.0], "Guidance scales to try.", low=0, high=100)
     samplers: List[str] = key(["heun"], "ODE solvers to try.")

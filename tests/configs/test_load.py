@@ -148,7 +148,8 @@ REQUIRED = {"split": {"input_dir": "a", "output_dir": "b"}, "simulate": {"output
             "spectrogram": {"input": "a", "output_dir": "b", "carrier": 77e9, "prf": 3288.0},
             "extract": {"data_dir": "a", "vavae_path": "b"}, "train": {"latent_dir": "a"},
             "sample": {"dit_checkpoint": "a", "vavae_path": "b"}, "tokenizer": {"data_dir": "a"},
-            "evaluate": {"real": "a", "generated": "b"}}
+            "evaluate": {"real": "a", "generated": "b"}, "judge": {"real": "a"},
+            "sweep": {"real": "a", "dit_checkpoint": "b", "vavae_path": "c"}}
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=[path.stem for path in PRESETS])
