@@ -144,5 +144,7 @@ def test_files_of_true_size_go_through_every_command(tmp_path, monkeypatch):
     best = tmp_path / "models/checkpoints/best.safetensors"
     output_of(stage3.main, "--dit_checkpoint", best, "--output_dir", tmp_path / "one", *draw, *EXACT)
     output_of(stage3.main, "--config", PRESET, "--dit_checkpoint", dit, "--latents_stats",
-              weights / "latents_stats.pt", "--output_dir", tmp_path / "demo", "--demo_grid", *draw, *EXACT)
-    assert len(names(tmp_path / "demo", "*_001.png")) == 8 and len(names(tmp_path / "one", "*_001.png")) == 1
+              weights / "latents_stats.pt", "--output_dir", tmp_path / "two", "--user_ids", "tiger shark",
+              *draw, *EXACT)
+    assert names(tmp_path / "one", "*_001.png") == {"micro_doppler_user01_001.png"}
+    assert names(tmp_path / "two", "*_001.png") == {"micro_doppler_user03_001.png"}
