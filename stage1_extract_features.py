@@ -39,6 +39,7 @@ from data.progress import progress
 from data.run_record import FolderLock, lock_folder
 from tokenizer.losses import psnr
 from tokenizer.vavae import VAVAE, preprocess
+from training.compiling import compiled_tokenizer
 from training.hardware import resolve_device, resolve_devices, resolve_precision, tokenizer_precision
 from training.processes import Crew, start_crew
 from training.resources import require_space
@@ -127,7 +128,8 @@ def make_plan(config: ExtractConfig, device: torch.device) -> Plan:
 
 def load_tokenizer(config: ExtractConfig, device: torch.device) -> VAVAE:
     precision = tokenizer_precision(resolve_precision(config.precision, device))
-    return VAVAE.from_file(config.vavae_path, device=device, precision=precision)
+    vae = VAVAE.from_file(config.vavae_path, device=device, precision=precision)
+    return compiled_tokenizer(vae) if config.compile else vae
 
 
 def finish(plan: Plan, config: ExtractConfig) -> None:
@@ -243,7 +245,7 @@ def extract_split(job: Job, vae: VAVAE, config: ExtractConfig, crew: Crew) -> No
     firsts = list(range(0, len(job.records), config.batch_size))
     with files.written() if not crew.rank else nullcontext():
         crew.wait()  # for the reserved files
-        own = list(crew.share(firsts))
+        own = crew.share(firsts)
         images = sum(len(job.records[first : first + config.batch_size]) for first in own)
         with (
             progress(total=images, description=f"encoding {job.split}", unit="img") as bar,
@@ -251,6 +253,7 @@ def extract_split(job: Job, vae: VAVAE, config: ExtractConfig, crew: Crew) -> No
         ):
             written = None
             for first, batch in zip(own, image_batches(job.records, own, config, vae.image_size)):
+                crew.end_with_the_main_process()
                 rows = encode(batch)
                 if written:
                     written.result()  # one batch is written while the next is encoded, no more

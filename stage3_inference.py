@@ -82,7 +82,7 @@ def run(config: SampleConfig) -> None:
     studio, users, _ = prepared or prepare(config, crew.device)
     folder, labels = studio.folder, studio.payload.labels
     images = [wanted(labels, u, k) for u in users for k in range(1, config.num_samples_per_user + 1)]
-    missing = [image for image in images if not (folder / image.name).exists()]
+    missing = {image for image in images if not (folder / image.name).exists()}
     require_space(folder, len(missing) * 3 * studio.vae.image_size**2, "the images")
     say(
         f"{len(images)} images of {len(users)} people, {len(images) - len(missing)} of them there: "
@@ -91,9 +91,10 @@ def run(config: SampleConfig) -> None:
     )
     batches = [images[i : i + config.batch_size] for i in range(0, len(images), config.batch_size)]
     # Only the main process looks which are there: another may have begun to draw.
-    own = list(crew.share(crew.agree([batch for batch in batches if set(batch) & set(missing)])))
-    with progress(total=len(set().union(*own) & set(missing)), description="drawing", unit="img") as bar:
+    own = crew.share(crew.agree([batch for batch in batches if missing & set(batch)]))
+    with progress(total=len(missing & set().union(*own)), description="drawing", unit="img") as bar:
         for batch in own:
+            crew.end_with_the_main_process()
             bar.update(studio.draw_batch(batch))
     crew.wait()
     if not crew.rank:

@@ -130,6 +130,7 @@ def evaluate(
     """
     held_out, seconds = "test" if "test" in records else "val", Stopwatch()
     of_set = {"train": records["train"], "held_out": records[held_out], "generated": records["generated"]}
+    vae, named = load_networks(config)
     with seconds.part("reading"):
         look = {"axes": config.axes, "colour_map": config.colour_map}
         sets = {name: read(part, people, **look) for name, part in of_set.items()}
@@ -137,9 +138,16 @@ def evaluate(
         if "val" in records and val is None:
             val = read(records["val"], people, **look)
     with seconds.part("judges"):
-        own = sets["train"].at(numpy.flatnonzero([record in set(judged) for record in records["train"]]))
+        own = sets["train"].at(places_of(judged, records["train"]))
         judges = obtain_judges(folder, own, val, people, config.seed, config.judge_seeds)
-    latents, further, check = networks(config, of_set, sets, judges[0], seconds)
+    further = {}
+    for name, (network, size) in named.items():
+        with seconds.part(name):
+            further[name] = {part: through(network, of_set[part], size, name) for part in SETS}
+    latents = check = None
+    if vae:
+        with seconds.part("tokenizer"):
+            latents, check = try_tokenizer(vae, of_set, sets, judges[0], config)
     metrics = {
         "people": people.names,
         "chance": 1 / len(people),
@@ -182,32 +190,29 @@ def obtain_judges(
     return [load_judge(path)[0] for path in paths]
 
 
-def networks(
-    config: EvaluateConfig,
+def load_networks(config: EvaluateConfig) -> tuple[VAVAE | None, dict[str, tuple[Any, int]]]:
+    """The tokenizer, and the other networks that the user named; their errors come before any work."""
+    device = resolve_device(config.device)
+    vae = VAVAE.from_file(config.vavae_path, device=device) if config.vavae_path else None
+    given = {name: getattr(config, name) for name in NETWORKS if getattr(config, name)}
+    return vae, {name: (NETWORKS[name][0](path, device), NETWORKS[name][1]) for name, path in given.items()}
+
+
+def try_tokenizer(
+    vae: VAVAE,
     of_set: dict[str, list[ImageRecord]],
     sets: dict[str, Pictures],
     judge: Judge,
-    seconds: Stopwatch,
-) -> tuple[dict[str, Any] | None, dict[str, Any], dict[str, Any] | None]:
-    """Latents and features of the networks that the user named, for every set, and the tokenizer's check, for
-    which `sets` gains "reconstructed".
-    """
-    device, further = resolve_device(config.device), {}
-    for name, (load, size) in NETWORKS.items():
-        if getattr(config, name):
-            with seconds.part(name):
-                network = load(getattr(config, name), device)
-                further[name] = {part: through(network, of_set[part], size, name) for part in SETS}
-    if not config.vavae_path:
-        return None, further, None
-    with seconds.part("tokenizer"):
-        vae, fidelity = VAVAE.from_file(config.vavae_path, device=device), {}
-        latents = {name: through(encoder(vae), of_set[name], vae.image_size, "encoding") for name in SETS}
-        rebuilt = reconstructions(vae, latents["held_out"], of_set["held_out"], fidelity)
-        real = sets["held_out"]
-        sets["reconstructed"] = describe(rebuilt, real.labels, config.axes, config.colour_map)
-        unit = "mps" if config.axes else "bins"
-        return latents, further, tokenizer_check(judge, real, sets["reconstructed"], fidelity, unit)
+    config: EvaluateConfig,
+) -> tuple[dict[str, numpy.ndarray], dict[str, Any]]:
+    """Latents of every set, and the tokenizer's check, for which `sets` gains "reconstructed"."""
+    fidelity: dict[str, list[float]] = {}
+    latents = {name: through(encoder(vae), of_set[name], vae.image_size, "encoding") for name in SETS}
+    rebuilt = reconstructions(vae, latents["held_out"], of_set["held_out"], fidelity)
+    real = sets["held_out"]
+    sets["reconstructed"] = describe(rebuilt, real.labels, config.axes, config.colour_map)
+    unit = "mps" if config.axes else "bins"
+    return latents, tokenizer_check(judge, real, sets["reconstructed"], fidelity, unit)
 
 
 def draw_pictures(
@@ -303,6 +308,11 @@ def selecting_training(folder: Path) -> str | None:
     return found.pop()
 
 
+def places_of(some: list[ImageRecord], records: list[ImageRecord]) -> numpy.ndarray:
+    wanted = set(some)
+    return numpy.flatnonzero([record in wanted for record in records])
+
+
 def train_selecting_judge(config: SelectingJudgeConfig) -> None:
     """Train a judge for stage 3's --select on half of the real pictures; stage 4 scores by the other half."""
     people, real = find_real(Path(config.real))
@@ -316,12 +326,12 @@ def train_selecting_judge(config: SelectingJudgeConfig) -> None:
     if path.is_file():
         return say(f"{path} is there: skipped")
     everything = read(real["train"], people, (), config.colour_map)
-    own = everything.at(numpy.flatnonzero([record in set(train) for record in real["train"]]))
+    own = everything.at(places_of(train, real["train"]))
     held_out = read(val, people, (), config.colour_map)
     judge, bounds = train_selector(own, held_out, everything, people, config.seed)
     files = [file_digest(record.path) for record in train + val]
-    training = luma(everything.images)
-    Selector(judge, people, bounds, training, held_out.motion, config.colour_map, files).save(path)
+    motion = numpy.concatenate([own.motion, held_out.motion])
+    Selector(judge, people, bounds, luma(everything.images), motion, config.colour_map, files).save(path)
     right = (judge.predict(held_out.images).argmax(1) == held_out.labels).mean()
     say(f"learnt from {len(train)} pictures, {right:.0%} of {len(val)} held-out ones judged right")
     say("bounds: " + ", ".join(f"{name} {value:.3g}" for name, value in bounds.items()))

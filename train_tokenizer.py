@@ -56,14 +56,9 @@ def run(config: TokenizerConfig) -> None:
         if config.init_from is None
         else load_tokenizer(config.init_from).requires_grad_(True)
     )
-    _, count = resolve_devices(config.accelerator, config.devices)
+    count = resolve_devices(config.accelerator, config.devices)[1] * config.num_nodes
     total_steps, steps_per_pass = run_length(
-        len(train),
-        config.batch_size,
-        count * config.num_nodes,
-        config.accumulate,
-        config.max_epochs,
-        config.max_steps,
+        len(train), config.batch_size, count, config.accumulate, config.max_epochs, config.max_steps
     )
     parameters = sum(p.numel() for p in net.parameters())
     say(to_yaml({"tokenizer": config}).rstrip())

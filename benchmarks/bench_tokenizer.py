@@ -1,6 +1,11 @@
 """What a tokenizer keeps of people's pictures, and how fast it is beside the full-size f16d32.
 
     python -m benchmarks.bench_tokenizer --data_dir data_split [--tokenizer compact] [--judge]
+    python -m benchmarks.bench_tokenizer [--batch_size 2] [--images 32] [--quick]
+
+Without --data_dir only speed: the full-size f16d32 with random weights against its own fp32 NCHW eager form
+(and diffusers' AutoencoderKL of that shape, where installed), and stage 1 from JPEG files to safetensors
+against encoding alone; exit status 1 where the results are not those of fp32 by 40 dB.
 
 The pictures are the test split, else val, of a folder of stage 0. With --judge an identity classifier is
 trained on the train split and asked to name the pictures and their reconstructions.
@@ -9,36 +14,56 @@ trained on the train split and asked to name the pictures and their reconstructi
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
+import copy
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy
 import torch
 from PIL import Image
 
+import stage1_extract_features as stage1
+from benchmarks.form import in_turn, report, table
+from benchmarks.pictures import write_pictures
 from configs.command_line import run_script, say
+from configs.schema import ExtractConfig
 from data.images import find_users, list_images, open_rgb
 from data.labels import LabelTable
 from data.progress import progress
 from evaluation.judge import reduced, train_judge
 from radar.kinematics import from_picture
-from tokenizer.autoencoder import AutoencoderKL
+from tokenizer.autoencoder import AutoencoderKL, DiagonalGaussian
 from tokenizer.losses import high_frequency_energy, psnr, ssim
-from tokenizer.vavae import VAVAE, preprocess, to_float
+from tokenizer.vavae import VAVAE, preprocess, to_float, to_uint8
+from training.compiling import compiled_tokenizer
+from training.hardware import resolve_device, resolve_precision, tokenizer_precision
+from training.processes import Crew
 
 BINS = 128.0
 REPEATS, SPEED_BATCH = 5, 2
+LEAST_DB = 40.0
 
 
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--data_dir", required=True, type=Path)
+    parser.add_argument("--data_dir", type=Path)
     parser.add_argument("--tokenizer", default="compact")
     parser.add_argument("--judge", action="store_true")
     parser.add_argument("--seeds", type=int, default=3, help="judges trained (default 3)")
     parser.add_argument("--no_speed", action="store_true")
+    parser.add_argument("--batch_size", type=int, default=2)
+    parser.add_argument("--images", type=int, default=32, help="images of the run of stage 1 (default 32)")
+    parser.add_argument("--compile", action="store_true", help="also the compiled networks")
+    parser.add_argument("--quick", action="store_true", help="within a minute: the compact tokenizer alone")
     options = parser.parse_args([token for token in argv if token != "--debug"])
+    if options.data_dir is None:
+        command = shlex.join(["python", "-m", "benchmarks.bench_tokenizer", *argv])
+        body, faults = speed_alone(options)
+        sys.exit(report("tokenizer_speed", command, body, faults, write=not options.quick))
     vae = VAVAE.from_file(options.tokenizer)
     labels = find_users(options.data_dir / "train")
     held_out = "test" if (options.data_dir / "test").is_dir() else "val"
@@ -51,7 +76,7 @@ def main(argv: list[str]) -> None:
         rows += identity(training, (pictures, decoded, people), len(labels), options.seeds)
     if not options.no_speed:
         rows += speed(vae)
-    say("| figure | value |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in rows))
+    say(table(("figure", "value"), rows))
 
 
 def read(folder: Path, split: str, labels: LabelTable) -> tuple[torch.Tensor, numpy.ndarray]:
@@ -113,20 +138,124 @@ def for_judge(images: torch.Tensor) -> numpy.ndarray:
 
 def speed(vae: VAVAE) -> list[tuple[str, str]]:
     """Full-size over this tokenizer's time, measured in turn; the full-size net has random weights."""
-    full = VAVAE(AutoencoderKL().eval().requires_grad_(False))
-    images = torch.randint(0, 256, (SPEED_BATCH, 3, 256, 256), dtype=torch.uint8)
-    latents = torch.randn(SPEED_BATCH, 32, 16, 16)
+    full = VAVAE(full_size())
+    images, latents = random_inputs(SPEED_BATCH)
     rows = []
     for name, argument in (("encode", images), ("decode", latents)):
-        seconds = {"full": [], "compact": []}
-        for _ in progress(range(REPEATS), description=f"timing {name}"):
-            for which, tokenizer in (("full", full), ("compact", vae)):
-                started = time.perf_counter()
-                getattr(tokenizer, name)(argument)
-                seconds[which].append(time.perf_counter() - started)
-        ratio = statistics.median(seconds["full"]) / statistics.median(seconds["compact"])
+        seconds = in_turn(
+            {"full": partial(getattr(full, name), argument), "this": partial(getattr(vae, name), argument)},
+            REPEATS,
+            name,
+        )
+        ratio = seconds["full"] / seconds["this"]
         rows.append((f"{name}, times as fast as the full-size f16d32", f"{ratio:.1f}"))
     return rows
+
+
+def speed_alone(options: argparse.Namespace) -> tuple[str, list[str]]:
+    """The tables of speed, and what is wrong: results that are not those of fp32 by 40 dB."""
+    device = resolve_device("auto")
+    precision = tokenizer_precision(resolve_precision("auto", device))
+    model = VAVAE.from_file("compact").model if options.quick else full_size()
+    plain = copy.deepcopy(model).to(device).to(memory_format=torch.contiguous_format)
+    ours = VAVAE(model, device, precision)
+    images, latents = (value.to(device) for value in random_inputs(options.batch_size))
+    rows, faults = [], []
+    for name, argument in (("encode", images), ("decode", latents)):
+        ways = {"fp32 NCHW eager": partial(reference, plain, name, argument),
+                f"ours ({precision}, NHWC)": partial(getattr(ours, name), argument)}
+        if not options.quick:
+            ways |= peers(name, argument)
+        if options.compile:
+            ways["ours, compiled"] = partial(getattr(compiled_tokenizer(ours), name), argument)
+        seconds = in_turn(ways, 2 if options.quick else REPEATS, name)
+        expected, found = reference(plain, name, argument), values(getattr(ours, name)(argument))
+        decibels = psnr_of(expected, found)
+        if decibels < LEAST_DB:
+            faults.append(f"{name}: {decibels:.1f} dB to fp32, expected {LEAST_DB:.0f}")
+        rows += [(name, way, f"{second / options.batch_size * 1000:.0f} ms",
+                  f"{seconds['fp32 NCHW eager'] / second:.2f}",
+                  f"{decibels:.0f} dB" if way.startswith("ours (") else "")
+                 for way, second in seconds.items()]
+    whole, alone = stage_1(ours, options.images, options.batch_size)
+    rows.append((f"stage 1, {options.images} JPEG files to safetensors", "over encoding alone",
+                 f"{whole / options.images * 1000:.0f} ms", f"{alone / whole:.2f}", ""))
+    columns = ("what", "way", "an image", "times as fast", "to fp32")
+    return table(columns, rows), faults
+
+
+def full_size() -> AutoencoderKL:
+    torch.manual_seed(0)
+    return AutoencoderKL().eval().requires_grad_(False)
+
+
+def random_inputs(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    draw = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (count, 3, 256, 256), dtype=torch.uint8, generator=draw)
+    return images, torch.randn(count, 32, 16, 16, generator=draw)
+
+
+@torch.inference_mode()
+def reference(plain: AutoencoderKL, name: str, argument: torch.Tensor) -> torch.Tensor:
+    """The published way: float32, channels first, eager."""
+    if name == "encode":
+        return plain.encode(to_float(argument)).mean.cpu()
+    return to_uint8(plain.decode(argument)).cpu()
+
+
+def values(result: DiagonalGaussian | torch.Tensor) -> torch.Tensor:
+    return (result.mean if isinstance(result, DiagonalGaussian) else result).cpu()
+
+
+def psnr_of(expected: torch.Tensor, found: torch.Tensor) -> float:
+    """Decibels, of pixels to 255 and of latents to their own range."""
+    span = 255.0 if expected.dtype == torch.uint8 else float(expected.max() - expected.min())
+    error = (expected.double() - found.double()).square().mean()
+    return float(10 * torch.log10(span**2 / error.clamp(min=1e-20)))
+
+
+def peers(name: str, argument: torch.Tensor) -> dict[str, Callable[[], object]]:
+    """diffusers' AutoencoderKL with as many levels, channels and blocks, and attention in the middle only."""
+    try:
+        from diffusers import AutoencoderKL as Peer
+    except ImportError:
+        return {}
+    torch.manual_seed(0)
+    peer = Peer(
+        down_block_types=("DownEncoderBlock2D",) * 5, up_block_types=("UpDecoderBlock2D",) * 5,
+        block_out_channels=(128, 128, 256, 256, 512), layers_per_block=2, latent_channels=32,
+        sample_size=256,
+    ).eval().requires_grad_(False).to(argument.device)
+
+    @torch.inference_mode()
+    def call() -> object:
+        if name == "encode":
+            return peer.encode(to_float(argument)).latent_dist.mean.cpu()
+        return to_uint8(peer.decode(argument).sample).cpu()
+
+    return {"diffusers AutoencoderKL, fp32": call}
+
+
+def stage_1(vae: VAVAE, count: int, batch_size: int) -> tuple[float, float]:
+    """Median seconds of reading, checking, encoding and writing `count` JPEG files, and of encoding alone."""
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work) / "data"
+        write_pictures(folder / "train", count)
+        config = ExtractConfig(str(folder), "-", str(Path(work) / "latents"), batch_size=batch_size)
+        labels, found = stage1.find_splits(folder)
+        images = torch.stack([preprocess(open_rgb(record.path)) for record in found["train"]])
+
+        def whole() -> None:
+            records, _ = stage1.check_images(found, config)
+            job = stage1.Job("train", records["train"], labels, {})
+            stage1.extract_split(job, vae, config, Crew(vae.device))
+
+        def alone() -> None:
+            for batch in images.split(batch_size):
+                vae.encode(batch).mean.cpu()
+
+        seconds = in_turn({"whole": whole, "alone": alone}, 3, "stage 1")
+    return seconds["whole"], seconds["alone"]
 
 
 if __name__ == "__main__":

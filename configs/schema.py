@@ -147,6 +147,7 @@ class ExtractConfig:
     device: str = key("auto", "auto, cpu, cuda, cuda:1, ...")
     devices: str = key("1", "Number of devices, each with a process of its own, or auto.")
     precision: str = key("auto", "Arithmetic of the tokenizer.", choices=PRECISIONS)
+    compile: bool = key(False, "Compile the tokenizer; for GPUs, on a CPU without AMX it does not pay.")
 
 
 @dataclass
@@ -305,6 +306,7 @@ class SampleConfig:
         None, "latents_stats.pt, only for published checkpoints, which carry none."
     )
     batch_size: int = key(16, "Images drawn at once.", low=1, high=65536)
+    compile: bool = key(False, "Compile the network: minutes at the start, faster drawing of many images.")
     seed: int = key(0, "Seed; image k of a person depends on it, the person and k only.", low=0)
     device: str = key("auto", "auto, cpu, cuda, cuda:1, ...")
     devices: str = key("1", "Number of devices, each with a process of its own, or auto.")

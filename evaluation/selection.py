@@ -5,7 +5,8 @@ the first half of the validation pictures, so that the other halves can train a 
 pictures without having chosen them. Bounds are quantiles of those held-out real pictures:
 
 confidence  calibrated, in the person asked for: at least the 10 % quantile
-motion      not `impossible` (evaluation.motion) beside them
+motion      not `impossible` (evaluation.motion) beside them and the judge's training pictures: nothing was
+            learnt of motion, so both are held out, and rare values need many pictures
 novelty     distance to the nearest training picture over that to the second: at least the 1 % quantile;
             all of train counts, since the generator has seen all of it
 near        pictures of one person at unit norm are near duplicates below the 1 % quantile of their distances;
@@ -48,7 +49,7 @@ def halves(records: Sequence[ImageRecord]) -> tuple[list[ImageRecord], list[Imag
         own.setdefault(record.user, []).append(record)
     first, second = [], []
     for found in own.values():
-        gap = min(GUARD, max(0, len(found) - 2))
+        gap = min(GUARD, len(found) // 4)
         first += found[: (len(found) - gap + 1) // 2]
         second += found[(len(found) + gap + 1) // 2 :]
     return first, second
@@ -87,7 +88,7 @@ class Selector:
     people: LabelTable
     bounds: dict[str, float]  # of the keys of QUANTILES
     training: numpy.ndarray  # `luma` of all of train, (M, 64, 64)
-    motion: numpy.ndarray  # of the held-out real pictures, (N, 6)
+    motion: numpy.ndarray  # of the judge's training pictures and the held-out ones, (N, 6)
     colour_map: str
     training_files: list[str]  # digests of the files that the judge and the bounds come from
 
@@ -169,7 +170,10 @@ def nearness(unit: numpy.ndarray, others: numpy.ndarray) -> numpy.ndarray:
 def train_selector(
     train: Pictures, held_out: Pictures, everything: Pictures, people: LabelTable, seed: int
 ) -> tuple[Judge, dict[str, float]]:
-    """Judge and bounds from half of train and half of val; `everything` is all of train, for novelty."""
+    """Judge and bounds from half of train and half of val; `everything` is all of train, for novelty.
+
+    ValueError: too few held-out pictures for a distance between two of one person.
+    """
     tried = held_out.images, held_out.labels
     judge = train_judge(train.images, train.labels, len(people), seed, val=tried)
     confidence, novelty, unit = measures(judge, held_out, luma(everything.images))
@@ -177,6 +181,8 @@ def train_selector(
     for label in numpy.unique(held_out.labels):
         own = unit[held_out.labels == label]
         pairs.append(nearness(own, own)[numpy.triu_indices(len(own), 1)])
+    if not any(map(len, pairs)):
+        raise ValueError("--real: nobody has two pictures in the first half of val/; split with a larger one")
     values = {"confidence": confidence, "novelty": novelty, "near": numpy.concatenate(pairs)}
     return judge, {name: float(numpy.quantile(own, QUANTILES[name])) for name, own in values.items()}
 

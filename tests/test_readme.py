@@ -48,6 +48,8 @@ def check(command: list[str]) -> None:
     if not arguments or {"-h", "--help"} & set(arguments) or not (script in SECTIONS or "stage0" in script):
         return
     sections = SECTIONS.get(script)
+    if script == "stage4_evaluate.py" and arguments[0] in ("judge", "sweep"):
+        sections, arguments = (arguments[0],), arguments[1:]
     if sections is None:
         from stage0_prepare import COMMANDS
 

@@ -25,9 +25,20 @@ def test_every_item_goes_to_one_process():
         shares = []
         for rank in range(size):
             crew.rank, crew.size = rank, size
-            shares.append(list(crew.share(range(7))))
+            shares.append(crew.share(range(7)))
         assert sorted(item for share in shares for item in share) == list(range(7))
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_a_process_whose_main_process_has_ended_does_not_go_on(monkeypatch):
+    crew = Crew(None)
+    crew.rank = 1
+    crew.end_with_the_main_process()
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    with pytest.raises(RuntimeError, match="main process has ended"):
+        crew.end_with_the_main_process()
+    crew.rank = 0  # whoever started the main process may leave it
+    crew.end_with_the_main_process()
 
 
 def test_one_process_has_nobody_to_wait_for():
@@ -62,7 +73,7 @@ def launch(arguments: list[str]) -> subprocess.Popen:
 
 def finish(arguments: list[str]) -> tuple[int, str, str]:
     process = launch(arguments)
-    output, errors = process.communicate(timeout=300)
+    output, errors = process.communicate(timeout=900)
     return process.returncode, output, errors
 
 
@@ -117,7 +128,11 @@ def test_a_killed_process_ends_the_run_in_bounded_time(toy, tmp_path, rank):
     assert len(workers) == 1
     os.kill([main.pid, workers[0]][rank], signal.SIGKILL)
     assert main.wait(timeout=120) != 0
-    wait_until(lambda: not is_alive(workers[0]), 120)
+    try:
+        wait_until(lambda: not is_alive(workers[0]), 120)
+    finally:
+        if is_alive(workers[0]):
+            os.kill(workers[0], signal.SIGKILL)
     for path in tmp_path.glob("micro_doppler_*.png"):
         Image.open(path).load()
 

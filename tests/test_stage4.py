@@ -184,6 +184,10 @@ def test_axes_that_are_none_are_refused(data, tmp_path, axes):
 def test_files_of_networks_that_are_not_there_are_refused(data, tmp_path, name):
     given = (*arguments(data, tmp_path / "out"), f"--{name}", "absent.pt")
     assert f"--{name} absent.pt: no such file" in refusal_of(stage4.main, *given, unchanged=tmp_path)
+    (tmp_path / "W.pt").write_bytes(b"no weights")
+    given = (*arguments(data, tmp_path / "out"), f"--{name}", tmp_path / "W.pt")
+    assert "W.pt: " in refusal_of(stage4.main, *given)
+    assert not list(tmp_path.rglob("judge*"))  # before any work
 
 
 def test_inputs_that_do_not_serve_are_refused(data, tmp_path):

@@ -24,16 +24,16 @@ def training_memory(
     one, two = (saved_bytes({**arguments, "depth": d, "use_checkpoint": False}, batch_size, precision)
                 for d in (1, 2))
     block, rest = two - one, 2 * one - two
-    if arguments.get("use_checkpoint"):
-        tokens = (arguments["input_size"] // arguments["patch_size"]) ** 2
-        inputs = batch_size * tokens * arguments["hidden_size"] * FLOAT
-        activations = rest + block + depth * inputs
-    else:
-        activations = rest + depth * block
     with torch.device("meta"):
         net = LightningDiT(**arguments)
     parameters = sum(p.numel() * p.element_size() for p in net.parameters())
     buffers = sum(b.numel() * b.element_size() for b in net.buffers())
+    activations = rest + depth * block
+    if arguments.get("use_checkpoint"):
+        tokens = (arguments["input_size"] // arguments["patch_size"]) ** 2
+        inputs = batch_size * tokens * arguments["hidden_size"] * FLOAT
+        copies = 0 if precision == "32" else parameters // 2  # autocast keeps them through the forward pass
+        activations = rest + block + depth * inputs + copies
     return {
         "weights": parameters + buffers,
         "average": 0 if ema_on_host else parameters + buffers,

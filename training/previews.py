@@ -51,7 +51,6 @@ class Previews(pl.Callback):
         settings = SampleConfig(
             dit_checkpoint="",
             vavae_path="",
-            num_steps=20,
             guidance_scale=2.0 if module.payload.model["class_dropout_prob"] else 1.0,
         )
         draw = LatentSampler(module.ema, module.payload, settings, module.device, self.precision)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -32,12 +32,14 @@ class Crew:
         if self._fabric:
             self._fabric.barrier()
 
-    def share(self, items: Sequence[Item]) -> Iterator[Item]:
+    def share(self, items: Sequence[Item]) -> list[Item]:
         """Every `size`-th item, from item `rank` on: each item goes to exactly one process."""
-        for item in items[self.rank :: self.size]:
-            if self.rank and os.getppid() != self._parent:
-                raise RuntimeError("the main process has ended; run the same command again")
-            yield item
+        return list(items[self.rank :: self.size])
+
+    def end_with_the_main_process(self) -> None:
+        """To be called now and then during the work: a further process must not go on alone."""
+        if self.rank and os.getppid() != self._parent:
+            raise RuntimeError("the main process has ended; run the same command again")
 
 
 def start_crew(device: torch.device, devices: str) -> Crew:

@@ -92,7 +92,7 @@ class ResumableModule(pl.LightningModule):
         update_ema_(self.ema, self.net, self._updates, self.config.ema_decay)
 
     def place_average(self, needed: bool = False) -> None:
-        """Put the averaged network on the device or, unless it is `needed` there, where the config says."""
+        """Put the averaged network on the device or, where asked and not `needed` there, on the host."""
         self.ema.to("cpu" if self.config.ema_on_host and not needed else self.device)
 
     def on_train_start(self) -> None:

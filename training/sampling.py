@@ -8,6 +8,7 @@ from torch import Tensor
 from configs.schema import SampleConfig
 from models.lightningdit import LightningDiT
 from training.checkpoint import DitPayload
+from training.compiling import compiled
 from training.hardware import autocast
 from transport import Guidance, Sampler, create_transport
 
@@ -34,7 +35,7 @@ class LatentSampler:
             )
         self.transport = create_transport(**payload.transport)
         self.guidance = Guidance(
-            self.transport.velocity(self.net),
+            self.transport.velocity(compiled(self.net) if settings.compile else self.net),
             net.null_class if net.config["class_dropout_prob"] else None,
             settings.guidance_scale,
             tuple(settings.guidance_interval),

@@ -59,7 +59,8 @@ def peak_rate(device: torch.device, precision: str) -> tuple[float, str]:
     where Lightning knows it, else a measurement.
     """
     dtype = DTYPES.get(precision, torch.float32)
-    with warnings.catch_warnings(action="ignore"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         known = get_available_flops(device, dtype)
     return (float(known), "published peak") if known else (measured_rate(device, dtype), "measured product")
 

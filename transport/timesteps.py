@@ -9,6 +9,7 @@ from torch import Tensor
 VP_TRAIN_EPS = 1e-5
 VP_SAMPLE_EPS = 1e-3
 NOISE_SCORE_EPS = 1e-3
+START_STEPS = 5
 
 
 def uniform_times(num: int, interval: tuple[float, float] = (0.0, 1.0),
@@ -77,16 +78,17 @@ def grids_between(num_steps: int, breaks: Sequence[float], make: Callable[..., T
                   t1: float) -> list[list[float]]:
     """Grids from t0 over each break to t1, `num_steps` intervals in all, for velocities that jump there.
 
-    `make(num_steps, t0=..., t1=...)` makes one grid. Each part gets the steps that one grid over the whole
-    would spend there, at least one, and is a grid of its own. Breaks that leave no step for a part are
-    passed over.
+    `make(num_steps, t0=..., t1=...)` makes one grid. Each part is a grid of its own, with as many steps as
+    one over the whole would spend there, but at least START_STEPS or a third of those left: a solver of
+    several steps starts anew in it. Breaks that leave no step for a part are passed over.
     """
     grids, left = [], num_steps
     for end in sorted({b for b in breaks if t0 < b < t1}):
         if left < 2:
             break
         whole = make(left, t0=t0, t1=t1)
-        steps = 1 + int((whole[1:-1] - end).abs().argmin())
+        nearest = 1 + int((whole[1:-1] - end).abs().argmin())
+        steps = max(nearest, min(START_STEPS, left // 3))
         grids.append(make(steps, t0=t0, t1=end).tolist())
         t0, left = end, left - steps
     return [*grids, make(left, t0=t0, t1=t1).tolist()]

@@ -5,7 +5,7 @@ import json
 import pytest
 from toy_run import run_as_script
 
-from configs.command_line import build_parser, describe, is_refusal, parse, preset_of, say
+from configs.command_line import build_parser, describe, is_main_process, is_refusal, parse, preset_of, say
 from configs.schema import SECTIONS
 
 
@@ -112,3 +112,17 @@ def test_only_the_main_process_speaks(capsys, monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     say("twice")
     assert capsys.readouterr().out == "once\n"
+
+
+@pytest.mark.parametrize(("environment", "main"), [
+    ({}, True), ({"LOCAL_RANK": "0", "NODE_RANK": "0"}, True), ({"LOCAL_RANK": "1"}, False),
+    ({"LOCAL_RANK": "0", "NODE_RANK": "1"}, False), ({"RANK": "4", "LOCAL_RANK": "0"}, False),
+    ({"RANK": "0", "SLURM_PROCID": "3"}, True), ({"SLURM_PROCID": "0"}, True), ({"SLURM_PROCID": "5"}, False),
+    ({"LOCAL_RANK": "1", "SLURM_PROCID": "0"}, False),  # Lightning's own launcher inside a job of one task
+])
+def test_the_main_process_under_every_launcher(environment, main, monkeypatch):
+    for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert is_main_process() is main

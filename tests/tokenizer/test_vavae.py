@@ -161,3 +161,22 @@ def test_values_that_are_not_finite_are_refused(model):
     vavae = VAVAE(model)
     with pytest.raises(ValueError, match="pixels that are not finite"):
         vavae.decode(torch.full((1, 8, 16, 16), float("nan")))
+
+
+def decibels(one, other, span):
+    return float(10 * torch.log10(span**2 / (one.double() - other.double()).square().mean()))
+
+
+def test_bf16_and_channels_last_stay_within_40_db_of_plain_fp32():
+    """Of decoded pixels, and of latents to their own range; layout alone changes next to nothing."""
+    low, full = VAVAE.from_file("compact", precision="bf16"), VAVAE.from_file("compact")
+    plain = VAVAE.from_file("compact").model.to(memory_format=torch.contiguous_format)
+    coarse = [random_image(24, 24, seed).resize((256, 256), Image.Resampling.BICUBIC) for seed in (0, 1)]
+    images = torch.stack([preprocess(image) for image in coarse])
+    with torch.inference_mode():
+        latents = plain.encode(to_float(images)).mean
+        pixels = to_uint8(plain.decode(latents))
+    span = float(latents.max() - latents.min())
+    assert decibels(full.encode(images).mean, latents, span) > 100
+    assert 40 < decibels(low.encode(images).mean, latents, span) < 90  # bf16 was at work
+    assert 40 < decibels(low.decode(latents), pixels, 255.0) < 90

@@ -85,11 +85,24 @@ def test_guidance_costs_only_inside_its_interval():
     assert outside.network_evaluations == 10
 
 
-def test_the_default_spends_27_evaluations_on_a_guided_image():
+def test_the_default_spends_25_evaluations_on_a_guided_image():
     draw = LatentSampler(net := tiny_network(), tiny_payload(net), resolve(
         ("sample",), {"sample": {"dit_checkpoint": "-", "vavae_path": "-"}})["sample"], CPU, "32")
     draw(NOISE[:1], LABELS[:1])
-    assert draw.network_evaluations == 3 + 2 * 12
+    assert draw.network_evaluations == 5 + 2 * 10
+
+
+def test_a_network_that_does_not_compile_is_drawn_with_as_it_is(monkeypatch, capsys):
+    def broken(function):
+        def call(*arguments):
+            raise RuntimeError("no compiler here")
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    drawn = sampler(compile=True)(NOISE, LABELS)
+    assert torch.equal(drawn, sampler()(NOISE, LABELS))
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("no compiler here") == 1
 
 
 def test_dopri5_counts_per_image():

@@ -66,11 +66,12 @@ def test_best_ckpt_last_ckpt_and_slim_weights_are_one_network(trained):
 
 
 def test_the_file_holds_the_average(trained):
-    state = torch.load(trained / "best.ckpt", weights_only=True)["state_dict"]
+    state = {name: torch.load(trained / f"{name}.ckpt", weights_only=True)["state_dict"]
+             for name in ("best", "last")}
     net, _ = load_trained(trained / "best.safetensors")
     name = "final_layer.linear.weight"
-    assert torch.equal(net.state_dict()[name], state[f"ema.{name}"])
-    assert not torch.equal(net.state_dict()[name], state[f"net.{name}"])
+    assert torch.equal(net.state_dict()[name], state["best"][f"ema.{name}"])
+    assert not torch.equal(net.state_dict()[name], state["last"][f"net.{name}"])
 
 
 def test_everything_that_sampling_needs_travels_along(trained):

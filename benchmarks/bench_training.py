@@ -1,0 +1,196 @@
+"""A training step of ours against the published loop: fp32 eager, one file opening for each sample, an
+average updated parameter by parameter, the loss read after every step.
+
+    python -m benchmarks.bench_training [--runs S/2:64 B/1:32] [--steps 5] [--compile] [--quick]
+
+Each run is a model and a batch size. Both loops see the same samples, noise and times, so their losses must
+agree; the exit status is 1 where they do not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from safetensors import safe_open
+
+from benchmarks.form import report, table
+from configs.command_line import run_script
+from configs.load import resolve
+from data.labels import LabelTable
+from data.latent_stats import LatentStatistics
+from data.latents import read_latents, write_latents
+from data.progress import progress
+from models.lightningdit import LightningDiT_models
+from training.batch_stream import BatchStream
+from training.checkpoint import DitPayload
+from training.dit_module import DiTModule, initial_network
+from training.ema import decay_at, update_ema_
+from training.hardware import autocast, resolve_device, resolve_precision
+from training.latent_data import LatentDataModule
+from training.throughput import DTYPES, measured_rate, now, training_flops
+from transport import create_transport
+
+SAMPLES, PEOPLE = 256, 4
+LARGEST_DIFFERENCE = {"32": 1e-5, "bf16-mixed": 0.03, "16-mixed": 0.03}  # of the losses, relative
+
+
+class Loop:
+    """A training as the benchmark drives it, step by step."""
+
+    def __init__(self, arguments: dict[str, Any], batch_size: int, precision: str, compile: bool) -> None:
+        self.device, self.precision = resolve_device("auto"), precision
+        settings = {"latent_dir": "-", "batch_size": batch_size, "compile": compile, "warmup_steps": 0,
+                    "lr": 1e-3}
+        self.config = resolve(("train",), {"train": settings})["train"]
+        statistics = LatentStatistics(torch.zeros(1, 32, 1, 1), torch.ones(1, 32, 1, 1))
+        payload = DitPayload(arguments, {}, LabelTable([f"ID_{i}" for i in range(PEOPLE)]), statistics,
+                             None, {}, {})
+        net = initial_network(arguments, 0)
+        self.module = DiTModule(net, create_transport(), self.config, payload, 1000, None).to(self.device)
+        self.module.trainer = SimpleNamespace(global_rank=0, world_size=1, global_step=1, precision=precision)
+        self.module.log = lambda *arguments, **keywords: None
+        self.step_number, self.loaded = 0, 0.0
+
+    def backward(self, batch: dict[str, Any], optimizer: torch.optim.Optimizer) -> torch.Tensor:
+        with autocast(self.device, self.precision):
+            loss = self.module.training_step(batch, 0)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.module.net.parameters(), 1.0)
+        optimizer.step()
+        self.step_number += 1
+        return loss.detach()
+
+
+class Ours(Loop):
+    """What stage 2 does in a step, without what Lightning adds around it."""
+
+    def __init__(self, folder: Path, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.optimizer = self.module.configure_optimizers()["optimizer"]
+        data = LatentDataModule(read_latents(folder, "train"), self.config.batch_size, 10**6, 0)
+        data.move_to(self.device)
+        self.stream = BatchStream(data.fetch, SAMPLES, self.config.batch_size, 10**6, 0)
+        self.batches = iter(self.stream)
+
+    def step(self) -> torch.Tensor:
+        batch = next(self.batches)
+        batch = {name: value.to(self.device) if torch.is_tensor(value) else value
+                 for name, value in batch.items()}
+        loss = self.backward(batch, self.optimizer)
+        update_ema_(self.module.ema, self.module.net, self.step_number, self.config.ema_decay)
+        self.loaded = self.stream.seconds
+        return loss
+
+
+class Published(Loop):
+    """The loop of the published recipe, written out."""
+
+    def __init__(self, folder: Path, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.file = folder / "train.safetensors"
+        config = self.config
+        self.optimizer = torch.optim.AdamW(self.module.net.parameters(), lr=config.lr,
+                                           betas=(0.9, config.beta2), weight_decay=config.weight_decay)
+        self.stream = BatchStream(self.load, SAMPLES, config.batch_size, 10**6, 0)
+        self.batches = iter(self.stream)
+
+    def load(self, indices: torch.Tensor) -> dict[str, torch.Tensor]:
+        items = [self.item(int(index)) for index in indices]
+        return {name: torch.stack([item[name] for item in items]) for name in items[0]}
+
+    def item(self, index: int) -> dict[str, torch.Tensor]:
+        names = {"mean": "latents", "std": "latents_std", "labels": "labels"}
+        with safe_open(self.file, framework="pt") as file:
+            return {name: file.get_slice(key)[index:index + 1][0] for name, key in names.items()}
+
+    def step(self) -> torch.Tensor:
+        batch = {name: value.to(self.device) if torch.is_tensor(value) else value
+                 for name, value in next(self.batches).items()}
+        loss = self.backward(batch, self.optimizer)
+        decay = decay_at(self.step_number, self.config.ema_decay)
+        with torch.no_grad():
+            for mine, other in zip(self.module.ema.parameters(), self.module.net.parameters()):
+                mine.mul_(decay).add_(other, alpha=1 - decay)
+        self.loaded = self.stream.seconds
+        loss.item()
+        return loss
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--runs", nargs="+", default=["S/2:64", "B/1:32"], metavar="MODEL:BATCH")
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="within a minute: S/2 of two blocks, batch 4")
+    options = parser.parse_args([token for token in argv if token != "--debug"])
+    rows, faults = [], []
+    for run in ["S/2:4"] if options.quick else options.runs:
+        model, _, batch = run.partition(":")
+        arguments = {**LightningDiT_models[f"LightningDiT-{model}"].keywords, "num_classes": PEOPLE,
+                     "use_qknorm": True, "input_size": 16, "in_channels": 32, "class_dropout_prob": 0.1}
+        if options.quick:
+            arguments["depth"] = 2
+        found, wrong = measure(run, arguments, int(batch), options)
+        rows += found
+        faults += wrong
+    columns = ("run", "loop", "a step", "images/s", "times as fast", "of the matrix rate", "loading")
+    command = shlex.join(["python", "-m", "benchmarks.bench_training", *argv])
+    sys.exit(report("training", command, table(columns, rows), faults, write=not options.quick))
+
+
+def measure(
+    run: str, arguments: dict[str, Any], batch: int, options: argparse.Namespace
+) -> tuple[list[tuple[str, ...]], list[str]]:
+    """Rows of the table for one model, and what is wrong; the loops take their steps in turn."""
+    device = resolve_device("auto")
+    precision = resolve_precision("auto", device)
+    with tempfile.TemporaryDirectory() as work:
+        write_samples(Path(work))
+        loops = {"published, 32": Published(Path(work), arguments, batch, "32", False),
+                 f"ours, {precision}": Ours(Path(work), arguments, batch, precision, False)}
+        if options.compile:
+            loops[f"ours, {precision}, compiled"] = Ours(Path(work), arguments, batch, precision, True)
+        seconds: dict[str, list[float]] = {name: [] for name in loops}
+        losses: dict[str, list[float]] = {name: [] for name in loops}
+        for _ in progress(range(options.steps + 1), description=run):
+            for name, loop in loops.items():
+                started = now(device)
+                loss = loop.step()
+                seconds[name].append(now(device) - started)
+                losses[name].append(float(loss))
+    published = losses["published, 32"]
+    faults = []
+    for name, own in losses.items():
+        difference = max(abs(a - b) / b for a, b in zip(own, published))
+        if not difference <= LARGEST_DIFFERENCE[precision]:
+            faults.append(f"{run}: losses of '{name}' differ by {difference:.1e} from the published loop's")
+    slow = statistics.median(seconds["published, 32"][1:])
+    rate = measured_rate(device, DTYPES.get(precision, torch.float32))
+    flops = training_flops(arguments, batch)
+    rows = []
+    for name, loop in loops.items():
+        second = statistics.median(seconds[name][1:])
+        rows.append((run, name, f"{second * 1000:.0f} ms", f"{batch / second:.2f}", f"{slow / second:.2f}",
+                     f"{flops / second / rate:.0%}", f"{loop.loaded / sum(seconds[name]):.1%}"))
+    return rows, faults
+
+
+def write_samples(folder: Path) -> None:
+    draw = torch.Generator().manual_seed(0)
+    latents = torch.randn(SAMPLES, 32, 16, 16, generator=draw)
+    labels = torch.arange(SAMPLES) % PEOPLE
+    table_ = LabelTable([f"ID_{i}" for i in range(PEOPLE)])
+    write_latents(folder, "train", latents, 0.1 * latents.abs(), labels, table_, ["-"] * SAMPLES, {})
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,78 @@
+"""The benchmarks' own verdicts: the plain loop and ours agree, and a wrong one is noticed."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks import bench_tokenizer, bench_training, form, pictures
+from data.images import find_users, list_images
+from data.latents import read_latents
+
+TINY = {"input_size": 16, "patch_size": 4, "in_channels": 32, "hidden_size": 32, "num_heads": 2, "depth": 1,
+        "num_classes": bench_training.PEOPLE, "use_qknorm": True, "class_dropout_prob": 0.1}
+OPTIONS = SimpleNamespace(steps=3, compile=False)
+
+
+@pytest.fixture(autouse=True)
+def on_the_cpu_in_fp32(monkeypatch):
+    monkeypatch.setattr(bench_training, "resolve_device", lambda name: torch.device("cpu"))
+    monkeypatch.setattr(bench_training, "resolve_precision", lambda name, device: "32")
+
+
+def test_our_step_has_the_losses_of_the_published_loop():
+    rows, faults = bench_training.measure("tiny:4", TINY, 4, OPTIONS)
+    assert faults == [] and [row[1] for row in rows] == ["published, 32", "ours, 32"]
+    assert rows[0][4] == "1.00" and len(rows[0]) == 7
+
+
+def test_a_loop_that_learns_otherwise_is_noticed(monkeypatch):
+    update = bench_training.Published.__init__
+
+    def slower(self, *arguments):
+        update(self, *arguments)
+        self.optimizer.param_groups[0]["lr"] *= 0.5
+
+    monkeypatch.setattr(bench_training.Published, "__init__", slower)
+    _, faults = bench_training.measure("tiny:4", TINY, 4, OPTIONS)
+    assert len(faults) == 1 and "losses of 'ours, 32' differ" in faults[0]
+
+
+def test_item_by_item_is_what_a_gather_gives(tmp_path):
+    bench_training.write_samples(tmp_path)
+    loop = bench_training.Published(tmp_path, TINY, 4, "32", False)
+    latents, rows = read_latents(tmp_path, "train"), torch.tensor([5, 0, 255])
+    batch = loop.load(rows)
+    assert torch.equal(batch["mean"], latents.latents[rows]) and torch.equal(batch["labels"], rows % 4)
+    assert torch.equal(batch["std"], latents.latents_std[rows])
+
+
+def test_decibels_of_pixels_and_latents():
+    pixels = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
+    assert bench_tokenizer.psnr_of(pixels, pixels + 1) == pytest.approx(48.13, abs=0.01)
+    latents = torch.tensor([0.0, 10.0])
+    assert bench_tokenizer.psnr_of(latents, latents + 0.1) == pytest.approx(40.0, abs=0.01)
+
+
+def test_pictures_are_read_as_people(tmp_path):
+    pictures.write_pictures(tmp_path, 5)
+    records = list_images(tmp_path, find_users(tmp_path))
+    assert [record.user for record in records] == ["ID_1", "ID_1", "ID_2", "ID_3", "ID_4"]
+    assert Image.open(records[0].path).size == (256, 256)
+
+
+def test_the_form_names_machine_load_and_command(monkeypatch):
+    assert form.report("x", "python x", "| a |", ["too dark"], write=False) == 1
+    assert form.report("x", "python x", "| a |", [], write=False) == 0
+    text = form.form("x", "python x", "| a |")
+    for part in ("# x", "**Hardware**", "**Load**", torch.__version__, "`python x`", "| a |"):
+        assert part in text
+
+
+def test_functions_are_called_in_turn_and_the_warm_up_is_left_out(monkeypatch):
+    times, calls = iter([0, 9, 9, 18, 20, 21, 21, 24]), []
+    monkeypatch.setattr(form.time, "perf_counter", lambda: next(times))
+    monkeypatch.setattr(form, "progress", lambda items, description: items)
+    found = form.in_turn({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 1, "what")
+    assert calls == ["a", "b"] * 2 and found == {"a": 1, "b": 3}

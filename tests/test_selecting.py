@@ -1,0 +1,210 @@
+"""Selection from end to end: the judge that chooses, what stage 3 keeps, who may score it; and the sweep."""
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+
+import numpy
+import pytest
+from PIL import Image
+from test_stage4 import SPEED, walk
+from toy_run import DRAWING, EXACT, changed, digest_of, names, output_of, refusal_of, snapshot
+
+import stage3_inference as stage3
+import stage4_evaluate as stage4
+from evaluation.judge import train_judge
+from evaluation.selection import Selector
+
+
+@pytest.fixture(scope="module", autouse=True)
+def brief_training():
+    """What the judges think does not matter here."""
+    usual = dict(train_judge.__kwdefaults__)
+    train_judge.__kwdefaults__["epochs"] = 1
+    yield
+    train_judge.__kwdefaults__.update(usual)
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """Walks of the toy's three people."""
+    folder, rng = tmp_path_factory.mktemp("real") / "data_split", numpy.random.default_rng(0)
+    for split, count in {"train": 12, "val": 8, "test": 4}.items():
+        for person, speed in SPEED.items():
+            (folder / split / person).mkdir(parents=True)
+            for number in range(count):
+                walk(speed, rng).save(folder / split / person / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def judge(real):
+    path = real.parent / "selector/judge.safetensors"
+    said = output_of(stage4.main, "judge", "--real", real, "--output_dir", path.parent)
+    assert "learnt from 15 pictures" in said and "of 9 held-out" in said  # 5 of 12, 3 of 8
+    assert "skipped" in output_of(stage4.main, "judge", "--real", real, "--output_dir", path.parent)
+    return path
+
+
+def lenient(judge, path, **bounds):
+    """The same judge with bounds that pass nearly everything, so that the toy's noise has a chance."""
+    selector = Selector.load(judge)
+    wide = numpy.concatenate([selector.motion + 1e3, selector.motion - 1e3, numpy.full((9, 6), numpy.nan)])
+    low = {"confidence": 0.0, "novelty": 0.0, "near": 0.0, **bounds}
+    replace(selector, bounds=low, motion=wide).save(path)
+    return path
+
+
+def select(toy, out, selector, *more):
+    return output_of(stage3.main, *arguments(toy, out, selector), *more)
+
+
+def arguments(toy, out, selector):
+    drawing = "--num_steps", "2", "--batch_size", "2", *EXACT
+    return ("--dit_checkpoint", toy.lively, "--vavae_path", toy.tokenizer, "--output_dir", out, "--select",
+            selector, *drawing)
+
+
+def rows_of(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def selected(toy, judge):
+    """Three pictures of two people each, by a judge that passes all."""
+    out = judge.parents[1] / "selected"
+    said = select(toy, out, lenient(judge, judge.with_name("lenient.safetensors")), "--keep", "3",
+                  "--user_ids", "1", "10")
+    assert "ID_1: kept 3 of 3 drawn" in said and "ID_10: kept 3 of 3 drawn" in said
+    return out
+
+
+def test_the_judge_s_file_says_what_it_was_trained_on(real, judge):
+    files = {digest_of(path) for part in ("train", "val") for path in (real / part).rglob("*.png")
+             if int(path.stem) < (5 if part == "train" else 3)}
+    selector = Selector.load(judge)
+    assert set(selector.training_files) == files and len(files) == len(selector.motion) == 15 + 9
+
+
+def test_what_is_kept_is_told_in_every_file(judge, selected):
+    kept = {f"micro_doppler_user{user}_{k:03d}.png" for user in ("01", "10") for k in (1, 2, 3)}
+    assert names(selected) == kept | {"micro_doppler_grid.png", "samples.csv", "selection.csv", "run.json"}
+    samples, decided = rows_of(selected / "samples.csv"), rows_of(selected / "selection.csv")
+    assert {row["file"] for row in samples} == {row["file"] for row in decided} == kept
+    assert {row["selector"] for row in samples} == {digest_of(judge.with_name("lenient.safetensors"))}
+    inside = json.loads(Image.open(selected / "micro_doppler_user10_002.png").info["micro_doppler"])
+    assert inside["selector_training"] == samples[0]["selector_training"] and len(inside["selector"]) == 64
+
+
+def test_more_of_them_go_on_where_the_first_stopped(toy, selected, tmp_path, judge):
+    out = shutil.copytree(selected, tmp_path / "images")
+    selector, before = judge.with_name("lenient.safetensors"), snapshot(out)
+    asked = "--user_ids", "1", "10", "--keep"
+    select(toy, out, selector, *asked, "3")
+    assert snapshot(out).keys() == before.keys()
+    assert not [name for name in changed(before, snapshot(out)) if name.startswith("micro_doppler_user")]
+    (out / "micro_doppler_user01_002.png").unlink()  # what is gone is drawn again, the same
+    select(toy, out, selector, *asked, "4")
+    after = snapshot(out)
+    added = {name for name in after if name not in before}
+    assert added == {"micro_doppler_user01_004.png", "micro_doppler_user10_004.png"}
+    again = "micro_doppler_user01_002.png"
+    old, new = (numpy.asarray(Image.open(folder / again)).astype(int) for folder in (selected, out))
+    assert numpy.abs(old - new).max() <= 1 and len(rows_of(out / "selection.csv")) == 8
+
+
+def test_a_strict_judge_keeps_nothing_and_says_so(toy, judge, tmp_path):
+    strict = lenient(judge, tmp_path / "strict.safetensors", confidence=1.01)
+    said = select(toy, tmp_path / "images", strict, "--keep", "2", "--user_ids", "2", "--attempts", "2")
+    assert "ID_2: kept 0 of 4 drawn (not the person 4" in said and "raise --attempts" in said
+    assert names(tmp_path / "images") == {"samples.csv", "selection.csv", "run.json"}
+
+
+def test_selection_is_refused_where_it_cannot_be(toy, judge, selected, tmp_path, real):
+    asked = arguments(toy, selected, judge)
+    assert "selector was" in refusal_of(stage3.main, *asked, unchanged=selected)
+    alone = refusal_of(stage3.main, *arguments(toy, tmp_path / "x", judge)[:6], "--keep", "3")
+    assert "--keep 3: how many to keep of what --select passes; add --select" in alone
+    shutil.copytree(real / "train/ID_1", tmp_path / "data/train/ID_1")
+    shutil.copytree(real / "train/ID_1", tmp_path / "data/train/ID_5")
+    shutil.copytree(tmp_path / "data/train", tmp_path / "data/val")
+    output_of(stage4.main, "judge", "--real", tmp_path / "data", "--output_dir", tmp_path / "two")
+    strangers = refusal_of(stage3.main, *arguments(toy, tmp_path / "x", tmp_path / "two/judge.safetensors"))
+    assert "knows ID_1, ID_5, asked for are ID_2, ID_10" in strangers and not (tmp_path / "x").exists()
+
+
+def test_the_other_half_scores_what_was_selected(real, selected, tmp_path, monkeypatch):
+    learnt = []
+
+    def noted(images, labels, *more, val):
+        learnt.append((len(images), len(val[0])))
+        return train_judge(images, labels, *more, val=val)
+
+    monkeypatch.setattr(stage4, "train_judge", noted)
+    folders = "--real", real, "--generated", selected, "--output_dir", tmp_path / "report"
+    said = output_of(stage4.main, *folders, "--judge_seeds", "1")
+    metrics = json.loads((tmp_path / "report/metrics.json").read_text())
+    assert learnt == [(12, 9)] and metrics["selected"] and metrics["counts"]["val"] == 9
+    assert metrics["counts"]["train"] == 36 and "what passed a selecting judge" in said
+
+
+def test_a_judge_that_may_share_pictures_is_refused(real, selected, judge, tmp_path):
+    def refused(real, generated, out=tmp_path / "report"):
+        given = ("--real", real, "--generated", generated, "--output_dir", out)
+        return refusal_of(stage4.main, *given)
+
+    other = shutil.copytree(real, tmp_path / "other")
+    (other / "train/ID_1/0.png").unlink()
+    assert "selected by a judge that was not trained on the first half of --real" in refused(other, selected)
+    report = tmp_path / "report"  # a folder whose judge learnt from everything scores no selected pictures
+    report.mkdir()
+    plain = shutil.copytree(selected, tmp_path / "plain")
+    rows = [{**row, "selector_training": ""} for row in rows_of(plain / "samples.csv")]
+    with open(plain / "samples.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    given = "--real", real, "--generated", plain, "--output_dir", report, "--judge_seeds", "1"
+    output_of(stage4.main, *given)
+    assert "selector_training was None" in refused(real, selected)
+    shutil.copy(judge, report / "judge.safetensors")  # in the place of the one that scores
+    (report / "metrics.json").unlink()
+    assert "not a judge's weights" in refused(real, plain)
+    rows[0]["selector_training"] = "0" * 64
+    with open(plain / "samples.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    assert "selected ones among others" in refused(real, plain)
+
+
+def test_the_sweep_draws_and_scores_every_setting(toy, real, tmp_path, monkeypatch):
+    def in_this_process(config, sampler, guidance, folder):
+        output_of(stage3.main, "--dit_checkpoint", config.dit_checkpoint, "--vavae_path", config.vavae_path,
+                  "--output_dir", folder, "--guidance_scale", guidance, "--sampler", sampler, *DRAWING[:2],
+                  "--num_steps", config.num_steps, *EXACT)
+
+    monkeypatch.setattr(stage4, "draw_setting", in_this_process)
+    given = ("sweep", "--real", real, "--dit_checkpoint", toy.lively, "--vavae_path", toy.tokenizer,
+             "--guidance", "1", "4", "--samplers", "euler", "heun", "--num_steps", "2",
+             "--output_dir", tmp_path)
+    said = output_of(stage4.main, *given)
+    found = json.loads((tmp_path / "sweep.json").read_text())
+    settings = [(own["sampler"], own["guidance"]) for own in found["settings"]]
+    assert settings == [("euler", 1), ("euler", 4), ("heun", 1), ("heun", 4)]
+    assert all(own["accuracy"]["count"] == 6 and own["kid"]["value"] is not None for own in found["settings"])
+    assert found["rule"] in said and (tmp_path / "sweep.png").is_file()
+    assert len(names(tmp_path, "micro_doppler_user*.png")) == 4 * 6
+
+
+@pytest.mark.slow  # a process that imports torch
+def test_the_sweep_starts_stage_3(toy, real, tmp_path, capfd):
+    networks = str(toy.lively), str(toy.tokenizer)
+    config = stage4.SweepConfig(str(real), *networks, num_samples_per_user=1, num_steps=2)
+    stage4.draw_setting(config, "euler", 2.0, tmp_path / "images")
+    assert len(names(tmp_path / "images", "micro_doppler_user*.png")) == 3
+    with pytest.raises(SystemExit) as end:
+        stage4.draw_setting(config, "euler", 3.0, tmp_path / "images")
+    assert end.value.code == 2 and "guidance_scale was 2.0" in capfd.readouterr().err

@@ -1,0 +1,122 @@
+"""Operations counted, rates logged, and compilation that never ends a run."""
+
+import csv
+import itertools
+
+import pytest
+import torch
+from tiny_runs import stage2_settings, write_tiny_latents
+
+import stage2_train_dit
+from models.lightningdit import LightningDiT_models
+from tokenizer.vavae import VAVAE
+from training import compiling, throughput
+from training.throughput import counted_flops, measured_rate, training_flops
+
+LATENTS = {"input_size": 16, "in_channels": 32, "num_classes": 31, "class_dropout_prob": 0.1}
+
+
+@pytest.mark.parametrize(("preset", "gigaflop"), [("S/2", 2.8), ("S/1", 12.1), ("B/1", 46), ("L/1", 161),
+                                                  ("XL/1", 237)])
+def test_training_costs_three_forward_passes(preset, gigaflop):
+    arguments = {**LightningDiT_models[f"LightningDiT-{preset}"].keywords, **LATENTS}
+    assert training_flops(arguments) == pytest.approx(3e9 * gigaflop, rel=0.012)
+
+
+def test_shallow_networks_tell_a_deep_one_and_samples_add_up():
+    arguments = {**LATENTS, "patch_size": 2, "hidden_size": 64, "num_heads": 4, "depth": 4}
+    assert training_flops(arguments) == counted_flops(arguments, 1)
+    assert training_flops(arguments, 3) == counted_flops(arguments, 3) == 3 * training_flops(arguments)
+
+
+def test_a_plain_network_by_hand():
+    """Forward: 2 per multiply-add of the patch embedding, four matrices a block (GELU MLP), attention's two
+    products, the condition and the last layer; backward twice that, but none for the input's gradient.
+    """
+    d, tokens, patch = 16, 4, 32
+    arguments = {**LATENTS, "input_size": 2, "patch_size": 1, "hidden_size": d, "num_heads": 2, "depth": 1,
+                 "use_swiglu": False, "mlp_ratio": 4.0}
+    block = tokens * (3 * d * d + d * d + 8 * d * d) + 2 * tokens * tokens * d + 6 * d * d
+    last = tokens * d * patch + 2 * d * d
+    times = 256 * d + d * d
+    forward = block + last + times + tokens * patch * d
+    without_gradient = tokens * patch * d + 256 * d
+    assert training_flops(arguments) == 2 * (3 * forward - without_gradient)
+
+
+def test_the_measured_rate_is_that_of_products(monkeypatch):
+    seconds = itertools.count(step=0.5)
+    monkeypatch.setattr(throughput, "now", lambda device: next(seconds))
+    assert measured_rate(torch.device("cpu"), torch.float32) == 2 * 1024**3 / 0.5
+
+
+def logged(folder) -> list[dict[str, float]]:
+    with open(folder / "lightning_logs" / "version_0" / "metrics.csv", newline="") as file:
+        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+
+
+def test_a_run_logs_images_a_second_and_its_share_of_the_peak(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(throughput, "peak_rate", lambda device, precision: (1e12, "stated peak"))
+    latents = write_tiny_latents(tmp_path / "latents")
+    settings = stage2_settings(latents, tmp_path / "run", log_every=2, accumulate=2)
+    stage2_train_dit.run(settings)
+    rows = [row for row in logged(tmp_path / "run") if "images_per_second" in row]
+    assert [row["step"] for row in rows] == [2, 3, 4, 6]  # log points, and before each validation
+    flops = training_flops(stage2_train_dit.model_arguments(
+        settings["model"], stage2_train_dit.read_splits(latents)[0]))
+    for row in rows:
+        assert row["mfu"] == pytest.approx(row["images_per_second"] * flops / 1e12)
+        assert 0 < row["loader_wait"] < 1
+    assert "images/s" in capsys.readouterr().out
+
+
+def test_a_failing_compiler_costs_one_warning(monkeypatch, capsys):
+    def broken(function):
+        def call(*arguments):
+            raise RuntimeError("no compiler\nfound")
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    double = compiling.compiled(lambda x: 2 * x)
+    assert [double(3), double(4)] == [6, 8]
+    said = capsys.readouterr().out
+    assert said.count("torch.compile failed (RuntimeError: no compiler)") == said.count("\n") == 1
+
+
+def test_a_compiled_tokenizer_shares_the_weights_and_gives_the_same(monkeypatch):
+    calls = []
+    monkeypatch.setattr(torch, "compile", lambda function: lambda x: calls.append(function) or function(x))
+    vae = VAVAE.from_file("compact")
+    images = torch.randint(0, 256, (1, 3, 256, 256), dtype=torch.uint8)
+    fast = compiling.compiled_tokenizer(vae)
+    latents = vae.encode(images).mean
+    assert not calls  # the tokenizer that was given stays as it was
+    assert torch.equal(fast.encode(images).mean, latents)
+    assert torch.equal(fast.decode(latents), vae.decode(latents)) and len(calls) == 2
+    shared = zip(fast.model.parameters(), vae.model.parameters(), strict=True)
+    assert all(one is other for one, other in shared)
+
+
+def test_a_compiled_function_is_the_one_that_is_called(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda function: lambda x: ("compiled", function(x)))
+    assert compiling.compiled(lambda x: 2 * x)(3) == ("compiled", 6)
+
+
+@pytest.mark.slow
+def test_a_compiled_run_is_the_run_within_rounding(tmp_path):
+    latents = write_tiny_latents(tmp_path / "latents")
+    losses = []
+    for name, compile in (("plain", False), ("compiled", True)):
+        stage2_train_dit.run(stage2_settings(latents, tmp_path / name, compile=compile))
+        with open(tmp_path / name / "training_log.csv", newline="") as file:
+            losses.append([float(row["val_loss"]) for row in csv.DictReader(file)])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def test_an_average_on_the_host_is_the_same_run(tmp_path):
+    latents = write_tiny_latents(tmp_path / "latents")
+    for name, where in (("device", False), ("host", True)):
+        stage2_train_dit.run(stage2_settings(latents, tmp_path / name, ema_on_host=where))
+    weights = [
+        (tmp_path / name / "checkpoints/best.safetensors").read_bytes() for name in ("device", "host")]
+    assert weights[0] == weights[1]
