@@ -102,7 +102,7 @@ def deciding(config: SimulateConfig | SpectrogramConfig) -> dict[str, Any]:
 
 def simulate_user(folder: Path, user: int, config: SimulateConfig, bar: Any) -> list[dict[str, Any]]:
     """All recordings of one person, and their rows of truth.csv; files that are there are left alone."""
-    (folder / f"ID_{user}").mkdir(parents=True, exist_ok=True)
+    (folder / f"ID_{user}").mkdir(exist_ok=True)
     walker = draw_walker(numpy.random.default_rng((config.seed, user)))
     recordings = min(config.recordings_per_user, config.samples_per_user)
     rows = []
@@ -155,7 +155,7 @@ def spectrogram(config: SpectrogramConfig) -> None:
         pictures = [doppler.to_picture(unit, config.colour_map) for unit in units]
         # only now, so that settings that cannot work claim nothing
         _lock = claim_folder(folder, deciding(config), "**/*.png")
-        (folder / stem).parent.mkdir(parents=True, exist_ok=True)
+        (folder / stem).parent.mkdir(exist_ok=True)
         for number, (window, picture) in enumerate(zip(windows, pictures), start=1):
             name = f"{stem}_{number:03d}.png"
             if not (folder / name).exists():

@@ -1,10 +1,13 @@
 """Writing a file so that a killed run never leaves half of one under its real name."""
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the user's share of it, the largest file
 
 
 def temporary_name(path: Path) -> Path:
@@ -25,6 +28,11 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        said = f"{error.strerror}; free some space and run the same command again"
+        raise OSError(error.errno, said, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 

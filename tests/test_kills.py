@@ -1,8 +1,10 @@
-"""Every stage killed with SIGKILL at three moments and rerun ends in the files of an undisturbed run."""
+"""Every stage killed with SIGKILL, at signs of progress and at random, and run again ends in the files of
+an undisturbed run."""
 
 import hashlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -184,7 +186,7 @@ def contents(folder: Path) -> dict[str, str]:
     files = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_dir() or name.startswith("lightning_logs") or name == "config.yaml":
+        if path.is_dir() or "lightning_logs" in path.parts or path.name == "config.yaml":
             continue
         content = path.read_bytes()
         if name == "metrics.json":  # all but the time that it took
@@ -307,3 +309,47 @@ def test_killed_three_times_ends_in_the_same_files(stage, inputs, tmp_path):
         kill_at(command(stage, tmp_path), folder, pattern, count)
         finish(command(stage, tmp_path))
         assert contents(folder) == undisturbed, f"killed at {pattern} x {count}"
+
+
+KILLS = 4  # of each, at random; nine times four
+RUNNER = ["run_complete_pipeline.py", "--demo", "--quick", "--output_dir", "{w}/out", "--precision", "32",
+          "simulate.samples_per_user=8", "train.max_steps=6", "train.validate_every=2",
+          "train.accelerator=cpu", "sample.num_steps=1", *TINY]
+
+
+def run_for(arguments: list[str], seconds: float) -> bool:
+    """True when the command was killed after so long, False when it had ended, well, before."""
+    process = subprocess.Popen(
+        arguments, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        _, errors = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return True
+    assert process.returncode == 0, errors[-2000:]
+    return False
+
+
+@pytest.mark.parametrize("stage", [*STAGES, "runner"])
+def test_killed_again_and_again_it_ends_in_the_same_files(stage, inputs, tmp_path):
+    """Each start goes on from what the last kill left, until it ends; then from nothing, until the kills are
+    enough."""
+    for name in ("iq", "raw", "data", "made_latents", "made_dit", "made_images", "W.safetensors"):
+        (tmp_path / name).symlink_to(inputs / name)
+    parts, output = (RUNNER, "out") if stage == "runner" else STAGES[stage][:2]
+    arguments, folder = [sys.executable, *(part.format(w=tmp_path) for part in parts)], tmp_path / output
+    started = time.monotonic()
+    finish(arguments)
+    duration, undisturbed = time.monotonic() - started, contents(folder)
+    folder.rename(tmp_path / "undisturbed")
+    draw, kills = random.Random(stage), 0
+    while kills < KILLS:
+        if run_for(arguments, duration * draw.uniform(0.2, 1.0)):
+            kills += 1
+        else:
+            assert contents(folder) == undisturbed
+            folder.rename(tmp_path / f"done_{time.monotonic_ns()}")
+    finish(arguments)
+    assert contents(folder) == undisturbed

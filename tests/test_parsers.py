@@ -12,7 +12,7 @@ from parsers import PARSERS, feed
 from PIL import Image
 from safetensors.numpy import save
 
-USUAL = settings(max_examples=25, deadline=None, derandomize=True,
+USUAL = settings(max_examples=15, deadline=None, derandomize=True,
                  suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

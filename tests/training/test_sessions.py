@@ -130,7 +130,7 @@ def train_with(callback, monkeypatch, latents, folder, **changes) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("step", [3, 4, 5])
+@pytest.mark.parametrize("step", [3, 5])
 def test_a_gradient_that_is_not_a_number_stops_before_the_next_save(latents, six, tmp_path, monkeypatch,
                                                                     step):
     bad = AfterBackward(step, lambda weight: weight.grad.view(-1)[:1].fill_(float("nan")))
