@@ -82,10 +82,10 @@ def run(config: EvaluateConfig) -> None:
         found = evaluate(config, people, {**real, "generated": generated}, judged, folder)
         metrics = {"inputs": inputs, "versions": versions(), "seed": config.seed, **found}
         write_text(path, json.dumps(metrics, indent=1) + "\n")
-    page = write_report(folder, metrics, {name: folder / f"{name}.png" for name in PICTURES})
+        write_report(folder, metrics, {name: folder / f"{name}.png" for name in PICTURES})
     lines = verdict_lines(metrics) if "verdict" in metrics else []
     say("\n".join([*table(metrics), *lines, *metrics["summary"], f"all figures are in {path}"]))
-    say(f"look at {page} and {folder / 'real_beside_generated.png'}")
+    say(f"look at {folder / 'report.html'} and {folder / 'real_beside_generated.png'}")
 
 
 def other_inputs(config: EvaluateConfig) -> dict[str, Any]:
