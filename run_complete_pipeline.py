@@ -35,8 +35,6 @@ def run(config: PipelineConfig, further: list[str]) -> None:
     out = Path(config.output_dir)
     data, tokenizer = prepare_demo(out, config, further) if config.demo else inputs_of(config)
     for name, skipped, script, flags in stages_of(config, out, data, tokenizer):
-        if skipped is None:
-            continue
         if skipped:
             say(f"== {name}: skipped, as asked ==")
         else:
@@ -45,14 +43,11 @@ def run(config: PipelineConfig, further: list[str]) -> None:
 
 def stages_of(
     config: PipelineConfig, out: Path, data: Any, tokenizer: Any
-) -> list[tuple[str, bool | None, str, dict[str, Any]]]:
-    """Name, whether it is skipped (None: nobody asked for it), script and flags of each stage.
-
-    A flag of None is left to the stage.
-    """
+) -> list[tuple[str, bool, str, dict[str, Any]]]:
+    """Name, whether it is skipped, script and flags of each stage; a flag of None is left to the stage."""
     latents, models = out / "latent_features", out / "trained_models"
     checkpoint = models / "checkpoints" / "best.ckpt"
-    return [
+    stages = [
         (
             "extraction",
             config.skip_extraction,
@@ -99,24 +94,25 @@ def stages_of(
                 "seed": config.seed,
             },
         ),
-        (
-            "evaluation",
-            (config.skip_generation and not config.evaluate) if config.evaluate or config.demo else None,
-            "stage4_evaluate.py",
-            {
-                "real": data,
-                "generated": out / "generated_images",
-                "output_dir": out / "evaluation",
-                "axes": DEMO_AXES if config.demo else None,
-            },
-        ),
     ]
+    return [*stages, evaluation_of(config, out, data)] if config.evaluate or config.demo else stages
+
+
+def evaluation_of(config: PipelineConfig, out: Path, data: Any) -> tuple[str, bool, str, dict[str, Any]]:
+    """The stage that judges, as in `stages_of`; a demo that generates nothing skips it unless asked."""
+    flags = {
+        "real": data,
+        "generated": out / "generated_images",
+        "output_dir": out / "evaluation",
+        "axes": DEMO_AXES if config.demo else None,
+    }
+    return "evaluation", config.skip_generation and not config.evaluate, "stage4_evaluate.py", flags
 
 
 def inputs_of(config: PipelineConfig) -> tuple[str | None, str | None]:
     """Data and tokenizer as given; absent ones that a stage needs are refused before any stage has run."""
     needed = {
-        "data_dir": not (config.skip_extraction and not config.evaluate),
+        "data_dir": config.evaluate or not config.skip_extraction,
         "vavae_path": not (config.skip_extraction and config.skip_generation),
     }
     for key in (key for key in needed if needed[key]):

@@ -18,6 +18,7 @@ from configs.command_line import parse, run_script, say
 from configs.schema import SimulateConfig, SpectrogramConfig, SplitConfig
 from data.atomic import replacing, write_text_if_new
 from data.images import SPLIT_NAMES, find_users, list_images
+from data.pictures import save_png
 from data.progress import progress
 from data.recordings import list_recordings, read_iq
 from data.run_record import claim_folder
@@ -79,7 +80,7 @@ def simulate(config: SimulateConfig) -> None:
     row per picture with everything that is known of it.
     """
     folder = Path(config.output_dir)
-    claim_folder(folder, {k: v for k, v in asdict(config).items() if k != "output_dir"}, "ID_*")
+    claim_folder(folder, deciding(config), "ID_*")
     rows = []
     with progress(total=config.num_users * config.samples_per_user, description="walking", unit="img") as bar:
         for user in range(1, config.num_users + 1):
@@ -89,6 +90,11 @@ def simulate(config: SimulateConfig) -> None:
         f"wrote {folder}; next: python stage0_prepare.py split --input_dir {folder} --output_dir data_split "
         r"--recordings 'rec(\d+)'"
     )
+
+
+def deciding(config: SimulateConfig | SpectrogramConfig) -> dict[str, Any]:
+    """The settings that decide what the pictures look like: all but where they go."""
+    return {name: value for name, value in asdict(config).items() if name != "output_dir"}
 
 
 def simulate_user(folder: Path, user: int, config: SimulateConfig, bar: Any) -> list[dict[str, Any]]:
@@ -114,11 +120,10 @@ def simulate_user(folder: Path, user: int, config: SimulateConfig, bar: Any) -> 
 
 def save_picture(picture: Image.Image, path: Path, jpeg_quality: int | None = None) -> None:
     """Write a PNG, or a JPEG of the given quality, whole or not at all."""
+    if jpeg_quality is None:
+        return save_png(picture, path)
     with replacing(path) as temporary:
-        if jpeg_quality is None:
-            picture.save(temporary, format="PNG")
-        else:
-            picture.save(temporary, format="JPEG", quality=jpeg_quality)
+        picture.save(temporary, format="JPEG", quality=jpeg_quality)
 
 
 def known(part: Window | Walker | Walk | Setup | Radar) -> dict[str, Any]:
@@ -146,12 +151,12 @@ def spectrogram(config: SpectrogramConfig) -> None:
         units = [doppler.to_unit(window.power_db, config.dynamic_range_db) for window in windows]
         pictures = [doppler.to_picture(unit, config.colour_map) for unit in units]
         # only now, so that settings that cannot work claim nothing
-        claim_folder(folder, {k: v for k, v in asdict(config).items() if k != "output_dir"}, "**/*.png")
+        claim_folder(folder, deciding(config), "**/*.png")
         (folder / stem).parent.mkdir(parents=True, exist_ok=True)
         for number, (window, picture) in enumerate(zip(windows, pictures), start=1):
             name = f"{stem}_{number:03d}.png"
             if not (folder / name).exists():
-                save_picture(picture, folder / name)
+                save_png(picture, folder / name)
             rows.append({"path": name} | {key: f"{value:.6g}" for key, value in window.edges.items()})
     write_text_if_new(folder / "axes.csv", csv_text(rows))
     say(

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tokenizer.blocks import Decoder, Encoder
+from tokenizer.blocks import Decoder, Encoder, cell_size
 
 MODEL_TYPES = ("vavae", "marvae")
 
@@ -64,7 +64,7 @@ def _check_config(config: dict[str, Any]) -> None:
         raise ValueError(f"shortcut {config['shortcut']!r}: expected true or false")
     if config["model_type"] not in MODEL_TYPES:
         raise ValueError(f"model_type {config['model_type']!r}: expected one of {', '.join(MODEL_TYPES)}")
-    factor = config["patch_size"] * 2 ** (len(config["ch_mult"]) - 1)
+    factor = cell_size(config["patch_size"], config["ch_mult"])
     if config["resolution"] % factor:
         raise ValueError(f"resolution {config['resolution']}: expected a multiple of {factor} "
                          "(patch_size * 2**(levels-1)); change resolution, patch_size or ch_mult")
@@ -112,7 +112,7 @@ class AutoencoderKL(nn.Module):
     @property
     def downsampling(self) -> int:
         """Pixels per latent position along one axis."""
-        return self._config["patch_size"] * 2 ** (len(self._config["ch_mult"]) - 1)
+        return cell_size(self._config["patch_size"], self._config["ch_mult"])
 
     def encode(self, x: Tensor) -> DiagonalGaussian:
         """Pixels (B, in_channels, H, W) in [-1, 1] -> posterior over latents (B, embed_dim, H/f, W/f)."""

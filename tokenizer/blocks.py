@@ -20,6 +20,11 @@ def group_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(NUM_GROUPS, channels, eps=1e-6)
 
 
+def cell_size(patch_size: int, ch_mult: Sequence[int]) -> int:
+    """Pixels per latent position along one axis."""
+    return patch_size * 2 ** (len(ch_mult) - 1)
+
+
 def level_sizes(resolution: int, patch_size: int, num_levels: int) -> list[int]:
     """Side of the square feature map at each level, finest first."""
     return [resolution // patch_size // 2**level for level in range(num_levels)]
@@ -137,7 +142,7 @@ class Encoder(nn.Module):
         self.mid = Middle(widths[-1])
         self.norm_out = group_norm(widths[-1])
         self.conv_out = nn.Conv2d(widths[-1], 2 * z_channels, 3, padding=1)
-        cell = patch_size * 2 ** (len(widths) - 1)
+        cell = cell_size(patch_size, ch_mult)
         self.shortcut = nn.Conv2d(in_channels, 2 * z_channels, cell, stride=cell) if shortcut else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -173,7 +178,7 @@ class Decoder(nn.Module):
             level.upsample = Upsample(width)
         self.norm_out = group_norm(widths[0])
         self.conv_out = nn.Conv2d(widths[0], out_channels * patch_size**2, 3, padding=1)
-        self.cell = patch_size * 2 ** (len(widths) - 1)
+        self.cell = cell_size(patch_size, ch_mult)
         self.shortcut = nn.Conv2d(z_channels, out_channels * self.cell**2, 1) if shortcut else None
 
     def forward(self, z: Tensor) -> Tensor:

@@ -45,35 +45,31 @@ class DiTModule(ResumableModule):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         draw = self.batch_generator(batch["position"])
         x1 = self._draw_latents(batch, draw)
-        x0 = self._own_normal(x1, draw)
+        x0 = self.normal_like(x1, draw)
         count = len(x1) * self.trainer.world_size
         t = self.own_slice(self.transport.draw_times(count, draw))
-        drop = self._draw_dropped_labels(count, draw)
+        drop = self._draw_dropped_labels(len(x1), draw)
         conditions = {"y": batch["labels"], "drop": drop}
         terms = self.transport.training_losses(self._forward, x1, conditions, x0=x0, t=t)
         loss = total_loss(terms).mean()
         self.count_loss(loss)
         return loss
 
-    def _own_normal(self, like: Tensor, draw: torch.Generator) -> Tensor:
-        shape = (len(like) * self.trainer.world_size, *like.shape[1:])
-        return self.own_slice(torch.randn(shape, generator=draw, device=self.device))
-
     def _draw_latents(self, batch: dict[str, Any], draw: torch.Generator) -> Tensor:
         """(B,C,H,W) normalised latents: posterior draws anew each time, or means."""
         latents = batch["mean"]
         if self.config.sample_posterior and "std" in batch:
-            latents = latents + batch["std"] * self._own_normal(latents, draw)
+            latents = latents + batch["std"] * self.normal_like(latents, draw)
         if "flip" in batch:
-            coin = torch.rand(len(latents) * self.trainer.world_size, generator=draw, device=self.device)
-            latents = torch.where(self.own_slice(coin)[:, None, None, None] < 0.5, latents, batch["flip"])
+            coin = self.uniform(len(latents), draw)
+            latents = torch.where(coin[:, None, None, None] < 0.5, latents, batch["flip"])
         return self.payload.statistics.normalise(latents)
 
     def _draw_dropped_labels(self, count: int, draw: torch.Generator) -> Tensor | None:
         probability = self.payload.model["class_dropout_prob"]
         if probability == 0:
             return None
-        return self.own_slice(torch.rand(count, generator=draw, device=self.device) < probability)
+        return self.uniform(count, draw) < probability
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:

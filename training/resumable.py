@@ -11,7 +11,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from configs.schema import FitConfig
 from training.ema import update_ema_
@@ -51,12 +51,22 @@ class ResumableModule(pl.LightningModule):
         """Generator of the draws for global batch `position`, the same on every rank."""
         return generator(self.config.seed, "train", position, device=self.device)
 
-    def own_slice(self, draws: torch.Tensor) -> torch.Tensor:
+    def own_slice(self, draws: Tensor) -> Tensor:
         """This rank's part of a tensor drawn for the global batch, so that more ranks see the same draws."""
         count = len(draws) // self.trainer.world_size
         return draws[self.trainer.global_rank * count : (self.trainer.global_rank + 1) * count]
 
-    def count_loss(self, loss: torch.Tensor) -> None:
+    def normal_like(self, values: Tensor, draws: torch.Generator) -> Tensor:
+        """This rank's part of standard normal noise for the global batch."""
+        shape = (len(values) * self.trainer.world_size, *values.shape[1:])
+        return self.own_slice(torch.randn(shape, generator=draws, device=self.device))
+
+    def uniform(self, count: int, draws: torch.Generator) -> Tensor:
+        """This rank's part of uniform numbers (count,) for the global batch."""
+        shape = (count * self.trainer.world_size,)
+        return self.own_slice(torch.rand(shape, generator=draws, device=self.device))
+
+    def count_loss(self, loss: Tensor) -> None:
         """Add a batch's loss to the totals since the last validation, without waiting for the device."""
         self.loss_sum += loss.detach()
         self.loss_count += 1
@@ -69,7 +79,7 @@ class ResumableModule(pl.LightningModule):
         self.loss_sum.zero_(), self.loss_count.zero_()
         return float(totals[0] / totals[1].clamp(min=1))
 
-    def summed(self, values: torch.Tensor) -> torch.Tensor:
+    def summed(self, values: Tensor) -> Tensor:
         """Sum over ranks."""
         return (
             self.trainer.strategy.reduce(values, reduce_op="sum") if self.trainer.world_size > 1 else values

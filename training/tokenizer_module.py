@@ -55,7 +55,7 @@ class TokenizerModule(ResumableModule):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         config, draws = self.config, self.batch_generator(batch["position"])
-        x = to_float(random_crops(batch["images"], config.crop, self, draws))
+        x = to_float(self.random_crops(batch["images"], draws))
         x = x.contiguous(memory_format=torch.channels_last)
         posterior = self.net.encode(x)
         z = posterior.mean + posterior.std * self.normal_like(posterior.mean, draws)
@@ -70,6 +70,17 @@ class TokenizerModule(ResumableModule):
         loss = loss + self.further_losses(x, z, recon, loss, draws)
         self.count_loss(loss)
         return loss
+
+    def random_crops(self, images: Tensor, draws: torch.Generator) -> Tensor:
+        """A square of `crop` pixels from each image (N,3,H,W), anywhere; the whole images without one."""
+        side = self.config.crop
+        if side is None:
+            return images
+        room = torch.tensor([images.shape[2] - side + 1, images.shape[3] - side + 1])
+        corners = [(self.uniform(len(images), draws).cpu() * size).long().tolist() for size in room]
+        return torch.stack(
+            [image[:, y : y + side, x : x + side] for image, y, x in zip(images, *corners, strict=True)]
+        )
 
     def further_losses(
         self, x: Tensor, z: Tensor, recon: Tensor, main: Tensor, draws: torch.Generator
@@ -100,16 +111,6 @@ class TokenizerModule(ResumableModule):
 
     def trained_parameters(self) -> list[torch.nn.Parameter]:
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
-
-    def normal_like(self, values: Tensor, draws: torch.Generator) -> Tensor:
-        """This rank's part of standard normal noise for the global batch."""
-        shape = (len(values) * self.trainer.world_size, *values.shape[1:])
-        return self.own_slice(torch.randn(shape, generator=draws, device=self.device))
-
-    def uniform(self, count: int, draws: torch.Generator) -> Tensor:
-        """This rank's part of uniform numbers (count,) for the global batch."""
-        shape = (count * self.trainer.world_size,)
-        return self.own_slice(torch.rand(shape, generator=draws, device=self.device))
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
@@ -159,14 +160,3 @@ class ImageDataModule(pl.LightningDataModule):
             trainer.global_rank,
             trainer.world_size,
         )
-
-
-def random_crops(images: Tensor, side: int | None, module: TokenizerModule, draws: torch.Generator) -> Tensor:
-    """A square of `side` pixels from each image (N,3,H,W), anywhere; the images themselves for None."""
-    if side is None:
-        return images
-    room = torch.tensor([images.shape[2] - side + 1, images.shape[3] - side + 1])
-    corners = [(module.uniform(len(images), draws).cpu() * size).long().tolist() for size in room]
-    return torch.stack(
-        [image[:, y : y + side, x : x + side] for image, y, x in zip(images, *corners, strict=True)]
-    )
