@@ -21,8 +21,9 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.form import PROJECT, report, table
+from benchmarks.form import table
 from benchmarks.pictures import PEOPLE, write_pictures
+from benchmarks.turns import report
 from configs.command_line import run_script
 from data.labels import LabelTable
 from data.latent_stats import LatentStatistics
@@ -32,6 +33,7 @@ from models.lightningdit import LightningDiT
 from tokenizer.vavae import VAVAE
 from training.checkpoint import DitPayload, write_slim
 
+PROJECT = Path(__file__).resolve().parents[1]
 MOST_GROWTH = 1.25
 LAUNCHED = {"LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 
@@ -45,7 +47,8 @@ def main(argv: list[str]) -> None:
     with tempfile.TemporaryDirectory() as work:
         body, faults = measure(Path(work), counts)
     command = shlex.join(["python", "-m", "benchmarks.bench_pipeline", *argv])
-    sys.exit(report("pipeline", command, body, faults, write=not options.quick))
+    title = "Cost and memory by number of images"
+    sys.exit(report("pipeline", title, command, body, faults, write=not options.quick))
 
 
 def measure(work: Path, counts: list[int]) -> tuple[str, list[str]]:
@@ -59,7 +62,7 @@ def measure(work: Path, counts: list[int]) -> tuple[str, list[str]]:
             outputs = [work / f"stage{stage}_{count}_{n}" for n in ((1, 2) if first else (1,))]
             for processes, folder in enumerate(outputs, start=1):
                 seconds, peak = run(command(work, stage, count, folder, processes))
-                rows.append((f"stage {stage}", count, processes, f"{seconds:.1f} s",
+                rows.append((f"stage {stage}", f"{count}", f"{processes}", f"{seconds:.1f} s",
                              f"{seconds / count * 1000:.0f} ms", f"{peak / 2**20:.0f} MiB"))
                 if not complete(stage, folder, count):
                     faults.append(f"stage {stage}: not all of {count} images in {folder.name}")

@@ -27,8 +27,9 @@ import torch
 from PIL import Image
 
 import stage1_extract_features as stage1
-from benchmarks.form import in_turn, report, table
+from benchmarks.form import table
 from benchmarks.pictures import write_pictures
+from benchmarks.turns import in_turn, report
 from configs.command_line import run_script, say
 from configs.schema import ExtractConfig
 from data.images import find_users, list_images, open_rgb
@@ -63,7 +64,8 @@ def main(argv: list[str]) -> None:
     if options.data_dir is None:
         command = shlex.join(["python", "-m", "benchmarks.bench_tokenizer", *argv])
         body, faults = speed_alone(options)
-        sys.exit(report("tokenizer_speed", command, body, faults, write=not options.quick))
+        title = "Speed of the tokenizer"
+        sys.exit(report("tokenizer_speed", title, command, body, faults, write=not options.quick))
     vae = VAVAE.from_file(options.tokenizer)
     labels = find_users(options.data_dir / "train")
     held_out = "test" if (options.data_dir / "test").is_dir() else "val"

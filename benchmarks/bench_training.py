@@ -21,7 +21,8 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from benchmarks.form import report, table
+from benchmarks.form import table
+from benchmarks.turns import report
 from configs.command_line import run_script
 from configs.load import resolve
 from data.labels import LabelTable
@@ -144,7 +145,8 @@ def main(argv: list[str]) -> None:
         faults += wrong
     columns = ("run", "loop", "a step", "images/s", "times as fast", "of the matrix rate", "loading")
     command = shlex.join(["python", "-m", "benchmarks.bench_training", *argv])
-    sys.exit(report("training", command, table(columns, rows), faults, write=not options.quick))
+    body = table(columns, rows)
+    sys.exit(report("training", "A step of training", command, body, faults, write=not options.quick))
 
 
 def measure(

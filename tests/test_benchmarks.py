@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import bench_tokenizer, bench_training, form, pictures
+from benchmarks import bench_tokenizer, bench_training, form, pictures, turns
 from data.images import find_users, list_images
 from data.latents import read_latents
 
@@ -62,17 +62,18 @@ def test_pictures_are_read_as_people(tmp_path):
     assert Image.open(records[0].path).size == (256, 256)
 
 
-def test_the_form_names_machine_load_and_command(monkeypatch):
-    assert form.report("x", "python x", "| a |", ["too dark"], write=False) == 1
-    assert form.report("x", "python x", "| a |", [], write=False) == 0
-    text = form.form("x", "python x", "| a |")
-    for part in ("# x", "**Hardware**", "**Load**", torch.__version__, "`python x`", "| a |"):
-        assert part in text
+def test_the_form_names_machine_load_and_command(tmp_path, monkeypatch):
+    assert turns.report("x", "X", "python x", "| a |", ["too dark"], write=False) == 1
+    monkeypatch.setattr(form, "RESULTS", tmp_path)
+    assert turns.report("x", "X", "python x", "| a |", [], write=True) == 0
+    (path,) = tmp_path.glob("x_*.md")
+    for part in ("# X", "**Hardware**", "Load of", torch.__version__, "`python x`", "| a |"):
+        assert part in path.read_text()
 
 
 def test_functions_are_called_in_turn_and_the_warm_up_is_left_out(monkeypatch):
     times, calls = iter([0, 9, 9, 18, 20, 21, 21, 24]), []
-    monkeypatch.setattr(form.time, "perf_counter", lambda: next(times))
-    monkeypatch.setattr(form, "progress", lambda items, description: items)
-    found = form.in_turn({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 1, "what")
+    monkeypatch.setattr(turns.time, "perf_counter", lambda: next(times))
+    monkeypatch.setattr(turns, "progress", lambda items, description: items)
+    found = turns.in_turn({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 1, "what")
     assert calls == ["a", "b"] * 2 and found == {"a": 1, "b": 3}

@@ -51,8 +51,8 @@ class DiTModule(ResumableModule):
         count = len(x1) * self.trainer.world_size
         t = self.own_slice(self.transport.draw_times(count, draw))
         drop = self._draw_dropped_labels(len(x1), draw)
-        labels = {"y": batch["labels"], "drop": drop}
-        terms = self.transport.training_losses(self._forward, x1, labels, x0=x0, t=t)
+        conditions = {"y": batch["labels"], "drop": drop}
+        terms = self.transport.training_losses(self._forward, x1, conditions, x0=x0, t=t)
         loss = total_loss(terms).mean()
         self.count_loss(loss)
         return loss
