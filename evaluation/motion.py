@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy
+from scipy.spatial import KDTree
 from scipy.stats import wasserstein_distance
 
 from data.labels import LabelTable
-from evaluation.distances import OTHERS, REFERENCE, Draw, Draws, compare
+from evaluation.distances import BLOCK, NEIGHBOURS, OTHERS, REFERENCE, Draw, Draws, compare
 from radar.kinematics import Kinematics
 
 QUANTITIES = ("torso_velocity", "upper_envelope", "lower_envelope", "bandwidth", "cadence", "periodicity")
-TAIL = 0.01  # share of training pictures that the rule may call impossible
+TAIL, RARE = 0.05, 0.01  # shares of training pictures: that lie as far out, that cannot be measured
 RULE = (
-    "impossible: one of the six quantities lies outside what real training pictures of all people show, "
-    f"between their quantiles {TAIL / len(QUANTITIES) / 2:.2%} and {1 - TAIL / len(QUANTITIES) / 2:.2%}, "
-    f"or cannot be measured although it can in all but {TAIL:.0%} of them"
+    "impossible: the six quantities together, each in training deviations, lie farther from the "
+    f"{NEIGHBOURS}th nearest training picture than {1 - TAIL:.0%} of training pictures do from other "
+    f"moments, or one cannot be measured that can in all but {RARE:.0%} of them; so about {TAIL:.0%} of "
+    "other real pictures are called impossible"
 )
 
 
@@ -41,15 +43,23 @@ def _mean(line: numpy.ndarray) -> float:
 
 
 def impossible(motion: numpy.ndarray, training: numpy.ndarray) -> numpy.ndarray:
-    """Which of `motion` (N, 6) no real walker of `training` (M, 6) shows, by RULE: (N,) bool.
-
-    The tails of the six together make TAIL, so that about this share of other real pictures is called so.
+    """Which of `motion` (N, 6) no real walker of `training` (M, 6), people and times in order, shows: (N,)
+    bool, by RULE. A quantity alone says little: a slow walk is real, and so is a fast cadence.
     """
-    tail = TAIL / len(QUANTITIES) / 2
-    unknown = numpy.isnan(training).mean(0)
-    low, high = numpy.nanquantile(numpy.where(unknown == 1, 0.0, training), (tail, 1 - tail), axis=0)
-    always = unknown <= TAIL
-    return ((motion < low) | (motion > high) | (numpy.isnan(motion) & always)).any(1)
+    unknown = numpy.isnan(training)
+    usual = numpy.nanmedian(numpy.where(unknown.all(0), 0.0, training), axis=0)
+    scale = numpy.where(unknown, usual, training).std(0)
+
+    def scaled(values: numpy.ndarray) -> numpy.ndarray:
+        return numpy.where(numpy.isnan(values), usual, values) / numpy.where(scale > 1e-9, scale, 1.0)
+
+    tree = KDTree(scaled(training))
+    distances, places = tree.query(scaled(training), k=NEIGHBOURS + 2 * BLOCK + 1)
+    near = numpy.abs(places - numpy.arange(len(training))[:, None]) <= BLOCK  # windows of the same steps
+    own = numpy.sort(numpy.where(near, numpy.inf, distances), axis=1)[:, NEIGHBOURS - 1]
+    bound = numpy.quantile(own, 1 - TAIL) if numpy.isfinite(own).all() else numpy.inf
+    far = tree.query(scaled(motion), k=[NEIGHBOURS])[0][:, 0] > bound
+    return far | (numpy.isnan(motion) & (unknown.mean(0) <= RARE)).any(1)
 
 
 def differences(x: numpy.ndarray, y: numpy.ndarray, draw: Draw | None = None) -> dict[str, float]:

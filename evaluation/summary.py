@@ -69,7 +69,8 @@ def _physical(metrics: Metrics) -> str:
     if apart:
         verdict = "Physical one by one, but as a whole the motion differs from real walkers'"
     if standing(drawn, real) > 0:
-        verdict = "Not always physical: more pictures than real ones show motion that no real walker does"
+        often = "Mostly not" if drawn["interval"][0] > 0.5 else "Not always"
+        verdict = f"{often} physical: more pictures than real ones show motion that no real walker does"
     differing = f"; differing: {', '.join(apart)}" if apart else ""
     return f"{verdict}; outside the real range {_share(drawn)} generated, {_share(real)} held-out{differing}."
 

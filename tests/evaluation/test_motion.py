@@ -27,20 +27,38 @@ def test_a_dark_picture_has_no_quantities():
 
 
 def test_impossible_is_what_no_training_picture_shows():
-    training = numpy.random.default_rng(0).standard_normal((4000, 6))
-    motion = numpy.zeros((5, 6))
-    motion[1, 2], motion[2, 5], motion[3, 0], motion[4, 4] = 6.0, -6.0, numpy.nan, 2.0
-    assert impossible(motion, training).tolist() == [False, True, True, True, False]
-    others = numpy.random.default_rng(1).standard_normal((20000, 6))
-    assert impossible(others, training).mean() == pytest.approx(0.01, rel=0.5)
+    rng = numpy.random.default_rng(0)
+    training, others = (rng.standard_normal((2000, 6)) * numpy.geomspace(1e-2, 1e3, 6) for _ in range(2))
+    assert impossible(others, training).mean() == pytest.approx(0.05, abs=0.015)
+    motion = numpy.zeros((4, 6))
+    motion[1, 0], motion[2, 5], motion[3, 3] = 0.06, -6e3, numpy.nan
+    assert impossible(motion, training).tolist() == [False, True, True, True]
+
+
+def test_a_combination_can_be_impossible():
+    """Two quantities that go together: either value is usual, both at once are not."""
+    training = numpy.repeat(numpy.random.default_rng(0).standard_normal((1000, 1)), 6, axis=1)
+    motion = numpy.ones((2, 6))
+    motion[1, ::2] = -1
+    assert impossible(motion, training).tolist() == [False, True]
+
+
+def test_windows_of_the_same_steps_do_not_narrow_what_is_possible():
+    rng = numpy.random.default_rng(0)
+    walks = rng.standard_normal((500, 6))
+    windows = numpy.repeat(walks[:300], 6, axis=0)
+    windows += 1e-3 * rng.standard_normal(windows.shape)
+    assert impossible(walks[300:], windows).mean() < 0.15
 
 
 def test_what_often_cannot_be_measured_is_not_impossible():
-    training, motion = numpy.zeros((100, 6)), numpy.zeros((2, 6))
+    rng = numpy.random.default_rng(0)
+    training, motion = rng.standard_normal((100, 6)), numpy.zeros((2, 6))
     training[:3, 4], motion[:, 4], motion[1, 0] = numpy.nan, numpy.nan, numpy.nan
     assert impossible(motion, training).tolist() == [False, True]
     training[:, 4] = numpy.nan
     assert impossible(motion, training).tolist() == [False, True]
+    assert not impossible(motion[:1], training[:7]).any()  # too few to say
 
 
 def test_a_shift_is_as_far_as_it_is_wide():

@@ -40,6 +40,7 @@ def metrics(**changed):
     (1, {"memorised": share(20)}, "Copies: "),
     (2, {}, "Physical: "),
     (2, {"impossible": share(30)}, "Not always physical: "),
+    (2, {"impossible": share(90)}, "Mostly not physical: "),
     (2, {"kinematics_distance": cadence(0.5)}, "Physical one by one, but"),
     (3, {}, "Diverse: "),
     (3, {"diversity": variety(3.0)}, "Less diverse"),
