@@ -124,9 +124,9 @@ def _tokenizer(metrics: Metrics) -> str | None:
 
 
 def _helps(metrics: Metrics) -> str | None:
-    if "verdict" not in metrics:
+    verdict = metrics.get("verdict")
+    if not verdict:
         return None
-    verdict = metrics["verdict"]
     found = verdict["differences"][verdict["primary"]]
     low, high = (100 * end for end in found["interval"])
     return (

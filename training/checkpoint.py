@@ -150,6 +150,7 @@ def _build(state: dict[str, torch.Tensor], payload: DitPayload, source: str) -> 
     try:
         described = dict(payload.model)
         found = infer_architecture(state, described.get("num_heads"))
+        found["num_classes"] += described.get("class_dropout_prob") == 0  # then there is no null row
         untold = ("mlp_ratio", "class_dropout_prob", "use_checkpoint")
         wrong = {key for key in found if found[key] != described.get(key)}.difference(untold)
         if wrong:  # before such a model is built, which may be of any size

@@ -18,8 +18,8 @@ METADATA = {"tokenizer": "abc", "preprocessing": {"resize": "stretch", "size": 2
 
 def make_set(count=7, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    latents = torch.randn(count, 4, 3, 2, generator=generator)
-    return LatentSet(latents, torch.rand(count, 4, 3, 2, generator=generator), torch.arange(count) % 3, TABLE,
+    latents = torch.randn(count, 4, 3, 3, generator=generator)
+    return LatentSet(latents, torch.rand(count, 4, 3, 3, generator=generator), torch.arange(count) % 3, TABLE,
                      [f"ID/ü{k}.png" for k in range(count)], dict(METADATA))
 
 
@@ -232,8 +232,8 @@ def test_upstream_shards_are_read_in_numeric_order(tmp_path):
     generator = torch.Generator().manual_seed(3)
     parts = []
     for rank, shard in ((0, 0), (0, 1), (1, 0), (1, 10), (1, 9)):
-        part = {"latents": torch.randn(2, 4, 3, 2, generator=generator),
-                "latents_flip": torch.randn(2, 4, 3, 2, generator=generator),
+        part = {"latents": torch.randn(2, 4, 3, 3, generator=generator),
+                "latents_flip": torch.randn(2, 4, 3, 3, generator=generator),
                 "labels": torch.tensor([shard, 11])}
         save_file(part, tmp_path / f"latents_rank{rank:02d}_shard{shard:03d}.safetensors")
         parts.append(part)

@@ -190,7 +190,7 @@ def test_slim_metadata_is_checked(model, state, tmp_path):
     for config, part in (("{", "no JSON"), ("[]", "expected the keys"), ('{"ch": 32}', "expected the keys"),
                          (json.dumps(good | {"ckpt_path": "other.pt"}), "ckpt_path"),
                          (json.dumps(good | {"ch": "32"}), "ch '32'"),
-                         (json.dumps(good | {"num_res_blocks": 2}), "missing")):
+                         (json.dumps(good | {"num_res_blocks": 2}), "another num_res_blocks")):
         save_file(state, path, metadata={"config": config})
         assert part in refusal(path)
 

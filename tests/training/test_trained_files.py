@@ -210,9 +210,9 @@ def changed(trained: Path, target: Path, change) -> Path:
 
 
 @pytest.mark.parametrize(("change", "named"), [
-    (lambda w, d: w.pop("pos_embed"), "1 missing: pos_embed"),
+    (lambda w, d: w.pop("pos_embed"), "no 'pos_embed'"),
     (lambda w, d: w.update(extra=torch.zeros(1)), "1 unexpected: extra"),
-    (lambda w, d: d["model"].update(hidden_size=64), "wrong-shaped"),
+    (lambda w, d: d["model"].update(hidden_size=64), "another hidden_size"),
     (lambda w, d: d["model"].update(hidden_size=33), "fits no model"),
     (lambda w, d: d["model"].update(colour="red"), "fits no model"),
     (lambda w, d: d.update(format="other-9"), "other-9"),
