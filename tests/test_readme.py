@@ -85,6 +85,17 @@ def test_presets_and_linked_files_exist(page):
     assert not missing
 
 
+def test_the_chinese_page_has_the_same_sections_commands_flags_and_links():
+    pages = [(PROJECT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md")]
+    for pattern in (r"^```.*?^```", r"`(--[^`]+|[\w/]+\.\w+)`", r"\]\((?!README)([^)]+)\)"):
+        english, chinese = (re.findall(pattern, page, flags=re.M | re.S) for page in pages)
+        assert len(english) > 5 and sorted(set(english)) == sorted(set(chinese)), pattern
+    for mark in ("## ", "**", "|", "- "):
+        english, chinese = (sum(line.startswith(mark) for line in page.splitlines()) for page in pages)
+        assert english == chinese, mark
+    assert commands_in(pages[0]) == commands_in(pages[1])
+
+
 SAMPLE = r"""
 ```bash
 $ python stage0_prepare.py split --input_dir raw \
