@@ -202,11 +202,11 @@ def test_unknown_format_version(tmp_path):
 
 @pytest.mark.parametrize("change, words", [
     (lambda t: t["latents"].view(-1)[9].fill_(float("nan")), r"\(latents holds .* not finite in sample 0"),
-    (lambda t: t["latents_std"].view(-1)[30].fill_(float("inf")), "latents_std holds values .* in sample 1"),
+    (lambda t: t["latents_std"].view(-1)[30].fill_(float("inf")), "latents_std holds values .* in sample 0"),
     (lambda t: t["latents_std"].neg_(), "negative"),
     (lambda t: t.update(latents_std=t["latents_std"][:, :2].contiguous()), "latents_std has shape"),
-    (lambda t: t.update(latents=t["latents"][:5].contiguous()), "5 samples, the header says 7"),
-    (lambda t: t.update(latents=t["latents"].flatten(1)), "expected .N, C, H, W."),
+    (lambda t: t.update(latents=t["latents"][:5].contiguous()), "samples and users, the header says"),
+    (lambda t: t.update(latents=t["latents"].flatten(1)), "expected .N, C, H, H."),
     (lambda t: t["labels"].fill_(3), "labels from 3 to 3, the label table has 3"),
     (lambda t: t["labels"].fill_(-1), "labels from -1"),
     (lambda t: t.update(labels=t["labels"].int()), "int32"),
