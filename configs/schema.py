@@ -387,7 +387,6 @@ class TokenizerConfig(FitConfig):
     latent_noise: float = key(
         0.0, "Largest noise added to latents before decoding, relative to their deviation.", low=0, high=2
     )
-    equivariance_weight: float = key(0.0, "Weight of decoding that commutes with scaling an axis.", low=0)
     spectral_weight: float = key(0.0, "Weight of the error of local texture power.", low=0)
     adversarial_weight: float = key(0.0, "Weight of fooling a patch discriminator.", low=0)
     align_weight: float = key(0.1, "Weight of the alignment with a foundation model.", low=0)

@@ -1,7 +1,7 @@
 """Latents aligned with a teacher's features: VA-VAE's vision-foundation loss (arXiv 2501.01423, section 3).
 
-A teacher is whatever gives features (B, C, h, w) for images: a timm vision transformer from a local file, or
-the known kinematics of simulated walkers. The caller projects latents to C channels (a 1x1 convolution).
+The teacher, a timm vision transformer from a local file, gives features (B, C, h, w) for images. The caller
+projects latents to C channels (a 1x1 convolution).
 """
 
 from pathlib import Path
@@ -41,24 +41,6 @@ def adaptive_weight(main_loss: Tensor, aux_loss: Tensor, last_parameter: Tensor)
     main, aux = (torch.autograd.grad(loss, last_parameter, retain_graph=True)[0].float().norm()
                  for loss in (main_loss, aux_loss))
     return (main / (aux + 1e-8)).clamp(max=MAX_WEIGHT).detach()
-
-
-def kinematic_map(lines: Tensor, side: int = 16) -> Tensor:
-    """Kinematics as a teacher's features: lines (B, L, T) -> (B, 3 L, side, side).
-
-    A line (torso, upper envelope, ...) is a height over time as a share of the picture, 0 the top and 1 the
-    bottom edge; NaN where unknown, which gives zeros. For each line a cell says how far above or below it
-    lies, softly and sharply (tanh of the distance in quarters of the picture and in cells), and whether it is
-    near (a Gaussian of one cell); what is between two lines is a difference of the sharp ones.
-    """
-    known = lines.isfinite()
-    mean = (F.adaptive_avg_pool1d(lines.float().masked_fill(~known, 0.0), side)
-            / F.adaptive_avg_pool1d(known.float(), side))
-    centres = (torch.arange(side, device=lines.device) + 0.5) / side
-    distance = mean[:, :, None, :] - centres[:, None]  # positive above the line
-    features = [torch.tanh(4 * distance), torch.tanh(side * distance),
-                torch.exp(-0.5 * (side * distance).square())]
-    return torch.cat(features, 1).nan_to_num(0.0)
 
 
 class FoundationTeacher(nn.Module):

@@ -1,6 +1,5 @@
 """Training losses of the autoencoder and measures of reconstruction; images are (B, C, H, W) in [-1, 1]."""
 
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -40,38 +39,6 @@ def noisy_latents(z: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
     """
     std = z.std(dim=(0, 2, 3), keepdim=True)
     return z + sigma[:, None, None, None] * std * noise
-
-
-def draw_smaller_grid(side: int, generator: torch.Generator) -> tuple[int, int]:
-    """Latent grid (h, w) with one axis, by coin, drawn uniformly from side/2 … side - 1 cells."""
-    smaller = int(torch.randint(side // 2, side, (), generator=generator, device=generator.device))
-    rows = int(torch.randint(2, (), generator=generator, device=generator.device))
-    return (smaller, side) if rows else (side, smaller)
-
-
-def _area_weights(old: int, new: int, like: Tensor) -> Tensor:
-    """(new, old) matrix that averages `old` samples over `new` equal intervals, fractions included."""
-    edges = torch.arange(new + 1, device=like.device, dtype=torch.float64) * (old / new)
-    first = torch.arange(old, device=like.device, dtype=torch.float64)
-    covered = (edges[1:, None].minimum(first + 1) - edges[:-1, None].maximum(first)).clamp_min(0)
-    return (covered * (new / old)).to(like.dtype)
-
-
-def shrink(images: Tensor, height: int, width: int) -> Tensor:
-    """Exact area average: (B, C, H, W) -> (B, C, height, width), neither larger than before."""
-    return (_area_weights(images.shape[2], height, images) @ images
-            @ _area_weights(images.shape[3], width, images).T)
-
-
-def scale_equivariance_loss(decode: Callable[[Tensor], Tensor], z: Tensor, x: Tensor,
-                            grid: tuple[int, int]) -> Tensor:
-    """Mean |decode(z shrunk to `grid`) - x shrunk alike|: decoding commutes with scaling.
-
-    EQ-VAE (arXiv 2502.09509) for z (B, C, h, w), x (B, C', H, W). Its rotations would turn time into velocity
-    here, so only scaling is left, and of one axis at a time (`draw_smaller_grid`).
-    """
-    height, width = (side * cells // old for side, cells, old in zip(x.shape[2:], grid, z.shape[2:]))
-    return (decode(shrink(z, *grid)).float() - shrink(x, height, width)).abs().mean()
 
 
 def _band_masks(device: torch.device) -> Tensor:

@@ -14,11 +14,9 @@ from tokenizer.alignment import FoundationTeacher, adaptive_weight, alignment_lo
 from tokenizer.autoencoder import AutoencoderKL
 from tokenizer.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
 from tokenizer.losses import (
-    draw_smaller_grid,
     noisy_latents,
     psnr,
     reconstruction_loss,
-    scale_equivariance_loss,
     spectral_loss,
     ssim,
 )
@@ -67,7 +65,7 @@ class TokenizerModule(ResumableModule):
         loss = reconstruction_loss(
             x, recon, posterior, config.l1_weight, config.l2_weight, config.kl_weight
         )["loss"]
-        loss = loss + self.further_losses(x, z, recon, loss, draws)
+        loss = loss + self.further_losses(x, z, recon, loss)
         self.count_loss(loss)
         return loss
 
@@ -82,14 +80,9 @@ class TokenizerModule(ResumableModule):
             [image[:, y : y + side, x : x + side] for image, y, x in zip(images, *corners, strict=True)]
         )
 
-    def further_losses(
-        self, x: Tensor, z: Tensor, recon: Tensor, main: Tensor, draws: torch.Generator
-    ) -> Tensor:
+    def further_losses(self, x: Tensor, z: Tensor, recon: Tensor, main: Tensor) -> Tensor:
         """The weighted sum of the terms that are switched on."""
         config, total = self.config, x.new_zeros(())
-        if config.equivariance_weight:
-            grid = draw_smaller_grid(z.shape[-1], draws)
-            total = total + config.equivariance_weight * scale_equivariance_loss(self.net.decode, z, x, grid)
         if config.spectral_weight:
             total = total + config.spectral_weight * spectral_loss(x, recon)
         if self._teacher:

@@ -1,13 +1,12 @@
 """Alignment of latents with a teacher: closed forms on two positions, gradients, teachers."""
 
-import math
 
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from tokenizer.alignment import adaptive_weight, alignment_loss, kinematic_map, load_teacher
+from tokenizer.alignment import adaptive_weight, alignment_loss, load_teacher
 
 
 def directions(*degrees):
@@ -89,31 +88,6 @@ def test_adaptive_weight_is_the_ratio_of_gradients():
     assert not weight.requires_grad and w.grad is None
     (main + weight * aux).backward()  # the graphs are still there
     assert adaptive_weight((w * a).sum(), 0 * w.sum(), w) == 1e4
-
-
-def test_kinematic_map_of_a_level_line():
-    """A line at a quarter of the height from the top; cells' centres are 1/32, 3/32, ... below the edge."""
-    features = kinematic_map(torch.full((1, 1, 55), 0.25))
-    assert features.shape == (1, 3, 16, 16)
-    assert torch.equal(features, features[..., :1].expand(-1, -1, -1, 16))
-    soft, sharp, near = features[0, :, :, 0]
-    centres = (torch.arange(16) + 0.5) / 16
-    torch.testing.assert_close(soft, torch.tanh(4 * (0.25 - centres)))
-    assert (sharp[:4] > 0.4).all() and (sharp[4:] < -0.4).all()
-    assert near.argmax() in (3, 4) and near.max().item() == pytest.approx(math.exp(-0.5 * 0.5**2))
-
-
-def test_kinematic_map_follows_time_and_leaves_out_the_unknown():
-    line = torch.linspace(0.1, 0.9, 64)
-    line[8:12] = math.nan  # one of 16 columns
-    line[20] = math.nan  # part of one
-    near = kinematic_map(torch.stack([line, 0.5 + 0 * torch.linspace(0, 1, 64)])[None])[0, 4]
-    assert near.shape == (16, 16)
-    features = kinematic_map(line[None, None])[0]
-    assert torch.isfinite(features).all() and (features[:, :, 2] == 0).all()
-    rows = features[2].argmax(0)
-    known = [column for column in range(16) if column != 2]
-    assert all(abs(rows[column] - (0.1 + 0.8 * (column + 0.5) / 16) * 16) < 1.1 for column in known)
 
 
 NAME = "test_vit.r160_in1k"  # 0.4 M parameters, 16-pixel patches

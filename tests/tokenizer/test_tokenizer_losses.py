@@ -8,13 +8,10 @@ import torch
 
 from tokenizer.autoencoder import DiagonalGaussian
 from tokenizer.losses import (
-    draw_smaller_grid,
     high_frequency_energy,
     noisy_latents,
     psnr,
     reconstruction_loss,
-    scale_equivariance_loss,
-    shrink,
     spectral_loss,
     ssim,
 )
@@ -113,35 +110,6 @@ def test_noise_is_relative_to_each_channels_spread():
     torch.testing.assert_close(added, expected)
     scale = torch.tensor([1.0, 10.0, 0.1])[None, :, None, None]
     torch.testing.assert_close(noisy_latents(scale * z, noise, sigma) - scale * z, scale * added)
-
-
-def test_shrinking_is_an_area_average():
-    images = torch.arange(12.0).reshape(1, 1, 2, 6)
-    expected = torch.tensor([[0.5, 2.5, 4.5], [6.5, 8.5, 10.5]])
-    torch.testing.assert_close(shrink(images, 2, 3)[0, 0], expected)
-    torch.testing.assert_close(shrink(images, 1, 6)[0, 0], torch.arange(3.0, 9.0)[None])
-    # Three samples over two intervals: the middle one is shared.
-    torch.testing.assert_close(shrink(torch.tensor([[[[3.0, 6.0, 12.0]]]]), 1, 2)[0, 0, 0],
-                               torch.tensor([4.0, 10.0]))
-
-
-def test_nearest_decoder_of_area_averages_is_scale_equivariant():
-    """Cells of 4 pixels in pairs of equal ones: halved, each pair is one cell again. Without pairs: not."""
-    def decode(z):
-        return torch.nn.functional.interpolate(z, scale_factor=4, mode="nearest")
-
-    for grid, axis in (((2, 4), 2), ((4, 2), 3)):
-        z = smooth_latents()[:, :, :grid[0], :grid[1]].repeat_interleave(2, dim=axis)
-        x = decode(z)
-        assert torch.equal(shrink(x, 4, 4), z)  # the encoder: the cells' means
-        assert scale_equivariance_loss(decode, z, x, grid).item() == pytest.approx(0, abs=1e-7)
-        assert scale_equivariance_loss(decode, z, x, grid[::-1]) > 0.1
-
-
-def test_smaller_grids_shrink_one_axis():
-    generator = torch.Generator().manual_seed(0)
-    grids = {draw_smaller_grid(16, generator) for _ in range(300)}
-    assert grids == {(n, 16) for n in range(8, 16)} | {(16, n) for n in range(8, 16)}
 
 
 def noise_images(seed=0):
