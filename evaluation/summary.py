@@ -127,11 +127,12 @@ def _helps(metrics: Metrics) -> str | None:
     verdict = metrics.get("verdict")
     if not verdict:
         return None
-    found = verdict["differences"][verdict["primary"]]
+    found, beyond = verdict["differences"][verdict["primary"]], verdict["beyond_best_real"]
     low, high = (100 * end for end in found["interval"])
     return (
         f"To a classifier that has all real pictures it {verdict['sentence']} to add generated ones: "
-        f"{100 * found['value']:+.1f} points ({low:+.1f} to {high:+.1f}) over {found['reference']}."
+        f"{100 * found['value']:+.1f} points ({low:+.1f} to {high:+.1f}) over {found['reference']}, "
+        f"{100 * beyond['value']:+.1f} over {beyond['reference']}, the better of real alone and with classic."
     )
 
 

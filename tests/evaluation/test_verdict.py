@@ -8,6 +8,7 @@ import torch
 
 from data.labels import LabelTable
 from evaluation import verdict
+from evaluation.summary import _helps
 from evaluation.verdict import FEW_SHOT, HARMS, HELPS, REFERENCE, SAME, Arm, Labelled
 
 PEOPLE = LabelTable(("ID_1", "ID_2", "ID_10"))
@@ -76,6 +77,32 @@ def test_the_sections_have_the_agreed_form(monkeypatch):
     assert sorted(count for count, seed, _, _ in trained if seed == 5) == [15, 21, 21, 27, 33, 36, 42, 48]
     assert [augment for _, _, _, augment in trained].count(False) == 2
     assert len(verdict.verdict_lines(found)) == 1 + 5 + 2 + 1
+
+
+@pytest.mark.parametrize(("plain", "classic", "mixed", "said"), [
+    (0.25, 0.5, 1, HELPS), (0.5, 0.5, 0.5, SAME), (1, 0.5, 0.75, SAME), (0.25, 1, 0.5, HARMS)])
+def test_help_must_exceed_the_better_of_both_real_arms(monkeypatch, plain, classic, mixed, said):
+    """Classifiers that are right on a given share of the held-out pictures."""
+    real, held_out, generated = walks(8, 0), walks(40, 1), walks(8, 2)
+
+    class Known:
+        def __init__(self, share):
+            right = numpy.arange(len(held_out.labels)) % 4 < 4 * share
+            self.answers = numpy.where(right, held_out.labels, (held_out.labels + 1) % 3)
+
+        def logits(self, images):
+            return torch.nn.functional.one_hot(torch.from_numpy(self.answers), 3)
+
+    def known(pool, num_classes, seed, steps, augment):
+        return Known(mixed if len(pool.labels) > 24 else classic if augment else plain)
+
+    monkeypatch.setattr(verdict, "train_classifier", known)
+    found = verdict.study(real, held_out, generated, PEOPLE, seeds=2)["verdict"]
+    assert found["sentence"] == said and found["arms"]["real"]["share"] == pytest.approx(plain)
+    assert f"it {said} to add generated ones: {100 * (mixed - classic):+.1f}" in _helps({"verdict": found})
+    better = max(plain, classic)
+    assert found["beyond_best_real"]["value"] == pytest.approx(mixed - better)
+    assert found["differences"][found["primary"]]["value"] == pytest.approx(mixed - classic)
 
 
 def test_arms_are_capped_by_what_is_there():
