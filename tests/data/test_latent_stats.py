@@ -118,7 +118,7 @@ FINE = torch.ones(1, 2, 1, 1)
 
 
 @pytest.mark.parametrize("content, words", [
-    ({"mean": FINE}, "no std"), ([], "no mean and no std"), ({"mean": FINE, "std": 1.0}, "no tensor"),
+    ({"mean": FINE}, "no std"), ([], "no mean and no std"), ({"mean": FINE, "std": 1.0}, "no plain tensor"),
     ({"mean": FINE, "std": torch.ones(1, 3, 1, 1)}, "2 channels, std 3"),
     ({"mean": FINE, "std": FINE.view(2)}, "std has shape"),
     ({"mean": FINE.long(), "std": FINE}, "floating-point"),
