@@ -223,9 +223,7 @@ def describe(
     """Print the resolved configuration, the model's size and what the run will be."""
     config = configs["train"]
     parameters, tuned = count_parameters(arguments, config.tune)
-    needed = training_memory(arguments, config.batch_size, precision, config.ema_on_host)
-    for name, moments in (("gradients", 1), ("optimizer", 2)):
-        needed[name] = 4 * moments * tuned
+    needed = training_memory(arguments, config.batch_size, precision, config.ema_on_host, config.tune)
     activations = needed.pop("activations")
     say(to_yaml(configs).rstrip())
     say(

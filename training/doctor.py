@@ -20,14 +20,9 @@ from data.latents import read_latents
 from models.lightningdit import LightningDiT_models
 from tokenizer.weights import COMPACT_FILE
 from training.hardware import check_kernels, cpu_has_bf16, resolve_precision
+from training.memory import largest_batch
 from training.published import PUBLISHED, describe, endpoint, first_line
-from training.resources import (
-    GIB,
-    checkpoint_bytes,
-    count_parameters,
-    free_space,
-    largest_batch,
-)
+from training.resources import GIB, checkpoint_bytes, count_parameters, free_space
 
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.txt"
 SHOWN_PRESETS = ("S/2", "B/2", "B/1", "L/2", "XL/1")

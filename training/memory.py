@@ -1,33 +1,42 @@
-"""What a training needs in memory, counted exactly from the shapes before anything is allocated."""
+"""What training with AdamW needs in memory, counted exactly from the shapes before anything is allocated."""
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from models.lightningdit import LightningDiT
+from training.resources import count_parameters
 
 FLOAT = 4
+ROOM = 0.9  # share of a device's memory that a run may take; the rest is the allocator's and the driver's
 
 
 def training_memory(
-    arguments: dict[str, Any], batch_size: int, precision: str, ema_on_host: bool = False
+    arguments: dict[str, Any],
+    batch_size: int,
+    precision: str,
+    ema_on_host: bool = False,
+    tune: str = "full",
 ) -> dict[str, int]:
     """Bytes on the device of each part of a training step of `LightningDiT(**arguments)`.
 
-    `weights`, `average`, `gradients`, `optimizer` (two moments), and `activations`: what autograd keeps of
-    one batch between the passes at its largest, 16-bit copies of the weights included.
+    `weights`, `average`, `gradients` and `optimizer` (two moments) of what `tune` changes, and
+    `activations`: what autograd keeps of one batch between the passes at its largest, 16-bit copies of the
+    weights included, as if all weights were tuned.
     """
     depth = arguments["depth"]
-    one, two = (saved_bytes({**arguments, "depth": d, "use_checkpoint": False}, batch_size, precision)
+    one, two = (saved_bytes(batch_size, precision, **{**arguments, "depth": d, "use_checkpoint": False})
                 for d in (1, 2))
     block, rest = two - one, 2 * one - two
     with torch.device("meta"):
         net = LightningDiT(**arguments)
     parameters = sum(p.numel() * p.element_size() for p in net.parameters())
     buffers = sum(b.numel() * b.element_size() for b in net.buffers())
+    tuned = count_parameters(arguments, tune)[1]
     activations = rest + depth * block
     if arguments.get("use_checkpoint"):
         tokens = (arguments["input_size"] // arguments["patch_size"]) ** 2
@@ -37,13 +46,21 @@ def training_memory(
     return {
         "weights": parameters + buffers,
         "average": 0 if ema_on_host else parameters + buffers,
-        "gradients": parameters,
-        "optimizer": 2 * parameters,
+        "gradients": FLOAT * tuned,
+        "optimizer": 2 * FLOAT * tuned,
         "activations": activations,
     }
 
 
-def saved_bytes(arguments: dict[str, Any], batch_size: int, precision: str) -> int:
+def largest_batch(arguments: dict[str, Any], memory: int, precision: str) -> int:
+    """The largest power of two that trains as batch size in `memory` bytes; 0 where not even 1 does."""
+    one, two = (sum(training_memory(arguments, size, precision).values()) for size in (1, 2))
+    fitting = int((memory * ROOM - one) / (two - one)) + 1 if one <= memory * ROOM else 0
+    return fitting and 2 ** (fitting.bit_length() - 1)
+
+
+@functools.cache
+def saved_bytes(batch_size: int, precision: str, **arguments: Any) -> int:
     """Bytes of all distinct storages that autograd saves in a forward pass, parameters and buffers aside."""
     with FakeTensorMode(), torch.random.fork_rng(devices=[]):
         net = LightningDiT(**arguments).train()

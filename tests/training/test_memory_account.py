@@ -6,7 +6,7 @@ from tiny_runs import CHANNELS, SIDE
 from torch.profiler import ProfilerActivity, profile
 
 from models.lightningdit import LightningDiT, LightningDiT_models
-from training.memory import training_memory
+from training.memory import largest_batch, training_memory
 
 SMALL = {"input_size": SIDE, "patch_size": 1, "in_channels": CHANNELS, "hidden_size": 64, "num_heads": 4,
          "num_classes": 3, "use_qknorm": True, "depth": 6}
@@ -89,3 +89,18 @@ def test_the_largest_published_model_trains_within_15_gigabytes():
     assert needed["weights"] > 2.6e9  # 674 M parameters
     assert sum(needed.values()) < 15e9 - 1e9  # the driver's own share
     assert sum(training_memory({**arguments, "use_checkpoint": False}, 16, "bf16-mixed").values()) > 15e9
+
+
+def test_the_largest_batch_fits_and_its_double_does_not():
+    def needed(batch):
+        return sum(training_memory(SMALL, batch, "32").values())
+
+    for batch, room, expected in ((11, 1.0, 8), (8, 1.01, 8), (8, 0.99, 4), (1, 1.01, 1)):
+        assert largest_batch(SMALL, round(needed(batch) * room / 0.9), "32") == expected
+    assert largest_batch(SMALL, needed(1), "32") == 0
+
+
+def test_what_is_not_tuned_needs_neither_gradient_nor_moments():
+    full, part = (training_memory(SMALL, 1, "32", tune=tune) for tune in ("full", "diffit"))
+    assert part["optimizer"] == 2 * part["gradients"] < 0.2 * full["optimizer"]
+    assert part["weights"] == full["weights"]
