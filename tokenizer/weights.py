@@ -28,7 +28,7 @@ HOLDERS = ("ema.", "net.", "")  # where the autoencoder may sit in a module, the
 IGNORED_PREFIXES = (  # what training keeps beside the autoencoder
     "foundation_model.", "loss.", "linear_proj.", "reverse_proj.", "logit_scale", "logit_bias",  # VA-VAE
     "model_ema.",  # LDM's own average, under mangled names
-    "discriminator.", "perceptual.", "lpips.",  # train_tokenizer
+    "discriminator.", "lpips.",  # LDM's loss, where a trainer keeps it beside the network
 )
 SLIM_DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 COMPACT = "compact"  # the word for the tokenizer that ships with the project

@@ -12,7 +12,6 @@ from torch import Tensor
 from configs.schema import TokenizerConfig
 from tokenizer.alignment import FoundationTeacher, adaptive_weight, alignment_loss
 from tokenizer.autoencoder import AutoencoderKL
-from tokenizer.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
 from tokenizer.losses import (
     noisy_latents,
     psnr,
@@ -44,12 +43,10 @@ class TokenizerModule(ResumableModule):
         super().__init__(net.to(memory_format=torch.channels_last), config, total_steps)
         self.val = val
         self._teacher = [] if teacher is None else [teacher]  # in a list, so that it is not saved
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(generator(config.seed, "further weights").initial_seed())
-            if teacher is not None:
+        if teacher is not None:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(generator(config.seed, "further weights").initial_seed())
                 self.linear_proj = torch.nn.Conv2d(net.config["embed_dim"], teacher.channels, 1)
-            if config.adversarial_weight:
-                self.discriminator = PatchDiscriminator()
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         config, draws = self.config, self.batch_generator(batch["position"])
@@ -90,17 +87,7 @@ class TokenizerModule(ResumableModule):
             aligned = sum(alignment_loss(self.linear_proj(z), self._teacher[0](x, z.shape[-1])).values())
             weight = adaptive_weight(main, aligned, self.net.encoder.conv_out.weight)
             total = total + config.align_weight * weight * aligned
-        if config.adversarial_weight:
-            total = total + self.adversarial_loss(x, recon)
         return total
-
-    def adversarial_loss(self, x: Tensor, recon: Tensor) -> Tensor:
-        """Both sides of the hinge game in one sum: each side's gradient is kept from the other's weights."""
-        own = discriminator_loss(self.discriminator(x), self.discriminator(recon.detach()))
-        self.discriminator.requires_grad_(False)
-        fooled = generator_loss(self.discriminator(recon))
-        self.discriminator.requires_grad_(True)
-        return own + self.config.adversarial_weight * fooled
 
     def trained_parameters(self) -> list[torch.nn.Parameter]:
         return [parameter for parameter in self.parameters() if parameter.requires_grad]

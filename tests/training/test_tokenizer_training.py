@@ -13,7 +13,6 @@ from tiny_runs import assert_same_run, read_last
 import train_tokenizer
 from configs.load import resolve
 from data.images import open_rgb
-from tokenizer.discriminator import discriminator_loss, generator_loss
 from tokenizer.losses import psnr, ssim
 from tokenizer.vavae import preprocess, to_float
 from tokenizer.weights import digest, load_tokenizer
@@ -161,8 +160,7 @@ def test_without_validation_images_the_latest_counts(images, tmp_path, capsys):
 
 # Further losses
 
-OPTIONS = {"crop": 64, "latent_noise": 0.5, "spectral_weight": 0.1,
-           "adversarial_weight": 0.1}
+OPTIONS = {"crop": 64, "latent_noise": 0.5, "spectral_weight": 0.1}
 TWO = {"max_steps": 2, "lr": 1e-2}
 
 
@@ -217,12 +215,6 @@ def test_an_alignment_trains_another_network_and_its_own_projection(images, plai
     nothing_but_the_tokenizer_is_exported(tmp_path)
 
 
-def test_the_discriminator_is_trained_and_stays_at_home(images, tmp_path):
-    train(images, tmp_path, adversarial_weight=0.1, **TWO)
-    every_parameter_moved(tmp_path, module_of(images, tmp_path, adversarial_weight=0.1), "discriminator.")
-    nothing_but_the_tokenizer_is_exported(tmp_path)
-
-
 def every_parameter_moved(folder: Path, module: TokenizerModule, prefix: str) -> None:
     """All parameters have had gradients, those named `prefix` among them."""
     names = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
@@ -239,28 +231,11 @@ def nothing_but_the_tokenizer_is_exported(folder: Path) -> None:
         load_tokenizer(folder / "tokenizer.safetensors"))
 
 
-def test_each_side_of_the_game_has_its_own_gradient(images, tmp_path):
-    """The discriminator's comes from its own loss alone, the picture's from fooling it, times the weight."""
-    module = module_of(images, tmp_path, adversarial_weight=0.25).eval()
-    x = torch.rand(2, 3, 64, 64, generator=generator("x")) * 2 - 1
-    recon = torch.zeros_like(x).requires_grad_()
-    module.adversarial_loss(x, recon).backward()
-    weights = list(module.discriminator.parameters())
-    own = discriminator_loss(module.discriminator(x), module.discriminator(recon.detach()))
-    for found, expected in zip([weight.grad for weight in weights], torch.autograd.grad(own, weights)):
-        torch.testing.assert_close(found, expected)
-    [expected] = torch.autograd.grad(generator_loss(module.discriminator(recon)), recon)
-    torch.testing.assert_close(recon.grad, 0.25 * expected)
-    assert expected.any() and all(weight.requires_grad for weight in weights)
-
-
 def test_all_initial_weights_depend_on_the_seed_only(images, tmp_path):
     one, again, other = (
-        module_of(images, tmp_path, Teacher(), adversarial_weight=1.0, seed=seed).state_dict()
-        for seed in (0, 0, 1))
+        module_of(images, tmp_path, Teacher(), seed=seed).state_dict() for seed in (0, 0, 1))
     assert not [name for name, value in again.items() if not torch.equal(one[name], value)]
-    for name in ("linear_proj.weight", "discriminator.main.0.parametrizations.weight.original"):
-        assert not torch.equal(one[name], other[name])
+    assert not torch.equal(one["linear_proj.weight"], other["linear_proj.weight"])
 
 
 def test_a_run_with_everything_on_and_its_continuation_are_the_run_at_once(images, tmp_path, monkeypatch):
