@@ -21,6 +21,7 @@ from radar.colormap import to_rgb
 
 VELOCITY_SPAN_MPS = 6.4  # 128 bins of 5 cm/s
 FRAMES, HOP, SIZE = 55, 14, 256  # a picture; neighbouring pictures share three quarters
+CANVAS = 8  # pixels of the canvas for each cell, both ways
 BURST_S = 0.04
 KNOT_S = 0.01  # amplitudes change linearly between knots this far apart
 KNOTS_AT_ONCE = 64  # keeps the work of a block in the processor's cache
@@ -246,5 +247,11 @@ def to_unit(power_db: numpy.ndarray, dynamic_range_db: float = 30.0, percentile:
 
 def to_picture(unit: numpy.ndarray, colour_map: str = "jet",
                resampling: Image.Resampling = Image.Resampling.NEAREST) -> Image.Image:
-    """(V, T) in [0, 1] to a 256 x 256 RGB picture, time to the right, velocity upwards."""
-    return Image.fromarray(to_rgb(unit[::-1], colour_map)).resize((SIZE, SIZE), resampling)
+    """(V, T) in [0, 1] to a 256 x 256 RGB picture, time to the right, velocity upwards.
+
+    Cells become blocks (or, with another `resampling`, a smooth surface) on a fine canvas, which is then
+    scaled down, as plotting libraries do: edges of cells fall between pixels and are blended there.
+    """
+    cells = Image.fromarray(to_rgb(unit[::-1], colour_map))
+    canvas = cells.resize((CANVAS * cells.width, CANVAS * cells.height), resampling)
+    return canvas.resize((SIZE, SIZE), Image.Resampling.BILINEAR)

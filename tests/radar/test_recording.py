@@ -102,12 +102,13 @@ def test_pictures_are_rgb_of_256_pixels_and_truths_are_in_order():
 
 
 def test_windows_overlap_by_three_quarters():
-    """41 of 55 columns are the same cells; only the brightness of the whole picture may differ."""
+    """41 of 55 columns are the same cells; only the brightness of the whole picture may differ, and with it
+    the colours between two cells."""
     _, windows = record(4, 3)
     for earlier, later in zip(windows, windows[1:]):
         before, after = native(earlier.picture)[:, 14:], native(later.picture)[:, :-14]
         inside = (numpy.minimum(before, after) > 0.02) & (numpy.maximum(before, after) < 0.98)
-        assert inside.mean() > 0.3 and (before - after)[inside].std() < 0.005
+        assert inside.mean() > 0.3 and (before - after)[inside].std() < 0.02
         assert (native(earlier.picture)[:, :41] - after)[inside].std() > 0.1
 
 

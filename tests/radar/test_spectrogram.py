@@ -211,12 +211,23 @@ def test_units_span_the_dynamic_range_below_the_peak():
 
 
 def test_a_picture_is_made_of_the_spectrograms_cells():
-    unit = numpy.rint(numpy.random.default_rng(0).random((128, 55)) * 255) / 255
+    unit = numpy.rint(numpy.random.default_rng(0).random((32, 16)) * 255) / 255
     picture = to_picture(unit, "viridis")
     assert (picture.size, picture.mode) == ((256, 256), "RGB")
     back = from_rgb(numpy.asarray(picture), "viridis")[::-1]
-    columns = (numpy.arange(256) + 0.5) * 55 // 256
-    assert numpy.abs(back - unit[numpy.arange(256) // 2][:, columns.astype(int)]).max() < 0.004
+    inner = back.reshape(32, 8, 16, 16)[:, 2:-2, :, 2:-2]  # edges between cells are blended
+    assert numpy.abs(inner - unit[:, None, :, None]).max() < 0.004
+
+
+def test_an_edge_between_pixels_is_blended_there():
+    """Forty columns of 6.4 pixels: each pixel is the mean under a triangle two pixels wide."""
+    unit = numpy.tile([0.0, 1.0], (8, 20))
+    row = numpy.asarray(to_picture(unit, "gray"))[128, :, 0] / 255
+    fine = numpy.repeat(unit[0], 8)
+    distance = numpy.abs(numpy.arange(320) + 0.5 - (numpy.arange(256)[:, None] + 0.5) * 1.25) / 1.25
+    weights = numpy.clip(1 - distance, 0, None)
+    assert row == pytest.approx(weights @ fine / weights.sum(1), abs=0.01)
+    assert ((row > 0.2) & (row < 0.8)).sum() >= 20
 
 
 @pytest.mark.parametrize("call, message", [
