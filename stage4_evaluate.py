@@ -81,8 +81,8 @@ def run(config: EvaluateConfig) -> None:
     else:
         found = evaluate(config, people, {**real, "generated": generated}, judged, folder)
         metrics = {"inputs": inputs, "versions": versions(), "seed": config.seed, **found}
-        write_text(path, json.dumps(metrics, indent=1) + "\n")
         write_report(folder, metrics, {name: folder / f"{name}.png" for name in PICTURES})
+        write_text(path, json.dumps(metrics, indent=1) + "\n")  # last: a run that finds it is done
     lines = verdict_lines(metrics) if "verdict" in metrics else []
     say("\n".join([*table(metrics), *lines, *metrics["summary"], f"all figures are in {path}"]))
     say(f"look at {folder / 'report.html'} and {folder / 'real_beside_generated.png'}")
