@@ -190,9 +190,9 @@ def contents(folder: Path) -> dict[str, str]:
         if path.is_dir() or "lightning_logs" in path.parts or path.name == "config.yaml":
             continue
         content = path.read_bytes()
-        if name == "metrics.json":  # all but the time that it took
+        if path.name == "metrics.json":  # all but the time that it took
             content = json.dumps({**json.loads(content), "seconds": None}).encode()
-        if name == "report.html":
+        if path.name == "report.html":
             content = re.sub(rb"(seconds [^<]*</th><td><code>)[\d.]+", rb"\1", content)
         files[name] = checkpoint_digest(path) if path.suffix in (".ckpt", ".pt") else digest(content)
     return files
