@@ -23,7 +23,14 @@ from tokenizer.vavae import VAVAE
 from training.batch_stream import run_length
 from training.checkpoint import DitPayload
 from training.dit_module import DiTModule, initial_network
-from training.fine_tuning import Initial, adapted_arguments, adapted_network, load_initial
+from training.fine_tuning import (
+    Initial,
+    adapted_arguments,
+    adapted_network,
+    beside_known,
+    hold_rows_,
+    load_initial,
+)
 from training.fit import claim_run, fit, steps_done, training_precision
 from training.hardware import resolve_device, resolve_devices, tokenizer_precision
 from training.latent_data import LatentDataModule
@@ -64,6 +71,8 @@ def run(configs: dict[str, Any]) -> None:
     folder = Path(config.output_dir)
     train, val = read_splits(Path(config.latent_dir))
     initial = load_start(config, configs["transport"], train)
+    if config.tune == "person":
+        train, val = (latents and beside_known(initial, latents) for latents in (train, val))
     arguments = model_arguments(configs["model"], train, initial)
     if initial:
         configs = {**configs, "model": as_built(configs["model"], arguments)}
@@ -86,12 +95,12 @@ def run(configs: dict[str, Any]) -> None:
         "model": arguments,
         "transport": asdict(configs["transport"]),
         "latents": {
-            "statistics": chosen_statistics(config),
+            "statistics": chosen_statistics(config, initial),
             **{name: train.metadata.get(name) for name in DECIDING_METADATA},
         },
         **({"init": {"digest": initial.digest}} if initial else {}),
     }
-    payload = make_payload(configs, arguments, train)
+    payload = make_payload(configs, arguments, train, initial)
     vae = load_preview_tokenizer(config, payload)
     # In every process: where only one refuses, the others would wait for it.
     if steps_done(folder) < total_steps:
@@ -148,6 +157,9 @@ def load_start(config: TrainConfig, transport: TransportConfig, train: LatentSet
         if config.tune != "full":
             raise ValueError(f"--tune {config.tune}: changes trained weights a little; add --init_from")
         return None
+    if config.tune == "person" and config.weight_decay:
+        raise ValueError(f"weight_decay={config.weight_decay} with --tune person would shrink the known "
+                         "people's rows; leave it out")
     initial = load_initial(config.init_from)
     for name in ("path_type", "prediction") if initial.payload else ():
         theirs, ours = initial.payload.transport.get(name), getattr(transport, name)
@@ -158,6 +170,7 @@ def load_start(config: TrainConfig, transport: TransportConfig, train: LatentSet
             )
     if initial.payload and initial.payload.tokenizer_digest != train.metadata.get("tokenizer_digest"):
         say(f"warning: {config.init_from} learnt the latents of another tokenizer")
+        return replace(initial, payload=None)  # its statistics are those of other latents
     return initial
 
 
@@ -188,7 +201,10 @@ def starting_network(
     if initial is None:
         return initial_network(arguments, config.seed)
     numbered = train.metadata.get("layout") == UPSTREAM_LAYOUT
-    return adapted_network(initial, arguments, train.label_table, numbered)
+    net = adapted_network(initial, arguments, train.label_table, numbered)
+    if config.tune == "person":
+        hold_rows_(net, train.labels.unique())
+    return net
 
 
 def as_built(model: ModelConfig, arguments: dict[str, Any]) -> ModelConfig:
@@ -241,32 +257,40 @@ def describe(
     )
 
 
-def make_payload(configs: dict[str, Any], arguments: dict[str, Any], train: LatentSet) -> DitPayload:
+def make_payload(
+    configs: dict[str, Any], arguments: dict[str, Any], train: LatentSet, initial: Initial | None
+) -> DitPayload:
     """What travels in the checkpoint beside the weights."""
     settings = {name: value for name, value in asdict(configs["train"]).items() if name not in UNTOLD_KEYS}
     return DitPayload(
         {**arguments, "use_checkpoint": False},
         asdict(configs["transport"]),
         train.label_table,
-        read_statistics(configs["train"], train.latents.shape[1]),
+        read_statistics(configs["train"], train.latents.shape[1], initial),
         train.metadata.get("tokenizer_digest"),
         train.metadata.get("preprocessing") or {},
         settings,
     )
 
 
-def chosen_statistics(config: TrainConfig) -> str:
-    """`micro_doppler` (the data's own) or `imagenet`, as asked or, with `auto`, as stage 1 recommended."""
-    if config.statistics != "auto":
+def chosen_statistics(config: TrainConfig, initial: Initial | None) -> str:
+    """`micro_doppler` (the data's own) or `imagenet`, as asked; with `auto` `initial`, those that the
+    weights to start from were trained with, or as stage 1 recommended.
+    """
+    if config.statistics != "auto" and config.tune != "person":
         return config.statistics
+    if initial and initial.payload:
+        return "initial"
     advice = Path(config.latent_dir) / "stats_recommendation.txt"
     return read_recommendation(advice) if advice.is_file() else "micro_doppler"
 
 
-def read_statistics(config: TrainConfig, channels: int) -> LatentStatistics:
+def read_statistics(config: TrainConfig, channels: int, initial: Initial | None) -> LatentStatistics:
     """The chosen statistics; ValueError where they are not of latents with so many channels."""
-    choice = chosen_statistics(config)
+    choice = chosen_statistics(config, initial)
     say(f"statistics: {choice}")
+    if choice == "initial":
+        return initial.payload.statistics
     name = "latents_stats_imagenet.pt" if choice == "imagenet" else "latents_stats.pt"
     statistics = LatentStatistics.load(Path(config.latent_dir) / name)
     if statistics.num_channels != channels:

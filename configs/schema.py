@@ -249,8 +249,9 @@ class TrainConfig(FitConfig):
     )
     tune: str = key(
         "full",
-        "With init_from, what is trained: everything, or biases, norms' scales and the class table.",
-        choices=("full", "diffit"),
+        "With init_from, what is trained: everything; biases, norms' scales and the class table; or new "
+        "people's rows of that table alone, beside the people known, who stay as they are.",
+        choices=("full", "diffit", "person"),
     )
     vavae_path: Optional[str] = key(None, "Tokenizer for sample previews; none = no previews.")
     preview_users: int = key(4, "People shown in a preview.", low=1)

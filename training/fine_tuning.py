@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from data.labels import LabelTable
+from data.labels import LabelTable, listing
+from data.latents import LatentSet
 from models.lightningdit import LightningDiT
 from models.weights import load_dit, load_strict
 from training.checkpoint import DitPayload, load_trained, weights_digest
@@ -98,14 +99,46 @@ def kept_rows(initial: Initial, labels: LabelTable, numbered: bool) -> dict[str,
     return {name: index for index, name in enumerate(same)}
 
 
+def beside_known(initial: Initial, latents: LatentSet) -> LatentSet:
+    """The latents of people whom the weights do not know, labelled by a table of these and the known ones.
+
+    ValueError: the weights name no people, know all of them, or learnt other latents.
+    """
+    names, known = latents.label_table.names, initial.labels.names if initial.labels else ()
+    new = [name for name in names if name not in known]
+    if not known or not new:
+        raise ValueError(f"--tune person: {initial.path} knows {listing(known) or 'nobody by name'}, the "
+                         f"latents are of {listing(names)}; give weights of stage 2 and somebody new")
+    if initial.payload is None or initial.payload.tokenizer_digest != latents.metadata["tokenizer_digest"]:
+        raise ValueError(f"--tune person: {initial.path} learnt the latents of another tokenizer; encode "
+                         "the new pictures with that one")
+    table = LabelTable((*known, *new))
+    place = torch.tensor([table.index(name) if name in new else -1 for name in names])[latents.labels]
+    chosen = (place >= 0).nonzero().flatten()
+    parts = {name: getattr(latents, name) for name in ("latents", "latents_std", "latents_flip")}
+    parts = {name: None if rows is None else rows[chosen] for name, rows in parts.items()}
+    paths = [latents.paths[index] for index in chosen.tolist()]
+    return replace(latents, **parts, labels=place[chosen], label_table=table, paths=paths)
+
+
 def is_tuned(name: str, parameter: Tensor, tune: str) -> bool:
     """Whether a parameter is trained. "full": all are; "diffit": biases and norms' scales, which are the
-    parameters of one axis, and the class table (arXiv 2304.06648, without its further scale factors).
+    parameters of one axis, and the class table (arXiv 2304.06648, without its further scale factors);
+    "person": the class table (of which `hold_rows_` holds the known people's rows).
     """
-    return tune == "full" or parameter.ndim == 1 or name == CLASS_TABLE
+    return tune == "full" or name == CLASS_TABLE or (tune == "diffit" and parameter.ndim == 1)
 
 
 def freeze_(net: nn.Module, tune: str) -> None:
     """Leave only what `tune` names trainable."""
     for name, parameter in net.named_parameters():
         parameter.requires_grad_(is_tuned(name, parameter, tune))
+
+
+def hold_rows_(net: LightningDiT, trained: Tensor) -> None:
+    """Let only the `trained` rows of the class table have a gradient; without weight decay AdamW then
+    leaves the others as they are, to the bit."""
+    table = net.get_parameter(CLASS_TABLE)
+    mask = torch.zeros(len(table), 1)
+    mask[trained] = 1
+    table.register_hook(lambda gradient: gradient * mask.to(gradient))

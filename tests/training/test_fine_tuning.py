@@ -23,7 +23,7 @@ from data.labels import LabelTable
 from data.latent_stats import LatentStatistics
 from data.latents import LatentSet, export_lightningdit
 from training.checkpoint import DitPayload, load_trained, write_slim
-from training.fine_tuning import CLASS_TABLE, adapted_network, is_tuned, load_initial
+from training.fine_tuning import CLASS_TABLE, adapted_network, beside_known, is_tuned, load_initial
 
 PUBLISHED = {"num_classes": 1000, "use_qknorm": False, "hidden_size": 32, "depth": 2, "num_heads": 2}
 
@@ -176,3 +176,62 @@ def test_the_start_is_the_initial_network(published):
     net = adapted_network(initial, arguments, LabelTable(("0", "1", "2", "3")), True).eval()
     x, t, y = torch.randn(2, CHANNELS, SIDE, SIDE), torch.tensor([0.2, 0.7]), torch.tensor([1, 3])
     assert torch.equal(net(x, t, y), initial.net(x, t, y))
+
+
+# A new person beside the known ones
+
+
+@pytest.fixture
+def with_known(tmp_path):
+    """Weights of ID_1, ID_5 and ID_20; the latents are of ID_1, ID_2 and ID_10."""
+    return own_weights(tmp_path / "known.safetensors", ("ID_1", "ID_5", "ID_20"))
+
+
+def test_new_people_join_and_the_known_stay_as_they_are_to_the_bit(latents, with_known, tmp_path):
+    configs = settings(latents, tmp_path / "run", init_from=str(with_known), tune="person", lr=1e-2)
+    stage2.run(configs)
+    old = load_initial(with_known)
+    net, payload = load_trained(tmp_path / "run/checkpoints/best.safetensors")
+    assert payload.labels.names == ("ID_1", "ID_2", "ID_5", "ID_10", "ID_20")
+    before, after = old.net.state_dict(), net.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before if name != CLASS_TABLE)
+    rows = after[CLASS_TABLE]
+    assert torch.equal(rows[[0, 2, 4, 5]], before[CLASS_TABLE])  # the null class's is the last one
+    mean = before[CLASS_TABLE][:3].double().mean(0).float()
+    assert not any(torch.equal(rows[new], mean) for new in (1, 3)) and not torch.equal(rows[1], rows[3])
+    assert torch.equal(payload.statistics.std, old.payload.statistics.std)
+    x, t = torch.randn(3, CHANNELS, SIDE, SIDE), torch.rand(3)
+    old.net.eval()
+    assert torch.equal(old.net(x, t, torch.tensor([0, 1, 2])), net(x, t, torch.tensor([0, 2, 4])))
+
+
+def test_latents_of_new_people_alone_are_labelled_by_the_joined_table(latents, with_known):
+    train = stage2.read_latents(latents, "train")
+    joined = beside_known(load_initial(with_known), train)
+    own = [joined.label_table.names[label] for label in joined.labels]
+    assert set(own) == {"ID_2", "ID_10"} and len(joined) == len(own) == len(joined.paths)
+    expected = [index for index, label in enumerate(train.labels) if train.label_table.names[label] != "ID_1"]
+    assert torch.equal(joined.latents, train.latents[expected])
+    assert own == [train.label_table.names[train.labels[index]] for index in expected]
+
+
+def test_a_new_person_interrupted_is_a_new_person_at_once(latents, with_known, tmp_path):
+    whole, parts = (settings(latents, tmp_path / name, init_from=str(with_known), tune="person")
+                    for name in ("whole", "parts"))
+    stage2.run(whole)
+    parts["train"].max_steps = 3
+    stage2.run(parts)
+    parts["train"].max_steps = TRAIN["max_steps"]
+    stage2.run(parts)
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_nobody_new_and_nobody_known_are_refused(latents, published, with_known, tmp_path):
+    def refused(weights, *more):
+        return refusal_of(stage2.main, "--latent_dir", latents, "--output_dir", tmp_path / "out",
+                          "--init_from", weights, "--tune", "person", *more, unchanged=tmp_path)
+
+    everyone = own_weights(tmp_path / "all.safetensors", USERS)
+    assert "knows ID_1, ID_2, ID_10, the latents are of ID_1, ID_2, ID_10; give" in refused(everyone)
+    assert "knows nobody by name" in refused(published)
+    assert "weight_decay=0.1 with --tune person would shrink" in refused(with_known, "weight_decay=0.1")
