@@ -22,6 +22,7 @@ from models.lightningdit import LightningDiT, LightningDiT_models
 from tokenizer.vavae import VAVAE
 from training.batch_stream import run_length
 from training.checkpoint import DitPayload
+from training.copies import CopyWatch
 from training.dit_module import DiTModule, initial_network
 from training.fine_tuning import (
     Initial,
@@ -54,6 +55,7 @@ UNTOLD_KEYS = {
     "ema_on_host",
     "accelerator",
     "log_every",
+    "patience",
     "preview_users",
     "preview_every",
     "max_hours",
@@ -112,7 +114,8 @@ def run(configs: dict[str, Any]) -> None:
     net = starting_network(initial, arguments, config, train)
     initial = None  # its memory is wanted for the training
     transport = create_transport(**asdict(configs["transport"]))
-    module = DiTModule(net, transport, config, payload, total_steps, val)
+    watch = CopyWatch(train, val, config.watch_copies, precision) if val and config.watch_copies else None
+    module = DiTModule(net, transport, config, payload, total_steps, val, watch)
     every = config.validate_every or max(1, round(total_steps / VALIDATIONS_IN_A_RUN))
     files = RunFiles(folder, "checkpoints/best.safetensors", every, total_steps, steps_per_pass, "val_loss")
     data = LatentDataModule(train, config.batch_size, total_steps * config.accumulate, config.seed)

@@ -33,6 +33,7 @@ from data.images import (
     open_rgb,
 )
 from data.labels import LabelTable, listing
+from data.neighbours import luma
 from data.progress import progress
 from data.run_record import claim_folder
 from evaluation import sheets, sweep
@@ -40,7 +41,6 @@ from evaluation.features import NETWORKS, Pictures, describe, encoder, read, thr
 from evaluation.figures import shown
 from evaluation.judge import Judge, load_judge, reduced, train_judge
 from evaluation.measure import SETS, Stopwatch, measure, units_of
-from evaluation.novelty import luma
 from evaluation.reconstruction import reconstructions, tokenizer_check
 from evaluation.report import write_report
 from evaluation.selection import Selector, halves, scoring_parts, train_selector

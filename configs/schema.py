@@ -215,6 +215,9 @@ class FitConfig:
     validate_every: Optional[int] = key(
         None, "Steps between validations and saves; none = 50 in a run (tokenizer: 20).", unit="steps", low=1
     )
+    patience: Optional[int] = key(
+        None, "Validations without a better one after which training ends; none = never.", low=1
+    )
     log_every: int = key(20, "Steps between log lines.", unit="steps", low=1)
     devices: str = key("1", "Number of devices of each node, or auto.")
     num_nodes: int = key(1, "Machines that train together, started by SLURM or torchrun.", low=1)
@@ -254,6 +257,9 @@ class TrainConfig(FitConfig):
         choices=("full", "diffit", "person"),
     )
     vavae_path: Optional[str] = key(None, "Tokenizer for sample previews; none = no previews.")
+    watch_copies: int = key(
+        16, "Latents drawn at each validation to see whether the model copies; 0 = not watched.", low=0
+    )
     preview_users: int = key(4, "People shown in a preview.", low=1)
     preview_every: int = key(5, "Validations between previews.", low=1)
     compile: bool = key(False, "Compile the network: minutes at the start, faster steps.")

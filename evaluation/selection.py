@@ -31,11 +31,11 @@ from safetensors import SafetensorError, safe_open
 from data.atomic import replacing
 from data.images import ImageRecord, file_digest
 from data.labels import LabelTable
+from data.neighbours import luma, shift_distances
 from data.tensor_files import save_tensors
 from evaluation.features import Pictures, describe
 from evaluation.judge import Judge, train_judge
 from evaluation.motion import impossible
-from evaluation.novelty import luma, shift_distances
 
 QUANTILES = {"confidence": 0.1, "novelty": 0.01, "near": 0.01}
 GUARD = 3  # pictures left out between the halves: windows of a walk that overlap by 75 % reach so far

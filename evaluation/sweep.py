@@ -8,12 +8,12 @@ from typing import Any
 import numpy
 
 from data.atomic import replacing
+from data.neighbours import luma, memorised, nearest_two
 from evaluation.distances import compare, draw_equal, kid, neighbourhoods
 from evaluation.features import common_scale
 from evaluation.figures import wilson_interval
 from evaluation.judge import Judge
 from evaluation.measure import LEAST
-from evaluation.novelty import luma, memorised, nearest_two
 from evaluation.verdict import Labelled
 
 MARGIN = 0.01

@@ -78,7 +78,7 @@ def test_a_full_disk_costs_nothing_that_was_written(name, share, toy, tmp_path, 
     said = refusal_of(stage.main, *stage.arguments(toy, out))
     assert str(disk) in said
     expected, left = contents(whole), contents(out)  # reading them fails where one is half written
-    late = {"run.json", "split.json", "training_log.csv", "training_curve.png"}
+    late = {"run.json", "split.json", "training_log.csv", "training_report.png"}
     changing = {item for item in left if item.startswith("checkpoints/")} | late
     assert not {item for item in left if "/." in f"/{item}"}, "something was left half-way"
     assert {item: left[item] for item in left if item not in changing}.items() <= expected.items()
@@ -105,7 +105,7 @@ def test_a_folder_that_cannot_be_written(name, toy, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "owner", "function"), [
-    ("extract", VAVAE, "encode"), ("train", training.run_files, "draw_curve"), ("draw", VAVAE, "decode"),
+    ("extract", VAVAE, "encode"), ("train", training.run_files, "draw_report"), ("draw", VAVAE, "decode"),
     ("simulate", stage0_prepare, "simulate_user")])
 def test_a_folder_that_vanishes_meanwhile(name, owner, function, toy, tmp_path, monkeypatch):
     stage, real = STAGES[name], getattr(owner, function)

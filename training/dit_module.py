@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ class DiTModule(ResumableModule):
     Args:
         net: the network to train; `payload` describes it and travels in every file written.
         val: validation latents, or None.
+        watch: further figures of the averaged network at a validation (`training.copies.CopyWatch`).
     """
 
     def __init__(
@@ -38,10 +40,11 @@ class DiTModule(ResumableModule):
         payload: DitPayload,
         total_steps: int,
         val: LatentSet | None,
+        watch: Callable[[DiTModule], dict[str, float]] | None = None,
     ) -> None:
         freeze_(net, config.tune)
         super().__init__(net, config, total_steps)
-        self.transport, self.payload, self.val = transport, payload, val
+        self.transport, self.payload, self.val, self.watch = transport, payload, val, watch
         self._forward = compiled(net) if config.compile else net.__call__  # no module: saved only once
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
@@ -96,7 +99,8 @@ class DiTModule(ResumableModule):
             where = (self.val.labels[chosen], chosen % bins)
             sums[0].index_put_(where, losses, accumulate=True)
             sums[1].index_put_(where, torch.ones_like(losses), accumulate=True)
-        return validation_means(self.summed(sums.to(self.device)).cpu(), self.payload.labels.names)
+        means = validation_means(self.summed(sums.to(self.device)).cpu(), self.payload.labels.names)
+        return means | (self.watch(self) if self.watch else {})
 
     def _validation_losses(self, chosen: Tensor) -> Tensor:
         """(n,) losses of validation samples `chosen`."""

@@ -38,6 +38,7 @@ FREE_KEYS = {
     "precision",
     "compile",
     "ema_on_host",
+    "patience",
     "log_every",
     "vavae_path",
     "preview_users",
@@ -120,6 +121,7 @@ def fit(
     KeyboardInterrupt: stopped from the keyboard.
     """
     files.deadline = time.monotonic() + 3600 * (config.max_hours or math.inf)
+    files.patience = config.patience
     accelerator, count = resolve_devices(config.accelerator, config.devices)
     quiet_lightning()
     last = files.checkpoints / "last.ckpt"

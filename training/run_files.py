@@ -12,11 +12,13 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 
 from configs.command_line import is_main_process, say
-from data.atomic import replacing, write_text
+from data.atomic import write_text
 from data.tables import csv_text
 from training.checkpoint import AtomicCheckpointIO
+from training.report import draw_report
 from training.resumable import ResumableModule
 
+TOLERATED = 0.01  # share of copies beyond that of held-out data
 TIME_IS_UP = "time_is_up.txt"  # there while a run is unfinished because --max_hours have passed
 
 
@@ -27,8 +29,10 @@ class RunFiles(Checkpoint):
     Only last.ckpt holds what resuming needs; best.ckpt has the averaged weights alone, so that the disk holds
     two whole checkpoints at most, and these only while last.ckpt is replaced. A run killed anywhere between
     two of these files resumes from the older last.ckpt, passes the same point again and writes the same
-    files. `monitor` names the validation metric that decides which weights are best; without validation data
-    the latest count as best. `deadline` (of time.monotonic) ends the run early, all of it saved.
+    files. `monitor` names the validation metric that decides which weights are best, among those that copy no
+    more than held-out data do (`copies`), if there are any; without validation data the latest count as best.
+    `deadline` (of time.monotonic) ends the run early, all of it saved; `patience` ends it for good, after so
+    many validations without a better one.
     """
 
     def __init__(
@@ -48,9 +52,10 @@ class RunFiles(Checkpoint):
             total_steps,
         )
         self.steps_per_pass, self.monitor, self.higher_is_better = steps_per_pass, monitor, higher_is_better
-        self.best: float | None = None
+        self.best: tuple[bool, float] | None = None  # whether it copies, and the metric, lower being better
+        self.best_step = 0
         self.rows: list[dict[str, float]] = []
-        self.deadline = math.inf
+        self.deadline, self.patience = math.inf, None
         self.saving_time = 0.0  # of the slowest validation and save, in seconds
         self.seen_step = 0
         self.late = self.stopped_early = False
@@ -60,13 +65,14 @@ class RunFiles(Checkpoint):
         return self.folder / "checkpoints"
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "rows": self.rows}
+        return {"best": self.best, "best_step": self.best_step, "rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best, self.rows = state_dict["best"], state_dict["rows"]
+        self.best, self.best_step, self.rows = (state_dict[name] for name in ("best", "best_step", "rows"))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: ResumableModule) -> None:
         self.seen_step = trainer.global_step
+        self._end_if_waited_for_nothing(trainer)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: ResumableModule, outputs: Any, batch: Any, batch_idx: int
@@ -79,6 +85,7 @@ class RunFiles(Checkpoint):
         if due and (not self.rows or self.rows[-1]["step"] != step):
             started = time.monotonic()
             self._validate_and_save(trainer, pl_module)
+            self._end_if_waited_for_nothing(trainer)
             self.saving_time = max(self.saving_time, time.monotonic() - started)
         elif self.late and complete:
             trainer.save_checkpoint(self.checkpoints / "last.ckpt")
@@ -91,6 +98,26 @@ class RunFiles(Checkpoint):
         if is_main_process():
             write_text(self.folder / TIME_IS_UP, f"{line}\n")
         say(f"{line}; the same command goes on")
+
+    def _end_if_waited_for_nothing(self, trainer: pl.Trainer) -> None:
+        if self.waited_for_nothing:
+            trainer.should_stop = True
+            say(f"training ends at step {trainer.global_step}: {self.ending()}")
+
+    @property
+    def waited_for_nothing(self) -> bool:
+        """Whether the last `patience` validations brought nothing better."""
+        since = sum(row["step"] > self.best_step for row in self.rows)
+        return bool(self.patience and since >= self.patience)
+
+    def ending(self) -> str:
+        """Which weights are best, and why the run ended if it has."""
+        rule = f"best at step {self.best_step}"
+        if self.best is not None:
+            rule += f", {self.monitor} {abs(self.best[1]):.4f}" + (", which copies" if self.best[0] else "")
+        if self.waited_for_nothing:
+            return f"{rule}; none better in {self.patience} validations"
+        return f"{rule}; all steps done" if self.rows[-1]["step"] >= self.total_steps else rule
 
     def _check(
         self, trainer: pl.Trainer, module: ResumableModule, loss: torch.Tensor, weights: bool
@@ -122,18 +149,15 @@ class RunFiles(Checkpoint):
         }
         self.rows.append(row)
         value = row.get(self.monitor)
-        better = (
-            value is None
-            or self.best is None
-            or (value > self.best if self.higher_is_better else value < self.best)
-        )
         if value is not None and not math.isfinite(value):
             raise ValueError(
                 f"{self.monitor} is no longer finite at step {step}; the last good checkpoint is kept; "
                 "go on with a lower lr or --precision 32 in a new --output_dir"
             )
+        rank = None if value is None else (copies(row), -value if self.higher_is_better else value)
+        better = rank is None or self.best is None or rank < self.best
         if better:
-            self.best = value
+            self.best, self.best_step = rank, step
         self._save(trainer, module, better)
         for logger in trainer.loggers:
             logger.log_metrics({name: number for name, number in row.items() if name != "step"}, step=step)
@@ -148,31 +172,13 @@ class RunFiles(Checkpoint):
         """Collective: Lightning gathers on every rank, the main process writes."""
         if is_main_process():
             write_text(self.folder / "training_log.csv", csv_text(self.rows))
-            draw_curve(self.rows, self.monitor, self.folder / "training_curve.png")
+            draw_report(self.rows, self.monitor, self.ending(), self.folder / "training_report.png")
             if better:
                 module.export(self.folder / self.slim_name)
                 AtomicCheckpointIO().save_checkpoint(module.best(), self.checkpoints / "best.ckpt")
         trainer.save_checkpoint(self.checkpoints / "last.ckpt")
 
 
-def draw_curve(rows: list[dict[str, float]], monitor: str, path: Path) -> None:
-    """Training loss and the monitored metric against steps, as a PNG."""
-    # Not at the top: importing it costs seconds that the other ranks and stage 3 save.
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 4.5), dpi=120)
-    axes = figure.subplots()
-    axes.plot([row["step"] for row in rows], [row["train_loss"] for row in rows], label="train_loss")
-    measured = [row for row in rows if monitor in row]
-    other = axes if monitor.endswith("loss") else axes.twinx()
-    other.plot(
-        [row["step"] for row in measured],
-        [row[monitor] for row in measured],
-        color="tab:orange",
-        label=monitor,
-    )
-    axes.set_xlabel("optimizer step")
-    axes.set_ylabel("loss")
-    figure.legend(loc="upper right")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png")
+def copies(row: dict[str, float]) -> bool:
+    """Whether the model repeats training data more often than held-out data do."""
+    return row.get("memorised", 0.0) > row.get("memorised_val", 0.0) + TOLERATED

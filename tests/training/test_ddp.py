@@ -75,7 +75,7 @@ def test_two_processes_are_one_with_twice_the_batch(latents, two, tmp_path):
 def test_two_processes_write_and_say_everything_once(two):
     folder, output, errors = two
     assert {path.name for path in folder.iterdir()} == {
-        "checkpoints", "config.yaml", "lightning_logs", "run.json", "training_curve.png", "training_log.csv"}
+        "checkpoints", "config.yaml", "lightning_logs", "run.json", "training_log.csv", "training_report.png"}
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {
         "best.ckpt", "best.safetensors", "last.ckpt"}
     assert len(list((folder / "lightning_logs").glob("version_*"))) == 1

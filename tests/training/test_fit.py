@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
+from PIL import Image
 from tiny_runs import (
     USERS,
     assert_same,
@@ -162,13 +163,13 @@ def test_a_kill_between_best_and_last_writes_the_same_files_again(tmp_path, monk
     def power_cut(*_):
         raise RuntimeError("power cut")
 
-    def draw_curve(rows, *_):
+    def draw_report(rows, *_):
         if rows[-1]["step"] == 6:  # so that there is an older last.ckpt
             patch.setattr(pl.Trainer, "save_checkpoint", power_cut)
 
     latents = write_tiny_latents(tmp_path / "latents", num_val=0)  # so that every save is the best
     with monkeypatch.context() as patch:
-        patch.setattr(training.run_files, "draw_curve", draw_curve)
+        patch.setattr(training.run_files, "draw_report", draw_report)
         with pytest.raises(RuntimeError, match="power cut"):
             train(latents, tmp_path / "run", max_steps=9)
     best = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
@@ -202,7 +203,7 @@ def test_best_is_the_lowest_validation_loss(twelve):
     best = min(rows, key=lambda row: row["val_loss"])
     state = torch.load(twelve / "checkpoints" / "best.ckpt", weights_only=True)
     assert state["global_step"] == best["step"]
-    assert read_last(twelve)["callbacks"]["RunFiles"]["best"] == best["val_loss"]
+    assert read_last(twelve)["callbacks"]["RunFiles"]["best"] == (False, best["val_loss"])
     assert {f"val_loss_user_{user}" for user in USERS} < rows[0].keys()
     assert [row["epoch"] for row in rows] == [0.6, 1.2, 1.8, 2.4]
 
@@ -214,6 +215,41 @@ def test_an_overfitting_run_keeps_its_early_best(latents, tmp_path):
     assert losses == sorted(losses)
     best = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
     assert (best["global_step"], read_last(tmp_path)["global_step"]) == (1, 3)
+
+
+def test_patience_ends_a_run_for_good_and_more_of_it_goes_on(latents, tmp_path, capsys):
+    """Noise cannot be learnt: the first validation stays the best one."""
+    keys = {"max_steps": 9, "validate_every": 1, "ema_decay": 0.0}
+    train(latents, tmp_path / "run", patience=2, **keys)
+    said = capsys.readouterr().out
+    assert "training ends at step 3: best at step 1" in said and "none better in 2 validations" in said
+    before = (tmp_path / "run/training_log.csv").read_bytes()
+    train(latents, tmp_path / "run", patience=2, **keys)
+    assert steps_done(tmp_path / "run") == 3 and "training ends at step 3" in capsys.readouterr().out
+    assert (tmp_path / "run/training_log.csv").read_bytes() == before
+    for name in ("run", "whole"):
+        train(latents, tmp_path / name, patience=4, **keys)
+    assert steps_done(tmp_path / "run") == 5
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+
+
+def test_weights_that_copy_are_best_only_where_all_do(latents, tmp_path, monkeypatch):
+    """The loss falls from one validation to the next, but the model is said to copy from some step on."""
+    def told(copying_from):
+        def watch(self, module):
+            return {"memorised": float(module.trainer.global_step >= copying_from), "memorised_val": 0.0}
+
+        monkeypatch.setattr(stage2_train_dit.CopyWatch, "__call__", watch)
+
+    for name, copying_from, expected in (("some", 6, 3), ("all", 0, 9), ("none", 99, 9)):
+        told(copying_from)
+        train(latents, tmp_path / name, max_steps=9, watch_copies=1, ema_decay=0.5, lr=1e-3)
+        losses = [row["val_loss"] for row in log_rows(tmp_path / name)]
+        assert losses == sorted(losses, reverse=True)
+        best = torch.load(tmp_path / name / "checkpoints" / "best.ckpt", weights_only=True)
+        assert best["global_step"] == expected
+        picture = Image.open(tmp_path / name / "training_report.png")
+        assert picture.height == 1000  # losses, losses by time, copies
 
 
 def test_without_validation_latents_the_latest_is_best(tmp_path, capsys):
@@ -231,7 +267,7 @@ def test_the_folder_holds_these_files_and_no_leftovers(twelve):
     names = {str(path.relative_to(twelve)) for path in twelve.rglob("*") if path.is_file()}
     assert {name for name in names if not name.startswith("lightning_logs")} == {
         "checkpoints/best.ckpt", "checkpoints/last.ckpt", "checkpoints/best.safetensors", "config.yaml",
-        "run.json", "training_curve.png", "training_log.csv"}
+        "run.json", "training_log.csv", "training_report.png"}
     assert {path.stat().st_mode & 0o777 for path in (twelve / "checkpoints").iterdir()} == {
         (twelve / "config.yaml").stat().st_mode & 0o777}
 

@@ -103,7 +103,7 @@ def test_the_written_tokenizer_is_the_best_average_in_half_precision(four):
         assert torch.equal(value, best["state_dict"][f"ema.{name}"].half().float())
     assert net.config["patch_size"] == 16 and net.config["ch_mult"] == [1]
     assert digest(load_tokenizer(four / "checkpoints" / "best.ckpt")) == digest(net)
-    assert (four / "reconstructions.png").is_file() and (four / "training_curve.png").is_file()
+    assert (four / "reconstructions.png").is_file() and (four / "training_report.png").is_file()
 
 
 def test_the_error_falls(images, tmp_path):

@@ -22,7 +22,7 @@ USERS = ("ID_1", "ID_2", "ID_10")
 CHANNELS, SIDE = 4, 4
 MODEL = {"preset": "LightningDiT-S/2", "depth": 1, "hidden_size": 32, "num_heads": 2, "patch_size": 1}
 TRAIN = {"batch_size": 4, "max_steps": 6, "validate_every": 3, "lr": 1e-2, "warmup_steps": 2,
-         "precision": "32", "accelerator": "cpu"}
+         "precision": "32", "accelerator": "cpu", "watch_copies": 0}
 CONTENTS = {"tokenizer_digest": "d" * 64, "inputs_digest": "i" * 64, "preprocessing": {"geometry": "stretch"}}
 
 

@@ -1,4 +1,4 @@
-"""Is a generated picture new, or a training picture again?
+"""Is a generated picture (or latent) new, or a training one again?
 
 A picture counts as memorised when its nearest training picture is less than a third as far as the second
 nearest (the measure of arXiv 2310.02664 and 2505.17638). A distance is the least over all circular shifts in
@@ -35,15 +35,19 @@ def luma(images: numpy.ndarray) -> numpy.ndarray:
     return torch.fft.irfft(spectrum, n=SIDE).numpy()
 
 
-def nearest_two(pictures: numpy.ndarray, training: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
+def nearest_two(
+    pictures: numpy.ndarray, training: numpy.ndarray, quiet: bool = False
+) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Distances (N, 2), ascending, to the two nearest of `training`, and their places (N, 2).
 
-    pictures (N, V, T) and training (M, V, T), M at least 2, float32.
+    pictures (N, V, T) and training (M, V, T), M at least 2, float32; `quiet` shows no progress.
     """
     assert len(training) > 1, "there is no second neighbour"
     batches, found = math.ceil(len(pictures) / CHUNK), []
     rows = shift_distances(pictures, training)
-    for distances in progress(rows, total=batches, description="nearest neighbours", unit="batch"):
+    if not quiet:
+        rows = progress(rows, total=batches, description="nearest neighbours", unit="batch")
+    for distances in rows:
         found.append(distances.topk(2, largest=False))
     distances, places = (torch.cat(column).numpy() for column in zip(*found))
     return distances, places

@@ -3,7 +3,7 @@
 import numpy
 import pytest
 
-from evaluation.novelty import luma, memorised, nearest_two
+from data.neighbours import luma, memorised, nearest_two
 
 
 @pytest.fixture(scope="module")
