@@ -234,22 +234,22 @@ def test_patience_ends_a_run_for_good_and_more_of_it_goes_on(latents, tmp_path, 
 
 
 def test_weights_that_copy_are_best_only_where_all_do(latents, tmp_path, monkeypatch):
-    """The loss falls from one validation to the next, but the model is said to copy from some step on."""
+    """The lowest loss of the run comes last, where the model is said to copy from some step on."""
     def told(copying_from):
         def watch(self, module):
             return {"memorised": float(module.trainer.global_step >= copying_from), "memorised_val": 0.0}
 
         monkeypatch.setattr(stage2_train_dit.CopyWatch, "__call__", watch)
 
-    for name, copying_from, expected in (("some", 6, 3), ("all", 0, 9), ("none", 99, 9)):
+    for name, copying_from, expected in (("some", 9, 3), ("all", 0, 9), ("none", 99, 9)):
         told(copying_from)
-        train(latents, tmp_path / name, max_steps=9, watch_copies=1, ema_decay=0.5, lr=1e-3)
+        train(latents, tmp_path / name, max_steps=9, watch_copies=1, ema_decay=0.0)
         losses = [row["val_loss"] for row in log_rows(tmp_path / name)]
-        assert losses == sorted(losses, reverse=True)
+        assert losses[2] < losses[0] < losses[1]
         best = torch.load(tmp_path / name / "checkpoints" / "best.ckpt", weights_only=True)
         assert best["global_step"] == expected
-        picture = Image.open(tmp_path / name / "training_report.png")
-        assert picture.height == 1000  # losses, losses by time, copies
+        with Image.open(tmp_path / name / "training_report.png") as picture:
+            assert picture.height == 1000  # losses, losses by time, copies
 
 
 def test_without_validation_latents_the_latest_is_best(tmp_path, capsys):
