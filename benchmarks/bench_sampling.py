@@ -23,7 +23,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from benchmarks.form import report, table
+from benchmarks.form import table
+from benchmarks.turns import report
 from configs.command_line import run_script
 from configs.schema import SampleConfig
 from data.labels import LabelTable
@@ -96,7 +97,8 @@ def main(argv: list[str]) -> None:
         body.append(curve(task, scale, (MOST_EVALUATIONS,) if options.quick else BUDGETS, failures))
     body.append(speed(net, payload, options, device))
     command = f"python -m benchmarks.bench_sampling {' '.join(argv)}"
-    sys.exit(report("sampling", command, "\n\n".join(body), failures, write=not options.quick))
+    title = "Sampling: error against evaluations, and time"
+    sys.exit(report("sampling", title, command, "\n\n".join(body), failures, write=not options.quick))
 
 
 def tiny() -> tuple[LightningDiT, DitPayload]:

@@ -6,7 +6,16 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import bench_tokenizer, bench_training, form, pictures, turns
+from benchmarks import (
+    bench_pipeline,
+    bench_sampling,
+    bench_tokenizer,
+    bench_training,
+    compare_pictures,
+    form,
+    pictures,
+    turns,
+)
 from data.images import find_users, list_images
 from data.latents import read_latents
 
@@ -77,3 +86,20 @@ def test_functions_are_called_in_turn_and_the_warm_up_is_left_out(monkeypatch):
     monkeypatch.setattr(turns, "progress", lambda items, description: items)
     found = turns.in_turn({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 1, "what")
     assert calls == ["a", "b"] * 2 and found == {"a": 1, "b": 3}
+
+
+@pytest.mark.parametrize("tool", [bench_pipeline, bench_sampling, bench_tokenizer, bench_training,
+                                  compare_pictures])
+def test_every_tool_says_how_it_is_used(tool, capsys):
+    with pytest.raises(SystemExit) as ended:
+        tool.main(["--help"])
+    assert ended.value.code == 0 and "python -m benchmarks." in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_sampling_benchmark_finds_the_default_more_exact_than_the_recipe(capsys, monkeypatch):
+    monkeypatch.setattr(bench_sampling, "speed", lambda *arguments: "")
+    monkeypatch.setattr(bench_sampling, "resolve_device", lambda name: torch.device("cpu"))
+    with pytest.raises(SystemExit) as ended:
+        bench_sampling.main(["--quick", "--images", "1"])
+    assert ended.value.code == 0 and "**default**" in capsys.readouterr().out
