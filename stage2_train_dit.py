@@ -92,16 +92,7 @@ def run(configs: dict[str, Any]) -> None:
     describe(configs, arguments, train, val, total_steps, hardware, precision)
     if config.dry_run:
         return
-    settings = {
-        "train": asdict(config),
-        "model": arguments,
-        "transport": asdict(configs["transport"]),
-        "latents": {
-            "statistics": chosen_statistics(config, initial),
-            **{name: train.metadata.get(name) for name in DECIDING_METADATA},
-        },
-        **({"init": {"digest": initial.digest}} if initial else {}),
-    }
+    settings = deciding_settings(configs, arguments, train, initial)
     payload = make_payload(configs, arguments, train, initial)
     vae = load_preview_tokenizer(config, payload)
     # In every process: where only one refuses, the others would wait for it.
@@ -119,17 +110,15 @@ def run(configs: dict[str, Any]) -> None:
     every = config.validate_every or max(1, round(total_steps / VALIDATIONS_IN_A_RUN))
     files = RunFiles(folder, "checkpoints/best.safetensors", every, total_steps, steps_per_pass, "val_loss")
     data = LatentDataModule(train, config.batch_size, total_steps * config.accumulate, config.seed)
-    previews = (
-        [Previews(vae, folder / "previews", every * config.preview_every, config.preview_users, precision)]
-        if vae
-        else []
-    )
+    callbacks = [Throughput(training_flops(arguments), every, precision)]
+    if vae:
+        shown = every * config.preview_every, config.preview_users
+        callbacks.append(Previews(vae, folder / "previews", *shown, precision))
     if is_main_process():
         write_text(folder / "config.yaml", to_yaml(configs))
     if done:
         say(f"going on from step {done}")
-    speed = Throughput(training_flops(arguments), every, precision)
-    fit(module, data, files, config, [speed, *previews])
+    fit(module, data, files, config, callbacks)
     if not files.stopped_early:
         say_next(folder)
 
@@ -258,6 +247,21 @@ def describe(
         f"{len(train.label_table)} people; "
         f"{total_steps} steps of {config.batch_size} x accumulation {config.accumulate} on {hardware}"
     )
+
+
+def deciding_settings(
+    configs: dict[str, Any], arguments: dict[str, Any], train: LatentSet, initial: Initial | None
+) -> dict[str, dict[str, Any]]:
+    """What a folder's run is known by, section by section."""
+    config = configs["train"]
+    latents = {name: train.metadata.get(name) for name in DECIDING_METADATA}
+    return {
+        "train": asdict(config),
+        "model": arguments,
+        "transport": asdict(configs["transport"]),
+        "latents": {"statistics": chosen_statistics(config, initial), **latents},
+        **({"init": {"digest": initial.digest}} if initial else {}),
+    }
 
 
 def make_payload(

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import platform
 import subprocess
@@ -23,22 +22,15 @@ import torch
 from configs.command_line import PROJECT, parse, run_script, say
 from configs.schema import EvaluateConfig, SelectingJudgeConfig, SweepConfig
 from data.atomic import write_text
-from data.images import (
-    SPLIT_NAMES,
-    ImageRecord,
-    file_digest,
-    find_users,
-    inputs_digest,
-    list_images,
-    open_rgb,
-)
-from data.labels import LabelTable, listing
+from data.images import ImageRecord, file_digest, inputs_digest, open_rgb
+from data.labels import LabelTable
 from data.neighbours import luma
 from data.progress import progress
 from data.run_record import claim_folder
 from evaluation import sheets, sweep
 from evaluation.features import NETWORKS, Pictures, describe, encoder, read, through
 from evaluation.figures import shown
+from evaluation.folders import find_generated, find_real, places_of, selecting_training
 from evaluation.judge import Judge, load_judge, reduced, train_judge
 from evaluation.measure import SETS, Stopwatch, measure, units_of
 from evaluation.reconstruction import reconstructions, tokenizer_check
@@ -243,41 +235,6 @@ def read_metrics(path: Path) -> dict[str, Any]:
         return {}
 
 
-def find_real(folder: Path) -> tuple[LabelTable, dict[str, list[ImageRecord]]]:
-    """The people of train/, and the images of each part."""
-    people = find_users(folder / "train")
-    parts = [name for name in SPLIT_NAMES if (folder / name).is_dir()]
-    if len(people) < 2 or len(parts) < 2:
-        raise ValueError(
-            f"--real {folder}: people: {listing(people.names)}, parts: {listing(parts)}; expected two people "
-            "or more, and val or test to try the judge on; see python stage0_prepare.py split --help"
-        )
-    return people, {name: list_images(folder / name, people) for name in parts}
-
-
-def find_generated(folder: Path, people: LabelTable) -> list[ImageRecord]:
-    """What samples.csv lists: file and person of each generated image."""
-    path = folder / "samples.csv"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; expected --generated to be a folder of stage 3")
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = [(row.get("file") or "", row.get("user")) for row in csv.DictReader(file)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: not readable as a table ({error}); run stage 3 again") from error
-    odd = [name for name, _ in rows
-           if not (name and name.isprintable() and Path(name).name == name and len(name) < 256)]
-    if odd:
-        raise ValueError(f"{path}: {ascii(odd[0][:80])} is no name of an image there; run stage 3 again")
-    strangers = {user: None for _, user in rows if user not in people.names}
-    if strangers or not rows:
-        raise ValueError(
-            f"{path}: people: {listing(strangers) or 'none'}; expected some of {listing(people.names)}; give "
-            "the data that the model was trained on as --real"
-        )
-    return [ImageRecord(folder / name, f"{user}/{name}", user) for name, user in rows]
-
-
 def table(metrics: dict[str, Any]) -> list[str]:
     """A line per person, real beside generated, then the shares of all pictures with their 95 % intervals."""
     heads = [f"{name.replace('_', ' ')} {metrics['units'][name]}" for name in COLUMNS]
@@ -294,23 +251,6 @@ def table(metrics: dict[str, Any]) -> list[str]:
 
 
 # Selection
-
-
-def selecting_training(folder: Path) -> str | None:
-    """Digest of the training pictures of the judge that selected what is in `folder`; None: nobody did."""
-    with open(folder / "samples.csv", newline="", encoding="utf-8") as file:
-        found = {row.get("selector_training") or None for row in csv.DictReader(file)}
-    if len(found) > 1:
-        raise ValueError(
-            f"{folder / 'samples.csv'}: pictures of several selecting judges, or selected ones among others; "
-            "expected one kind, as stage 3 leaves a folder"
-        )
-    return found.pop()
-
-
-def places_of(some: list[ImageRecord], records: list[ImageRecord]) -> numpy.ndarray:
-    wanted = set(some)
-    return numpy.flatnonzero([record in wanted for record in records])
 
 
 def train_selecting_judge(config: SelectingJudgeConfig) -> None:
