@@ -299,7 +299,7 @@ class SampleConfig:
     num_steps: int = key(15, "Intervals of the time grid (ignored by dopri5).", low=1, high=100000)
     sampler: str = key("abm3", "ODE solver; abm3 takes one evaluation a step.", choices=SOLVERS)
     timestep_shift: float = key(
-        0.7, "Shift of the grid towards noise; 0 or 1 = off, published results use 0.3.", low=0, high=100
+        0.85, "Shift of the grid towards noise; 0 or 1 = off, published results use 0.3.", low=0, high=100
     )
     timestep_cosine: float = key(
         0.5, "Share of a cosine in the grid, finer at both ends; published results use 0.", low=0, high=1
