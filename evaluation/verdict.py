@@ -1,7 +1,9 @@
 """Do generated pictures help a classifier of people? The augmentation study and the few-shot curve.
 
 Every arm trains the judge's network on train, or on a part of it, with and without generated pictures, and
-is tested on the same held-out real pictures, seed by seed. Arms are compared picture by picture: correctness
+is tested on the same held-out real pictures, seed by seed, each rolled in time: pictures cut every whole
+number of steps show a recording always at the same phase, by which a classifier that never saw them shifted
+would tell recordings, not people, apart. Arms are compared picture by picture: correctness
 averaged over the seeds, its paired differences resampled 2,000 times within each person (percentile
 bootstrap, Efron and Tibshirani 1993) in circular blocks of 4 neighbours (Politis and Romano 1992), since
 neighbouring pictures may be windows of one walk that overlap by 75 %. That interval covers the luck of the
@@ -76,13 +78,14 @@ def study(
              for name, ratio in ((REFERENCE, 0.0), (FEW_SHOT, arms[primary].ratio))}
     # Equal steps for all: more pictures would else mean more training too, and that is another question.
     steps = epochs * math.ceil(len(real.labels) / BATCH)
+    tried = rolled(held_out.images, seed)
     hits: dict[Arm, list[numpy.ndarray]] = {arm: [] for arm in (*arms.values(), *sum(curve.values(), []))}
     with progress(total=seeds * len(hits), description="augmentation study", unit="training") as bar:
         for own_seed in range(seed, seed + seeds):
             for arm, found in hits.items():
                 pool = pool_of(arm, real, generated, own_seed)
                 judge = train_classifier(pool, len(people), own_seed, steps, arm.augment)
-                found.append(judge.logits(held_out.images).argmax(1).numpy() == held_out.labels)
+                found.append(judge.logits(tried).argmax(1).numpy() == held_out.labels)
                 bar.update(1)
     right = {arm: numpy.stack(found) for arm, found in hits.items()}  # arm: (seeds, held-out pictures)
     base, labels = right[arms[REFERENCE]], held_out.labels
@@ -128,6 +131,13 @@ def pool_of(arm: Arm, real: Labelled, generated: Labelled, seed: int) -> Labelle
         count = math.ceil(arm.ratio * len(own))
         parts += [(real, own[: arm.real]), (generated, numpy.flatnonzero(generated.labels == label)[:count])]
     return Labelled(*(numpy.concatenate([source[i][own] for source, own in parts]) for i in (0, 1)))
+
+
+def rolled(images: numpy.ndarray, seed: int) -> numpy.ndarray:
+    """Images (N, V, T, 3), each by its own random number of columns around in time."""
+    columns = numpy.arange(images.shape[2])
+    shifts = numpy.random.default_rng(seed).integers(len(columns), size=(len(images), 1))
+    return numpy.take_along_axis(images, ((columns + shifts) % len(columns))[:, None, :, None], axis=2)
 
 
 def train_classifier(pool: Labelled, num_classes: int, seed: int, steps: int, augment: bool) -> Judge:

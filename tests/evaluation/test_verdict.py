@@ -200,3 +200,30 @@ def test_classic_augmentation_keeps_most_of_the_picture():
     assert y.shape == x.shape and not torch.equal(y, verdict.classic(x))
     changed = ((y - x).abs() > 0.35).float().mean((1, 2, 3))
     assert changed.max() < 2 * verdict.MASKED + 0.05 and (changed > 0.02).float().mean() > 0.5
+
+
+def test_each_picture_is_rolled_around_in_time_by_its_own_amount():
+    images = noise(8, 0).images
+    found = verdict.rolled(images, 3)
+    shifts = [[k for k in range(64) if (numpy.roll(image, k, axis=1) == other).all()]
+              for image, other in zip(images, found)]
+    assert all(len(one) == 1 for one in shifts) and len({one[0] for one in shifts}) > 10
+    assert (verdict.rolled(images, 3) == found).all() and (verdict.rolled(images, 4) != found).any()
+
+
+def test_a_phase_of_the_cut_does_not_pass_for_a_person():
+    """Three people who differ only in where their pictures begin."""
+    rng = numpy.random.default_rng(0)
+    labels = numpy.repeat(numpy.arange(3), 24)
+    phase = 2 * numpy.pi * (numpy.arange(64) / 48 + labels[:, None] / 3)
+    line = 60 + 20 * numpy.sin(phase)
+    power = numpy.exp(-0.5 * ((numpy.arange(128)[:, None] - line[:, None]) / 4) ** 2)
+    grey = (200 * power + 50 * rng.random((len(labels), 128, 64))).astype(numpy.uint8)
+    pictures = Labelled(numpy.repeat(grey[..., None], 3, axis=-1), labels)
+    judge = verdict.train_classifier(pictures, 3, 0, 60, augment=False)
+
+    def right(images):
+        return (judge.logits(images).argmax(1).numpy() == labels).mean()
+
+    assert right(pictures.images) > 0.9
+    assert right(verdict.rolled(pictures.images, 0)) < 0.65
