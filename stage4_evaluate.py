@@ -300,7 +300,7 @@ def run_sweep(config: SweepConfig) -> None:
             found = sweep.score(judge, generated, sets["train"], sets[held_out])
             settings.append({"guidance": guidance, "sampler": sampler, **found})
     usual = sweep.shares(judge, sets[held_out], sets["train"])
-    best = sweep.recommend(settings, usual["memorised"]["value"])
+    best = sweep.recommend(settings, usual)
     found = {"settings": settings, "recommended": best, "rule": sweep.RULE, "real": usual}
     write_text(folder / "sweep.json", json.dumps(found, indent=1) + "\n")
     sweep.draw_figure(found, folder / "sweep.png")

@@ -18,8 +18,9 @@ from evaluation.verdict import Labelled
 
 MARGIN = 0.01
 RULE = (
-    "the lowest KID among the settings whose accuracy reaches the lower end of the best one's 95 % interval "
-    f"and whose memorised share exceeds that of held-out real pictures by {100 * MARGIN:.0f} point at most"
+    "the lowest KID among the settings whose accuracy reaches that of held-out real pictures (more is "
+    "caricature) or the lower end of the best setting's 95 % interval, and whose "
+    f"memorised share exceeds that of held-out real pictures by {100 * MARGIN:.0f} point at most"
 )
 MEASURES = ("accuracy", "kid", "coverage", "memorised")
 
@@ -53,16 +54,17 @@ def _share(flags: numpy.ndarray) -> dict[str, Any]:
     return {"value": hits / count, "interval": list(wilson_interval(hits, count)), "count": count}
 
 
-def recommend(settings: list[dict[str, Any]], usual_share: float) -> int | None:
-    """Which of the settings RULE chooses, where `usual_share` of the held-out pictures count as memorised;
-    None where all copy, or where the least copying ones are not the person.
+def recommend(settings: list[dict[str, Any]], real: dict[str, Any]) -> int | None:
+    """Which of the settings RULE chooses, where `real` are the held-out pictures' `shares`; None where all
+    copy, or where the least copying ones are not the person.
     """
     best = max(settings, key=lambda own: own["accuracy"]["value"])["accuracy"]
+    enough = min(best["interval"][0], real["accuracy"]["value"])
     fit = [
         place
         for place, own in enumerate(settings)
-        if own["accuracy"]["value"] >= best["interval"][0]
-        and own["memorised"]["value"] <= usual_share + MARGIN
+        if own["accuracy"]["value"] >= enough
+        and own["memorised"]["value"] <= real["memorised"]["value"] + MARGIN
         and own["kid"]["value"] is not None
     ]
     return min(fit, key=lambda place: settings[place]["kid"]["value"], default=None)

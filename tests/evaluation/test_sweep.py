@@ -19,6 +19,9 @@ def setting(guidance, accuracy, kid, memorised, sampler="heun"):
     return {"guidance": guidance, "sampler": sampler, **figures}
 
 
+REAL = setting(None, 0.9, None, 0.05)
+
+
 @pytest.mark.parametrize(("table", "expected"), [
     # the lowest KID is not accurate enough; of those within the best one's interval the lower KID counts
     ([setting(1, 0.3, 0.01, 0), setting(2, 0.75, 0.03, 0), setting(3, 0.8, 0.05, 0)], 1),
@@ -29,7 +32,13 @@ def setting(guidance, accuracy, kid, memorised, sampler="heun"):
     ([setting(1, 0.8, None, 0.0), setting(2, 0.8, 0.3, 0.0)], 1),
 ])
 def test_the_rule(table, expected):
-    assert sweep.recommend(table, 0.05) == expected
+    assert sweep.recommend(table, REAL) == expected
+
+
+def test_pictures_need_not_be_more_of_the_person_than_real_ones_are():
+    table = [setting(1, 0.6, 0.01, 0), setting(2, 0.72, 0.02, 0), setting(3, 0.98, 0.03, 0)]
+    assert sweep.recommend(table, setting(None, 0.7, None, 0)) == 1
+    assert sweep.recommend(table, REAL) == 2
 
 
 def pictures(count, seed):
