@@ -19,7 +19,7 @@ sys.path[:0] = [str(PROJECT)]
 if __name__ == "__main__":
     import atheris
 
-    load = atheris.instrument_imports(include=["configs", "data", "radar", "training", "stage4_evaluate"])
+    load = atheris.instrument_imports(include=["configs", "data", "radar", "training", "evaluation.folders"])
 else:
     load = contextlib.nullcontext()
 
@@ -37,8 +37,8 @@ with load:
     from data.latents import read_latents
     from data.recordings import read_iq
     from data.run_record import claim_folder
+    from evaluation.folders import find_generated
     from radar.colormap import from_rgb
-    from stage4_evaluate import find_generated
     from training.checkpoint import DitPayload
 
 SCRATCH = Path(tempfile.mkdtemp(prefix="parsers_"))
