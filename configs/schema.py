@@ -248,7 +248,8 @@ class TrainConfig(FitConfig):
         choices=("auto", "micro_doppler", "imagenet"),
     )
     init_from: Optional[str] = key(
-        None, "Weights to start from: best.safetensors or .ckpt of stage 2, or a published .pt."
+        None, "Weights to start from: best.safetensors or .ckpt of stage 2, a published .pt, or demo = the "
+        "model of simulated walkers that ships (with compact latents)."
     )
     tune: str = key(
         "full",

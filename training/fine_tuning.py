@@ -15,7 +15,7 @@ from data.labels import LabelTable, listing
 from data.latents import LatentSet
 from models.lightningdit import LightningDiT
 from models.weights import load_dit, load_strict
-from training.checkpoint import DitPayload, load_trained, weights_digest
+from training.checkpoint import DEMO, DEMO_FILE, DitPayload, load_trained, weights_digest
 
 CLASS_TABLE = "y_embedder.embedding_table.weight"
 # Not of the architecture: they may differ between the weights and their fine-tuning.
@@ -24,7 +24,9 @@ TRAINING_ONLY = ("num_classes", "class_dropout_prob", "use_checkpoint")
 
 @dataclass(frozen=True)
 class Initial:
-    """Weights to start from. `labels` is None where the file does not name its classes (published ones)."""
+    """Weights to start from. `labels` is None where the file does not name its classes (published ones), or
+    where they are nobody's (the shipped model's simulated walkers, whatever the user's people are called).
+    """
 
     path: Path
     net: LightningDiT
@@ -38,7 +40,12 @@ class Initial:
 
 
 def load_initial(path: str | Path) -> Initial:
-    """Averaged weights of stage 2 (.safetensors, .ckpt) or a published `.pt`; the loaders' errors."""
+    """Averaged weights of stage 2 (.safetensors, .ckpt), the word demo, or a published `.pt`; the loaders'
+    errors.
+    """
+    if path == DEMO:
+        net, payload = load_trained(DEMO)
+        return Initial(DEMO_FILE, net, None, payload)
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"--init_from {path}: no such file; give best.safetensors of stage 2 or a "

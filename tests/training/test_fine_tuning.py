@@ -106,6 +106,16 @@ def test_diffit_gives_a_gradient_to_exactly_biases_norm_scales_and_the_class_tab
     assert all(is_tuned(name, value, "full") for name, value in every.items())
 
 
+def test_the_shipped_model_s_walkers_are_nobody_s(tmp_path):
+    initial = load_initial("demo")
+    old = initial.net.state_dict()[CLASS_TABLE]
+    labels = LabelTable(("ID_1", "ID_2"))  # names that the simulated walkers have too
+    arguments = {**initial.net.config, "num_classes": 2, "class_dropout_prob": 0.1}
+    rows = adapted_network(initial, arguments, labels, False).state_dict()[CLASS_TABLE]
+    mean = old[:31].double().mean(0).float()
+    assert torch.equal(rows, torch.stack([mean, mean, old[31]]))
+
+
 @pytest.mark.parametrize("tune", ["full", "diffit"])
 def test_fine_tuning_trains_what_it_should_and_resumes_to_the_same_bytes(latents, published, tmp_path, tune):
     whole, parts = (settings(latents, tmp_path / name, init_from=str(published), tune=tune, lr=1e-3)
