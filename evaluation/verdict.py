@@ -35,6 +35,7 @@ HELPS, SAME, HARMS = "helps", "makes no measurable difference", "harms"
 DRAWS = 2000
 BATCH = 32
 LEAST_PICTURES = 8  # two blocks: from fewer held-out pictures of a person nothing is concluded
+LEAST_STEPS = 250  # with fewer the classifiers of few pictures have not learnt them yet
 NOISE, MASKED = 0.05, 1 / 8
 
 
@@ -77,7 +78,7 @@ def study(
     curve = {name: [Arm(size, ratio) for size in (*sizes, None)]
              for name, ratio in ((REFERENCE, 0.0), (FEW_SHOT, arms[primary].ratio))}
     # Equal steps for all: more pictures would else mean more training too, and that is another question.
-    steps = epochs * math.ceil(len(real.labels) / BATCH)
+    steps = max(LEAST_STEPS, epochs * math.ceil(len(real.labels) / BATCH))
     tried = rolled(held_out.images, seed)
     hits: dict[Arm, list[numpy.ndarray]] = {arm: [] for arm in (*arms.values(), *sum(curve.values(), []))}
     with progress(total=seeds * len(hits), description="augmentation study", unit="training") as bar:

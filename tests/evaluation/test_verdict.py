@@ -37,6 +37,7 @@ def noise(count, seed):
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
     monkeypatch.setattr(verdict, "BATCH", 8)
+    monkeypatch.setattr(verdict, "LEAST_STEPS", 1)
 
 
 @pytest.mark.slow  # 42 trainings
