@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy
 import torch
 
-from configs.schema import SampleConfig
 from data.latents import LatentSet
 from data.neighbours import memorised, nearest_two
 from data.row_tensor import RowTensor
 from training.dit_module import DiTModule
 from training.randomness import generator, noise_for
-from training.sampling import LatentSampler
+from training.sampling import LatentSampler, usual_settings
 
 MOST_HELD_OUT = 256
 
@@ -50,8 +49,7 @@ class CopyWatch:
 
     def _draw(self, module: DiTModule, noise: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Latents as stage 3 draws them by default."""
-        guidance = 2.0 if module.payload.model["class_dropout_prob"] else 1.0
-        settings = SampleConfig(dit_checkpoint="", vavae_path="", guidance_scale=guidance)
+        settings = usual_settings(module.payload)
         return LatentSampler(module.ema, module.payload, settings, module.device, self.precision)(
             noise, labels
         ).cpu()

@@ -9,12 +9,11 @@ import pytorch_lightning as pl
 import torch
 
 from configs.command_line import is_main_process
-from configs.schema import SampleConfig
 from data.pictures import grid, save_png
 from tokenizer.vavae import VAVAE
 from training.dit_module import DiTModule
 from training.randomness import noise_for
-from training.sampling import LatentSampler
+from training.sampling import LatentSampler, usual_settings
 
 SAMPLES_PER_USER = 4
 
@@ -48,11 +47,7 @@ class Previews(pl.Callback):
         """Draw `SAMPLES_PER_USER` images of the first people into `target`."""
         labels = module.payload.labels
         shown = min(self.num_users, len(labels))
-        settings = SampleConfig(
-            dit_checkpoint="",
-            vavae_path="",
-            guidance_scale=2.0 if module.payload.model["class_dropout_prob"] else 1.0,
-        )
+        settings = usual_settings(module.payload)
         draw = LatentSampler(module.ema, module.payload, settings, module.device, self.precision)
         rows = []
         for index in range(shown):

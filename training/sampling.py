@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -74,3 +76,9 @@ class LatentSampler:
                 return self.guidance(x, t, labels).float()
 
         return self.solve(noise, velocity)
+
+
+def usual_settings(payload: DitPayload) -> SampleConfig:
+    """Stage 3's defaults, without guidance where the network has no null class."""
+    guided = SampleConfig(dit_checkpoint="", vavae_path="")
+    return guided if payload.model["class_dropout_prob"] else replace(guided, guidance_scale=1.0)
