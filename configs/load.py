@@ -51,7 +51,7 @@ def split_override(text: str, own_section: str) -> tuple[str, str, Any]:
     _known_key(section, bare, f"{text}: ")
     try:
         return section, bare, OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value}"]))["value"]
-    except YAMLError as error:
+    except (YAMLError, OmegaConfBaseException) as error:  # the latter for YAML that no key of ours can be
         raise ValueError(
             f"{text[:80]}: not readable as a YAML value; put it in quotes, like '\"…\"'"
         ) from error

@@ -75,6 +75,7 @@ def preset_cases() -> Iterator[Bad]:
     yield Bad("preset that is a folder", stage2.main, lambda toy, work: train(toy, work, config=work))
     for text in (
         "lr=*a",
+        "lr=?",
         "lr=&a [*a]",
         "lr={",
         "lr=[1",
