@@ -1,5 +1,7 @@
 """Starting from trained weights: rows kept bit for bit, a gradient for exactly what is tuned, resume."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tiny_runs import (
@@ -55,6 +57,17 @@ def settings(latents, output, **changes):
     """Settings of a fine-tuning: nothing is asked of the model."""
     configs = stage2_settings(latents, output, **changes)
     return {**configs, **resolve(("model",))}
+
+
+def interrupted_is_at_once(latents, folder, **changes):
+    """Fine-tunes into `whole`, and in two parts into `parts`; both must be the same run."""
+    whole, parts = (settings(latents, folder / name, **changes) for name in ("whole", "parts"))
+    stage2.run(whole)
+    parts["train"].max_steps = 3
+    stage2.run(parts)
+    parts["train"].max_steps = TRAIN["max_steps"]
+    stage2.run(parts)
+    assert_same_run(folder / "whole", folder / "parts")
 
 
 def adapted(path, labels, numbered=False, dropout=0.1):
@@ -118,14 +131,7 @@ def test_the_shipped_model_s_walkers_are_nobody_s(tmp_path):
 
 @pytest.mark.parametrize("tune", ["full", "diffit"])
 def test_fine_tuning_trains_what_it_should_and_resumes_to_the_same_bytes(latents, published, tmp_path, tune):
-    whole, parts = (settings(latents, tmp_path / name, init_from=str(published), tune=tune, lr=1e-3)
-                    for name in ("whole", "parts"))
-    stage2.run(whole)
-    parts["train"].max_steps = 3
-    stage2.run(parts)
-    parts["train"].max_steps = TRAIN["max_steps"]
-    stage2.run(parts)
-    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    interrupted_is_at_once(latents, tmp_path, init_from=str(published), tune=tune, lr=1e-3)
     state = read_last(tmp_path / "whole")["state_dict"]
     start = load_initial(published).net.state_dict()
     del start[CLASS_TABLE]
@@ -226,14 +232,7 @@ def test_latents_of_new_people_alone_are_labelled_by_the_joined_table(latents, w
 
 
 def test_a_new_person_interrupted_is_a_new_person_at_once(latents, with_known, tmp_path):
-    whole, parts = (settings(latents, tmp_path / name, init_from=str(with_known), tune="person")
-                    for name in ("whole", "parts"))
-    stage2.run(whole)
-    parts["train"].max_steps = 3
-    stage2.run(parts)
-    parts["train"].max_steps = TRAIN["max_steps"]
-    stage2.run(parts)
-    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    interrupted_is_at_once(latents, tmp_path, init_from=str(with_known), tune="person")
 
 
 def test_nobody_new_and_nobody_known_are_refused(latents, published, with_known, tmp_path):
@@ -245,3 +244,7 @@ def test_nobody_new_and_nobody_known_are_refused(latents, published, with_known,
     assert "knows ID_1, ID_2, ID_10, the latents are of ID_1, ID_2, ID_10; give" in refused(everyone)
     assert "knows nobody by name" in refused(published)
     assert "weight_decay=0.1 with --tune person would shrink" in refused(with_known, "weight_decay=0.1")
+    net, payload = load_trained(with_known)
+    strange = tmp_path / "strange.safetensors"
+    write_slim(strange, net.state_dict(), replace(payload, tokenizer_digest="e" * 64))
+    assert "learnt the latents of another tokenizer; encode" in refused(strange)
