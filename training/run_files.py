@@ -19,6 +19,7 @@ from training.report import draw_report
 from training.resumable import ResumableModule
 
 TOLERATED = 0.01  # share of copies beyond that of held-out data
+Rank = tuple[bool, float]  # whether it copies, and the metric, lower being better
 TIME_IS_UP = "time_is_up.txt"  # there while a run is unfinished because --max_hours have passed
 
 
@@ -30,7 +31,8 @@ class RunFiles(Checkpoint):
     two whole checkpoints at most, and these only while last.ckpt is replaced. A run killed anywhere between
     two of these files resumes from the older last.ckpt, passes the same point again and writes the same
     files. `monitor` names the validation metric that decides which weights are best, among those that copy no
-    more than held-out data do (`copies`), if there are any; without validation data the latest count as best.
+    more than held-out data do (`copies`), if there are any: the latest that are not worse than the best so
+    far by more than the share `indistinct`; without validation data simply the latest.
     `deadline` (of time.monotonic) ends the run early, all of it saved; `patience` ends it for good, after so
     many validations without a better one.
     """
@@ -44,6 +46,7 @@ class RunFiles(Checkpoint):
         steps_per_pass: int,
         monitor: str,
         higher_is_better: bool = False,
+        indistinct: float = 0.0,
     ) -> None:
         self.folder, self.slim_name, self.every, self.total_steps = (
             Path(folder),
@@ -52,7 +55,9 @@ class RunFiles(Checkpoint):
             total_steps,
         )
         self.steps_per_pass, self.monitor, self.higher_is_better = steps_per_pass, monitor, higher_is_better
-        self.best: tuple[bool, float] | None = None  # whether it copies, and the metric, lower being better
+        self.indistinct = indistinct
+        self.lowest: Rank | None = None
+        self.best: Rank | None = None
         self.best_step = 0
         self.rows: list[dict[str, float]] = []
         self.deadline, self.patience = math.inf, None
@@ -65,10 +70,11 @@ class RunFiles(Checkpoint):
         return self.folder / "checkpoints"
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "best_step": self.best_step, "rows": self.rows}
+        return {name: getattr(self, name) for name in ("lowest", "best", "best_step", "rows")}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best, self.best_step, self.rows = (state_dict[name] for name in ("best", "best_step", "rows"))
+        for name, value in state_dict.items():
+            setattr(self, name, value)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: ResumableModule) -> None:
         self.seen_step = trainer.global_step
@@ -155,7 +161,7 @@ class RunFiles(Checkpoint):
                 "go on with a lower lr or --precision 32 in a new --output_dir"
             )
         rank = None if value is None else (copies(row), -value if self.higher_is_better else value)
-        better = rank is None or self.best is None or rank < self.best
+        better = rank is None or self._is_better(rank)
         if better:
             self.best, self.best_step = rank, step
         self._save(trainer, module, better)
@@ -167,6 +173,10 @@ class RunFiles(Checkpoint):
             else "no validation data"
         )
         say(f"step {step}/{self.total_steps}: train_loss {row['train_loss']:.4f}, {shown}")
+
+    def _is_better(self, rank: Rank) -> bool:
+        self.lowest = min(self.lowest or rank, rank)
+        return rank[0] == self.lowest[0] and rank[1] <= self.lowest[1] + self.indistinct * abs(self.lowest[1])
 
     def _save(self, trainer: pl.Trainer, module: ResumableModule, better: bool) -> None:
         """Collective: Lightning gathers on every rank, the main process writes."""
