@@ -191,6 +191,9 @@ class TransportConfig:
     )
     use_cosine_loss: bool = key(True, "Add 1 - cos between prediction and target.")
     use_lognorm: bool = key(True, "Logit-normal training times instead of uniform ones.")
+    lognorm_loc: float = key(
+        0.0, "Centre of these times before the sigmoid; below 0 more of them are near noise.", low=-5, high=5
+    )
 
 
 @dataclass

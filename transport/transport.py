@@ -28,7 +28,7 @@ class Transport:
 
     def __init__(self, path: Path, prediction: str, loss_weight: str | None,
                  train_interval: tuple[float, float], sample_interval: tuple[float, float],
-                 use_cosine_loss: bool, use_lognorm: bool) -> None:
+                 use_cosine_loss: bool, use_lognorm: bool, lognorm_loc: float) -> None:
         self.path = path
         self.prediction = prediction
         self.loss_weight = loss_weight
@@ -36,11 +36,13 @@ class Transport:
         self.sample_interval = sample_interval
         self.use_cosine_loss = use_cosine_loss
         self.use_lognorm = use_lognorm
+        self.lognorm_loc = lognorm_loc
 
     def draw_times(self, num: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw (num,) float32 training times on the generator's device (CPU without one)."""
-        draw = logit_normal_times if self.use_lognorm else uniform_times
-        return draw(num, self.train_interval, generator=generator)
+        if self.use_lognorm:
+            return logit_normal_times(num, self.train_interval, self.lognorm_loc, generator=generator)
+        return uniform_times(num, self.train_interval, generator=generator)
 
     def training_losses(self, model: Callable[..., Tensor], x1: Tensor, model_kwargs: dict | None = None, *,
                         x0: Tensor | None = None, t: Tensor | None = None,
@@ -104,13 +106,15 @@ def times_per_sample(t: float | Tensor, x: Tensor) -> Tensor:
 
 def create_transport(path_type: str = "Linear", prediction: str = "velocity", loss_weight: str | None = None,
                      train_eps: float | None = None, sample_eps: float | None = None,
-                     use_cosine_loss: bool = True, use_lognorm: bool = True) -> Transport:
+                     use_cosine_loss: bool = True, use_lognorm: bool = True,
+                     lognorm_loc: float = 0.0) -> Transport:
     """Make a Transport from names.
 
     `path_type`: Linear, GVP or VP. `prediction`: velocity, noise or score. `loss_weight`: None, "velocity" or
     "likelihood", for noise and score models; velocity losses carry no weight. `train_eps`, `sample_eps`: see
     `timesteps.time_interval`. `use_cosine_loss` adds the cosine term for velocity models; `use_lognorm` draws
-    logit-normal times instead of uniform ones. Raises ValueError for a name or value that is not known.
+    logit-normal times, sigmoid(lognorm_loc + n), instead of uniform ones. Raises ValueError for a name or
+    value that is not known.
     """
     require_known("path_type", path_type, PATHS)
     require_known("prediction", prediction, losses.PREDICTIONS)
@@ -118,4 +122,4 @@ def create_transport(path_type: str = "Linear", prediction: str = "velocity", lo
     train_interval = time_interval(path_type, prediction, train_eps)
     sample_interval = time_interval(path_type, prediction, sample_eps, sampling=True)
     return Transport(PATHS[path_type](), prediction, loss_weight, train_interval, sample_interval,
-                     use_cosine_loss, use_lognorm)
+                     use_cosine_loss, use_lognorm, lognorm_loc)

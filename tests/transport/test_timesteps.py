@@ -29,10 +29,11 @@ def test_uniform_law_on_an_interval():
     assert kstest(times.double().numpy(), lambda t: (t - 0.2) / 0.7).statistic < 1.63 / NUM**0.5
 
 
-@pytest.mark.parametrize("use_lognorm, is_uniform", [(True, False), (False, True)])
-def test_transport_draws_the_law_it_was_told(use_lognorm, is_uniform):
-    times = create_transport(use_lognorm=use_lognorm).draw_times(NUM, seeded(1)).double().numpy()
-    cdf = (lambda t: t) if is_uniform else logit_normal_cdf(0, 1)
+@pytest.mark.parametrize("use_lognorm, loc", [(True, 0), (True, -0.8), (False, 0)])
+def test_transport_draws_the_law_it_was_told(use_lognorm, loc):
+    transport = create_transport(use_lognorm=use_lognorm, lognorm_loc=loc)
+    times = transport.draw_times(NUM, seeded(1)).double().numpy()
+    cdf = logit_normal_cdf(loc, 1) if use_lognorm else lambda t: t
     assert kstest(times, cdf).statistic < 1.63 / NUM**0.5
 
 
