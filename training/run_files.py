@@ -56,7 +56,6 @@ class RunFiles(Checkpoint):
         )
         self.steps_per_pass, self.monitor, self.higher_is_better = steps_per_pass, monitor, higher_is_better
         self.indistinct = indistinct
-        self.lowest: Rank | None = None
         self.best: Rank | None = None
         self.best_step = 0
         self.rows: list[dict[str, float]] = []
@@ -70,11 +69,10 @@ class RunFiles(Checkpoint):
         return self.folder / "checkpoints"
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("lowest", "best", "best_step", "rows")}
+        return {"best": self.best, "best_step": self.best_step, "rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        for name, value in state_dict.items():
-            setattr(self, name, value)
+        self.best, self.best_step, self.rows = (state_dict[name] for name in ("best", "best_step", "rows"))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: ResumableModule) -> None:
         self.seen_step = trainer.global_step
@@ -160,10 +158,9 @@ class RunFiles(Checkpoint):
                 f"{self.monitor} is no longer finite at step {step}; the last good checkpoint is kept; "
                 "go on with a lower lr or --precision 32 in a new --output_dir"
             )
-        rank = None if value is None else (copies(row), -value if self.higher_is_better else value)
-        better = rank is None or self._is_better(rank)
+        better = value is None or self._newest_is_best()
         if better:
-            self.best, self.best_step = rank, step
+            self.best, self.best_step = None if value is None else self._rank(row), step
         self._save(trainer, module, better)
         for logger in trainer.loggers:
             logger.log_metrics({name: number for name, number in row.items() if name != "step"}, step=step)
@@ -174,9 +171,13 @@ class RunFiles(Checkpoint):
         )
         say(f"step {step}/{self.total_steps}: train_loss {row['train_loss']:.4f}, {shown}")
 
-    def _is_better(self, rank: Rank) -> bool:
-        self.lowest = min(self.lowest or rank, rank)
-        return rank[0] == self.lowest[0] and rank[1] <= self.lowest[1] + self.indistinct * abs(self.lowest[1])
+    def _rank(self, row: dict[str, float]) -> Rank:
+        value = row[self.monitor]
+        return copies(row), -value if self.higher_is_better else value
+
+    def _newest_is_best(self) -> bool:
+        newest, (copying, lowest) = self._rank(self.rows[-1]), min(map(self._rank, self.rows))
+        return newest[0] == copying and newest[1] <= lowest + self.indistinct * abs(lowest)
 
     def _save(self, trainer: pl.Trainer, module: ResumableModule, better: bool) -> None:
         """Collective: Lightning gathers on every rank, the main process writes."""

@@ -213,10 +213,13 @@ def test_best_is_the_latest_as_good_as_the_lowest_validation_loss(twelve):
 
 def test_losses_that_cannot_be_told_apart_leave_the_later_best_and_do_not_drift():
     files = RunFiles(Path("-"), "-", 1, 9, 1, "val_loss", indistinct=0.01)
-    losses = [1.0, 1.005, 1.009, 1.012, 0.9, 0.91, 0.905]
-    found = [files._is_better((False, loss)) for loss in losses]
+    found = []
+    for loss in (1.0, 1.005, 1.009, 1.012, 0.9, 0.91, 0.905):
+        files.rows.append({"val_loss": loss})
+        found.append(files._newest_is_best())
     assert found == [True, True, True, False, True, False, True]
-    assert not files._is_better((True, 0.1))  # copies
+    files.rows.append({"val_loss": 0.1, "memorised": 1.0, "memorised_val": 0.0})
+    assert not files._newest_is_best()
 
 
 def test_an_overfitting_run_keeps_its_early_best(latents, tmp_path):
