@@ -175,9 +175,9 @@ def speed_alone(options: argparse.Namespace) -> tuple[str, list[str]]:
             ways["ours, compiled"] = partial(getattr(compiled_tokenizer(ours), name), argument)
         seconds = in_turn(ways, 2 if options.quick else REPEATS, name)
         with FlopCounterMode(display=False) as counted:
-            reference(plain, name, argument)
+            expected = reference(plain, name, argument)
         rate = counted.get_total_flops() / measured_rate(device, DTYPES.get(precision, torch.float32))
-        expected, found = reference(plain, name, argument), values(getattr(ours, name)(argument))
+        found = values(getattr(ours, name)(argument))
         decibels = psnr_of(expected, found)
         if decibels < LEAST_DB:
             faults.append(f"{name}: {decibels:.1f} dB to fp32, expected {LEAST_DB:.0f}")
