@@ -30,7 +30,7 @@ from data.tables import csv_text
 from radar import spectrogram as doppler
 from radar.recording import Setup, Window, draw_recording, draw_setup
 from radar.spectrogram import Radar
-from radar.walker import Walk, Walker, draw_walker
+from radar.walker import Walk, Walker, draw_walker, in_gait
 
 
 def split(config: SplitConfig) -> None:
@@ -84,10 +84,11 @@ def simulate(config: SimulateConfig) -> None:
     """
     folder = Path(config.output_dir)
     _lock = claim_folder(folder, deciding(config), "ID_*")
-    rows = []
-    with progress(total=config.num_users * config.samples_per_user, description="walking", unit="img") as bar:
+    rows, total = [], config.num_users * len(set(config.gaits)) * config.samples_per_user
+    with progress(total=total, description="walking", unit="img") as bar:
         for user in range(1, config.num_users + 1):
-            rows += simulate_user(folder, user, config, bar)
+            for gait in dict.fromkeys(config.gaits):
+                rows += simulate_user(folder, user, gait, config, bar)
     write_text_if_new(folder / "truth.csv", csv_text(rows))
     say(
         f"wrote {folder}; next: python stage0_prepare.py split --input_dir {folder} --output_dir data_split "
@@ -100,22 +101,28 @@ def deciding(config: SimulateConfig | SpectrogramConfig) -> dict[str, Any]:
     return {name: value for name, value in asdict(config).items() if name != "output_dir"}
 
 
-def simulate_user(folder: Path, user: int, config: SimulateConfig, bar: Any) -> list[dict[str, Any]]:
-    """All recordings of one person, and their rows of truth.csv; files that are there are left alone."""
-    (folder / f"ID_{user}").mkdir(exist_ok=True)
-    walker = draw_walker(numpy.random.default_rng((config.seed, user)))
+def simulate_user(
+    folder: Path, user: int, gait: str, config: SimulateConfig, bar: Any
+) -> list[dict[str, Any]]:
+    """All recordings of one person in one gait, and their rows of truth.csv; files that are there are left
+    alone.
+    """
+    person = f"ID_{user}_{gait}" if len(set(config.gaits)) > 1 else f"ID_{user}"
+    (folder / person).mkdir(exist_ok=True)
+    walker = in_gait(draw_walker(numpy.random.default_rng((config.seed, user))), gait)
     recordings = min(config.recordings_per_user, config.samples_per_user)
     rows = []
     for recording, share in enumerate(numpy.array_split(range(config.samples_per_user), recordings), start=1):
-        rng = numpy.random.default_rng((config.seed, user, recording))
+        # Another walk in each gait; the plain one as without any.
+        rng = numpy.random.default_rng((config.seed, user, recording, *gait.encode() * (gait != "normal")))
         setup = draw_setup(rng) if config.varied else Setup()
         walk, windows = draw_recording(walker, len(share), setup, rng, None if config.varied else True)
         for number, window in enumerate(windows, start=1):
             suffix = "png" if setup.jpeg_quality is None else "jpg"
-            name = f"ID_{user}/rec{recording}_{number:03d}.{suffix}"
+            name = f"{person}/rec{recording}_{number:03d}.{suffix}"
             if not (folder / name).exists():
                 save_picture(window.picture, folder / name, setup.jpeg_quality)
-            rows.append({"path": name, "user": f"ID_{user}", "recording": recording, **known(window),
+            rows.append({"path": name, "user": person, "recording": recording, "gait": gait, **known(window),
                          "cadence_hz": walker.cadence_hz, **known(walker), **known(walk), **known(setup)})
             bar.update(1)
     return rows

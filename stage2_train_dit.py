@@ -16,6 +16,7 @@ from configs.command_line import is_main_process, parse, run_script, say
 from configs.load import to_yaml
 from configs.schema import ModelConfig, TrainConfig, TransportConfig
 from data.atomic import write_text
+from data.conditions import combined, relabelled
 from data.latent_stats import LatentStatistics, read_recommendation
 from data.latents import UPSTREAM_LAYOUT, LatentSet, read_latents
 from models.lightningdit import LightningDiT, LightningDiT_models
@@ -74,10 +75,14 @@ def run(configs: dict[str, Any]) -> None:
     config: TrainConfig = configs["train"]
     folder = Path(config.output_dir)
     train, val = read_splits(Path(config.latent_dir))
+    combinations = None
+    if config.conditions is not None:
+        table, combinations = combined(train.label_table, config.conditions)
+        train, val = (latents and relabelled(latents, table) for latents in (train, val))
     initial = load_start(config, configs["transport"], train)
     if config.tune == "person":
         train, val = (latents and beside_known(initial, latents) for latents in (train, val))
-    arguments = model_arguments(configs["model"], train, initial)
+    arguments = model_arguments(configs["model"], train, initial, combinations)
     if initial:
         configs = {**configs, "model": as_built(configs["model"], arguments)}
     accelerator, count = resolve_devices(config.accelerator, config.devices)
@@ -156,6 +161,9 @@ def load_start(config: TrainConfig, transport: TransportConfig, train: LatentSet
         raise ValueError(f"weight_decay={config.weight_decay} with --tune person would shrink the known "
                          "people's rows; leave it out")
     initial = load_initial(config.init_from)
+    if config.conditions or initial.net.config["combinations"]:
+        raise ValueError(f"--init_from {config.init_from}: people in conditions are learnt from the start "
+                         "only; leave out --conditions, and start from weights without")
     for name in ("path_type", "prediction") if initial.payload else ():
         theirs, ours = initial.payload.transport.get(name), getattr(transport, name)
         if theirs not in (None, ours):
@@ -169,7 +177,12 @@ def load_start(config: TrainConfig, transport: TransportConfig, train: LatentSet
     return initial
 
 
-def model_arguments(model: ModelConfig, train: LatentSet, initial: Initial | None = None) -> dict[str, Any]:
+def model_arguments(
+    model: ModelConfig,
+    train: LatentSet,
+    initial: Initial | None = None,
+    combinations: list[list[int]] | None = None,
+) -> dict[str, Any]:
     """Constructor arguments of the LightningDiT: the preset, what overrides it, and what the latents say; or
     the architecture of the initial weights, which nothing asked for may contradict.
     """
@@ -179,6 +192,7 @@ def model_arguments(model: ModelConfig, train: LatentSet, initial: Initial | Non
         "input_size": train.latents.shape[-1],
         "in_channels": train.latents.shape[1],
         "num_classes": len(train.label_table),
+        "combinations": combinations,
     }
     if initial:
         sizes = {} if preset == "auto" else LightningDiT_models[preset].keywords

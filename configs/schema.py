@@ -11,6 +11,7 @@ from typing import Any, List, Optional
 
 from omegaconf import MISSING as REQUIRED
 
+GAITS = ("normal", "hurried", "backpack", "pockets")
 PRECISIONS = ("auto", "32", "bf16-mixed", "16-mixed")
 GEOMETRIES = ("stretch", "pad", "crop")
 SOLVERS = ("euler", "heun", "heun3", "midpoint", "rk4", "ab2", "ab3", "abm3", "dopri5")
@@ -94,6 +95,10 @@ class SimulateConfig:
     num_users: int = key(31, "Number of people.", low=1, high=10000)
     samples_per_user: int = key(150, "Images per person, cut from several recordings.", low=1, high=100000)
     recordings_per_user: int = key(4, "Recordings per person.", low=1)
+    gaits: List[str] = key(
+        ["normal"], "Ways of walking of each person; several give folders ID_1_normal, ID_1_backpack, ...",
+        choices=GAITS,
+    )
     varied: bool = key(
         False, "Another radar, direction and make of picture for each recording, as a tokenizer should see."
     )
@@ -259,6 +264,10 @@ class TrainConfig(FitConfig):
         "With init_from, what is trained: everything; biases, norms' scales and the class table; or new "
         "people's rows of that table alone, beside the people known, who stay as they are.",
         choices=("full", "diffit", "person"),
+    )
+    conditions: Optional[str] = key(
+        None, "Regular expression of what in a folder's name is a condition (_[a-z]+$ of ID_7_backpack); "
+        "people and conditions add up, and combinations never recorded can be drawn."
     )
     vavae_path: Optional[str] = key(None, "Tokenizer for sample previews; none = no previews.")
     watch_copies: int = key(
@@ -469,11 +478,12 @@ def check_ranges(section: str, config: Any) -> None:
     for item in fields(config):
         rule, value = item.metadata, getattr(config, item.name)
         where = f"{section}.{item.name}={value!r}"
-        if rule["choices"] and value not in rule["choices"]:
+        values = value if isinstance(value, list) else [value]
+        if rule["choices"] and any(one not in rule["choices"] for one in values):
             raise ValueError(f"{where}: expected one of {', '.join(str(c) for c in rule['choices'])}")
         if value == "":
             raise ValueError(f"{where}: expected a value, got nothing")
-        for number in value if isinstance(value, list) else [value]:
+        for number in values:
             if isinstance(number, (int, float)) and not isinstance(number, bool):
                 _check_number(where, number, rule)
 

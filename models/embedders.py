@@ -4,6 +4,7 @@ Shapes: N samples, C latent channels, S latent side, T tokens, D channels.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -63,13 +64,29 @@ class LabelEmbedder(nn.Module):
     """Embeds class labels and owns the null class, which classifier-free guidance needs (arXiv 2207.12598).
 
     The null class exists only where training drops labels; its row is the last one of `embedding_table`.
+
+    With `combinations`, label i means the person and the condition `combinations[i]` (numbers from 0, -1 for
+    none), and its embedding is the sum of a row of `embedding_table` and one of `condition_table`. So
+    combinations never trained on have an embedding, too. The last row of each table stands for none.
     """
 
-    def __init__(self, num_classes: int, dim: int, dropout: float):
+    def __init__(
+        self,
+        num_classes: int,
+        dim: int,
+        dropout: float,
+        combinations: Sequence[Sequence[int]] | None = None,
+    ):
         super().__init__()
         self.num_classes = num_classes
         self.dropout = dropout
-        self.embedding_table = nn.Embedding(num_classes + int(dropout > 0), dim)
+        rows = table_rows(num_classes, dropout, combinations)
+        self.combinations = None
+        if combinations is not None:  # the null class's at the end, and the tables' last rows for -1
+            pairs = [*combinations, (-1, -1)]
+            self.combinations = [[number % count for number, count in zip(pair, rows)] for pair in pairs]
+        self.embedding_table = nn.Embedding(rows[0], dim)
+        self.condition_table = nn.Embedding(rows[1], dim) if combinations is not None else None
 
     @property
     def null_class(self) -> int:
@@ -79,18 +96,29 @@ class LabelEmbedder(nn.Module):
     def forward(self, labels: Tensor, drop: Tensor | None = None) -> Tensor:
         """Labels (N,) int64 to (N, D).
 
-        `drop` (N,) bool says which labels become the null class, whatever the mode. Without it, training mode
-        draws them from the global random generator at the dropout's probability; evaluation drops none.
+        `drop` (N,) bool says which labels become the null class, whatever the mode; with combinations it may
+        be (N, 2), for person and condition on their own. Without it, training mode draws them from the global
+        random generator at the dropout's probability; evaluation drops none.
 
         Raises ValueError for dropping without a null class and, on the CPU, where looking costs no wait, for
         labels out of range.
         """
         self._check(labels, drop)
         if drop is None and self.training and self.dropout > 0:
-            drop = torch.rand(labels.shape, device=labels.device) < self.dropout
-        if drop is not None:
-            labels = labels.masked_fill(drop, self.null_class)
-        return self.embedding_table(labels)
+            drop = torch.rand((len(labels), self.num_parts), device=labels.device) < self.dropout
+        if drop is not None and drop.ndim == 1:
+            drop = drop[:, None]
+        if self.combinations is None:
+            labels = labels if drop is None else labels.masked_fill(drop[:, 0], self.null_class)
+            return self.embedding_table(labels)
+        numbers = labels.new_tensor(self.combinations)
+        pairs = numbers[labels] if drop is None else torch.where(drop, numbers[-1], numbers[labels])
+        return self.embedding_table(pairs[:, 0]) + self.condition_table(pairs[:, 1])
+
+    @property
+    def num_parts(self) -> int:
+        """What a label is made of and may be dropped on its own: 2 for person and condition, else 1."""
+        return 1 if self.combinations is None else 2
 
     def _check(self, labels: Tensor, drop: Tensor | None) -> None:
         if drop is not None and not self.dropout > 0:
@@ -98,12 +126,13 @@ class LabelEmbedder(nn.Module):
                 "labels cannot be dropped: this model was built with class_dropout_prob 0 and has no null "
                 "class; sample without guidance, or train with class_dropout_prob above 0"
             )
-        assert drop is None or (drop.dtype == torch.bool and drop.shape == labels.shape), "one bool a label"
+        shapes = (labels.shape, (len(labels), self.num_parts))
+        assert drop is None or (drop.dtype == torch.bool and drop.shape in shapes), "one bool a label or part"
         if labels.device.type == "cpu" and labels.numel() and not torch.compiler.is_compiling():
             self._check_range(int(labels.min()), int(labels.max()))
 
     def _check_range(self, low: int, high: int) -> None:
-        if low >= 0 and high < self.embedding_table.num_embeddings:
+        if low >= 0 and high < self.num_classes + int(self.dropout > 0):
             return
         if low >= 0 and high == self.null_class:
             raise ValueError(
@@ -114,3 +143,20 @@ class LabelEmbedder(nn.Module):
             f"label {low if low < 0 else high} is out of range: expected 0 to {self.num_classes - 1} "
             f"for {self.num_classes} classes (and {self.null_class} for the null class)"
         )
+
+
+def table_rows(
+    num_classes: int, dropout: float, combinations: Sequence[Sequence[int]] | None
+) -> tuple[int, int]:
+    """Rows of a `LabelEmbedder`'s two tables; ValueError for combinations that fit no labels."""
+    if combinations is None:
+        return num_classes + int(dropout > 0), 0
+    if len(combinations) != num_classes or not dropout > 0:
+        raise ValueError(
+            f"{len(combinations)} combinations for {num_classes} classes at class_dropout_prob {dropout}: "
+            "expected one a class, and a dropout above 0, which trains the rows for none"
+        )
+    if any(len(pair) != 2 or min(pair) < -1 for pair in combinations):
+        raise ValueError("combinations: expected pairs of person and condition, from 0 on or -1 for none")
+    people, conditions = zip(*combinations)
+    return max(people) + 2, max(conditions) + 2

@@ -4,6 +4,7 @@ Shapes: N samples, C latent channels, S latent side, T = (S/patch)² tokens, D c
 those of the published weights, which therefore load by name.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -98,6 +99,7 @@ class LightningDiT(nn.Module):
     that training replaces by the null class (0: the model has none). `learn_sigma` adds output channels that
     variance-learning weights hold; they are computed and left out of the result. `wo_shift` modulates without
     shifts. `use_checkpoint` recomputes each block's activations in the backward pass: less memory, more time.
+    `combinations` makes labels people in conditions (see `LabelEmbedder`).
 
     Raises ValueError for sizes that do not divide.
     """
@@ -120,6 +122,7 @@ class LightningDiT(nn.Module):
         use_rmsnorm: bool = True,
         wo_shift: bool = False,
         use_checkpoint: bool = False,
+        combinations: Sequence[Sequence[int]] | None = None,
     ):
         config = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         super().__init__()
@@ -134,7 +137,7 @@ class LightningDiT(nn.Module):
         out_channels = in_channels * (2 if learn_sigma else 1)
         self.x_embedder = PatchEmbed(patch_size, in_channels, hidden_size)
         self.t_embedder = TimestepEmbedder(hidden_size)
-        self.y_embedder = LabelEmbedder(num_classes, hidden_size, class_dropout_prob)
+        self.y_embedder = LabelEmbedder(num_classes, hidden_size, class_dropout_prob, combinations)
         self.register_buffer("pos_embed", sincos_position_table(side, hidden_size))
         self.feat_rope = AxialRotaryEmbedding(side, hidden_size // num_heads) if use_rope else None
         self.blocks = nn.ModuleList(
@@ -165,7 +168,8 @@ class LightningDiT(nn.Module):
         patch = self.x_embedder.proj
         nn.init.xavier_uniform_(patch.weight.detach().flatten(1))  # a view: the matrix that each patch meets
         nn.init.zeros_(patch.bias)
-        for layer in (self.y_embedder.embedding_table, self.t_embedder.mlp[0], self.t_embedder.mlp[2]):
+        tables = [module for module in self.y_embedder.modules() if isinstance(module, nn.Embedding)]
+        for layer in (*tables, self.t_embedder.mlp[0], self.t_embedder.mlp[2]):
             nn.init.normal_(layer.weight, std=0.02)
         closing = [module.adaLN_modulation[-1] for module in (*self.blocks, self.final_layer)]
         for layer in (*closing, self.final_layer.linear):
@@ -175,8 +179,10 @@ class LightningDiT(nn.Module):
     def forward(self, x: Tensor, t: Tensor, y: Tensor, drop: Tensor | None = None) -> Tensor:
         """Velocity (N, C, S, S) at latents x (N, C, S, S), times t (N,) in [0, 1] and labels y (N,) int64.
 
-        `drop` (N,) bool replaces labels by the null class; without it, training mode drops at random
-        (see `LabelEmbedder`). Raises ValueError for latents of another shape than the model's and bad labels.
+        `drop` (N,) bool replaces labels by the null class; without it, training mode drops at random (see
+        `LabelEmbedder`, also for labels of two parts).
+
+        Raises ValueError for latents of another shape than the model's and bad labels.
         """
         self._check_latents(x)
         tokens = self.x_embedder(x) + self.pos_embed  # (N, T, D)

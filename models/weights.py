@@ -98,6 +98,7 @@ def infer_architecture(state: Mapping[str, Tensor], num_heads: int | None = None
         "use_rmsnorm": "blocks.0.norm1.weight" in state,
         "wo_shift": _shape(state, "blocks.0.adaLN_modulation.1.weight", 2)[0] == 4 * hidden_size,
         "use_checkpoint": False,
+        "combinations": None,
     }
 
 

@@ -20,6 +20,7 @@ from data.atomic import replacing
 from data.labels import LabelTable
 from data.latent_stats import LatentStatistics
 from data.tensor_files import save_tensors
+from models.embedders import table_rows
 from models.lightningdit import LightningDiT
 from models.weights import infer_architecture, load_dit, load_strict
 from transport import create_transport
@@ -150,8 +151,11 @@ def _build(state: dict[str, torch.Tensor], payload: DitPayload, source: str) -> 
     try:
         described = dict(payload.model)
         found = infer_architecture(state, described.get("num_heads"))
-        found["num_classes"] += described.get("class_dropout_prob") == 0  # then there is no null row
-        untold = ("mlp_ratio", "class_dropout_prob", "use_checkpoint")
+        tables = (state.get(f"y_embedder.{name}_table.weight", ()) for name in ("embedding", "condition"))
+        told = (described.get(name) for name in ("num_classes", "class_dropout_prob", "combinations"))
+        if tuple(map(len, tables)) != table_rows(*told):
+            raise ValueError("the weights have another num_classes")
+        untold = ("mlp_ratio", "class_dropout_prob", "use_checkpoint", "num_classes", "combinations")
         wrong = {key for key in found if found[key] != described.get(key)}.difference(untold)
         if wrong:  # before such a model is built, which may be of any size
             raise ValueError(f"the weights have another {', '.join(sorted(wrong))}")

@@ -74,10 +74,12 @@ class DiTModule(ResumableModule):
         return self.payload.statistics.normalise(latents)
 
     def _draw_dropped_labels(self, count: int, draw: torch.Generator) -> Tensor | None:
+        """(count, 1) bool, or (count, 2) where person and condition are dropped each on their own."""
         probability = self.payload.model["class_dropout_prob"]
         if probability == 0:
             return None
-        return self.uniform(count, draw) < probability
+        parts = range(self.net.y_embedder.num_parts)
+        return torch.stack([self.uniform(count, draw) for _ in parts], dim=1) < probability
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:

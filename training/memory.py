@@ -29,8 +29,8 @@ def training_memory(
     weights included, as if all weights were tuned.
     """
     depth = arguments["depth"]
-    one, two = (saved_bytes(batch_size, precision, **{**arguments, "depth": d, "use_checkpoint": False})
-                for d in (1, 2))
+    same = {**arguments, "use_checkpoint": False, "combinations": None}  # a second label row is no matter
+    one, two = (saved_bytes(batch_size, precision, **{**same, "depth": d}) for d in (1, 2))
     block, rest = two - one, 2 * one - two
     with torch.device("meta"):
         net = LightningDiT(**arguments)

@@ -79,6 +79,42 @@ def test_without_dropout_there_is_no_null_class_to_ask_for():
         embedder(labels, drop=torch.tensor([True, False, False]))
 
 
+# Two people in two conditions: all of label 0 to 5, person and condition from 0, -1 for none.
+PAIRS = ((0, -1), (0, 0), (0, 1), (1, -1), (1, 0), (1, 1))
+
+
+def test_a_person_in_a_condition_is_the_sum_of_two_rows():
+    embedder = LabelEmbedder(6, 4, 0.1, PAIRS).eval()
+    people, conditions = embedder.embedding_table.weight, embedder.condition_table.weight
+    assert (len(people), len(conditions), embedder.null_class) == (3, 3, 6)
+    found = embedder(torch.arange(7))
+    for label, (person, condition) in enumerate([*PAIRS, (-1, -1)]):
+        assert torch.equal(found[label], people[person] + conditions[condition])
+
+
+def test_person_and_condition_are_dropped_each_on_their_own():
+    embedder = LabelEmbedder(6, 4, 0.1, PAIRS)
+    labels, drop = torch.tensor([5, 5, 5, 5]), torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]]).bool()
+    people, conditions = embedder.embedding_table.weight, embedder.condition_table.weight
+    expected = torch.stack([people[1] + conditions[1], people[2] + conditions[1],
+                            people[1] + conditions[2], people[2] + conditions[2]])
+    assert torch.equal(embedder(labels, drop), expected)
+    assert torch.equal(embedder(labels, drop[:, 0]), expected[[0, 3, 0, 3]])
+    torch.manual_seed(0)
+    many = embedder(torch.full((20_000,), 5))
+    for row in range(4):
+        share = (many == expected[row]).all(1).double().mean().item()
+        wanted = (0.81, 0.09, 0.09, 0.01)[row]
+        assert abs(share - wanted) < 4 * math.sqrt(wanted * (1 - wanted) / 20_000)
+
+
+@pytest.mark.parametrize(("dropout", "pairs"), [(0.0, PAIRS), (0.1, PAIRS[:5]), (0.1, ((0, 0, 0),) * 6),
+                                                (0.1, ((0, -2),) * 6)])
+def test_combinations_that_fit_no_labels_are_refused(dropout, pairs):
+    with pytest.raises(ValueError, match="combinations"):
+        LabelEmbedder(6, 4, dropout, pairs)
+
+
 @pytest.mark.parametrize(("dropout", "label"), [(0.1, 4), (0.1, -1), (0.0, 4), (0.0, -1)])
 def test_labels_out_of_range_are_refused(dropout, label):
     with pytest.raises(ValueError, match=f"label {label} is out of range: expected 0 to 2"):

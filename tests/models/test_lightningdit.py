@@ -11,6 +11,7 @@ VARIANTS = (
     {},
     {"patch_size": 2, "use_qknorm": True},
     {"wo_shift": True},
+    {"combinations": ((0, -1), (0, 0), (0, 1), (1, 1), (2, 0))},
     {"use_swiglu": False, "use_rope": False, "use_rmsnorm": False, "use_qknorm": True},
 )
 
@@ -56,7 +57,7 @@ def test_config_rebuilds_the_architecture():
     model = LightningDiT(**SMALL, patch_size=2, use_swiglu=False, mlp_ratio=3.0)
     again = LightningDiT(**model.config)
     assert again.config == model.config
-    assert (model.config["mlp_ratio"], model.config["use_rope"], len(model.config)) == (3.0, True, 16)
+    assert (model.config["mlp_ratio"], model.config["use_rope"], len(model.config)) == (3.0, True, 17)
     again.load_state_dict(model.state_dict())
     model.config["depth"] = 9  # a copy: the model's own stays
     assert model.config["depth"] == 2
@@ -89,7 +90,11 @@ def test_every_parameter_gets_a_gradient(changes):
     found = gradients(model, torch.tensor([False, False, True]))
     assert [name for name, gradient in found.items() if not gradient.any()] == []
     rows = found["y_embedder.embedding_table.weight"].abs().sum(1) > 0
-    assert rows.tolist() == [True, True, False, False, False, True]  # the null class last
+    if "combinations" in changes:  # person 0 twice, in no condition and in the first, and nobody in none
+        assert rows.tolist() == [True, False, False, True]
+        assert (found["y_embedder.condition_table.weight"].abs().sum(1) > 0).tolist() == [True, False, True]
+    else:
+        assert rows.tolist() == [True, True, False, False, False, True]  # the null class last
 
 
 def test_a_given_drop_mask_equals_null_labels_in_both_modes():

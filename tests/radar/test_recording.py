@@ -11,13 +11,14 @@ from PIL import Image
 from scipy.constants import speed_of_light
 from toy_run import changed, copy_of, digest_of, names, output_of, snapshot
 
+import configs.schema
 import stage0_prepare
 from radar import recording
 from radar.colormap import from_rgb
 from radar.kinematics import from_picture
 from radar.recording import COLOUR_MAPS, Setup, draw_recording, draw_setup
 from radar.spectrogram import Radar
-from radar.walker import Walk, Walker, draw_walker
+from radar.walker import GAITS, Walk, Walker, draw_walker
 
 HALF_BIN = 0.025  # m/s: pictures end half a bin beyond the middles of their outermost bins
 TRUTHS = ("torso_mean_mps", "torso_min_mps", "torso_max_mps", "fastest_mps", "slowest_mps")
@@ -249,6 +250,29 @@ def test_varied_pictures_are_stored_as_their_truth_says(varied):
             radial = math.cos(math.radians(float(row["aspect_deg"]))) * float(row["speed_mps"])
             assert float(row["torso_mean_mps"]) == pytest.approx(sign * radial, rel=0.12)
     assert suffixes == {"png", "jpg"}
+
+
+def test_gaits_are_the_same_people_walking_otherwise(simulated, tmp_path):
+    folder = tmp_path / "gaits"
+    output_of(stage0_prepare.main, "simulate", "--output_dir", folder, *SETTINGS, "--gaits", *GAITS)
+    rows = {row["path"]: row for row in rows_of(folder)}
+    for row in rows_of(simulated):
+        in_gaits = {gait: rows[row["path"].replace("/", f"_{gait}/")] for gait in GAITS}
+        for gait, other in in_gaits.items():
+            assert other["user"] == f"{row['user']}_{gait}" and other["height_m"] == row["height_m"]
+            for name in ("speed_mps", "arm_swing", "torso_reflectivity"):
+                assert float(other[name]) == pytest.approx(GAITS[gait].get(name, 1) * float(row[name]))
+        plain = in_gaits["normal"]["path"]
+        assert digest_of(folder / plain) == digest_of(simulated / row["path"])
+        assert len({other["start_phase"] for other in in_gaits.values()}) == len(GAITS)
+    for user in ("ID_1", "ID_2", "ID_3"):
+        torso = {gait: numpy.mean([float(row["torso_mean_mps"]) for row in rows.values()
+                                   if row["user"] == f"{user}_{gait}"]) for gait in GAITS}
+        assert torso["hurried"] > 1.2 * torso["normal"] and torso["backpack"] < torso["normal"]
+
+
+def test_gaits_have_one_name_each():
+    assert set(GAITS) == set(configs.schema.GAITS)
 
 
 def simulate_again(folder, tmp_path, *settings):

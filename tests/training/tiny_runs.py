@@ -26,15 +26,17 @@ TRAIN = {"batch_size": 4, "max_steps": 6, "validate_every": 3, "lr": 1e-2, "warm
 CONTENTS = {"tokenizer_digest": "d" * 64, "inputs_digest": "i" * 64, "preprocessing": {"geometry": "stretch"}}
 
 
-def write_tiny_latents(folder: Path, num_train: int = 22, num_val: int = 7) -> Path:
-    """A latents folder as stage 1 leaves it: three people, 4 x 4 x 4 latents, their statistics."""
+def write_tiny_latents(
+    folder: Path, num_train: int = 22, num_val: int = 7, users: tuple[str, ...] = USERS
+) -> Path:
+    """A latents folder as stage 1 leaves it: a few people, 4 x 4 x 4 latents, their statistics."""
     for split, count in (("train", num_train), ("val", num_val)):
         if count:
             draw = generator(split)
             latents = 3 + 2 * torch.randn(count, CHANNELS, SIDE, SIDE, generator=draw)
             std = 0.1 + torch.rand(latents.shape, generator=draw)
-            labels, paths = torch.arange(count) % len(USERS), [f"{split}/{i}.png" for i in range(count)]
-            write_latents(folder, split, latents, std, labels, LabelTable(USERS), paths, CONTENTS)
+            labels, paths = torch.arange(count) % len(users), [f"{split}/{i}.png" for i in range(count)]
+            write_latents(folder, split, latents, std, labels, LabelTable(users), paths, CONTENTS)
     statistics = LatentStatistics.from_latents(read_latents(folder, "train").latents)
     statistics.save(folder / "latents_stats.pt")
     return folder

@@ -1,0 +1,58 @@
+"""People in conditions: folders such as ID_7_backpack taken apart into a person and a condition."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import torch
+
+from data.labels import LabelTable, listing, natural_key
+from data.latents import LatentSet
+
+
+def combined(table: LabelTable, pattern: str) -> tuple[LabelTable, list[list[int]]]:
+    """Every person in every condition and in none, recorded or not, from the folders in `table`.
+
+    What `pattern`, a regular expression, finds at the end (or everywhere at the start) of a folder's name is
+    the condition, the rest the person: with _[a-z]+$ the folders ID_7_normal, ID_7_backpack and ID_8_normal
+    give ID_7, ID_8 (in no condition), ID_8_backpack (not recorded), and themselves. With the table comes
+    [person, condition] of each name, numbers from 0, -1 for none.
+
+    ValueError: no expression, no folder with a condition, or names that cannot be told apart afterwards.
+    """
+    found = _matches(table, pattern)
+    first = all(match.start() == 0 for match in found.values())
+    conditions = sorted({match[0] for match in found.values()}, key=natural_key)
+    people = {name[: found[name].start()] + name[found[name].end() :] if name in found else name
+              for name in table.names}
+    names = {}
+    for person, name in enumerate(sorted(people, key=natural_key)):
+        for number, condition in enumerate(["", *conditions], start=-1):
+            names[condition + name if first else name + condition] = [person, number]
+    clear = names.keys() >= set(table.names) and len(names) == len(people) * (1 + len(conditions))
+    if "" in people or not clear:
+        left = listing(sorted(map(repr, people)), 5)
+        raise ValueError(f"--conditions {pattern!r}: takes {listing(conditions, 5)} out of the names and "
+                         f"leaves {left}, which are no people; let it find the condition alone, at their end")
+    table = LabelTable(tuple(names))
+    return table, [names[name] for name in table.names]
+
+
+def _matches(table: LabelTable, pattern: str) -> dict[str, re.Match]:
+    """What `pattern` finds in the folders' names, where it finds something."""
+    try:
+        found = {name: re.search(pattern, name) for name in table.names}
+    except re.error as error:
+        raise ValueError(f"--conditions {pattern!r}: not a regular expression ({error})") from error
+    found = {name: match for name, match in found.items() if match and match[0]}
+    if not found:
+        raise ValueError(f"--conditions {pattern!r}: found in none of the folders {listing(table.names, 5)}; "
+                         "give a regular expression of the part that names the condition")
+    return found
+
+
+def relabelled(latents: LatentSet, table: LabelTable) -> LatentSet:
+    """The same latents labelled by another table that names all their people."""
+    place = torch.tensor([table.index(name) for name in latents.label_table.names])
+    return replace(latents, labels=place[latents.labels], label_table=table)

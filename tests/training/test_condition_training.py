@@ -1,0 +1,73 @@
+"""Training people in conditions: what is learnt of whom, combinations never recorded, resume, refusals."""
+
+import pytest
+import torch
+from tiny_runs import (
+    CHANNELS,
+    SIDE,
+    TRAIN,
+    assert_same,
+    read_last,
+    stage2_settings,
+    tiny_module,
+    tiny_network,
+    write_tiny_latents,
+)
+
+import stage2_train_dit as stage2
+from training.checkpoint import load_trained
+
+FOLDERS = ("ID_1_backpack", "ID_1_normal", "ID_2_normal")
+ALL = ("ID_1", "ID_1_backpack", "ID_1_normal", "ID_2", "ID_2_backpack", "ID_2_normal")
+SETTINGS = {"conditions": "_[a-z]+$", "watch_copies": 2}
+PAIRS = [[0, -1], [0, 0], [0, 1], [1, -1], [1, 0], [1, 1]]
+
+
+@pytest.fixture(scope="module")
+def latents(tmp_path_factory):
+    return write_tiny_latents(tmp_path_factory.mktemp("conditions") / "latents", users=FOLDERS)
+
+
+@pytest.fixture(scope="module")
+def trained(latents, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("conditions") / "models"
+    stage2.run(stage2_settings(latents, folder, **SETTINGS))
+    return folder
+
+
+@pytest.mark.parametrize("name", ("best.ckpt", "best.safetensors"))
+def test_the_file_knows_every_combination_and_draws_what_was_never_recorded(trained, name):
+    net, payload = load_trained(trained / "checkpoints" / name)
+    assert payload.labels.names == ALL and net.config["combinations"] == PAIRS
+    assert payload.labels.resolve(["1", "ID_2_backpack"]) == [0, 4]
+    x, t = torch.randn(7, CHANNELS, SIDE, SIDE), torch.full((7,), 0.5)
+    found = net(x[:1].expand_as(x), t, torch.arange(7))
+    assert len({tuple(row.flatten().tolist()) for row in found}) == 7
+
+
+def test_only_rows_of_what_was_seen_are_learnt_from_a_batch():
+    module = tiny_module(tiny_network(num_classes=6, class_dropout_prob=1e-9, combinations=PAIRS))
+    batch = {"mean": torch.randn(8, CHANNELS, SIDE, SIDE), "labels": torch.tensor([1, 2] * 4), "position": 0}
+    module.log = lambda *arguments, **keywords: None
+    module.training_step(batch, 0).backward()
+    table = module.net.y_embedder
+    assert (table.embedding_table.weight.grad.abs().sum(1) > 0).tolist() == [True, False, False]
+    assert (table.condition_table.weight.grad.abs().sum(1) > 0).tolist() == [True, True, False]
+
+
+def test_interrupted_is_at_once(latents, trained, tmp_path):
+    parts = stage2_settings(latents, tmp_path / "parts", **SETTINGS, max_steps=3)
+    stage2.run(parts)
+    parts["train"].max_steps = TRAIN["max_steps"]
+    stage2.run(parts)
+    whole, parts = read_last(trained), read_last(tmp_path / "parts")
+    for key in ("state_dict", "optimizer_states", "ema_updates", "global_step"):
+        assert_same(whole[key], parts[key])
+
+
+def test_conditions_start_from_nothing_only(latents, trained, tmp_path):
+    weights = trained / "checkpoints" / "best.safetensors"
+    for changes in ({"init_from": str(weights)}, {"init_from": "demo", "conditions": "_[a-z]+$"}):
+        with pytest.raises(ValueError, match="people in conditions are learnt from the start only"):
+            stage2.run(stage2_settings(latents, tmp_path / "out", **changes))
+        assert not (tmp_path / "out").exists()
