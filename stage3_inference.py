@@ -52,6 +52,7 @@ DEMO = {
 # Settings that decide what an image looks like; one folder holds images of one choice of them.
 DECIDING = (
     "guidance_scale",
+    "guidance_condition",
     "guidance_interval",
     "guidance_channels",
     "guidance_rescale",

@@ -300,6 +300,10 @@ class SampleConfig:
     )
     attempts: int = key(4, "With --select, images drawn at most for each one to be kept.", low=1)
     guidance_scale: float = key(1.5, "Classifier-free guidance; 1 turns it off.", low=0, high=100)
+    guidance_condition: Optional[float] = key(
+        None, "Guidance towards the condition, of a model of people in conditions; none = guidance_scale.",
+        low=0, high=100,
+    )
     guidance_interval: List[float] = key(
         [0.125, 1.0], "Times between which guidance acts; outside, an evaluation costs half.", low=0, high=1
     )

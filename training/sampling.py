@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -35,6 +36,11 @@ class LatentSampler:
             raise ValueError(
                 f"--guidance_channels {settings.guidance_channels}: the model has {net.in_channels} channels"
             )
+        if settings.guidance_condition is not None and net.config["combinations"] is None:
+            raise ValueError(
+                f"--guidance_condition {settings.guidance_condition:g}: the model knows people only, in no "
+                "conditions; leave it out, or train with --conditions"
+            )
         self.transport = create_transport(**payload.transport)
         self.guidance = Guidance(
             self.transport.velocity(compiled(self.net) if settings.compile else self.net),
@@ -43,6 +49,8 @@ class LatentSampler:
             tuple(settings.guidance_interval),
             settings.guidance_channels,
             settings.guidance_rescale,
+            settings.guidance_condition,
+            None if settings.guidance_condition is None else labels_alone(net.config["combinations"]),
         )
         self.solve = Sampler(self.transport).sample_ode(
             sampling_method=settings.sampler,
@@ -76,6 +84,12 @@ class LatentSampler:
                 return self.guidance(x, t, labels).float()
 
         return self.solve(noise, velocity)
+
+
+def labels_alone(combinations: Sequence[Sequence[int]]) -> Tensor:
+    """(num_classes,) label of each label's person in no condition."""
+    alone = {person: label for label, (person, condition) in enumerate(combinations) if condition == -1}
+    return torch.tensor([alone[person] for person, _ in combinations])
 
 
 def usual_settings(payload: DitPayload) -> SampleConfig:

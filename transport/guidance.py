@@ -1,7 +1,7 @@
 """Classifier-free guidance (arXiv 2207.12598) around a model, on an interval of times (arXiv 2404.07724)."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -15,9 +15,14 @@ class Guidance:
     `model(x, t, y)` takes x (N, C, ...), t (N,), y (N,) labels; `null_class` is the label that means none,
     None for a model trained without label dropout. Guidance acts for low <= t <= high of `interval`;
     elsewhere, and at scale 1, the model runs once, conditionally. Inside, one pass over a batch of 2 N serves
-    both outputs, and scale 0 runs the unconditional half alone. `channels` guides only the first so many
-    channels and leaves the others conditional (None: all; 3 repeats published LightningDiT results);
-    `rescale` in [0, 1] pulls the standard deviation per sample back to that of c (arXiv 2305.08891).
+    both outputs, and scale 0 runs the unconditional half alone.
+
+    With `condition_scale`, for labels of two parts, out = u + scale (p - u) + condition_scale (c - p), where
+    p, the output for the person in no condition, has the label `alone[y]` (as in arXiv 2211.09800).
+
+    `channels` guides only the first so many channels and leaves the others conditional (None: all; 3 repeats
+    published LightningDiT results); `rescale` in [0, 1] pulls the standard deviation per sample back to that
+    of c (arXiv 2305.08891).
 
     `evaluations` counts network evaluations per sample since construction, or since the caller set it to 0.
     Raises ValueError for values that cannot work.
@@ -25,49 +30,72 @@ class Guidance:
 
     def __init__(self, model: Callable[..., Tensor], null_class: int | None, scale: float = 1.0,
                  interval: tuple[float, float] = (0.0, 1.0), channels: int | None = None,
-                 rescale: float = 0.0) -> None:
+                 rescale: float = 0.0, condition_scale: float | None = None,
+                 alone: Tensor | None = None) -> None:
         _check(null_class, scale, interval, channels, rescale)
+        _check(null_class, scale if condition_scale is None else condition_scale, interval, channels, rescale)
+        assert condition_scale is None or alone is not None, "condition_scale needs labels of people alone"
         self.model = model
         self.null_class = null_class
         self.scale = scale
         self.interval = interval
         self.channels = channels
         self.rescale = rescale
+        self.condition_scale = scale if condition_scale is None else condition_scale
+        self.alone = alone
         self.evaluations = 0
 
     def __call__(self, x: Tensor, t: float | Tensor, y: Tensor) -> Tensor:
         """Guided output, like x, at one time t: a number or a CPU scalar, so that no device waits."""
         t = _host_time(t)
         times = times_per_sample(t, x)
-        if self.scale == 1 or not self._guides(t):
-            return self._evaluate(x, times, y, cost=1)
+        if not self._guides(t):
+            return self._evaluate(x, times, [y])
         if self.channels is not None and self.channels > x.shape[1]:
             raise ValueError(f"guidance_channels={self.channels} must not exceed the sample's {x.shape[1]}")
-        null = torch.full_like(y, self.null_class)
-        if self.scale == 0 and self.channels is None and self.rescale == 0:
-            return self._evaluate(x, times, null, cost=1)
-        both = self._evaluate(torch.cat([x, x]), torch.cat([times, times]), torch.cat([y, null]), cost=2)
-        return self._combine(*both.chunk(2))
+        labels, scales = self._chain(y)
+        if scales == [0] and self.channels is None and self.rescale == 0:
+            return self._evaluate(x, times, labels[1:])
+        return self._combine(self._evaluate(x, times, labels).chunk(len(labels)), scales)
+
+    def _chain(self, y: Tensor) -> tuple[list[Tensor], list[float]]:
+        """Labels from the most conditional on, and the scale of the step to each from the next."""
+        labels, scales = [y], []
+        if self.condition_scale != self.scale:
+            labels, scales = [y, self.alone.to(y.device)[y]], [self.condition_scale]
+        if self.condition_scale == self.scale or self.scale != 1:
+            labels.append(torch.full_like(y, self.null_class))
+            scales.append(self.scale)
+        return labels, scales
 
     @property
     def breaks(self) -> tuple[float, ...]:
         """Times inside (0, 1) at which the guided velocity jumps."""
-        return () if self.scale == 1 else tuple(t for t in self.interval if 0 < t < 1)
+        return tuple(t for t in self.interval if 0 < t < 1) if self._ever_guides else ()
+
+    @property
+    def _ever_guides(self) -> bool:
+        return not self.scale == self.condition_scale == 1
 
     def _guides(self, t: float) -> bool:
         low, high = self.interval
         # An interval up to 1 has no end: dopri5 may look past t = 1, and a jump there would cost it steps.
-        return low <= t and (t <= high or high == 1)
+        return self._ever_guides and low <= t and (t <= high or high == 1)
 
-    def _evaluate(self, x: Tensor, t: Tensor, y: Tensor, cost: int) -> Tensor:
-        self.evaluations += cost
-        return self.model(x, t, y)
+    def _evaluate(self, x: Tensor, t: Tensor, labels: list[Tensor]) -> Tensor:
+        """(len(labels) N, C, ...): the outputs for each of the labels (N,), one after the other."""
+        count = len(labels)
+        self.evaluations += count
+        if count == 1:
+            return self.model(x, t, labels[0])
+        return self.model(torch.cat([x] * count), torch.cat([t] * count), torch.cat(labels))
 
-    def _combine(self, conditional: Tensor, unconditional: Tensor) -> Tensor:
+    def _combine(self, outputs: Sequence[Tensor], scales: Sequence[float]) -> Tensor:
         # In the network's own half precision, a large scale would amplify the rounding of c - u.
-        dtype = torch.promote_types(conditional.dtype, torch.float32)
-        conditional, unconditional = conditional.to(dtype), unconditional.to(dtype)
-        guided = unconditional + self.scale * (conditional - unconditional)
+        outputs = [output.to(torch.promote_types(output.dtype, torch.float32)) for output in outputs]
+        guided, conditional = outputs[-1], outputs[0]
+        for scale, output, wider in reversed(list(zip(scales, outputs, outputs[1:]))):
+            guided = guided + scale * (output - wider)
         if self.channels is not None:
             guided = torch.cat([guided[:, :self.channels], conditional[:, self.channels:]], 1)
         return _rescale_std(guided, conditional, self.rescale) if self.rescale else guided

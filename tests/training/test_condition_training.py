@@ -1,5 +1,7 @@
 """Training people in conditions: what is learnt of whom, combinations never recorded, resume, refusals."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tiny_runs import (
@@ -11,11 +13,13 @@ from tiny_runs import (
     stage2_settings,
     tiny_module,
     tiny_network,
+    tiny_payload,
     write_tiny_latents,
 )
 
 import stage2_train_dit as stage2
 from training.checkpoint import load_trained
+from training.sampling import LatentSampler, labels_alone, usual_settings
 
 FOLDERS = ("ID_1_backpack", "ID_1_normal", "ID_2_normal")
 ALL = ("ID_1", "ID_1_backpack", "ID_1_normal", "ID_2", "ID_2_backpack", "ID_2_normal")
@@ -71,3 +75,17 @@ def test_conditions_start_from_nothing_only(latents, trained, tmp_path):
         with pytest.raises(ValueError, match="people in conditions are learnt from the start only"):
             stage2.run(stage2_settings(latents, tmp_path / "out", **changes))
         assert not (tmp_path / "out").exists()
+
+
+def test_people_in_no_condition_are_what_the_condition_s_guidance_starts_from(latents, trained, tmp_path):
+    assert labels_alone(PAIRS).tolist() == [0, 0, 0, 3, 3, 3]
+    net, payload = load_trained(trained / "checkpoints" / "best.ckpt")
+    chosen = {"guidance_scale": 1.0, "guidance_condition": 2.0, "num_steps": 3, "sampler": "euler"}
+    settings = replace(usual_settings(payload), **chosen)
+    drawn = LatentSampler(net, payload, settings, torch.device("cpu"), "32")
+    noise = torch.randn(2, CHANNELS, SIDE, SIDE)
+    drawn(noise, torch.tensor([2, 4]))
+    assert drawn.network_evaluations == 5  # the first step lies before the interval
+    plain = tiny_network()
+    with pytest.raises(ValueError, match="guidance_condition 2: the model knows people only"):
+        LatentSampler(plain, tiny_payload(plain), settings, torch.device("cpu"), "32")

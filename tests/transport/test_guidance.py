@@ -53,6 +53,20 @@ def test_inside_one_batched_pass(model, x):
     assert guidance.evaluations == 2
 
 
+SCALES = [(2.5, 4.0, 3), (1.0, 3.0, 2), (3.0, 3.0, 2), (3.0, 1.0, 3), (1.0, 1.0, 1), (0.0, 2.0, 3)]
+ALONE = torch.tensor([2, 1, 2, 4, 4])  # the labels of Y, 0 and 3, in no condition are 2 and 4
+
+
+@pytest.mark.parametrize(("scale", "condition_scale", "cost"), SCALES)
+def test_person_and_condition_have_a_scale_each(model, x, scale, condition_scale, cost):
+    guidance = Guidance(model, NULL, scale, condition_scale=condition_scale, alone=ALONE)
+    conditional, unconditional = both(x)
+    person = LabelledModel()(x, torch.full((2,), 0.4), ALONE[Y])
+    expected = unconditional + scale * (person - unconditional) + condition_scale * (conditional - person)
+    torch.testing.assert_close(guidance(x, 0.4, Y), expected)
+    assert guidance.evaluations == cost
+
+
 def test_scale_one_is_the_conditional_model_and_one_pass(model, x):
     guidance = Guidance(model, NULL, scale=1.0)
     assert torch.equal(guidance(x, 0.4, Y), both(x)[0])
