@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 
-from configs.command_line import is_main_process, parse, run_script, say
+from configs.command_line import is_main_process, parse, preset_of, run_script, say
 from configs.load import to_yaml
 from configs.schema import ModelConfig, TrainConfig, TransportConfig
 from data.atomic import write_text
 from data.conditions import combined, relabelled
 from data.latent_stats import LatentStatistics, read_recommendation
-from data.latents import UPSTREAM_LAYOUT, LatentSet, read_latents
+from data.latents import UPSTREAM_LAYOUT, LatentSet, read_latents, read_metadata
 from models.lightningdit import LightningDiT, LightningDiT_models
 from tokenizer.vavae import VAVAE
 from training.batch_stream import run_length
@@ -43,6 +43,7 @@ from training.run_files import RunFiles
 from training.throughput import Throughput, training_flops
 from transport import create_transport
 
+SMALL_DATA = Path(__file__).resolve().parent / "configs" / "microdoppler_s.yaml"
 VALIDATIONS_IN_A_RUN = 50
 # Of the validation loss. Less tells no models apart, while gaits still grow more regular with the passes.
 INDISTINCT = 0.005
@@ -349,10 +350,24 @@ def say_next(folder: Path) -> None:
     )
 
 
+def settings(argv: list[str]) -> dict[str, Any]:
+    """The sections train, model and transport of a command line; for few latents, where it names neither a
+    preset nor a model nor weights to start from, over those of `SMALL_DATA`.
+    """
+    sections = ("train", "model", "transport")
+    configs = parse("train", sections, argv, prog="stage2_train_dit.py", description=__doc__)
+    if preset_of(argv) or configs["train"].init_from or configs["model"].preset != "auto":
+        return configs
+    found = read_metadata(Path(configs["train"].latent_dir), "train")
+    if not found or preset_for(found["num_samples"]) != "LightningDiT-S/2":
+        return configs
+    say(f"preset: {SMALL_DATA.parent.name}/{SMALL_DATA.name}")
+    argv = ["--config", str(SMALL_DATA), *argv]
+    return parse("train", sections, argv, prog="stage2_train_dit.py", description=__doc__)
+
+
 def main(argv: list[str]) -> None:
-    run(
-        parse("train", ("train", "model", "transport"), argv, prog="stage2_train_dit.py", description=__doc__)
-    )
+    run(settings(argv))
 
 
 if __name__ == "__main__":

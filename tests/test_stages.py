@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 from toy_run import (
     EXACT,
@@ -380,3 +381,16 @@ def test_dry_run_prints_the_model_and_writes_nothing(toy, tmp_path):
     said = output_of(stage2.main, "--latent_dir", toy.latents, "--output_dir", tmp_path / "new", "--dry_run",
                      "--config", "configs/microdoppler_s.yaml", "accelerator=cpu", "--precision", "32")
     assert "M parameters" in said and "depth 12, hidden 384" in said and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("asked", "preset", "lr"), [
+    ((), True, 1e-3), (("--lr", "2e-4"), True, 2e-4), (("model.preset=LightningDiT-S/2",), False, 1e-4),
+    (("--config", "configs/microdoppler_xs.yaml"), False, 6e-3),
+])
+def test_few_latents_are_trained_by_the_preset_for_them(toy, tmp_path, asked, preset, lr):
+    command = ("--latent_dir", toy.latents, "--output_dir", tmp_path / "new", "--dry_run", "accelerator=cpu")
+    said = output_of(stage2.main, *command, *asked)
+    assert ("preset: configs/microdoppler_s.yaml" in said) == preset
+    section = OmegaConf.create(said[said.index("train:"):said.index("LightningDiT depth")])
+    assert section["train"]["lr"] == lr
+    assert section["transport"]["lognorm_loc"] == (-0.8 if preset or "--config" in asked else 0)
