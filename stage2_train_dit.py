@@ -1,7 +1,6 @@
 """Stage 2: fit a user-conditioned LightningDiT to the latents of stage 1. The same command again resumes.
 
-    python stage2_train_dit.py --latent_dir latent_features --output_dir trained_models --batch_size 32 \\
-        --max_epochs 100 --lr 1e-4
+    python stage2_train_dit.py --latent_dir latent_features --output_dir trained_models --max_epochs 100
 """
 
 from __future__ import annotations
