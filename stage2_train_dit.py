@@ -74,11 +74,7 @@ def run(configs: dict[str, Any]) -> None:
     """
     config: TrainConfig = configs["train"]
     folder = Path(config.output_dir)
-    train, val = read_splits(Path(config.latent_dir))
-    combinations = None
-    if config.conditions is not None:
-        table, combinations = combined(train.label_table, config.conditions)
-        train, val = (latents and relabelled(latents, table) for latents in (train, val))
+    train, val, combinations = read_people(config)
     initial = load_start(config, configs["transport"], train)
     if config.tune == "person":
         train, val = (latents and beside_known(initial, latents) for latents in (train, val))
@@ -129,6 +125,15 @@ def run(configs: dict[str, Any]) -> None:
     fit(module, data, files, config, callbacks)
     if not files.stopped_early:
         say_next(folder)
+
+
+def read_people(config: TrainConfig) -> tuple[LatentSet, LatentSet | None, list[list[int]] | None]:
+    """Training and validation latents, with `conditions` labelled by all combinations, and what these are."""
+    train, val = read_splits(Path(config.latent_dir))
+    if config.conditions is None:
+        return train, val, None
+    table, combinations = combined(train.label_table, config.conditions)
+    return relabelled(train, table), val and relabelled(val, table), combinations
 
 
 def read_splits(folder: Path) -> tuple[LatentSet, LatentSet | None]:
