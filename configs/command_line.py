@@ -14,8 +14,9 @@ from typing import Any, NoReturn, get_type_hints
 
 from omegaconf import MISSING as REQUIRED
 
+from configs.keys import default_of
 from configs.load import load_preset, resolve, split_override
-from configs.schema import SECTIONS, default_of
+from configs.schema import SECTIONS
 
 PROJECT = Path(__file__).resolve().parents[1]
 OVERRIDE = re.compile(r"^[A-Za-z_][\w.]*=")

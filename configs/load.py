@@ -15,7 +15,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
-from configs.schema import SECTIONS, check_ranges
+from configs.keys import check_ranges
+from configs.schema import SECTIONS
 
 
 def load_preset(path: str | Path) -> dict[str, dict[str, Any]]:

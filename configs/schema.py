@@ -6,10 +6,12 @@ its own section, so a key is described once, here.
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, List, Optional
+from dataclasses import dataclass
+from typing import List, Optional
 
 from omegaconf import MISSING as REQUIRED
+
+from configs.keys import key
 
 GAITS = ("normal", "hurried", "backpack", "pockets")
 PRECISIONS = ("auto", "32", "bf16-mixed", "16-mixed")
@@ -18,28 +20,6 @@ SOLVERS = ("euler", "heun", "heun3", "midpoint", "rk4", "ab2", "ab3", "abm3", "d
 PRESETS = tuple(
     f"LightningDiT-{size}/{patch}" for size in ("S", "B", "L", "XL", "1p0B", "1p6B") for patch in (1, 2)
 )
-
-
-def key(
-    default: Any,
-    sentence: str,
-    *,
-    unit: str = "",
-    choices: tuple = (),
-    low: float | None = None,
-    high: float | None = None,
-    above: float | None = None,
-    positional: bool = False,
-) -> Any:
-    """A dataclass field with its one-sentence description and, where they exist, the values it may take.
-
-    `positional`: on the command line its values stand without a flag.
-    """
-    metadata = dict(sentence=sentence, unit=unit, choices=choices, low=low, high=high, above=above,
-                    positional=positional)
-    if isinstance(default, list):
-        return field(default_factory=lambda: list(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
 
 
 @dataclass
@@ -473,36 +453,3 @@ SECTIONS = {
     "tokenizer": TokenizerConfig,
     "pipeline": PipelineConfig,
 }
-
-
-def check_ranges(section: str, config: Any) -> None:
-    """Refuse values outside what the schema allows; the message names section.key, value and what was
-    expected.
-    """
-    for item in fields(config):
-        rule, value = item.metadata, getattr(config, item.name)
-        where = f"{section}.{item.name}={value!r}"
-        values = value if isinstance(value, list) else [value]
-        if rule["choices"] and any(one not in rule["choices"] for one in values):
-            raise ValueError(f"{where}: expected one of {', '.join(str(c) for c in rule['choices'])}")
-        if value == "":
-            raise ValueError(f"{where}: expected a value, got nothing")
-        for number in values:
-            if isinstance(number, (int, float)) and not isinstance(number, bool):
-                _check_number(where, number, rule)
-
-
-def _check_number(where: str, number: float, rule: Any) -> None:
-    if number != number or number in (float("inf"), float("-inf")):
-        raise ValueError(f"{where}: expected a finite number")
-    if rule["low"] is not None and number < rule["low"]:
-        raise ValueError(f"{where}: expected at least {rule['low']}")
-    if rule["high"] is not None and number > rule["high"]:
-        raise ValueError(f"{where}: expected at most {rule['high']}")
-    if rule["above"] is not None and number <= rule["above"]:
-        raise ValueError(f"{where}: expected more than {rule['above']}")
-
-
-def default_of(item: Any) -> Any:
-    """Default value of a dataclass field, also where it is made by a factory."""
-    return item.default if item.default is not MISSING else item.default_factory()

@@ -28,9 +28,10 @@ with load:
     from safetensors.numpy import save
 
     from configs.command_line import is_refusal
+    from configs.keys import default_of
     from configs.load import load_preset, resolve, split_override
     from configs.schema import REQUIRED as MISSING
-    from configs.schema import SECTIONS, default_of
+    from configs.schema import SECTIONS
     from data.images import open_rgb
     from data.labels import LabelTable
     from data.latent_stats import LatentStatistics, read_recommendation

@@ -7,8 +7,9 @@ from typing import get_type_hints
 import pytest
 from omegaconf import MISSING as REQUIRED
 
+from configs.keys import check_ranges, default_of
 from configs.load import resolve
-from configs.schema import SECTIONS, check_ranges, default_of
+from configs.schema import SECTIONS
 
 KEYS = [(section, item) for section, cls in SECTIONS.items() for item in fields(cls)]
 NAMES = [f"{section}.{item.name}" for section, item in KEYS]

@@ -1,0 +1,61 @@
+"""How a key of the schema is declared, and the check of its value."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, field, fields
+from typing import Any
+
+
+def key(
+    default: Any,
+    sentence: str,
+    *,
+    unit: str = "",
+    choices: tuple = (),
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    positional: bool = False,
+) -> Any:
+    """A dataclass field with its one-sentence description and, where they exist, the values it may take.
+
+    `positional`: on the command line its values stand without a flag.
+    """
+    metadata = dict(sentence=sentence, unit=unit, choices=choices, low=low, high=high, above=above,
+                    positional=positional)
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def check_ranges(section: str, config: Any) -> None:
+    """Refuse values outside what the schema allows; the message names section.key, value and what was
+    expected.
+    """
+    for item in fields(config):
+        rule, value = item.metadata, getattr(config, item.name)
+        where = f"{section}.{item.name}={value!r}"
+        values = value if isinstance(value, list) else [value]
+        if rule["choices"] and any(one not in rule["choices"] for one in values):
+            raise ValueError(f"{where}: expected one of {', '.join(str(c) for c in rule['choices'])}")
+        if value == "":
+            raise ValueError(f"{where}: expected a value, got nothing")
+        for number in values:
+            if isinstance(number, (int, float)) and not isinstance(number, bool):
+                _check_number(where, number, rule)
+
+
+def _check_number(where: str, number: float, rule: Any) -> None:
+    if number != number or number in (float("inf"), float("-inf")):
+        raise ValueError(f"{where}: expected a finite number")
+    if rule["low"] is not None and number < rule["low"]:
+        raise ValueError(f"{where}: expected at least {rule['low']}")
+    if rule["high"] is not None and number > rule["high"]:
+        raise ValueError(f"{where}: expected at most {rule['high']}")
+    if rule["above"] is not None and number <= rule["above"]:
+        raise ValueError(f"{where}: expected more than {rule['above']}")
+
+
+def default_of(item: Any) -> Any:
+    """Default value of a dataclass field, also where it is made by a factory."""
+    return item.default if item.default is not MISSING else item.default_factory()
