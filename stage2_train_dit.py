@@ -362,9 +362,9 @@ def settings(argv: list[str]) -> dict[str, Any]:
     configs = parse("train", sections, argv, prog="stage2_train_dit.py", description=__doc__)
     if preset_of(argv) or configs["train"].init_from or configs["model"].preset != "auto":
         return configs
-    found = read_metadata(Path(configs["train"].latent_dir), "train")
-    if not found or preset_for(found["num_samples"]) != "LightningDiT-S/2":
-        return configs
+    count = (read_metadata(Path(configs["train"].latent_dir), "train") or {}).get("num_samples")
+    if not isinstance(count, int) or preset_for(count) != "LightningDiT-S/2":
+        return configs  # without a count the latents are refused later, by name
     say(f"preset: {SMALL_DATA.parent.name}/{SMALL_DATA.name}")
     argv = ["--config", str(SMALL_DATA), *argv]
     return parse("train", sections, argv, prog="stage2_train_dit.py", description=__doc__)
