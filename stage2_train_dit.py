@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -358,16 +359,16 @@ def settings(argv: list[str]) -> dict[str, Any]:
     """The sections train, model and transport of a command line; for few latents, where it names neither a
     preset nor a model nor weights to start from, over those of `SMALL_DATA`.
     """
-    sections = ("train", "model", "transport")
-    configs = parse("train", sections, argv, prog="stage2_train_dit.py", description=__doc__)
+    read = partial(parse, "train", ("train", "model", "transport"), prog="stage2_train_dit.py",
+                   description=__doc__)
+    configs = read(argv)
     if preset_of(argv) or configs["train"].init_from or configs["model"].preset != "auto":
         return configs
     count = (read_metadata(Path(configs["train"].latent_dir), "train") or {}).get("num_samples")
     if not isinstance(count, int) or preset_for(count) != "LightningDiT-S/2":
         return configs  # without a count the latents are refused later, by name
     say(f"preset: {SMALL_DATA.parent.name}/{SMALL_DATA.name}")
-    argv = ["--config", str(SMALL_DATA), *argv]
-    return parse("train", sections, argv, prog="stage2_train_dit.py", description=__doc__)
+    return read(["--config", str(SMALL_DATA), *argv])
 
 
 def main(argv: list[str]) -> None:

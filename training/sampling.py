@@ -41,6 +41,9 @@ class LatentSampler:
                 f"--guidance_condition {settings.guidance_condition:g}: the model knows people only, in no "
                 "conditions; leave it out, or train with --conditions"
             )
+        alone = None
+        if settings.guidance_condition is not None:  # moved once, not at every evaluation
+            alone = labels_alone(net.config["combinations"]).to(device)
         self.transport = create_transport(**payload.transport)
         self.guidance = Guidance(
             self.transport.velocity(compiled(self.net) if settings.compile else self.net),
@@ -50,7 +53,7 @@ class LatentSampler:
             settings.guidance_channels,
             settings.guidance_rescale,
             settings.guidance_condition,
-            None if settings.guidance_condition is None else labels_alone(net.config["combinations"]),
+            alone,
         )
         self.solve = Sampler(self.transport).sample_ode(
             sampling_method=settings.sampler,

@@ -32,16 +32,17 @@ class Guidance:
                  interval: tuple[float, float] = (0.0, 1.0), channels: int | None = None,
                  rescale: float = 0.0, condition_scale: float | None = None,
                  alone: Tensor | None = None) -> None:
-        _check(null_class, scale, interval, channels, rescale)
-        _check(null_class, scale if condition_scale is None else condition_scale, interval, channels, rescale)
-        assert condition_scale is None or alone is not None, "condition_scale needs labels of people alone"
+        condition_scale = scale if condition_scale is None else condition_scale
+        for each in (scale, condition_scale):
+            _check(null_class, each, interval, channels, rescale)
+        assert condition_scale == scale or alone is not None, "condition_scale needs labels of people alone"
         self.model = model
         self.null_class = null_class
         self.scale = scale
         self.interval = interval
         self.channels = channels
         self.rescale = rescale
-        self.condition_scale = scale if condition_scale is None else condition_scale
+        self.condition_scale = condition_scale
         self.alone = alone
         self.evaluations = 0
 
@@ -62,7 +63,7 @@ class Guidance:
         """Labels from the most conditional on, and the scale of the step to each from the next."""
         labels, scales = [y], []
         if self.condition_scale != self.scale:
-            labels, scales = [y, self.alone.to(y.device)[y]], [self.condition_scale]
+            labels, scales = [y, self.alone[y]], [self.condition_scale]
         if self.condition_scale == self.scale or self.scale != 1:
             labels.append(torch.full_like(y, self.null_class))
             scales.append(self.scale)

@@ -18,7 +18,7 @@ def test_every_person_in_every_condition_and_in_none():
     }
 
 
-def test_the_condition_may_stand_anywhere_and_be_missing():
+def test_the_condition_may_stand_at_the_start_and_be_missing():
     table, pairs = combined(LabelTable(("slow walker1", "walker1", "walker2")), "^slow ")
     assert dict(zip(table.names, pairs)) == {
         "slow walker1": [0, 0], "walker1": [0, -1], "slow walker2": [1, 0], "walker2": [1, -1],
