@@ -195,7 +195,7 @@ def recording_windows(path: Path, config: SpectrogramConfig) -> list[doppler.Spe
 def doctor(config: DoctorConfig) -> None:
     """Say what this machine can run. Exit status 0: nothing to mend; 1: warnings; 2: something cannot run."""
     # Not at the top, as below: the other commands need neither torch nor its seconds of loading.
-    from training.doctor import examine, exit_status
+    from preparation.doctor import examine, exit_status
 
     findings = []
     for finding in examine(config):
@@ -207,7 +207,7 @@ def doctor(config: DoctorConfig) -> None:
 
 def download(config: DownloadConfig) -> None:
     """Fetch published weights; again: go on, or check what is there. HF_ENDPOINT names a mirror."""
-    from training.published import PUBLISHED, fetch
+    from preparation.download import PUBLISHED, fetch
 
     wanted = list(PUBLISHED) if "all" in config.weights else config.weights
     for name in wanted:

@@ -37,13 +37,13 @@ from data.latents import KINDS, LatentFiles, LatentSet, export_lightningdit, rea
 from data.pictures import grid, save_png
 from data.progress import progress
 from data.run_record import FolderLock, lock_folder
+from runtime.compiling import compiled_tokenizer
+from runtime.devices import resolve_device, resolve_devices, resolve_precision, tokenizer_precision
+from runtime.disk import require_space
+from runtime.out_of_memory import Fitting
+from runtime.processes import Crew, start_crew
 from tokenizer.losses import psnr
 from tokenizer.vavae import VAVAE, preprocess
-from training.compiling import compiled_tokenizer
-from training.hardware import resolve_device, resolve_devices, resolve_precision, tokenizer_precision
-from training.processes import Crew, start_crew
-from training.resources import require_space
-from training.smaller_batches import Fitting
 
 READ_AHEAD = 2  # batches
 MOST_READERS = 8  # threads; more wait for the interpreter's lock

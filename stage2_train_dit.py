@@ -19,11 +19,14 @@ from data.atomic import write_text
 from data.conditions import combined, relabelled
 from data.latent_stats import LatentStatistics, read_recommendation
 from data.latents import UPSTREAM_LAYOUT, LatentSet, read_latents, read_metadata
+from evaluation.copy_watch import CopyWatch
 from models.lightningdit import LightningDiT, LightningDiT_models
+from runtime.devices import resolve_device, resolve_devices, tokenizer_precision
+from sampling.model_file import DitPayload
 from tokenizer.vavae import VAVAE
-from training.batch_stream import run_length
-from training.checkpoint import DitPayload
-from training.copies import CopyWatch
+from training.batches import LatentDataModule, run_length
+from training.budget import count_parameters, require_checkpoint_space, training_memory
+from training.callbacks import Previews, Throughput, training_flops
 from training.dit_module import DiTModule, initial_network
 from training.fine_tuning import (
     Initial,
@@ -34,13 +37,7 @@ from training.fine_tuning import (
     load_initial,
 )
 from training.fit import claim_run, fit, steps_done, training_precision
-from training.hardware import resolve_device, resolve_devices, tokenizer_precision
-from training.latent_data import LatentDataModule
-from training.memory import training_memory
-from training.previews import Previews
-from training.resources import count_parameters, require_checkpoint_space
 from training.run_files import RunFiles
-from training.throughput import Throughput, training_flops
 from transport import create_transport
 
 SMALL_DATA = Path(__file__).resolve().parent / "configs" / "microdoppler_s.yaml"

@@ -30,14 +30,14 @@ from data.run_record import claim_folder
 from data.tables import csv_text
 from evaluation.selection import KEPT, Selector, acceptance, digest_of, select
 from models.lightningdit import LightningDiT
+from runtime.devices import resolve_device, resolve_devices, resolve_precision, tokenizer_precision
+from runtime.disk import require_space
+from runtime.processes import start_crew
+from sampling.image_sampler import Studio, Wanted, sample_rows, wanted
+from sampling.imagenet import DEMO_CLASSES, class_numbers
+from sampling.latent_sampler import LatentSampler
+from sampling.model_file import DitPayload, load_trained, weights_digest
 from tokenizer.vavae import VAVAE
-from training.checkpoint import DitPayload, load_trained, weights_digest
-from training.drawing import Studio, Wanted, sample_rows, wanted
-from training.hardware import resolve_device, resolve_devices, resolve_precision, tokenizer_precision
-from training.imagenet import DEMO_CLASSES, class_numbers
-from training.processes import start_crew
-from training.resources import require_space
-from training.sampling import LatentSampler
 
 GRID_COLUMNS = 8
 DEMO_COLUMNS = 4

@@ -24,23 +24,24 @@ from configs.schema import EvaluateConfig, SelectingJudgeConfig, SweepConfig
 from data.atomic import write_text
 from data.images import ImageRecord, file_digest, inputs_digest, open_rgb
 from data.labels import LabelTable
-from data.neighbours import luma
 from data.progress import progress
 from data.run_record import claim_folder
-from evaluation import sheets, sweep
+from evaluation import sweep
+from evaluation.augmentation_study import Labelled, study, verdict_lines
+from evaluation.estimates import shown
 from evaluation.features import NETWORKS, Pictures, describe, encoder, read, through
-from evaluation.figures import shown
 from evaluation.folders import find_generated, find_real, places_of, selecting_training
 from evaluation.judge import Judge, load_judge, reduced, train_judge
 from evaluation.measure import SETS, Stopwatch, measure, units_of
+from evaluation.memorisation import luma
 from evaluation.reconstruction import reconstructions, tokenizer_check
-from evaluation.report import write_report
+from evaluation.report import sheets
+from evaluation.report.page import write_report
+from evaluation.report.summary import sentences
 from evaluation.selection import Selector, halves, scoring_parts, train_selector
-from evaluation.summary import sentences
-from evaluation.verdict import Labelled, study, verdict_lines
+from runtime.devices import resolve_device
 from tokenizer.vavae import VAVAE
 from tokenizer.weights import resolve_path
-from training.hardware import resolve_device
 
 PICTURES = ("real_beside_generated", "closest_pairs", "overlap")
 KINDS, COLUMNS = ("real", "generated"), ("judged_right", "torso_velocity", "cadence", "memorised")

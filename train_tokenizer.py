@@ -20,14 +20,14 @@ from data.atomic import write_text
 from data.images import ImageRecord, find_users, inputs_digest, list_images, open_rgb
 from data.pictures import grid, save_png
 from data.progress import progress
+from runtime.devices import resolve_devices
+from runtime.seeds import generator
 from tokenizer.alignment import FoundationTeacher, load_teacher
 from tokenizer.autoencoder import AutoencoderKL
 from tokenizer.vavae import VAVAE, preprocess
 from tokenizer.weights import load_tokenizer
-from training.batch_stream import run_length
+from training.batches import run_length
 from training.fit import claim_run, fit
-from training.hardware import resolve_devices
-from training.randomness import generator
 from training.run_files import RunFiles
 from training.tokenizer_module import ImageDataModule, TokenizerModule
 

@@ -30,8 +30,8 @@ from data.latent_stats import LatentStatistics
 from data.latents import read_metadata
 from data.progress import progress
 from models.lightningdit import LightningDiT
+from sampling.model_file import DitPayload, write_slim
 from tokenizer.vavae import VAVAE
-from training.checkpoint import DitPayload, write_slim
 
 PROJECT = Path(__file__).resolve().parents[1]
 MOST_GROWTH = 1.25

@@ -31,11 +31,11 @@ from data.labels import LabelTable
 from data.latent_stats import LatentStatistics
 from data.progress import progress
 from models.lightningdit import LightningDiT
+from runtime.devices import resolve_device, resolve_precision, tokenizer_precision
+from runtime.seeds import noise_for
+from sampling.latent_sampler import LatentSampler
+from sampling.model_file import DitPayload, load_trained
 from tokenizer.vavae import VAVAE
-from training.checkpoint import DitPayload, load_trained
-from training.hardware import resolve_device, resolve_precision, tokenizer_precision
-from training.randomness import noise_for
-from training.sampling import LatentSampler
 from transport import Guidance, Sampler, create_transport
 from transport.solvers import SOLVERS
 from transport.timesteps import time_grid

@@ -39,13 +39,13 @@ from data.labels import LabelTable
 from data.progress import progress
 from evaluation.judge import reduced, train_judge
 from radar.kinematics import from_picture
+from runtime.compiling import compiled_tokenizer
+from runtime.devices import resolve_device, resolve_precision, tokenizer_precision
+from runtime.processes import Crew
 from tokenizer.autoencoder import AutoencoderKL, DiagonalGaussian
 from tokenizer.losses import high_frequency_energy, psnr, ssim
 from tokenizer.vavae import VAVAE, preprocess, to_float, to_uint8
-from training.compiling import compiled_tokenizer
-from training.hardware import resolve_device, resolve_precision, tokenizer_precision
-from training.processes import Crew
-from training.throughput import DTYPES, measured_rate
+from training.callbacks import DTYPES, measured_rate
 
 BINS = 128.0
 REPEATS, SPEED_BATCH = 5, 2

@@ -30,13 +30,12 @@ from data.latent_stats import LatentStatistics
 from data.latents import read_latents, write_latents
 from data.progress import progress
 from models.lightningdit import LightningDiT_models
-from training.batch_stream import BatchStream
-from training.checkpoint import DitPayload
+from runtime.devices import autocast, resolve_device, resolve_precision
+from sampling.model_file import DitPayload
+from training.batches import BatchStream, LatentDataModule
+from training.callbacks import DTYPES, measured_rate, now, training_flops
 from training.dit_module import DiTModule, initial_network
 from training.ema import decay_at, update_ema_
-from training.hardware import autocast, resolve_device, resolve_precision
-from training.latent_data import LatentDataModule
-from training.throughput import DTYPES, measured_rate, now, training_flops
 from transport import create_transport
 
 SAMPLES, PEOPLE = 256, 4

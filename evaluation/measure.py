@@ -10,11 +10,11 @@ from typing import Any
 import numpy
 
 from data.labels import LabelTable
-from data.neighbours import luma, memorised, nearest_two
 from evaluation.distances import Draws, compare, draw_equal, usual_width, vendi
+from evaluation.estimates import figures
 from evaluation.features import Pictures, common_scale, latent_space, radar_space
-from evaluation.figures import figures
 from evaluation.judge import Judge, calibration_error
+from evaluation.memorisation import luma, memorised, nearest_two
 from evaluation.motion import QUANTITIES, RULE, impossible, kinematics_distance
 
 SETS = ("train", "held_out", "generated")  # what sets are compared; `reconstructed` may be beside them

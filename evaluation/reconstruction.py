@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from data.images import ImageRecord, open_rgb
 from data.progress import progress
+from evaluation.estimates import estimate_of
 from evaluation.features import Pictures
-from evaluation.figures import estimate_of
 from evaluation.judge import Judge, to_input
 from evaluation.motion import QUANTITIES
 from tokenizer.losses import psnr, ssim

@@ -31,10 +31,10 @@ from safetensors import SafetensorError, safe_open
 from data.atomic import replacing
 from data.images import ImageRecord, file_digest
 from data.labels import LabelTable
-from data.neighbours import luma, shift_distances
 from data.tensor_files import save_tensors
 from evaluation.features import Pictures, describe
 from evaluation.judge import Judge, train_judge
+from evaluation.memorisation import luma, shift_distances
 from evaluation.motion import impossible
 
 QUANTILES = {"confidence": 0.1, "novelty": 0.01, "near": 0.01}

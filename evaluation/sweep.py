@@ -8,13 +8,13 @@ from typing import Any
 import numpy
 
 from data.atomic import replacing
-from data.neighbours import luma, memorised, nearest_two
+from evaluation.augmentation_study import Labelled
 from evaluation.distances import compare, draw_equal, kid, neighbourhoods
+from evaluation.estimates import wilson_interval
 from evaluation.features import common_scale
-from evaluation.figures import wilson_interval
 from evaluation.judge import Judge
 from evaluation.measure import LEAST
-from evaluation.verdict import Labelled
+from evaluation.memorisation import luma, memorised, nearest_two
 
 MARGIN = 0.01
 RULE = (

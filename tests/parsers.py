@@ -40,7 +40,7 @@ with load:
     from data.run_record import claim_folder
     from evaluation.folders import find_generated
     from radar.colormap import from_rgb
-    from training.checkpoint import DitPayload
+    from sampling.model_file import DitPayload
 
 SCRATCH = Path(tempfile.mkdtemp(prefix="parsers_"))
 REQUIRED = {section: {item.name: "1" for item in fields(kind) if default_of(item) == MISSING}

@@ -8,8 +8,8 @@ from conftest import reference_weights_
 
 from data.latent_stats import LatentStatistics
 from models.lightningdit import LightningDiT_models
+from preparation.download import PUBLISHED
 from tokenizer.autoencoder import AutoencoderKL
-from training.published import PUBLISHED
 
 FOUNDATION_VALUES = 467_000_000  # float32: brings the tokenizer's file to its 2.15 GB
 

@@ -8,15 +8,20 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
-ROOMS = {"configs": 0, "tokenizer": 1, "models": 1, "transport": 1, "radar": 1, "data": 2, "training": 3,
-         "evaluation": 3}
+ROOMS = {"configs": 0, "tokenizer": 1, "models": 1, "transport": 1, "radar": 1, "data": 2, "runtime": 2,
+         "sampling": 3, "training": 4, "evaluation": 4, "preparation": 5}
+LAYER_1 = {"tokenizer", "models", "transport", "radar"}
+BELOW_4 = {"configs", *LAYER_1, "data", "runtime", "sampling"}
 # Beyond "any lower layer": layer 1 stands alone, data sees no network, the runner starts stages as processes.
 ALLOWED = {
     "configs": set(),
-    "tokenizer": set(), "models": set(), "transport": set(), "radar": set(),
+    **dict.fromkeys(LAYER_1, set()),
     "data": {"configs", "radar.colormap"},
-    "training": {"configs", "tokenizer", "models", "transport", "radar", "data"},
-    "evaluation": {"configs", "tokenizer", "models", "transport", "radar", "data"},
+    "runtime": {"configs"},
+    "sampling": {"configs", *LAYER_1, "data", "runtime"},
+    "training": BELOW_4,
+    "evaluation": BELOW_4,
+    "preparation": {*BELOW_4, "training", "evaluation"},
     "run_complete_pipeline": {"configs"},
 }
 STAGE = set(ROOMS)
@@ -82,9 +87,9 @@ def test_the_rule_sees_what_it_must():
     assert faults("data", ["radar.colormap.jet", "radar.walker.draw", "models.layers", "configs.load"]) == [
         "radar.walker.draw", "models.layers"]
     assert faults("training", ["data.latents", "stage2_train_dit.run"]) == ["stage2_train_dit.run"]
-    assert faults("stage3_inference", ["training.sampling", "stage1_extract_features"]) == [
+    assert faults("stage3_inference", ["sampling.latent_sampler", "stage1_extract_features"]) == [
         "stage1_extract_features"]
-    assert faults("run_complete_pipeline", ["configs.schema", "training.progress"]) == ["training.progress"]
+    assert faults("run_complete_pipeline", ["configs.schema", "training.callbacks"]) == ["training.callbacks"]
     source = "def f():\n    from . import labels\n    import a.b\nfrom c import d\n"
     assert sorted(imported(source, "data")) == ["a.b", "c.d", "data.labels"]
 

@@ -15,9 +15,9 @@ import stage0_prepare
 import stage1_extract_features
 import stage2_train_dit
 from configs.command_line import run_script
+from sampling.model_file import load_trained, write_slim
 from tokenizer.autoencoder import AutoencoderKL
 from tokenizer.weights import save_slim
-from training.checkpoint import load_trained, write_slim
 
 PEOPLE = ("ID_1", "ID_2", "ID_10")
 TINY_MODEL = ("model.depth=1", "model.hidden_size=32", "model.num_heads=2")

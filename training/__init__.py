@@ -1,1 +1,1 @@
-"""Layer 3: fitting the LightningDiT and the tokenizer, and everything a run writes and resumes from."""
+"""Layer 4: fitting the LightningDiT and the tokenizer, and everything a run writes and resumes from."""

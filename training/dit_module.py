@@ -12,10 +12,10 @@ from torch import Tensor
 from configs.schema import TrainConfig
 from data.latents import LatentSet
 from models.lightningdit import LightningDiT
-from training.checkpoint import PAYLOAD_KEY, DitPayload, write_slim
-from training.compiling import compiled
+from runtime.compiling import compiled
+from runtime.seeds import generator, noise_for
+from sampling.model_file import PAYLOAD_KEY, DitPayload, write_slim
 from training.fine_tuning import freeze_
-from training.randomness import generator, noise_for
 from training.resumable import ResumableModule
 from transport import Transport
 
@@ -29,7 +29,7 @@ class DiTModule(ResumableModule):
     Args:
         net: the network to train; `payload` describes it and travels in every file written.
         val: validation latents, or None.
-        watch: further figures of the averaged network at a validation (`training.copies.CopyWatch`).
+        watch: further figures of the averaged network at a validation (`evaluation.copy_watch.CopyWatch`).
     """
 
     def __init__(

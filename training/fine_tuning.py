@@ -15,7 +15,7 @@ from data.labels import LabelTable, listing
 from data.latents import LatentSet
 from models.lightningdit import LightningDiT
 from models.weights import load_dit, load_strict
-from training.checkpoint import DEMO, DEMO_FILE, DitPayload, load_trained, weights_digest
+from sampling.model_file import DEMO, DEMO_FILE, DitPayload, load_trained, weights_digest
 
 CLASS_TABLE = "y_embedder.embedding_table.weight"
 # Not of the architecture: they may differ between the weights and their fine-tuning.

@@ -20,12 +20,12 @@ from configs.command_line import is_main_process, say
 from configs.schema import FitConfig
 from data.atomic import share_file
 from data.run_record import FolderLock, claim_folder
-from training.checkpoint import AtomicCheckpointIO, read_checkpoint
-from training.hardware import lightning_precision, resolve_devices, resolve_precision
-from training.progress import progress_callback
+from runtime.devices import lightning_precision, resolve_devices, resolve_precision
+from runtime.out_of_memory import is_out_of_memory
+from sampling.model_file import read_checkpoint
+from training.callbacks import progress_callback
 from training.resumable import ResumableModule
-from training.run_files import TIME_IS_UP, RunFiles
-from training.smaller_batches import is_out_of_memory
+from training.run_files import TIME_IS_UP, AtomicCheckpointIO, RunFiles
 
 # Settings that may change when a run goes on: how long, on what, and what is shown, but not what is learnt.
 FREE_KEYS = {

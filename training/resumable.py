@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from configs.schema import FitConfig
+from runtime.seeds import generator
 from training.ema import update_ema_
-from training.randomness import generator
 
 
 class ResumableModule(pl.LightningModule):
@@ -104,19 +104,33 @@ class ResumableModule(pl.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         config = self.config
-        # Lightning cannot clip gradients under a fused optimizer when a loss scaler is at work.
-        fused = "16-mixed" != str(self.trainer.precision) and self.device.type in ("cpu", "cuda")
         optimizer = torch.optim.AdamW(
             self.trained_parameters(),
             lr=config.lr,
             betas=(0.9, config.beta2),
             weight_decay=config.weight_decay,
-            fused=fused,
+            fused=self.device.type in ("cpu", "cuda"),
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: rate_factor(step, self.total_steps, config.warmup_steps, config.lr_decay)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the norm of the true gradients. Lightning itself refuses to under a fused optimizer, which is
+        the fast one: with a loss scaler that optimizer would unscale them after the clipping.
+        """
+        if not gradient_clip_val:
+            return
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
+            scaler.unscale_(optimizer)  # from others Lightning has taken the scale already
+        torch.nn.utils.clip_grad_norm_(self.trained_parameters(), gradient_clip_val)
 
     def best(self) -> dict[str, Any]:
         """Content of best.ckpt: the averaged weights under `ema.`, and what the module adds."""

@@ -10,17 +10,37 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from configs.command_line import is_main_process, say
-from data.atomic import write_text
+from data.atomic import replacing, write_text
 from data.tables import csv_text
-from training.checkpoint import AtomicCheckpointIO
-from training.report import draw_report
 from training.resumable import ResumableModule
 
 TOLERATED = 0.01  # share of copies beyond that of held-out data
 Rank = tuple[bool, float]  # whether it copies, and the metric, lower being better
 TIME_IS_UP = "time_is_up.txt"  # there while a run is unfinished because --max_hours have passed
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Lightning's checkpoint files written under a temporary name, then renamed; read without running pickled
+    code.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        with replacing(path) as temporary:
+            try:
+                torch.save(checkpoint, temporary)
+            except RuntimeError as error:  # torch's writer reports a full disk this way
+                raise OSError(
+                    f"{path}: could not be written ({str(error).splitlines()[0]}); the previous file is "
+                    "intact; free some space and run the same command again"
+                ) from error
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 class RunFiles(Checkpoint):
@@ -193,3 +213,35 @@ class RunFiles(Checkpoint):
 def copies(row: dict[str, float]) -> bool:
     """Whether the model repeats training data more often than held-out data do."""
     return row.get("memorised", 0.0) > row.get("memorised_val", 0.0) + TOLERATED
+
+
+BIN, WATCHED = "val_loss_t", ("memorised", "memorised_val")
+
+
+def draw_report(rows: list[dict[str, float]], monitor: str, title: str, path: Path) -> None:
+    """A panel each, against steps, for the losses, the validation loss by time and the shares of copies; only
+    those of which `rows` (a dictionary a validation) know."""
+    # Not at the top: importing it costs seconds that the other ranks and stage 3 save.
+    from matplotlib.figure import Figure
+
+    panels = {"loss": ["train_loss", monitor],
+              "val_loss where t is": sorted(name for name in rows[-1] if name.startswith(BIN)),
+              "share of copies": [name for name in WATCHED if name in rows[-1]]}
+    panels = {heading: names for heading, names in panels.items() if names}
+    figure = Figure(figsize=(8, 1 + 3 * len(panels)), dpi=100, layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    for axes, (heading, names) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels.items()):
+        for name in names:
+            known = [(row["step"], row[name]) for row in rows if name in row]
+            other = axes.twinx() if name == monitor and not name.endswith("loss") else axes
+            label = name.removeprefix(BIN).replace("_", " to ") if name.startswith(BIN) else name
+            if known:
+                colour = None if other is axes else "tab:orange"
+                other.plot(*zip(*known), label=label, marker=".", markersize=3, color=colour)
+            if other is not axes:
+                other.set_ylabel(name)
+        axes.set_ylabel(heading)
+        axes.set_xlabel("optimizer step")
+        axes.legend(fontsize=8)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")

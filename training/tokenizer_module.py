@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from configs.schema import TokenizerConfig
+from runtime.seeds import generator
 from tokenizer.alignment import FoundationTeacher, adaptive_weight, alignment_loss
 from tokenizer.autoencoder import AutoencoderKL
 from tokenizer.losses import (
@@ -21,8 +22,7 @@ from tokenizer.losses import (
 )
 from tokenizer.vavae import to_float
 from tokenizer.weights import save_slim
-from training.batch_stream import BatchStream
-from training.randomness import generator
+from training.batches import BatchStream
 from training.resumable import ResumableModule
 
 

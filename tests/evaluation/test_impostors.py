@@ -11,7 +11,7 @@ from evaluation.distances import frechet
 from evaluation.features import Pictures, common_scale, describe
 from evaluation.judge import Judge, train_judge
 from evaluation.measure import measure, units_of
-from evaluation.summary import sentences, standing
+from evaluation.report.summary import sentences, standing
 from radar.colormap import from_rgb, to_rgb
 from radar.recording import Setup, draw_recording
 from radar.spectrogram import Radar

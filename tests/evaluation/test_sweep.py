@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from evaluation import sweep
+from evaluation.augmentation_study import Labelled
 from evaluation.judge import Judge
-from evaluation.verdict import Labelled
 
 
 def setting(guidance, accuracy, kid, memorised, sampler="heun"):

@@ -18,8 +18,8 @@ from tiny_runs import (
 )
 
 import stage2_train_dit as stage2
-from training.checkpoint import load_trained
-from training.sampling import LatentSampler, labels_alone, usual_settings
+from sampling.latent_sampler import LatentSampler, labels_alone, usual_settings
+from sampling.model_file import load_trained
 
 FOLDERS = ("ID_1_backpack", "ID_1_normal", "ID_2_normal")
 ALL = ("ID_1", "ID_1_backpack", "ID_1_normal", "ID_2", "ID_2_backpack", "ID_2_normal")

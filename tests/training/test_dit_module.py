@@ -16,8 +16,8 @@ from tiny_runs import (
 )
 
 from data.latents import read_latents
+from runtime.seeds import generator, noise_for
 from training.dit_module import GOLDEN_RATIO, initial_network, total_loss, validation_means
-from training.randomness import generator, noise_for
 from training.resumable import rate_factor
 
 

@@ -24,7 +24,7 @@ from configs.load import resolve
 from data.labels import LabelTable
 from data.latent_stats import LatentStatistics
 from data.latents import LatentSet, export_lightningdit
-from training.checkpoint import DitPayload, load_trained, write_slim
+from sampling.model_file import DitPayload, load_trained, write_slim
 from training.fine_tuning import CLASS_TABLE, adapted_network, beside_known, is_tuned, load_initial
 
 PUBLISHED = {"num_classes": 1000, "use_qknorm": False, "hidden_size": 32, "depth": 2, "num_heads": 2}

@@ -15,11 +15,11 @@ from data.labels import LabelTable
 from data.latent_stats import LatentStatistics
 from data.latents import write_latents
 from data.progress import progress
+from runtime.seeds import generator
 from tokenizer.autoencoder import AutoencoderKL
 from tokenizer.weights import digest, save_slim
-from training import progress as progress_module
-from training.progress import ProgressLines
-from training.randomness import generator
+from training import callbacks as progress_module
+from training.callbacks import ProgressLines
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,10 @@ from tiny_runs import stage2_settings, write_tiny_latents
 
 import stage2_train_dit
 from models.lightningdit import LightningDiT_models
+from runtime import compiling
 from tokenizer.vavae import VAVAE
-from training import compiling, throughput
-from training.throughput import counted_flops, measured_rate, training_flops
+from training import callbacks as throughput
+from training.callbacks import counted_flops, measured_rate, training_flops
 
 LATENTS = {"input_size": 16, "in_channels": 32, "num_classes": 31, "class_dropout_prob": 0.1}
 

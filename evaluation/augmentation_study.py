@@ -1,0 +1,261 @@
+"""Do generated pictures help a classifier of people? The augmentation study and the few-shot curve.
+
+Every arm trains the judge's network on train, or on a part of it, with and without generated pictures, and
+is tested on the same held-out real pictures, seed by seed, each rolled in time: pictures cut every whole
+number of steps show a recording always at the same phase, by which a classifier that never saw them shifted
+would tell recordings, not people, apart. Arms are compared picture by picture: correctness
+averaged over the seeds, its paired differences resampled 2,000 times within each person (percentile
+bootstrap, Efron and Tibshirani 1993) in circular blocks of 4 neighbours (Politis and Romano 1992), since
+neighbouring pictures may be windows of one walk that overlap by 75 %. That interval covers the luck of the
+held-out pictures; Student's t over the differences by seed covers the luck of training. "helps" and "harms"
+are said only where both 95 % intervals lie on that side of 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy
+import torch
+from scipy import stats
+from torch import Tensor
+from torch.nn import functional
+
+from data.labels import LabelTable
+from data.progress import progress
+from evaluation.distances import BLOCK
+from evaluation.judge import Judge, augmented, to_input
+
+RATIOS = (0.5, 1.0, 2.0)
+SIZES = (5, 10, 20)
+REFERENCE, FEW_SHOT = "real + classic", "real + classic + generated"
+HELPS, SAME, HARMS = "helps", "makes no measurable difference", "harms"
+DRAWS = 2000
+BATCH = 32
+LEAST_PICTURES = 8  # two blocks: from fewer held-out pictures of a person nothing is concluded
+LEAST_STEPS = 1000  # with fewer the classifiers are still learning, and what they see twice as often wins
+NOISE, MASKED = 0.05, 1 / 8
+
+
+class Labelled(NamedTuple):
+    """uint8 images (N, 128, 64, 3) as `judge.reduced` gives them, in time order, and labels (N,) int64."""
+
+    images: numpy.ndarray
+    labels: numpy.ndarray
+
+
+class Arm(NamedTuple):
+    """What a classifier learns from: real pictures a person (None: all), generated ones for each real one."""
+
+    real: int | None
+    ratio: float = 0.0
+    augment: bool = True
+
+
+def study(
+    real: Labelled,
+    held_out: Labelled,
+    generated: Labelled,
+    people: LabelTable,
+    *,
+    seeds: int = 5,
+    seed: int = 0,
+    epochs: int = 16,
+) -> dict[str, Any]:
+    """Sections "verdict" and "few_shot" of metrics.json. `real` is train alone, `seeds` at least 2.
+
+    An arm's share has Student's interval over seeds. The verdict in one sentence is that of the arm nearest
+    to one generated picture for each real one, chosen before anything is measured; "helps" must there hold
+    against the better of both real arms. The generator has seen
+    all of train: the few-shot curve says what its pictures are worth to someone with few real ones, not what
+    a generator trained on so few would give.
+    """
+    arms = arms_of(len(generated.labels) / len(real.labels))
+    primary = min(arms, key=lambda name: abs(arms[name].ratio - 1) + 9 * (arms[name].real == 0))
+    sizes = [size for size in SIZES if size < numpy.bincount(real.labels).max()]
+    curve = {name: [Arm(size, ratio) for size in (*sizes, None)]
+             for name, ratio in ((REFERENCE, 0.0), (FEW_SHOT, arms[primary].ratio))}
+    # Equal steps for all: more pictures would else mean more training too, and that is another question.
+    steps = max(LEAST_STEPS, epochs * math.ceil(len(real.labels) / BATCH))
+    tried = rolled(held_out.images, seed)
+    hits: dict[Arm, list[numpy.ndarray]] = {arm: [] for arm in (*arms.values(), *sum(curve.values(), []))}
+    with progress(total=seeds * len(hits), description="augmentation study", unit="training") as bar:
+        for own_seed in range(seed, seed + seeds):
+            for arm, found in hits.items():
+                pool = pool_of(arm, real, generated, own_seed)
+                judge = train_classifier(pool, len(people), own_seed, steps, arm.augment)
+                found.append(judge.logits(tried).argmax(1).numpy() == held_out.labels)
+                bar.update(1)
+    right = {arm: numpy.stack(found) for arm, found in hits.items()}  # arm: (seeds, held-out pictures)
+    base, labels = right[arms[REFERENCE]], held_out.labels
+    differences = {name: {"reference": REFERENCE, **difference(right[arm] - 1.0 * base, labels, people)}
+                   for name, arm in arms.items() if name != REFERENCE}
+    best = max(("real", REFERENCE), key=lambda name: right[arms[name]].mean())
+    beyond = difference(right[arms[primary]] - 1.0 * right[arms[best]], labels, people)
+    sentence = differences[primary]["sentence"]
+    verdict = {
+        "seeds": seeds,
+        "steps": steps,
+        "arms": {name: accuracy(right[arm], labels, people) for name, arm in arms.items()},
+        "differences": differences,
+        "primary": primary,
+        # where classic augmentation does harm, undoing a part of that is no help
+        "sentence": SAME if sentence == HELPS != beyond["sentence"] else sentence,
+        "beyond_best_real": {"reference": best, **beyond},
+    }
+    with_and_without = zip(curve[REFERENCE], curve[FEW_SHOT])
+    few_shot = {
+        "sizes": [*sizes, "all"],
+        "arms": {name: [estimate(right[arm]) for arm in own] for name, own in curve.items()},
+        "differences": [difference(right[with_] - 1.0 * right[without], labels, people)
+                        for without, with_ in with_and_without],
+    }
+    return {"verdict": verdict, "few_shot": few_shot}
+
+
+def arms_of(available: float) -> dict[str, Arm]:
+    """Every arm by name; `available` generated pictures for each real one cap the ratios."""
+    ratios = sorted({min(ratio, available) for ratio in RATIOS})
+    mixed = {f"{FEW_SHOT} x{ratio:.2g}": Arm(None, ratio) for ratio in ratios}
+    return {"real": Arm(None, augment=False), REFERENCE: Arm(None), **mixed,
+            "generated only": Arm(0, ratios[-1])}
+
+
+def pool_of(arm: Arm, real: Labelled, generated: Labelled, seed: int) -> Labelled:
+    """The arm's pictures: real ones drawn by the seed alone, hence the same in every arm of that size, and
+    the first generated ones of each person."""
+    rng, parts = numpy.random.default_rng(seed), []
+    for label in numpy.unique(real.labels):
+        own = rng.permutation(numpy.flatnonzero(real.labels == label))
+        count = math.ceil(arm.ratio * len(own))
+        parts += [(real, own[: arm.real]), (generated, numpy.flatnonzero(generated.labels == label)[:count])]
+    return Labelled(*(numpy.concatenate([source[i][own] for source, own in parts]) for i in (0, 1)))
+
+
+def rolled(images: numpy.ndarray, seed: int) -> numpy.ndarray:
+    """Images (N, V, T, 3), each by its own random number of columns around in time."""
+    columns = numpy.arange(images.shape[2])
+    shifts = numpy.random.default_rng(seed).integers(len(columns), size=(len(images), 1))
+    return numpy.take_along_axis(images, ((columns + shifts) % len(columns))[:, None, :, None], axis=2)
+
+
+def train_classifier(pool: Labelled, num_classes: int, seed: int, steps: int, augment: bool) -> Judge:
+    """The judge's network after `steps` batches of the pool, pass after pass; it never stops earlier.
+
+    AdamW with a cosine to zero as `judge.train_judge`; the same seed starts from the same weights.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        judge = Judge(num_classes).to(memory_format=torch.channels_last).train()
+        optimizer = torch.optim.AdamW(judge.parameters(), lr=2e-3, weight_decay=0.05)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        pixels, targets = torch.from_numpy(pool.images), torch.from_numpy(pool.labels)
+        passes = math.ceil(steps * BATCH / len(pixels))
+        order = torch.cat([torch.randperm(len(pixels)) for _ in range(passes)])[: steps * BATCH]
+        for chosen in order.split(BATCH):
+            x = to_input(pixels[chosen])
+            output = judge(classic(x) if augment else x)
+            loss = functional.cross_entropy(output, targets[chosen], label_smoothing=0.05)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    return judge.eval()
+
+
+def classic(x: Tensor) -> Tensor:
+    """Usual augmentation of pictures (N, 3, V, T): time shift, gain, a little noise, and one band of columns
+    and one of rows at the picture's mean (SpecAugment, arXiv 1904.08779)."""
+    x = augmented(x)
+    x = x + NOISE * torch.rand(len(x), 1, 1, 1) * torch.randn_like(x)
+    mean = x.mean((1, 2, 3), keepdim=True)
+    for axis in (2, 3):
+        places, size = torch.arange(x.shape[axis]), x.shape[axis]
+        width = MASKED * size * torch.rand(len(x), 1)
+        from_start = places - torch.rand(len(x), 1) * (size - width)
+        band = (from_start >= 0) & (from_start < width)
+        x = torch.where(band[:, None, :, None] if axis == 2 else band[:, None, None], mean, x)
+    return x
+
+
+def accuracy(right: numpy.ndarray, labels: numpy.ndarray, people: LabelTable) -> dict[str, Any]:
+    """A figure (`evaluation.estimates`) of correctness (seeds, N), of all and of each person's images."""
+    def share(own: numpy.ndarray) -> dict[str, Any]:
+        found = estimate(own)
+        return {"share": found.pop("value"), **found}
+
+    own = {people.names[label]: share(right[:, labels == label]) for label in numpy.unique(labels)}
+    return {**share(right), "per_person": own}
+
+
+def estimate(right: numpy.ndarray) -> dict[str, Any]:
+    """Mean correctness of (seeds, N), its interval over seeds within [0, 1], and N."""
+    low, high = student_interval(right.mean(1))
+    return {"value": float(right.mean()), "interval": [max(0.0, low), min(1.0, high)],
+            "count": right.shape[1]}
+
+
+def difference(delta: numpy.ndarray, labels: numpy.ndarray, people: LabelTable) -> dict[str, Any]:
+    """Mean of the paired differences delta (seeds, N) with both intervals, and what may be said of it.
+
+    "interval" is that over pictures, "seed_interval" that over seeds. Of ten people each held at 95 %, half
+    a person may be expected to look helped or harmed by luck.
+    """
+    draws = delta.mean(0)[block_draws(labels)]
+    own = {people.names[label]: _sentence(delta[:, labels == label], draws[:, labels == label])
+           for label in numpy.unique(labels)}
+    return {
+        "value": float(delta.mean()),
+        "interval": _percentiles(draws),
+        "by_seed": delta.mean(1).tolist(),
+        "seed_interval": student_interval(delta.mean(1)),
+        "sentence": _sentence(delta, draws),
+        "per_person": own,
+    }
+
+
+def _sentence(delta: numpy.ndarray, draws: numpy.ndarray) -> str:
+    if delta.shape[1] < LEAST_PICTURES:
+        return SAME
+    lows, highs = zip(_percentiles(draws), student_interval(delta.mean(1)))
+    return HELPS if min(lows) > 0 else HARMS if max(highs) < 0 else SAME
+
+
+def _percentiles(draws: numpy.ndarray) -> list[float]:
+    return numpy.quantile(draws.mean(1), (0.025, 0.975)).tolist()
+
+
+def block_draws(labels: numpy.ndarray) -> numpy.ndarray:
+    """(DRAWS, N) places: in each row every person's own, resampled in circular blocks of neighbours."""
+    rng, draws = numpy.random.default_rng(0), numpy.empty((DRAWS, len(labels)), dtype=numpy.int64)
+    for label in numpy.unique(labels):
+        own = numpy.flatnonzero(labels == label)
+        starts = rng.integers(len(own), size=(DRAWS, math.ceil(len(own) / BLOCK), 1))
+        blocks = (starts + numpy.arange(BLOCK)) % len(own)
+        draws[:, own] = own[blocks.reshape(DRAWS, -1)[:, : len(own)]]
+    return draws
+
+
+def student_interval(values: numpy.ndarray) -> list[float]:
+    """Student's 95 % interval for the mean of values (S,), S at least 2 (Biometrika 6, 1908)."""
+    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
+    return [float(values.mean() - half), float(values.mean() + half)]
+
+
+def verdict_lines(sections: dict[str, Any]) -> Sequence[str]:
+    """What `study` found, a line per arm and per size."""
+    verdict, few_shot = sections["verdict"], sections["few_shot"]
+    shares = ", ".join(f"{name} {verdict['arms'][name]['share']:.1%}" for name in ("real", REFERENCE))
+    lines = [f"held-out real pictures judged right after training on {shares}; differences from the latter:"]
+    lines += [f"{name}: {_said(found)}" for name, found in verdict["differences"].items()]
+    for size, found in zip(few_shot["sizes"], few_shot["differences"]):
+        lines.append(f"{size} real pictures a person + generated: {_said(found)}")
+    return [*lines, f"the verdict on generated pictures ({verdict['primary']}): {verdict['sentence']}"]
+
+
+def _said(found: dict[str, Any]) -> str:
+    low, high = found["interval"]
+    points = f"{100 * found['value']:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
+    return f"{points}, {found['sentence']}"

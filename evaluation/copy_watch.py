@@ -1,0 +1,86 @@
+"""Has the model begun to copy? A few latents drawn at every validation beside the training latents."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy
+import torch
+
+from configs.schema import FitConfig
+from data.latents import LatentSet
+from data.row_tensor import RowTensor
+from evaluation.memorisation import memorised, nearest_two
+from models.lightningdit import LightningDiT
+from runtime.seeds import generator, noise_for
+from sampling.latent_sampler import LatentSampler, usual_settings
+from sampling.model_file import DitPayload
+
+MOST_HELD_OUT = 256
+
+
+class WatchedModule(Protocol):
+    """What is read of a training: its averaged network and payload, and where it stands."""
+
+    ema: LightningDiT
+    payload: DitPayload
+    config: FitConfig
+    device: torch.device
+    trainer: Any
+
+    def summed(self, values: torch.Tensor) -> torch.Tensor:
+        """Sum over ranks."""
+        ...
+
+
+class CopyWatch:
+    """Shares of drawn and of held-out latents that are copies, each compared with its own person's training
+    latents, at all shifts in time (`evaluation.memorisation`); `count` are drawn, of people who take turns.
+    """
+
+    def __init__(self, train: LatentSet, val: LatentSet, count: int, precision: str) -> None:
+        self.train, self.val, self.count, self.precision = train, val, count, precision
+        self._held_out: float | None = None
+
+    def __call__(self, module: WatchedModule) -> dict[str, float]:
+        """`memorised` and `memorised_val`, the same on every rank."""
+        if self._held_out is None:
+            places = torch.linspace(0, len(self.val) - 1, min(len(self.val), MOST_HELD_OUT)).long()
+            found = self._copies(module, self.val.latents[places], self.val.labels[places])
+            self._held_out = float(found.mean())
+        labels = self._labels(module)
+        shape, step = tuple(self.train.latents.shape[1:]), module.trainer.global_step
+        own = range(module.trainer.global_rank, self.count, module.trainer.world_size)
+        noise = [noise_for(shape, module.config.seed, "copies", step, j) for j in own]
+        found = numpy.zeros(0)
+        if noise:
+            found = self._copies(module, self._draw(module, torch.stack(noise), labels[own]), labels[own])
+        copies = module.summed(torch.tensor(float(found.sum()), device=module.device))
+        return {"memorised": float(copies) / self.count, "memorised_val": self._held_out}
+
+    def _labels(self, module: WatchedModule) -> torch.Tensor:
+        """(count,) people with training latents, in an order that depends on the step alone."""
+        people = self.train.labels.unique()
+        draw = generator(module.config.seed, "copies", module.trainer.global_step)
+        people = people[torch.randperm(len(people), generator=draw)]
+        return people[torch.arange(self.count) % len(people)]
+
+    def _draw(self, module: WatchedModule, noise: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Latents as stage 3 draws them by default."""
+        settings = usual_settings(module.payload)
+        return LatentSampler(module.ema, module.payload, settings, module.device, self.precision)(
+            noise, labels
+        ).cpu()
+
+    def _copies(
+        self, module: WatchedModule, latents: torch.Tensor | RowTensor, labels: torch.Tensor
+    ) -> numpy.ndarray:
+        """(N,) bool."""
+        found = numpy.zeros(len(labels), dtype=bool)
+        for label in labels.unique():
+            own, known = labels == label, (self.train.labels == label).nonzero().flatten()
+            if len(known) > 1:
+                pair = (latents[own], self.train.latents[known])
+                lines = (module.payload.statistics.normalise(z).flatten(1, 2).numpy() for z in pair)
+                found[own.numpy()] = memorised(nearest_two(*lines, quiet=True)[0])
+        return found

@@ -1,0 +1,1 @@
+"""The report of stage 4: page, tables, sheets, summary."""

@@ -1,0 +1,1 @@
+"""What only stage 0 does: examine this machine, download published weights."""

@@ -1,0 +1,1 @@
+"""The machine: devices and arithmetic, processes, compiling, memory, seeds, disk."""

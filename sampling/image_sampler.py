@@ -1,0 +1,128 @@
+"""Pictures of chosen people as stage 3 draws and writes them: file names, batches, settings in each file."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy
+import torch
+from PIL import Image
+from torch import Tensor
+
+from data.labels import LabelTable, natural_key
+from data.pictures import save_png
+from data.run_record import FolderLock
+from runtime.out_of_memory import Fitting
+from runtime.seeds import noise_for
+from sampling.latent_sampler import LatentSampler
+from sampling.model_file import DitPayload
+from tokenizer.vavae import VAVAE
+
+METADATA = "micro_doppler"
+# Of the settings, these say where and how fast, not what an image looks like.
+NOT_TOLD = ("user_ids", "output_dir", "batch_size", "devices")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One image asked for: person by label index, running number from 1, file name."""
+
+    label: int
+    number: int
+    name: str
+
+
+def wanted(labels: LabelTable, label: int, number: int) -> Wanted:
+    """Image `number` of person `label`."""
+    return Wanted(label, number, file_name(labels, label, number))
+
+
+def file_name(labels: LabelTable, label: int, number: int) -> str:
+    """micro_doppler_user07_001.png for ID_7; the folder's full name where its number is missing or not its
+    own alone.
+    """
+    own = labels.number(label)
+    unique = own is not None and [labels.number(i) for i in range(len(labels))].count(own) == 1
+    # Odd characters as %20: nothing that a path would obey, and never one name for two folders.
+    escaped = re.sub(r"[^\w.-]", lambda found: quote(found[0], safe=""), labels.names[label])
+    person = f"user{own:02d}" if unique else escaped
+    return f"micro_doppler_{person}_{number:03d}.png"
+
+
+@dataclass
+class Studio:
+    """Draws into `folder`, which it keeps locked. `settings` are told in each image."""
+
+    folder: Path
+    payload: DitPayload
+    draw: LatentSampler
+    vae: VAVAE
+    seed: int
+    settings: dict[str, Any]
+    lock: FolderLock | None
+
+    def __post_init__(self) -> None:
+        warning = "; matrix products of another shape round differently, so images may differ by a rounding"
+        self._fitting = Fitting(self._draw, sys.maxsize, warning)
+
+    def draw_batch(self, batch: Sequence[Wanted]) -> int:
+        """Draw one batch and write those of its images that are not there; how many they were.
+
+        The whole batch is drawn even if a part is there: matrix products of another shape round differently,
+        and a run that was stopped and continued shall end in the same bytes.
+        """
+        missing = {image.name for image in batch if not (self.folder / image.name).exists()}
+        if missing:
+            for image, pixels in zip(batch, self.pixels(batch), strict=True):
+                if image.name in missing:
+                    self.save(image, pixels)
+        return len(missing)
+
+    def pixels(self, batch: Sequence[Wanted]) -> numpy.ndarray:
+        """Pictures (N, H, W, 3) uint8 of one batch; ValueError where latents are not finite."""
+        names, shape = self.payload.labels.names, self.vae.latent_shape
+        noise = [noise_for(shape, self.seed, "sample", names[one.label], one.number) for one in batch]
+        (pixels,) = self._fitting(torch.stack(noise), torch.tensor([one.label for one in batch]))
+        return pixels.numpy()
+
+    def _draw(self, noise: Tensor, labels: Tensor) -> tuple[Tensor]:
+        latents = self.draw(noise, labels)
+        if not torch.isfinite(latents).all():
+            raise ValueError(
+                f"guidance_scale {self.settings['guidance_scale']:g} at --precision {self.draw.precision} "
+                "gave latents that are not finite; use --precision 32 or a lower --guidance_scale"
+            )
+        return (self.vae.decode(latents),)
+
+    def save(self, image: Wanted, pixels: numpy.ndarray) -> None:
+        """Write one picture with its settings inside."""
+        row = {
+            "file": image.name,
+            "user": self.payload.labels.names[image.label],
+            "user_number": self.payload.labels.number(image.label),
+            "label": image.label,
+            "sample": image.number,
+            "network_evaluations": self.draw.network_evaluations,
+            **{name: value for name, value in self.settings.items() if name not in NOT_TOLD},
+        }
+        save_png(Image.fromarray(pixels), self.folder / image.name, {METADATA: json.dumps(row)})
+
+
+def sample_rows(folder: Path) -> list[dict[str, Any]]:
+    """One row per image in `folder`, read back from the images themselves, so that the table cannot disagree
+    with them.
+    """
+    rows = []
+    for path in sorted(folder.glob("micro_doppler_*.png"), key=lambda path: natural_key(path.name)):
+        with Image.open(path) as image:
+            text = image.info.get(METADATA)
+        if text is not None:  # the grid carries none
+            rows.append(json.loads(text))
+    return rows

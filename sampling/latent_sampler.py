@@ -1,0 +1,101 @@
+"""From noise to latents: network, guidance and solver put together as stage 3 and the previews use them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from configs.schema import SampleConfig
+from models.lightningdit import LightningDiT
+from runtime.compiling import compiled
+from runtime.devices import autocast
+from sampling.model_file import DitPayload
+from transport import Guidance, Sampler, create_transport
+
+
+class LatentSampler:
+    """Draws latents of given labels from given noise.
+
+    `network_evaluations` is what the last call spent per image, the unconditional branch counted.
+    """
+
+    def __init__(
+        self,
+        net: LightningDiT,
+        payload: DitPayload,
+        settings: SampleConfig,
+        device: torch.device,
+        precision: str,
+    ) -> None:
+        self.net, self.payload, self.settings = net.to(device), payload, settings
+        self.device, self.precision = device, precision
+        if (settings.guidance_channels or 0) > net.in_channels:
+            raise ValueError(
+                f"--guidance_channels {settings.guidance_channels}: the model has {net.in_channels} channels"
+            )
+        if settings.guidance_condition is not None and net.config["combinations"] is None:
+            raise ValueError(
+                f"--guidance_condition {settings.guidance_condition:g}: the model knows people only, in no "
+                "conditions; leave it out, or train with --conditions"
+            )
+        alone = None
+        if settings.guidance_condition is not None:  # moved once, not at every evaluation
+            alone = labels_alone(net.config["combinations"]).to(device)
+        self.transport = create_transport(**payload.transport)
+        self.guidance = Guidance(
+            self.transport.velocity(compiled(self.net) if settings.compile else self.net),
+            net.null_class if net.config["class_dropout_prob"] else None,
+            settings.guidance_scale,
+            tuple(settings.guidance_interval),
+            settings.guidance_channels,
+            settings.guidance_rescale,
+            settings.guidance_condition,
+            alone,
+        )
+        self.solve = Sampler(self.transport).sample_ode(
+            sampling_method=settings.sampler,
+            num_steps=settings.num_steps,
+            atol=settings.atol,
+            rtol=settings.rtol,
+            timestep_shift=settings.timestep_shift,
+            timestep_cosine=settings.timestep_cosine,
+            breaks=self.guidance.breaks,
+        )
+        self.network_evaluations = 0
+
+    @torch.inference_mode()
+    def __call__(self, noise: Tensor, labels: Tensor) -> Tensor:
+        """Noise (N,C,H,W) and labels (N,) to latents (N,C,H,W) in the tokenizer's own scale, float32 on
+        the device.
+
+        dopri5 chooses its steps from all images of a call together; it is run image by image, so that an
+        image does not depend on its neighbours.
+        """
+        noise, labels = noise.to(self.device), labels.to(self.device)
+        size = 1 if self.settings.sampler == "dopri5" else len(noise)
+        before = self.guidance.evaluations
+        parts = [self._solve(z, y) for z, y in zip(noise.split(size), labels.split(size))]
+        self.network_evaluations = (self.guidance.evaluations - before) // len(parts)
+        return self.payload.statistics.denormalise(torch.cat(parts))
+
+    def _solve(self, noise: Tensor, labels: Tensor) -> Tensor:
+        def velocity(x: Tensor, t: float) -> Tensor:
+            with autocast(self.device, self.precision):
+                return self.guidance(x, t, labels).float()
+
+        return self.solve(noise, velocity)
+
+
+def labels_alone(combinations: Sequence[Sequence[int]]) -> Tensor:
+    """(num_classes,) label of each label's person in no condition."""
+    alone = {person: label for label, (person, condition) in enumerate(combinations) if condition == -1}
+    return torch.tensor([alone[person] for person, _ in combinations])
+
+
+def usual_settings(payload: DitPayload) -> SampleConfig:
+    """Stage 3's defaults, without guidance where the network has no null class."""
+    guided = SampleConfig(dit_checkpoint="", vavae_path="")
+    return guided if payload.model["class_dropout_prob"] else replace(guided, guidance_scale=1.0)

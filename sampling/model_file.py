@@ -1,0 +1,230 @@
+"""Trained models as files: slim safetensors, Lightning checkpoints, published checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from data.atomic import replacing
+from data.labels import LabelTable
+from data.latent_stats import LatentStatistics
+from data.tensor_files import save_tensors
+from models.embedders import table_rows
+from models.lightningdit import LightningDiT
+from models.weights import infer_architecture, load_dit, load_strict
+from transport import create_transport
+
+FORMAT = "microdoppler-dit-1"
+DEMO = "demo"  # the word for the model of simulated walkers that ships with the project
+DEMO_FILE = Path(__file__).resolve().parents[1] / "pretrained" / "microdoppler_dit_demo.safetensors"
+PAYLOAD_KEY = "microdoppler"
+
+
+@dataclass(frozen=True)
+class DitPayload:
+    """All that sampling needs beside the weights.
+
+    `model` and `transport` are constructor arguments; `tokenizer_digest` is None where it is not known.
+    """
+
+    model: dict[str, Any]
+    transport: dict[str, Any]
+    labels: LabelTable
+    statistics: LatentStatistics
+    tokenizer_digest: str | None
+    preprocessing: dict[str, Any]
+    config: dict[str, Any]
+
+    def to_json(self) -> str:
+        """The payload as text; float32 statistics survive exactly."""
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "model": self.model,
+                "transport": self.transport,
+                "labels": list(self.labels.names),
+                "statistics": {
+                    "mean": self.statistics.mean.flatten().tolist(),
+                    "std": self.statistics.std.flatten().tolist(),
+                },
+                "tokenizer_digest": self.tokenizer_digest,
+                "preprocessing": self.preprocessing,
+                "config": self.config,
+            },
+            sort_keys=True,
+        )
+
+    @classmethod
+    def from_json(cls, text: str, source: str) -> DitPayload:
+        """Inverse of `to_json`; ValueError naming `source` when something is missing."""
+        try:
+            content = json.loads(text)
+            if content["format"] != FORMAT:
+                raise ValueError(f"format {content['format']!r}, expected {FORMAT!r}")
+            mean, std = (
+                torch.tensor(content["statistics"][name]).view(1, -1, 1, 1) for name in ("mean", "std")
+            )
+            return cls(
+                content["model"],
+                content["transport"],
+                LabelTable.from_json(json.dumps(content["labels"])),
+                LatentStatistics(mean, std),
+                content["tokenizer_digest"],
+                content["preprocessing"],
+                content["config"],
+            )
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"{source}: its description is damaged ({error}); train again or use another copy"
+            ) from error
+
+
+def write_slim(path: Path, weights: dict[str, torch.Tensor], payload: DitPayload) -> None:
+    """Weights and payload as one safetensors file, atomically; equal inputs give equal bytes."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in sorted(weights.items())}
+    with replacing(path) as temporary:
+        save_tensors(tensors, temporary, {PAYLOAD_KEY: payload.to_json()})
+
+
+def load_trained(
+    path: str | os.PathLike, latents_stats: str | os.PathLike | None = None
+) -> tuple[LightningDiT, DitPayload]:
+    """The averaged network (evaluation mode, float32, CPU) and its payload.
+
+    Takes best.safetensors, best.ckpt/last.ckpt, the word demo (a file of that name is ./demo), or a published
+    `.pt`, for which `latents_stats` must be given. ValueError or FileNotFoundError in one line for anything
+    else.
+    """
+    path = DEMO_FILE if path == DEMO else Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"--dit_checkpoint {path}: no such file; stage 2 writes checkpoints/best.ckpt"
+        )
+    if path.suffix == ".safetensors":
+        state, payload = _read_slim(path)
+    elif path.suffix == ".ckpt":
+        state, payload = _read_lightning(path)
+    else:
+        return _load_published(path, latents_stats)
+    if latents_stats is not None:
+        raise ValueError(
+            f"--latents_stats {latents_stats}: {path.name} carries its own statistics; leave the flag out"
+        )
+    return _build(state, payload, str(path)), payload
+
+
+def _build(state: dict[str, torch.Tensor], payload: DitPayload, source: str) -> LightningDiT:
+    """The described network with these weights; ValueError naming `source` where the parts do not fit."""
+    way_out = "train again or use another copy"
+    try:
+        described = dict(payload.model)
+        found = infer_architecture(state, described.get("num_heads"))
+        tables = (state.get(f"y_embedder.{name}_table.weight", ()) for name in ("embedding", "condition"))
+        told = (described.get(name) for name in ("num_classes", "class_dropout_prob", "combinations"))
+        if tuple(map(len, tables)) != table_rows(*told):
+            raise ValueError("the weights have another num_classes")
+        untold = ("mlp_ratio", "class_dropout_prob", "use_checkpoint", "num_classes", "combinations")
+        wrong = {key for key in found if found[key] != described.get(key)}.difference(untold)
+        if wrong:  # before such a model is built, which may be of any size
+            raise ValueError(f"the weights have another {', '.join(sorted(wrong))}")
+        with torch.device("meta"):  # no point in drawing weights that are overwritten at once
+            model = LightningDiT(**payload.model)
+        create_transport(**payload.transport)
+    except (TypeError, ValueError, AssertionError, ArithmeticError, RuntimeError) as error:
+        raise ValueError(f"{source}: its description fits no model ({error}); {way_out}") from error
+    described = payload.statistics.num_channels, len(payload.labels)
+    if described != (model.in_channels, model.null_class):
+        raise ValueError(
+            f"{source}: statistics of {described[0]} channels and a table of {described[1]} users, but a "
+            f"model of {model.in_channels} channels and {model.null_class} users; {way_out}"
+        )
+    model.to_empty(device="cpu")
+    load_strict(model, state, source)
+    return model.eval().requires_grad_(False)
+
+
+def _read_slim(path: Path) -> tuple[dict[str, torch.Tensor], DitPayload]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(PAYLOAD_KEY)
+            state = {name: file.get_tensor(name) for name in file.keys()}
+    except SafetensorError as error:
+        raise ValueError(
+            f"--dit_checkpoint {path}: not a readable safetensors file ({error}); copy it again"
+        ) from error
+    if text is None:
+        raise ValueError(
+            f"--dit_checkpoint {path}: no model description inside; expected best.safetensors of stage 2"
+        )
+    return state, DitPayload.from_json(text, str(path))
+
+
+def _read_lightning(path: Path) -> tuple[dict[str, torch.Tensor], DitPayload]:
+    checkpoint = read_checkpoint(path)
+    if PAYLOAD_KEY not in checkpoint or "state_dict" not in checkpoint:
+        raise ValueError(
+            f"--dit_checkpoint {path}: not a checkpoint of stage 2 (no {PAYLOAD_KEY!r} entry); "
+            "expected checkpoints/best.ckpt"
+        )
+    state = {
+        name[len("ema.") :]: value
+        for name, value in checkpoint["state_dict"].items()
+        if name.startswith("ema.")
+    }
+    return state, DitPayload.from_json(checkpoint[PAYLOAD_KEY], str(path))
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A `.ckpt` on the CPU, without running code from it; ValueError in one line when it cannot be read."""
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"{path}: not a checkpoint ({path.stat().st_size} bytes, empty, cut short or of another kind); "
+            "use another copy or train again"
+        )
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # the unpickler has many exception types, all of them about this file
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(
+            f"{path}: not a readable checkpoint ({reason}); use another copy or train again"
+        ) from error
+    if not isinstance(checkpoint, dict):
+        raise ValueError(
+            f"{path}: not a checkpoint (holds a {type(checkpoint).__name__}); use another copy or train again"
+        )
+    return checkpoint
+
+
+def _load_published(path: Path, latents_stats: str | os.PathLike | None) -> tuple[LightningDiT, DitPayload]:
+    model = load_dit(path)
+    if latents_stats is None:
+        raise ValueError(
+            f"--dit_checkpoint {path}: a published checkpoint carries no latent statistics; "
+            "give --latents_stats latents_stats.pt"
+        )
+    statistics = LatentStatistics.load(latents_stats)
+    if statistics.num_channels != model.in_channels:
+        raise ValueError(
+            f"--latents_stats {latents_stats}: {statistics.num_channels} channels, {path.name} has "
+            f"{model.in_channels}; give the statistics of the latents that it was trained on"
+        )
+    labels = LabelTable([str(index) for index in range(model.null_class)])
+    payload = DitPayload(model.config, {}, labels, statistics, None, {}, {})
+    return model.eval().requires_grad_(False), payload
+
+
+def weights_digest(model: LightningDiT) -> str:
+    """SHA-256 over the sorted names and float32 values: names the weights, whatever file they came from."""
+    total = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        total.update(name.encode())
+        total.update(value.detach().cpu().float().contiguous().numpy())
+    return total.hexdigest()

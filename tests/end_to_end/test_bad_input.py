@@ -1,0 +1,58 @@
+"""Over a thousand inputs that cannot be right: each ends in one line and status 2, and changes nothing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bad_inputs import Trap
+from bad_pictures import FOLDERS, IMAGES, recordings, tables
+from bad_settings import ABSURD, preset_cases, schema_cases
+from bad_tensors import LATENTS, models, statistics
+from toy_run import refusal_of, snapshot
+
+PROJECT = Path(__file__).resolve().parents[2]
+CASES = [*IMAGES, *FOLDERS, *LATENTS, *models(), *statistics(), *preset_cases(), *schema_cases(), *ABSURD,
+         *recordings(), *tables()]
+QUICK, PROCESSES = CASES[::40], CASES[7::130]  # of every kind a few
+
+
+def check(bad, toy, work):
+    message = refusal_of(bad.main, *bad.make(toy, work), unchanged=work)
+    assert bad.said in message and len(message) < 2000
+    assert not (work / "sprung").exists() and not Path("sprung").exists()  # no code was run
+
+
+@pytest.mark.parametrize("bad", QUICK, ids=[bad.name[:60] for bad in QUICK])
+def test_bad_input_is_refused(bad, toy, tmp_path):
+    check(bad, toy, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bad", CASES, ids=[bad.name[:60] for bad in CASES])
+def test_all_bad_input_is_refused(bad, toy, tmp_path):
+    check(bad, toy, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bad", PROCESSES, ids=[bad.name[:60] for bad in PROCESSES])
+def test_scripts_refuse_it(bad, toy, tmp_path):
+    arguments = [str(part) for part in bad.make(toy, tmp_path)]
+    before = snapshot(tmp_path)
+    run = subprocess.run([sys.executable, sys.modules[bad.main.__module__].__file__, *arguments],
+                         capture_output=True, text=True, timeout=300, cwd=PROJECT)
+    said = [line for line in run.stderr.splitlines() if line.strip() and "%|" not in line]
+    assert run.returncode == 2 and len(said) == 1 and said[0].startswith("error: "), run.stderr
+    assert snapshot(tmp_path) == before
+
+
+def test_the_traps_are_armed(tmp_path):
+    """Otherwise it would prove nothing that none was sprung."""
+    import pickle
+
+    pickle.loads(pickle.dumps(Trap(tmp_path / "sprung")))
+    assert (tmp_path / "sprung").exists()
+
+
+def test_there_are_enough_of_them():
+    assert len({bad.name for bad in CASES}) == len(CASES) > 1000

@@ -1,0 +1,152 @@
+"""Stages 1 and 3 by two CPU processes, started as a user starts them, write what one process writes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+from PIL import Image
+from toy_run import DRAWING, EXACT, digest_of, names
+
+from runtime.processes import Crew, start_crew
+
+PROJECT = Path(__file__).resolve().parents[2]
+CHANGING = {"LOCAL_RANK", "NODE_RANK", "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+
+
+def test_every_item_goes_to_one_process():
+    crew = Crew(None)
+    for size in (1, 2, 3):
+        shares = []
+        for rank in range(size):
+            crew.rank, crew.size = rank, size
+            shares.append(crew.share(range(7)))
+        assert sorted(item for share in shares for item in share) == list(range(7))
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_a_process_whose_main_process_has_ended_does_not_go_on(monkeypatch):
+    crew = Crew(None)
+    crew.rank = 1
+    crew.end_with_the_main_process()
+    monkeypatch.setattr(os, "getppid", lambda: -1)
+    with pytest.raises(RuntimeError, match="main process has ended"):
+        crew.end_with_the_main_process()
+    crew.rank = 0  # whoever started the main process may leave it
+    crew.end_with_the_main_process()
+
+
+def test_one_process_has_nobody_to_wait_for():
+    crew = start_crew(torch.device("cpu"), "1")
+    crew.wait()
+    assert (crew.rank, crew.size, crew.agree("plan")) == (0, 1, "plan")
+
+
+@pytest.mark.parametrize(("device", "devices", "said"), [
+    ("cpu", "0", "--devices 0"), ("cpu", "two", "--devices two"), ("mps", "2", "--devices 2"),
+])
+def test_impossible_numbers_are_refused(device, devices, said):
+    with pytest.raises(ValueError, match=said):
+        start_crew(torch.device(device), devices)
+
+
+def extraction(toy, out: Path, *more: str) -> list[str]:
+    return ["stage1_extract_features.py", "--data_dir", str(toy.data), "--vavae_path", str(toy.tokenizer),
+            "--output_path", str(out), "--batch_size", "4", *EXACT, *more]
+
+
+def drawing(toy, out: Path, *more: str) -> list[str]:
+    return ["stage3_inference.py", "--dit_checkpoint", str(toy.lively), "--vavae_path", str(toy.tokenizer),
+            "--output_dir", str(out), "--batch_size", "2", *DRAWING, *EXACT, *more]
+
+
+def launch(arguments: list[str]) -> subprocess.Popen:
+    kept = {name: value for name, value in os.environ.items() if name not in CHANGING}
+    return subprocess.Popen([sys.executable, *arguments], cwd=PROJECT, env={**kept, "OMP_NUM_THREADS": "1"},
+                            text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+
+
+def finish(arguments: list[str]) -> tuple[int, str, str]:
+    process = launch(arguments)
+    output, errors = process.communicate(timeout=900)
+    return process.returncode, output, errors
+
+
+@pytest.mark.slow
+def test_two_processes_extract_what_one_does(toy, tmp_path):
+    status, output, errors = finish(extraction(toy, tmp_path / "two", "--devices", "2"))
+    assert status == 0, errors
+    assert output.count("wrote 24 latents") == 1
+    status, _, errors = finish(extraction(toy, tmp_path / "one"))
+    assert status == 0, errors
+    assert names(tmp_path / "one") == names(tmp_path / "two")
+    for name in names(tmp_path / "one"):
+        assert digest_of(tmp_path / "one" / name) == digest_of(tmp_path / "two" / name), name
+
+
+@pytest.mark.slow
+def test_two_processes_draw_what_one_does_and_nothing_twice(toy, tmp_path):
+    for folder, more in (("one", ()), ("two", ("--devices", "2"))):
+        status, output, errors = finish(drawing(toy, tmp_path / folder, *more))
+        assert status == 0, errors
+        assert output.count("wrote 6 images") == 1
+    assert names(tmp_path / "one") == names(tmp_path / "two")
+    for name in names(tmp_path / "one"):
+        assert digest_of(tmp_path / "one" / name) == digest_of(tmp_path / "two" / name), name
+    drawn = names(tmp_path / "two", "*_0*.png")
+    kept = {name: (tmp_path / "two" / name).stat().st_mtime_ns for name in drawn}
+    gone = sorted(kept)[3]
+    before = numpy.asarray(Image.open(tmp_path / "two" / gone))
+    (tmp_path / "two" / gone).unlink()
+    status, output, errors = finish(drawing(toy, tmp_path / "two", "--devices", "2"))
+    assert status == 0 and "wrote 1 images" in output, errors
+    assert (numpy.asarray(Image.open(tmp_path / "two" / gone)) == before).all()
+    for name in kept.keys() - {gone}:
+        assert (tmp_path / "two" / name).stat().st_mtime_ns == kept[name]
+
+
+@pytest.mark.slow
+def test_a_refusal_is_said_once_before_anything_is_started(toy, tmp_path):
+    status, _, errors = finish(extraction(toy, tmp_path / "x", "--devices", "2", "--imagenet_stats", "no.pt"))
+    assert status == 2 and errors.count("error: ") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_process_ends_the_run_in_bounded_time(toy, tmp_path, rank):
+    """Either of the two; what was written is whole, and the same command completes it."""
+    command = drawing(toy, tmp_path, "--devices", "2", "--num_samples_per_user", "400", "--num_steps", "20")
+    main = launch(command)
+    wait_until(lambda: len(list(tmp_path.glob("micro_doppler_*.png"))) >= 6, 240)
+    children = Path(f"/proc/{main.pid}/task/{main.pid}/children").read_text().split()
+    workers = [int(pid) for pid in children if b"LOCAL_RANK=1" in Path(f"/proc/{pid}/environ").read_bytes()]
+    assert len(workers) == 1
+    os.kill([main.pid, workers[0]][rank], signal.SIGKILL)
+    assert main.wait(timeout=120) != 0
+    try:
+        wait_until(lambda: not is_alive(workers[0]), 120)
+    finally:
+        if is_alive(workers[0]):
+            os.kill(workers[0], signal.SIGKILL)
+    for path in tmp_path.glob("micro_doppler_*.png"):
+        Image.open(path).load()
+
+
+def wait_until(done, seconds: float) -> None:
+    limit = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < limit
+        time.sleep(0.2)
+
+
+def is_alive(pid: int) -> bool:
+    """True for a process that runs; False for one that is gone or only waits to be collected."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,54 @@
+"""docs/troubleshooting.md names messages that the code has, word by word."""
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+PAGE = (PROJECT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+ANY = "…"
+# A message stands in a line of its own, before the line that explains it.
+MESSAGES = [message for line in re.findall(r"^(`.*`)\n: ", PAGE, flags=re.M)
+            for message in re.findall(r"`([^`]+)`", line)]
+
+
+def template(node: ast.AST) -> str:
+    """The text of a string expression, … for what is put in."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(part.value if isinstance(part, ast.Constant) else ANY for part in node.values)
+    return ANY
+
+
+def templates() -> set[str]:
+    """Every string of the project's code."""
+    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"],
+                            cwd=PROJECT, capture_output=True, text=True, check=True)
+    files = [name for name in listed.stdout.split() if not name.startswith(("tests/", "benchmarks/"))]
+    trees = [ast.parse((PROJECT / name).read_text(encoding="utf-8")) for name in files]
+    strings = (node for tree in trees for node in ast.walk(tree)
+               if isinstance(node, (ast.JoinedStr, ast.Constant)))
+    return {text for text in map(template, strings) if len(text) > 3}
+
+
+@pytest.fixture(scope="module")
+def code() -> str:
+    return "\0".join(sorted(templates()))
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_the_code_has_the_message(message, code):
+    parts = [re.escape(part) for part in message.split(ANY)]
+    assert re.search("[^\0]*?".join(parts), code), "reworded in the code or on the page"
+
+
+def test_the_page_holds_many_and_each_once():
+    assert len(set(MESSAGES)) == len(MESSAGES) > 35
+
+
+def test_a_message_that_the_code_lacks_is_found_out(code):
+    assert "the moon is no longer finite" not in code and "the loss is no longer finite" in code

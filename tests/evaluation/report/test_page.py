@@ -1,0 +1,208 @@
+"""The page and the tables for a paper: complete, well-formed, escaped, self-contained."""
+
+import base64
+import copy
+import csv
+import io
+import os
+import re
+import shutil
+from html import escape
+from html.parser import HTMLParser
+
+import pytest
+from PIL import Image
+from toy_metrics import NASTY, toy_metrics
+
+from evaluation.report.page import CAPTIONS, write_report
+from evaluation.report.tables import tex
+
+VOID = {"meta", "link", "img", "br"}
+PERCENT = {"accuracy", "memorised", "judged_right", "confidence", "arms", "differences", "chance"}
+
+
+class Page(HTMLParser):
+    """Checks the nesting while it reads; keeps attributes of every element, and the text."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.source = source
+        self.open, self.elements, self.text = [], [], []
+        self.feed(source)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, name, attributes):
+        self.elements.append((name, dict(attributes)))
+        if name not in VOID:
+            self.open.append(name)
+
+    def handle_endtag(self, name):
+        assert self.open.pop() == name
+
+    def handle_data(self, data):
+        if self.open[-1:] != ["style"]:
+            self.text.append(data)
+
+
+def page_of(folder, metrics, pictures=None) -> Page:
+    return Page(write_report(folder, metrics, pictures or {}).read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def pictures(tmp_path) -> dict:
+    paths = {}
+    for name in (*CAPTIONS, "another_one"):
+        paths[name] = tmp_path / f"{name}.png"
+        Image.linear_gradient("L").resize((900, 300)).save(paths[name])
+    return paths
+
+
+def test_the_page_is_well_formed_and_asks_nobody(tmp_path, pictures):
+    path = write_report(tmp_path, toy_metrics(), pictures)
+    source = path.read_text(encoding="utf-8")
+    page = Page(source)
+    assert path.name == "report.html" and source.startswith("<!DOCTYPE html>")
+    images = [own for name, own in page.elements if name == "img"]
+    assert len(images) == len(pictures)
+    for own in images:
+        kind, data = own["src"].split(",")
+        assert kind == "data:image/png;base64" and own["alt"].strip()
+        assert Image.open(io.BytesIO(base64.b64decode(data, validate=True))).size == (900, 300)
+    anchors = {own.get("id") for _, own in page.elements}
+    links = [own["href"] for _, own in page.elements if "href" in own]
+    assert len(links) > 10
+    assert all(link == "data:," or link.startswith("#") and link[1:] in anchors for link in links)
+    rest = re.sub(r"base64,[^\"]*", "", source)
+    assert not re.search(r"https?://|//\w|url\(|@import|\son\w+=", rest)
+    assert {name for name, _ in page.elements} & {"script", "iframe", "object", "embed", "video"} == set()
+    assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in page.elements
+
+
+def test_names_cannot_become_markup(tmp_path, pictures):
+    page = page_of(tmp_path, toy_metrics(), pictures)
+    source = page.source
+    assert "<b>&\"7" not in source and "<b>&" not in source
+    assert escape(NASTY) in source and NASTY in page.text
+    assert "Toy figures <of nobody>, drawn at random." in page.text
+    written = (tmp_path / "table.tex").read_text(encoding="utf-8")
+    assert r"ID\_\textless{}b\textgreater{}\&\textquotedbl{}7\_\% &" in written
+    assert tex("[x]*") == "{[}x]{*}"  # the end of the row above would swallow them
+    assert tex("a~b^c\\d{e}") == r"a\textasciitilde{}b\textasciicircum{}c\textbackslash{}d\{e\}"
+
+
+def figures_of(value, percent=False):
+    """What a reader must find: every text and number; shares and accuracies in per cent."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            share = percent or "share" in value or key in PERCENT
+            yield from figures_of(part, share and key not in ("count", "seeds"))
+    elif isinstance(value, list):
+        for part in value:
+            yield from figures_of(part, percent)
+    elif isinstance(value, float):
+        yield f"{value * 100:.1f}%" if percent else f"{value:.3g}"
+    elif isinstance(value, (int, str)):
+        yield str(value)
+
+
+def test_every_figure_is_on_the_page(tmp_path):
+    metrics = toy_metrics()
+    text = " ".join(page_of(tmp_path, metrics).text)
+    few = metrics["few_shot"].pop("arms")
+    del metrics["sweep"]["recommended"]  # a place in a list: the page marks the row
+    metrics["few_shot"]["accuracy"] = list(few.values())
+    known = set(re.findall(r"[^\s\[\],]+", text))
+    wanted = [item for item in figures_of(metrics) if re.fullmatch(r"[-\d.e%]+", item)]
+    assert len(wanted) > 400
+    assert not [item for item in wanted if item not in known]
+    assert not [item for item in figures_of(metrics) if item not in text]
+    assert "Recommended: guidance 2, sampler heun." in text
+
+
+def test_what_was_not_measured_is_left_out(tmp_path):
+    metrics = toy_metrics()
+    whole = page_of(tmp_path, metrics)
+    for name in metrics.keys() - {"people"}:
+        less = {key: part for key, part in metrics.items() if key != name}
+        page = page_of(tmp_path, less)
+        assert len("".join(page.text)) < len("".join(whole.text)), name
+    assert page_of(tmp_path, {}).text
+    source = page_of(tmp_path, {"people": ["ID_1"], "summary": ["Only this."]}).source
+    assert "Only this." in source and "<h2" not in source
+
+
+def test_figures_without_interval_or_value_are_shown_as_such(tmp_path):
+    """What too few pictures leave: a mean of nothing, no interval, a distance that is not a number."""
+    metrics = copy.deepcopy(toy_metrics())
+    nothing = {"mean": None, "standard_error": None, "count": 0}
+    metrics["generated"]["cadence"] = {**nothing, "per_person": {"ID_1": nothing}}
+    metrics["distances"]["judge"]["kid"] = {"generated": {"value": float("nan"), "count": 3}}
+    for own in metrics["sweep"]["settings"]:
+        own["kid"] = {"value": None, "count": 0}
+    page = page_of(tmp_path, metrics)
+    assert "nan" not in " ".join(page.text).lower() and "None" not in page.source
+
+
+def test_the_tables_hold_the_figures_as_measured(tmp_path):
+    metrics = toy_metrics()
+    write_report(tmp_path, metrics, {})
+    with open(tmp_path / "table.csv", newline="", encoding="utf-8") as file:
+        rows = {row["person"]: row for row in csv.DictReader(file)}
+    assert list(rows) == [*metrics["people"], "all"]
+    for person, row in rows.items():
+        whole = metrics["generated"]["torso_velocity"]
+        figure = whole if person == "all" else whole["per_person"][person]
+        read = [float(row[f"torso velocity m/s generated{part}"]) for part in ("", " low", " high", " count")]
+        assert read == [figure["mean"], *figure["interval"], figure["count"]]
+    vendi = metrics["diversity"]["latents"]["vendi"]["real"]["ID_2"]
+    read = [rows[person]["Vendi score, latents real"] for person in ("ID_2", "all")]
+    assert read == [str(vendi), ""]
+    lines = (tmp_path / "table.tex").read_text(encoding="utf-8").splitlines()
+    columns = [line.count("&") - line.count(r"\&") for line in lines if "&" in line]
+    assert len(set(columns)) == 1 and f"l{'c' * columns[0]}" in lines[1]
+    share = metrics["real"]["judged_right"]["per_person"]["ID_1"]["share"]
+    assert any(line.startswith("ID\\_1 &") and f" {share * 100:.1f}\\% &" in line for line in lines)
+    assert {"\\toprule", "\\midrule", "\\bottomrule"} <= set(lines)
+
+
+def browser(playwright):
+    """Chromium: $CHROMIUM, one on the PATH, or playwright's own; the test skips where there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome-headless-shell")
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if not os.path.isfile(path or playwright.chromium.executable_path):
+        pytest.skip("no Chromium: set CHROMIUM to one, or run playwright install chromium")
+    return playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+
+
+MEASURE = """() => ({
+    over: document.documentElement.scrollWidth - innerWidth,
+    broken: [...document.images].filter(image => !image.complete || !image.naturalWidth).length,
+    images: document.images.length,
+    spilt: [...document.querySelectorAll('td, th')].filter(cell => cell.scrollWidth > cell.clientWidth + 1)
+        .map(cell => cell.outerHTML.slice(0, 80)),
+    wide: [...document.querySelectorAll('body *')].filter(element => !element.closest('.box')
+        && element.getBoundingClientRect().right > innerWidth + 1)
+        .map(element => element.outerHTML.slice(0, 80)),
+})"""
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_in_a_browser(tmp_path, pictures, width):
+    """No error, nothing asked of the network, every picture there, nothing wider than a phone."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    people = (*(f"ID_{number}" for number in range(1, 11)), NASTY, "a_name_without_a_break_" * 4)
+    path = write_report(tmp_path, toy_metrics(people), pictures)
+    said, asked = [], []
+    with sync_api.sync_playwright() as playwright:
+        chromium = browser(playwright)
+        page = chromium.new_page(viewport={"width": width, "height": 844})
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(path.as_uri())
+        found = page.evaluate(MEASURE)
+        chromium.close()
+    asked = [url for url in asked if not url.startswith("data:")]
+    assert not said and asked == [path.as_uri()]
+    assert found == {"over": 0, "broken": 0, "images": len(pictures), "spilt": [], "wide": []}

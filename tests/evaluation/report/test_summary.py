@@ -1,0 +1,76 @@
+"""The sentences follow the figures: each verdict from figures that call for it."""
+
+import pytest
+
+from evaluation.estimates import wilson_interval
+from evaluation.report.summary import sentences
+
+
+def share(hits, count=100):
+    one = {"share": hits / count, "interval": wilson_interval(hits, count), "count": count}
+    return {**one, "per_person": {"ID_1": one}}
+
+
+def both(generated, floor):
+    kinds = {"generated": generated, "floor": floor}
+    return {kind: {"value": at, "interval": [at - 0.1, at + 0.1], "count": 50} for kind, at in kinds.items()}
+
+
+def cadence(generated):
+    return {"cadence": {"unit": "steps/s", **both(generated, 0.1)}}
+
+
+def variety(generated):
+    return {"judge": {"vendi": {"real": {"ID_1": 5.0}, "generated": {"ID_1": generated}}}}
+
+
+def metrics(**changed):
+    real = {"judged_right": share(95), "memorised": share(1), "impossible": share(2)}
+    generated = {name: changed.pop(name, value) for name, value in real.items()}
+    return {"real": real, "generated": generated, "chance": 0.1, "held_out": "test",
+            "distances": {"judge": {"kid": both(0.05, 0.0)}}, "diversity": variety(4.6),
+            "kinematics_distance": cadence(0.1), **changed}
+
+
+@pytest.mark.parametrize(("place", "changed", "start"), [
+    (0, {}, "The person: "),
+    (0, {"judged_right": share(60)}, "The person in part: "),
+    (0, {"judged_right": share(12)}, "Not the person: "),
+    (1, {}, "New: "),
+    (1, {"memorised": share(20)}, "Copies: "),
+    (2, {}, "Physical: "),
+    (2, {"impossible": share(30)}, "Not always physical: "),
+    (2, {"impossible": share(90)}, "Mostly not physical: "),
+    (2, {"kinematics_distance": cadence(0.5)}, "Physical one by one, but"),
+    (3, {}, "Diverse: "),
+    (3, {"diversity": variety(3.0)}, "Less diverse"),
+    (3, {"diversity": variety(1.2)}, "Not diverse"),
+    (4, {}, "As a set they cannot be told"),
+    (4, {"distances": {"radar": {"kid": both(0.5, 0.0)}}}, "As a set they can be told from real ones by"),
+])
+def test_verdicts(place, changed, start):
+    assert sentences(metrics(**changed))[place].startswith(start)
+
+
+def test_figures_are_told_with_their_intervals_and_units():
+    said = sentences(metrics(kinematics_distance=cadence(0.5)))
+    told = "95% (89% to 98% of 100) generated, 95% (89% to 98% of 100) real held-out, 10% by chance."
+    assert said[0].endswith(told)
+    assert "cadence (off by 0.5 steps/s, real by 0.1)" in said[2]
+
+
+def test_what_cannot_be_said():
+    limits = sentences(metrics())[-1]
+    assert limits == ("Cannot be said: whether they help to train a classifier (not tried); "
+                      "anything of people, places and radars that are not in the data.")
+    few = metrics(held_out="val", judged_right=share(3, 4), verdict={})
+    few["real"]["judged_right"] = share(60)
+    limits = sentences(few)[-1]
+    assert "no test split" in limits and "right on 60% of real" in limits and "somebody has 4" in limits
+    assert "not tried" not in limits
+
+
+def test_the_tokenizer_s_ceiling_is_told():
+    check = {"judged_right": share(90), "psnr_db": {"value": 20.94}, "ssim": {"value": 0.752}}
+    said = sentences(metrics(tokenizer=check))[5]
+    assert said.startswith("The tokenizer's ceiling: ") and "90% (" in said and "20.9 dB, SSIM 0.75." in said

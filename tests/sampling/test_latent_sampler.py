@@ -1,0 +1,143 @@
+"""Sampling: an image depends on its own noise and label, evaluations are counted, ends are known exactly."""
+
+import pytest
+import torch
+from conftest import relative_error
+from tiny_runs import CHANNELS, SIDE, tiny_network, tiny_payload
+
+from configs.load import resolve
+from models.lightningdit import LightningDiT
+from runtime.seeds import noise_for
+from sampling.latent_sampler import LatentSampler
+
+SOLVERS = ("euler", "heun", "heun3", "midpoint", "rk4", "ab2", "ab3", "abm3", "dopri5")
+STAGES = {"euler": 1, "heun": 2, "heun3": 3, "midpoint": 2, "rk4": 4, "ab2": 1, "ab3": 1, "abm3": 1}
+CPU = torch.device("cpu")
+NOISE = torch.stack([noise_for((CHANNELS, SIDE, SIDE), 0, "sample", k) for k in range(5)])
+LABELS = torch.tensor([0, 1, 2, 1, 0])
+
+
+def sampler(net: LightningDiT | None = None, transport: dict | None = None, **settings) -> LatentSampler:
+    net = net or tiny_network().requires_grad_(False)
+    given = {"dit_checkpoint": "-", "vavae_path": "-", "num_steps": 6, "guidance_scale": 2.0, **settings}
+    settings = resolve(("sample",), {"sample": given})["sample"]
+    return LatentSampler(net, tiny_payload(net, **(transport or {})), settings, CPU, "32")
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_an_image_does_not_depend_on_its_neighbours_or_the_order(solver):
+    draw = sampler(sampler=solver)
+    whole = draw(NOISE, LABELS)
+    assert whole.dtype == torch.float32 and whole.shape == NOISE.shape
+    order = torch.tensor([3, 0, 4])
+    for k, latent in zip(order.tolist(), draw(NOISE[order], LABELS[order])):
+        assert relative_error(latent, whole[k]) < 1e-5
+    alone = draw(NOISE[2:3], LABELS[2:3])
+    assert relative_error(alone[0], whole[2]) < 1e-5
+    assert relative_error(whole[0], whole[4]) > 1e-2  # the same person, other noise
+    assert relative_error(draw(NOISE, LABELS.flip(0))[1], draw(NOISE, torch.zeros(5).long())[1]) > 1e-4
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_an_untrained_network_leaves_the_noise(solver):
+    """Its velocity is zero, so the end is the noise in the tokenizer's scale; dopri5 interpolates there."""
+    net = LightningDiT(**tiny_network().config).eval().requires_grad_(False)
+    draw = sampler(net, sampler=solver)
+    rtol = 1e-5 if solver == "dopri5" else 0.0
+    expected = draw.payload.statistics.denormalise(NOISE)
+    torch.testing.assert_close(draw(NOISE, LABELS), expected, rtol=rtol, atol=rtol)
+
+
+def constant_network(values: torch.Tensor) -> LightningDiT:
+    """A network whose velocity is `values` (C,) at every position, whatever the time and label."""
+    net = LightningDiT(**tiny_network().config).eval().requires_grad_(False)
+    net.final_layer.linear.bias.copy_(values)
+    return net
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+def test_a_constant_velocity_moves_the_noise_by_itself(solver, scale):
+    values = torch.tensor([0.5, -1.0, 2.0, 0.0])
+    draw = sampler(constant_network(values), sampler=solver, guidance_scale=scale)
+    expected = draw.payload.statistics.denormalise(NOISE + values.view(1, -1, 1, 1))
+    torch.testing.assert_close(draw(NOISE, LABELS), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("solver", STAGES)
+def test_evaluations_are_counted(solver):
+    for scale, per_stage in ((1.0, 1), (2.5, 2), (0.0, 1)):
+        draw = sampler(sampler=solver, num_steps=7, guidance_scale=scale, guidance_interval=[0.0, 1.0])
+        draw(NOISE, LABELS)
+        assert draw.network_evaluations == 7 * STAGES[solver] * per_stage
+        draw(NOISE[:2], LABELS[:2])
+        assert draw.network_evaluations == 7 * STAGES[solver] * per_stage
+
+
+def test_guidance_costs_only_inside_its_interval():
+    even = {"sampler": "euler", "num_steps": 10, "timestep_shift": 0.0, "timestep_cosine": 0.0}
+    draw = sampler(**even, guidance_interval=[0.25, 0.65])
+    draw(NOISE, LABELS)
+    assert draw.network_evaluations == 10 + 4  # at t = 0.3, 0.4, 0.5, 0.6
+    outside = sampler(**even, guidance_interval=[0.95, 0.96])
+    plain = sampler(**even, guidance_scale=1.0)
+    assert torch.equal(outside(NOISE, LABELS), plain(NOISE, LABELS))
+    assert outside.network_evaluations == 10
+
+
+def test_the_default_spends_25_evaluations_on_a_guided_image():
+    draw = LatentSampler(net := tiny_network(), tiny_payload(net), resolve(
+        ("sample",), {"sample": {"dit_checkpoint": "-", "vavae_path": "-"}})["sample"], CPU, "32")
+    draw(NOISE[:1], LABELS[:1])
+    assert draw.network_evaluations == 5 + 2 * 10
+
+
+def test_a_network_that_does_not_compile_is_drawn_with_as_it_is(monkeypatch, capsys):
+    def broken(function):
+        def call(*arguments):
+            raise RuntimeError("no compiler here")
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    drawn = sampler(compile=True)(NOISE, LABELS)
+    assert torch.equal(drawn, sampler()(NOISE, LABELS))
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("no compiler here") == 1
+
+
+def test_dopri5_counts_per_image():
+    draw = sampler(sampler="dopri5", guidance_scale=1.0, rtol=1e-2, atol=1e-2)
+    draw(NOISE[:1], LABELS[:1])
+    one = draw.network_evaluations
+    draw(NOISE[[0, 0, 0]], LABELS[[0, 0, 0]])
+    assert draw.network_evaluations == one >= 7
+
+
+def test_all_channels_are_guided_unless_asked():
+    plain, guided = (sampler(guidance_scale=scale)(NOISE, LABELS) for scale in (1.0, 3.0))
+    assert ((guided - plain).abs().amax((0, 2, 3)) > 1e-4).all()
+    one = {"num_steps": 1, "sampler": "euler", "guidance_interval": [0.0, 1.0]}
+    three = sampler(guidance_scale=3.0, guidance_channels=3, **one)(NOISE, LABELS)
+    one_step = sampler(guidance_scale=1.0, num_steps=1, sampler="euler")(NOISE, LABELS)
+    torch.testing.assert_close(three[:, 3], one_step[:, 3], rtol=1e-5, atol=1e-6)
+    assert relative_error(three[:, :3], one_step[:, :3]) > 1e-4
+
+
+def test_guidance_of_a_model_without_null_class_is_refused_in_one_line():
+    net = tiny_network(class_dropout_prob=0.0)
+    with pytest.raises(ValueError) as caught:
+        sampler(net, guidance_scale=2.0)
+    assert "\n" not in str(caught.value) and "class_dropout_prob" in str(caught.value)
+    sampler(net, guidance_scale=1.0)(NOISE, LABELS)
+
+
+def test_the_path_and_prediction_come_from_the_payload():
+    plain = sampler(guidance_scale=1.0)(NOISE, LABELS)
+    curved = sampler(transport={"path_type": "GVP", "prediction": "noise"}, guidance_scale=1.0)(NOISE, LABELS)
+    assert curved.isfinite().all() and relative_error(curved, plain) > 1e-2
+
+
+def test_sampling_leaves_the_global_generator_alone():
+    draw, before = sampler(), torch.get_rng_state()
+    draw(NOISE, LABELS)
+    assert torch.equal(torch.get_rng_state(), before)

@@ -1,0 +1,261 @@
+"""Trained models as files: every kind gives one network, statistics survive, anything else is refused."""
+
+import json
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from tiny_runs import (
+    CHANNELS,
+    SIDE,
+    USERS,
+    stage2_settings,
+    tiny_network,
+    tiny_payload,
+    write_tiny_latents,
+)
+
+import stage2_train_dit
+from data.labels import LabelTable
+from data.latent_stats import LatentStatistics
+from data.latents import read_latents
+from sampling.image_sampler import file_name
+from sampling.model_file import (
+    PAYLOAD_KEY,
+    DitPayload,
+    load_trained,
+    weights_digest,
+    write_slim,
+)
+from training.run_files import AtomicCheckpointIO
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """checkpoints/ of a short run whose best is its last."""
+    folder = tmp_path_factory.mktemp("trained")
+    latents = write_tiny_latents(folder / "latents", num_val=0)
+    stage2_train_dit.run(stage2_settings(latents, folder / "run", max_steps=3, transport_path_type="GVP"))
+    return folder / "run" / "checkpoints"
+
+
+def refusal(path: Path, *arguments, error: type = ValueError) -> str:
+    with pytest.raises(error) as caught:
+        load_trained(path, *arguments)
+    message = str(caught.value)
+    assert "\n" not in message and str(path) in message, message
+    return message
+
+
+# The same network from every file
+
+
+def test_best_ckpt_last_ckpt_and_slim_weights_are_one_network(trained):
+    nets, payloads = zip(*(load_trained(trained / name) for name in
+                           ("best.safetensors", "best.ckpt", "last.ckpt")))
+    assert len({weights_digest(net) for net in nets}) == 1
+    assert len({payload.to_json() for payload in payloads}) == 1
+    for net in nets:
+        assert not any(part.training for part in net.modules())
+        assert not any(p.requires_grad for p in net.parameters())
+        assert all(value.dtype == torch.float32 for value in net.state_dict().values())
+
+
+def test_the_file_holds_the_average(trained):
+    state = {name: torch.load(trained / f"{name}.ckpt", weights_only=True)["state_dict"]
+             for name in ("best", "last")}
+    net, _ = load_trained(trained / "best.safetensors")
+    name = "final_layer.linear.weight"
+    assert torch.equal(net.state_dict()[name], state["best"][f"ema.{name}"])
+    assert not torch.equal(net.state_dict()[name], state["last"][f"net.{name}"])
+
+
+def test_everything_that_sampling_needs_travels_along(trained):
+    net, payload = load_trained(trained / "best.ckpt")
+    latents = read_latents(trained.parents[1] / "latents", "train")
+    statistics = LatentStatistics.load(trained.parents[1] / "latents" / "latents_stats.pt")
+    assert torch.equal(payload.statistics.mean, statistics.mean)
+    assert torch.equal(payload.statistics.std, statistics.std)
+    assert payload.labels.names == USERS and payload.tokenizer_digest == "d" * 64
+    assert payload.preprocessing == {"geometry": "stretch"} and payload.transport["path_type"] == "GVP"
+    assert net.config == payload.model and payload.config["lr"] == 1e-2
+    there_and_back = payload.statistics.denormalise(statistics.normalise(latents.latents))
+    torch.testing.assert_close(there_and_back, latents.latents, rtol=1e-6, atol=1e-6)
+
+
+def test_statistics_survive_json_to_the_last_bit():
+    net = tiny_network()
+    mean = torch.tensor([1 / 3, -1e-38, 2.0**-149, 16777217.0]).view(1, 4, 1, 1)
+    std = torch.tensor([3.4e38, 1e-45, 0.1, 1 + 2**-23]).view(1, 4, 1, 1)
+    payload = DitPayload(net.config, {}, tiny_payload(net).labels, LatentStatistics(mean, std), None, {}, {})
+    again = DitPayload.from_json(payload.to_json(), "here")
+    assert torch.equal(again.statistics.mean, mean) and torch.equal(again.statistics.std, std)
+    assert again.to_json() == payload.to_json()
+
+
+def test_equal_content_gives_equal_bytes_and_a_readable_file(tmp_path):
+    net = tiny_network()
+    names = list(net.state_dict())
+    backwards = {name: net.state_dict()[name] for name in reversed(names)}
+    write_slim(tmp_path / "a.safetensors", net.state_dict(), tiny_payload(net))
+    write_slim(tmp_path / "b.safetensors", backwards, tiny_payload(net))
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    (tmp_path / "usual").touch()
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "usual").stat().st_mode
+    assert weights_digest(load_trained(tmp_path / "a.safetensors")[0]) == weights_digest(net)
+
+
+def test_the_digest_names_the_weights():
+    net, other = tiny_network(), tiny_network()
+    assert weights_digest(net) == weights_digest(other)
+    with torch.no_grad():
+        other.blocks[0].attn.qkv.bias[0] += 1e-6
+    assert weights_digest(net) != weights_digest(other)
+
+
+# Published checkpoints
+
+
+@pytest.fixture
+def stats(tmp_path) -> Path:
+    tiny_payload(tiny_network()).statistics.save(tmp_path / "latents_stats.pt")
+    return tmp_path / "latents_stats.pt"
+
+
+@pytest.mark.parametrize("layout", ["ema", "model", "bare", "wrapped"])
+def test_published_layouts_load_with_given_statistics(layout, stats, tmp_path):
+    net = tiny_network()
+    state = net.state_dict()
+    content = {
+        "ema": {"model": {name: value + 1 for name, value in state.items()}, "ema": state, "opt": {}},
+        "model": {"model": state},
+        "bare": state,
+        "wrapped": {"ema": {f"module.{name}": value for name, value in state.items()}},
+    }[layout]
+    torch.save(content, tmp_path / "published.pt")
+    loaded, payload = load_trained(tmp_path / "published.pt", stats)
+    assert weights_digest(loaded) == weights_digest(net)
+    assert torch.equal(payload.statistics.mean, LatentStatistics.load(stats).mean)
+    assert payload.labels.names == ("0", "1", "2") and payload.transport == {} and not loaded.training
+    x = torch.randn(2, CHANNELS, SIDE, SIDE)
+    t, y = torch.tensor([0.2, 0.7]), torch.tensor([0, 2])
+    # Without gradients, as the loaded network: kernels may differ by them.
+    assert torch.equal(loaded(x, t, y), net.eval().requires_grad_(False)(x, t, y))
+
+
+def test_a_published_checkpoint_needs_statistics(stats, tmp_path):
+    torch.save({"ema": tiny_network().state_dict()}, tmp_path / "published.pt")
+    assert "--latents_stats" in refusal(tmp_path / "published.pt")
+
+
+def test_statistics_of_another_number_of_channels_are_refused(tmp_path):
+    torch.save({"ema": tiny_network().state_dict()}, tmp_path / "published.pt")
+    LatentStatistics(torch.zeros(1, 32, 1, 1), torch.ones(1, 32, 1, 1)).save(tmp_path / "other.pt")
+    with pytest.raises(ValueError, match="other.pt: 32 channels, published.pt has 4; "):
+        load_trained(tmp_path / "published.pt", tmp_path / "other.pt")
+
+
+def test_own_files_refuse_other_statistics(trained, stats):
+    for name in ("best.ckpt", "best.safetensors"):
+        with pytest.raises(ValueError, match=f"{name} carries its own statistics; leave the flag out"):
+            load_trained(trained / name, stats)
+
+
+# Refusals
+
+
+def test_missing_files_are_named(tmp_path):
+    refusal(tmp_path / "absent.ckpt", error=FileNotFoundError)
+    refusal(tmp_path, error=FileNotFoundError)
+
+
+@pytest.mark.parametrize("suffix", [".ckpt", ".safetensors", ".pt"])
+@pytest.mark.parametrize("content", [b"", b"not a model at all", b"PK\x03\x04" + bytes(200)])
+def test_foreign_bytes_are_refused(suffix, content, stats, tmp_path):
+    (tmp_path / f"wrong{suffix}").write_bytes(content)
+    refusal(tmp_path / f"wrong{suffix}", *([stats] if suffix == ".pt" else []))
+
+
+@pytest.mark.parametrize("name", ["best.ckpt", "best.safetensors"])
+def test_files_cut_short_are_refused(trained, name, tmp_path):
+    content = (trained / name).read_bytes()
+    for share in (0.02, 0.5, 0.99):
+        (tmp_path / name).write_bytes(content[: int(share * len(content))])
+        refusal(tmp_path / name)
+
+
+def test_other_models_are_refused(trained, tmp_path, stats):
+    torch.save({"state_dict": {"encoder.weight": torch.zeros(2)}}, tmp_path / "tokenizer.ckpt")
+    assert "not a checkpoint of stage 2" in refusal(tmp_path / "tokenizer.ckpt")
+    torch.save([1, 2], tmp_path / "list.ckpt")
+    refusal(tmp_path / "list.ckpt")
+    save_file({"encoder.weight": torch.zeros(2)}, tmp_path / "tokenizer.safetensors")
+    assert "no model description" in refusal(tmp_path / "tokenizer.safetensors")
+    torch.save({"encoder.weight": torch.zeros(2)}, tmp_path / "tokenizer.pt")
+    refusal(tmp_path / "tokenizer.pt", stats)
+
+
+def changed(trained: Path, target: Path, change) -> Path:
+    """best.safetensors with `change(weights, description)` applied."""
+    with safe_open(trained / "best.safetensors", framework="pt") as file:
+        description = json.loads(file.metadata()[PAYLOAD_KEY])
+    weights = load_file(trained / "best.safetensors")
+    change(weights, description)
+    save_file(weights, target, metadata={PAYLOAD_KEY: json.dumps(description)})
+    return target
+
+
+@pytest.mark.parametrize(("change", "named"), [
+    (lambda w, d: w.pop("pos_embed"), "no 'pos_embed'"),
+    (lambda w, d: w.update(extra=torch.zeros(1)), "1 unexpected: extra"),
+    (lambda w, d: d["model"].update(hidden_size=64), "another hidden_size"),
+    (lambda w, d: d["model"].update(hidden_size=33), "fits no model"),
+    (lambda w, d: d["model"].update(colour="red"), "fits no model"),
+    (lambda w, d: d.update(format="other-9"), "other-9"),
+    (lambda w, d: d.pop("statistics"), "statistics"),
+    (lambda w, d: d["statistics"].update(std=[0.0] * 4), "std"),
+    (lambda w, d: d["statistics"].update(mean=[0.0] * 3, std=[1.0] * 3), "3 channels"),
+    (lambda w, d: d.update(labels=["ID_1"]), "1 users"),
+    (lambda w, d: d.update(labels=["ID_10", "ID_2", "ID_1"]), "natural order"),
+])
+def test_damaged_descriptions_and_weights_are_refused(trained, tmp_path, change, named):
+    assert named in refusal(changed(trained, tmp_path / "best.safetensors", change))
+
+
+class Hostile:
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+@pytest.mark.parametrize("name", ["best.ckpt", "published.pt"])
+@pytest.mark.parametrize("writer", ["torch", "pickle"])
+def test_code_in_a_checkpoint_is_not_run(name, writer, tmp_path, stats):
+    content = {"state_dict": {}, PAYLOAD_KEY: "{}", "ema": Hostile(str(tmp_path / "owned"))}
+    if writer == "torch":
+        torch.save(content, tmp_path / name)
+    else:
+        (tmp_path / name).write_bytes(pickle.dumps(content))
+    refusal(tmp_path / name, *([stats] if name.endswith(".pt") else []))
+    with pytest.raises(Exception, match="."):
+        AtomicCheckpointIO().load_checkpoint(tmp_path / name, weights_only=False)
+    assert not (tmp_path / "owned").exists()
+
+
+# Names of images
+
+
+def test_two_people_never_share_a_file_name():
+    names = ("ID_7", "ID_12", "anna b", "anna_b", "anna%20b", "P1", "Q1", "P01", "../x", "Jörg", "user01")
+    labels = LabelTable((*names, "a_001", "a"))
+    files = [file_name(labels, index, number) for index in range(len(labels)) for number in (1, 2, 11, 1001)]
+    assert len(set(files)) == len(files)
+    assert all(Path(file).name == file and file.startswith("micro_doppler_") for file in files)
+    assert file_name(labels, labels.index("ID_7"), 1) == "micro_doppler_user07_001.png"
+    assert file_name(labels, labels.index("anna_b"), 2) == "micro_doppler_anna_b_002.png"

@@ -1,0 +1,135 @@
+"""Training data in batches, in an order that is a function of position, so that a resumed run is the run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from data.latents import LatentSet
+from runtime.seeds import generator
+
+
+class BatchStream:
+    """All batches of one rank for a whole run; Lightning sees the run as one long epoch.
+
+    Batch `p` holds rank `r`'s slice of global batch `p`, cut from a permutation of the data set drawn anew
+    for every pass from (seed, pass). Samples that do not fill a pass's last global batch are left out of that
+    pass; a data set smaller than one global batch is repeated. `state_dict` is the number of batches handed
+    out: Lightning stores it in the checkpoint. `seconds` is the time spent on making batches so far.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[torch.Tensor], dict[str, Any]],
+        num_samples: int,
+        batch_size: int,
+        num_batches: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.fetch, self.num_samples, self.batch_size, self.num_batches = (
+            fetch,
+            num_samples,
+            batch_size,
+            num_batches,
+        )
+        self.seed, self.rank, self.world_size = seed, rank, world_size
+        self.position, self.seconds = 0, 0.0
+        self._pass: tuple[int, torch.Tensor] | None = None
+
+    @property
+    def batches_per_pass(self) -> int:
+        """Global batches in one pass over the data."""
+        return max(1, self.num_samples // (self.batch_size * self.world_size))
+
+    def indices(self, position: int) -> torch.Tensor:
+        """(batch_size,) int64 indices of this rank's batch at `position`."""
+        number, offset = divmod(position, self.batches_per_pass)
+        if self._pass is None or self._pass[0] != number:
+            self._pass = number, self._permutation(number)
+        first = (offset * self.world_size + self.rank) * self.batch_size
+        return self._pass[1][first : first + self.batch_size]
+
+    def _permutation(self, number: int) -> torch.Tensor:
+        draw = generator(self.seed, "order", number)
+        repeats = -(-self.batch_size * self.world_size // self.num_samples)
+        return torch.cat([torch.randperm(self.num_samples, generator=draw) for _ in range(repeats)])
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        while self.position < self.num_batches:
+            started = time.perf_counter()
+            batch = self.fetch(self.indices(self.position))
+            self.seconds += time.perf_counter() - started
+            batch["position"] = self.position
+            self.position += 1  # before handing out: a checkpoint written while the batch is used counts it
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        return {"position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.position = state["position"]
+
+
+def run_length(
+    num_samples: int,
+    batch_size: int,
+    world_size: int,
+    accumulate: int,
+    max_epochs: int,
+    max_steps: int | None,
+) -> tuple[int, int]:
+    """Optimizer steps of a run and of one pass over the data; `max_steps` overrides `max_epochs`."""
+    batches_per_pass = max(1, num_samples // (batch_size * world_size))
+    steps_per_pass = max(1, batches_per_pass // accumulate)
+    return max_steps or max_epochs * steps_per_pass, steps_per_pass
+
+
+SHARE_OF_DEVICE = 0.25
+
+
+class LatentDataModule(pl.LightningDataModule):
+    """Training batches {mean, std, labels, position} from a `LatentSet`; `std` is absent when the set has
+    none.
+
+    With upstream's shards one of the plain and the flipped latents is taken, as upstream's loader does.
+    """
+
+    def __init__(self, train: LatentSet, batch_size: int, num_batches: int, seed: int) -> None:
+        super().__init__()
+        self.batch_size, self.num_batches, self.seed = batch_size, num_batches, seed
+        parts = {"mean": train.latents, "labels": train.labels, "std": train.latents_std,
+                 "flip": train.latents_flip}
+        self.tensors = {name: tensor for name, tensor in parts.items() if tensor is not None}
+
+    def fetch(self, indices: torch.Tensor) -> dict[str, Any]:
+        """One batch by index: a gather from memory, no files."""
+        indices = indices.to(self.tensors["labels"].device, non_blocking=True)
+        return {name: tensor[indices] for name, tensor in self.tensors.items()}
+
+    def move_to(self, device: torch.device) -> None:
+        """Gather on `device` from now on, where the latents take at most a quarter of its free memory."""
+        size = sum(tensor.numel() * tensor.dtype.itemsize for tensor in self.tensors.values())
+        if device.type == "cuda" and size <= SHARE_OF_DEVICE * torch.cuda.mem_get_info(device)[0]:
+            self.tensors = {name: tensor[:].to(device) for name, tensor in self.tensors.items()}
+
+    def train_dataloader(self) -> BatchStream:
+        trainer = self.trainer
+        self.move_to(trainer.strategy.root_device)
+        return BatchStream(
+            self.fetch,
+            len(self.tensors["labels"]),
+            self.batch_size,
+            self.num_batches,
+            self.seed,
+            trainer.global_rank,
+            trainer.world_size,
+        )
