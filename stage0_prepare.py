@@ -28,9 +28,10 @@ from data.run_record import claim_folder
 from data.splits import GUARD, Split, materialise, split_records
 from data.tables import csv_text
 from radar import spectrogram as doppler
+from radar.person import Walker, draw_walker, in_gait
 from radar.recording import Setup, Window, draw_recording, draw_setup
 from radar.spectrogram import Radar
-from radar.walker import Walk, Walker, draw_walker, in_gait
+from radar.walker import Walk
 
 
 def split(config: SplitConfig) -> None:

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy
 import torch
 
 from configs.command_line import is_main_process, parse, run_script, say
@@ -43,7 +42,7 @@ from runtime.disk import require_space
 from runtime.out_of_memory import Fitting
 from runtime.processes import Crew, start_crew
 from tokenizer.losses import psnr
-from tokenizer.vavae import VAVAE, preprocess
+from tokenizer.vavae import VAVAE, as_rows, preprocess
 
 READ_AHEAD = 2  # batches
 MOST_READERS = 8  # threads; more wait for the interpreter's lock
@@ -349,10 +348,9 @@ def check_reconstruction(
     decoded = torch.cat(
         [vae.decode(vae.encode(one[None]).mean) for one in batch]
     )  # one by one: memory of a small card
-    originals = batch.permute(0, 2, 3, 1)
-    flat = originals.float().mean((1, 2), keepdim=True).expand(originals.shape).to(torch.uint8)
-    quality, baseline = (float(psnr(originals, other).mean()) for other in (decoded, flat))
-    rows = [[numpy.asarray(a), numpy.asarray(b)] for a, b in zip(originals, decoded)]
+    flat = batch.float().mean((2, 3), keepdim=True).expand(batch.shape).to(torch.uint8)
+    quality, baseline = (float(psnr(batch, other).mean()) for other in (decoded, flat))
+    rows = list(zip(as_rows(batch), as_rows(decoded)))
     save_png(grid(rows, [record.user for record in chosen]), picture)
     say(
         f"reconstruction of {len(chosen)} images: {quality:.1f} dB PSNR (a flat picture: {baseline:.1f} "

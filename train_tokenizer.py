@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy
 import torch
 
 from configs.command_line import is_main_process, parse, run_script, say
@@ -24,8 +23,7 @@ from runtime.devices import resolve_devices
 from runtime.seeds import generator
 from tokenizer.alignment import FoundationTeacher, load_teacher
 from tokenizer.autoencoder import AutoencoderKL
-from tokenizer.vavae import VAVAE, preprocess
-from tokenizer.weights import load_tokenizer
+from tokenizer.vavae import VAVAE, as_rows, load_tokenizer, preprocess
 from training.batches import run_length
 from training.fit import claim_run, fit
 from training.run_files import RunFiles
@@ -163,8 +161,8 @@ def show_reconstructions(folder: Path, records: Sequence[ImageRecord], config: T
     vae = VAVAE.from_file(folder / "tokenizer.safetensors")
     chosen = list(records)[:: max(1, len(records) // SHOWN_IMAGES)][:SHOWN_IMAGES]
     batch = load_images(chosen, config.geometry, "shown")
-    decoded = vae.decode(vae.encode(batch).mean).numpy()
-    rows = [[numpy.asarray(image.permute(1, 2, 0)), other] for image, other in zip(batch, decoded)]
+    decoded = vae.decode(vae.encode(batch).mean)
+    rows = list(zip(as_rows(batch), as_rows(decoded)))
     save_png(grid(rows, [record.user for record in chosen]), folder / "reconstructions.png")
 
 

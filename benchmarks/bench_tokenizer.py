@@ -95,7 +95,7 @@ def reconstruct(vae: VAVAE, pictures: torch.Tensor) -> torch.Tensor:
     """uint8 (N,3,H,W) through posterior means and back."""
     parts = progress(pictures.split(8), description="reconstructing")
     parts = [vae.decode(vae.encode(part).mean) for part in parts]
-    return torch.cat(parts).permute(0, 3, 1, 2)
+    return torch.cat(parts)
 
 
 def quality(pictures: torch.Tensor, decoded: torch.Tensor) -> list[tuple[str, str]]:

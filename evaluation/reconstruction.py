@@ -18,7 +18,7 @@ from evaluation.features import Pictures
 from evaluation.judge import Judge, to_input
 from evaluation.motion import QUANTITIES
 from tokenizer.losses import psnr, ssim
-from tokenizer.vavae import VAVAE, preprocess
+from tokenizer.vavae import VAVAE, as_rows, preprocess
 
 
 def reconstructions(
@@ -26,12 +26,12 @@ def reconstructions(
 ) -> Iterator[Image.Image]:
     """Each picture decoded from its latents (N, C, h, w); its PSNR (dB) and SSIM go to `fidelity`."""
     for z, record in zip(progress(latents, description="reconstructing", unit="img"), records, strict=True):
-        decoded = vae.decode(torch.from_numpy(z)[None])[0]
+        decoded = vae.decode(torch.from_numpy(z)[None])
         original = preprocess(open_rgb(record.path), vae.image_size)
-        pair = decoded.permute(2, 0, 1)[None], original[None]
+        pair = decoded, original[None]
         fidelity.setdefault("psnr_db", []).append(float(psnr(*pair)))
         fidelity.setdefault("ssim", []).append(float(ssim(*pair)))
-        yield Image.fromarray(decoded.numpy())
+        yield Image.fromarray(as_rows(decoded)[0])
 
 
 @torch.no_grad()

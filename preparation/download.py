@@ -17,7 +17,7 @@ from data.latent_stats import LatentStatistics
 from data.progress import progress
 from models.weights import load_dit
 from runtime.disk import require_space
-from tokenizer.weights import load_tokenizer
+from tokenizer.vavae import load_tokenizer
 
 HUB = "https://huggingface.co"
 TOKENIZER = "vavae-imagenet256-f16d32-dinov2"

@@ -15,15 +15,12 @@ Body frame: x forward, y to the left, z up, metres.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy
 from scipy.interpolate import CubicHermiteSpline, CubicSpline, PchipInterpolator
 
-if TYPE_CHECKING:
-    from radar.walker import Walker
+from radar.person import SIDES, Walker, cycle_duration_s
 
-SIDES = {"right": -1, "left": 1}  # sign of y
 JOINTS = ("pelvis", "neck", "crown") + tuple(
     f"{side} {joint}" for side in SIDES
     for joint in ("shoulder", "elbow", "wrist", "fingertip", "hip", "knee", "ankle", "heel", "toe"))
@@ -36,7 +33,6 @@ _THIGH, _SHANK, _ANKLE, _HEEL_BACK, _TOE_AHEAD = 0.462, 0.464, 0.074, 0.07, 0.20
 _UNLOADED = 0.05  # share of the cycle by which the toe lets go before the model's support ends
 _MAX_REACH = 0.995  # of the straight leg: a knee that is never quite straight moves smoothly
 
-MAX_RELATIVE_VELOCITY = 2.3
 _FLAT_FOOT = (0.07, 0.36)  # phases between which the whole sole stands (J. Perry, Gait Analysis, 1992)
 _KNOTS = (0.0, 0.5, 1.3, 3.0)  # relative velocities at which the control points below are given
 
@@ -80,11 +76,6 @@ class Curves:
     ankle: numpy.ndarray
     shoulder: numpy.ndarray
     elbow: numpy.ndarray
-
-
-def cycle_duration_s(relative_velocity: float) -> float:
-    """Two steps take 1.346 / sqrt(RV) seconds: a cycle is 1.346 sqrt(RV) hip heights long."""
-    return 1.346 / relative_velocity**0.5
 
 
 def support_share(relative_velocity: float) -> float:

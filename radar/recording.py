@@ -13,8 +13,9 @@ import numpy
 from PIL import Image
 from scipy.constants import speed_of_light
 
+from radar.person import Walker
 from radar.spectrogram import HOP, Radar, iq_signal, remove_clutter, spectrogram, to_picture, to_unit, windows
-from radar.walker import Walk, Walker, draw_walk, motion
+from radar.walker import Walk, draw_walk, motion
 
 SAMPLE_RATE_HZ = 200.0
 SHOWN_MPS = (-1.2, 5.2)  # of people who approach; mirrored for those who walk away

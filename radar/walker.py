@@ -1,21 +1,22 @@
 """Walking people made of point scatterers, with everything about them known.
 
-A Walker is a person, a Walk one recording of that person, `motion` gives range, radial velocity (positive
-towards the radar) and radar cross section of some sixty points of the body over time. The joints follow
-`radar.gait`; each limb is a prolate or oblate spheroid whose cross section (V. C. Chen, The Micro-Doppler
-Effect in Radar, 2011, section 3.2) is shared by the points along its axis.
+A `radar.person.Walker` is a person, a Walk one recording of that person, `motion` gives range, radial
+velocity (positive towards the radar) and radar cross section of some sixty points of the body over time.
+The joints follow `radar.gait`; each limb is a prolate or oblate spheroid whose cross section (V. C. Chen,
+The Micro-Doppler Effect in Radar, 2011, section 3.2) is shared by the points along its axis.
 
 The radar stands at the origin, 1 m above the ground.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy
 from scipy.interpolate import PchipInterpolator
 
-from radar.gait import JOINTS, MAX_RELATIVE_VELOCITY, SIDES, cycle_duration_s, joint_paths
+from radar.gait import JOINTS, joint_paths
+from radar.person import SIDES, Walker
 
 RADAR_HEIGHT_M = 1.0
 # part: (from, to, radius as share of the height, points). The torso's points are spread sideways too.
@@ -29,73 +30,6 @@ _LIMBS = {
     "foot": ("heel", "toe", 0.026, 3),
 }
 _TORSO_RADIUS, _TORSO_LEVELS, _TORSO_SIDEWAYS = 0.085, (0.1, 0.37, 0.63, 0.9), (0.2, 0.5, 0.8)
-
-
-@dataclass(frozen=True)
-class Walker:
-    """A person: body, way of walking, and how well each part reflects.
-
-    height_m            body height; `leg_ratio` the hip's height above the sole as a share of it
-    speed_mps           walking speed
-    cadence_deviation   cadence as a multiple of the model's for this speed (the steps shorten accordingly)
-    leg_swing           multiplies the flexion of hip and knee and shortens the swing, so that feet fly faster
-    arm_swing           multiplies the swing of shoulder and elbow
-    asymmetry           the left side's swings times 1 + this, the right side's times 1 - this
-    torso_sway          multiplies the torso's vertical and forward oscillation
-    torso_peaked        0 smooth to 1 (exclusive): how short and sharp the torso's fast phases are
-    *_reflectivity      multiply the cross sections of the spheroids
-
-    ValueError: speed / hip height outside (0, 2.3] 1/s, for which the model holds.
-    """
-
-    height_m: float = 1.75
-    speed_mps: float = 1.2
-    leg_ratio: float = 0.53
-    cadence_deviation: float = 1.0
-    leg_swing: float = 1.0
-    arm_swing: float = 1.0
-    asymmetry: float = 0.0
-    torso_sway: float = 1.0
-    torso_peaked: float = 0.3
-    torso_reflectivity: float = 1.0
-    leg_reflectivity: float = 1.0
-    arm_reflectivity: float = 1.0
-    foot_reflectivity: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.relative_velocity <= MAX_RELATIVE_VELOCITY:
-            fastest = MAX_RELATIVE_VELOCITY * self.hip_height_m
-            raise ValueError(f"speed_mps {self.speed_mps} at height_m {self.height_m}: expected a walk, "
-                             f"above 0 and up to {fastest:.2f} m/s; change either")
-
-    @property
-    def hip_height_m(self) -> float:
-        return self.leg_ratio * self.height_m
-
-    @property
-    def relative_velocity(self) -> float:
-        """Speed in hip heights per second."""
-        return self.speed_mps / self.hip_height_m
-
-    @property
-    def cadence_hz(self) -> float:
-        """Steps per second, two a cycle."""
-        return 2 * self.cadence_deviation / cycle_duration_s(self.relative_velocity)
-
-    @property
-    def stride_m(self) -> float:
-        """Ground covered in a cycle of two steps."""
-        return 2 * self.speed_mps / self.cadence_hz
-
-    def swing(self, side: str) -> float:
-        """Multiplier of this side's swings."""
-        return 1 + SIDES[side] * self.asymmetry
-
-    def reflectivity(self, part: str) -> float:
-        """Of one of the scatterers' parts, for example "left shank"."""
-        limb = part.split(" ", 1)[-1]
-        groups = {"torso": "torso", "head": "torso", "thigh": "leg", "shank": "leg", "foot": "foot"}
-        return getattr(self, f"{groups.get(limb, 'arm')}_reflectivity")
 
 
 @dataclass(frozen=True)
@@ -130,35 +64,6 @@ class Motion:
     cross_section_m2: numpy.ndarray  # (S, T)
     part: tuple[str, ...]  # S names such as "torso" or "left foot"
     torso_velocity_mps: numpy.ndarray  # (T,), mean over the torso's scatterers
-
-
-def draw_walker(rng: numpy.random.Generator) -> Walker:
-    """A person unlike the others: every property drawn on its own, within what adults show."""
-    low_high = {
-        "height_m": (1.5, 1.95), "speed_mps": (0.8, 1.35), "leg_ratio": (0.51, 0.55),
-        "cadence_deviation": (1.0, 1.28), "leg_swing": (0.92, 1.08), "arm_swing": (0.4, 1.6),
-        "asymmetry": (-0.06, 0.06), "torso_sway": (0.6, 1.6), "torso_peaked": (0.2, 0.7),
-    }
-    drawn = {name: float(rng.uniform(*bounds)) for name, bounds in low_high.items()}
-    # Medians and spreads in dB; clothed legs and shoes return more than bare spheroids of their size.
-    for part, middle, spread in (("torso", 6, 2), ("leg", 4, 3), ("arm", 3, 4), ("foot", 9, 4)):
-        drawn[f"{part}_reflectivity"] = float(10 ** ((middle + rng.uniform(-spread, spread)) / 10))
-    return Walker(**drawn)
-
-
-# What a way of walking multiplies of a person's own: who hurries takes longer and quicker steps and swings
-# the arms; hands at a backpack's straps hardly swing, and the load adds to the trunk's echo and steadies it.
-GAITS = {
-    "normal": {},
-    "hurried": {"speed_mps": 1.3, "cadence_deviation": 1.03, "arm_swing": 1.3},
-    "backpack": {"speed_mps": 0.93, "arm_swing": 0.25, "torso_reflectivity": 2.0, "torso_sway": 0.7},
-    "pockets": {"arm_swing": 0.05},
-}
-
-
-def in_gait(walker: Walker, gait: str) -> Walker:
-    """The same person walking in one of `GAITS`."""
-    return replace(walker, **{name: factor * getattr(walker, name) for name, factor in GAITS[gait].items()})
 
 
 def draw_walk(rng: numpy.random.Generator, duration_s: float, speed_mps: float = 1.6,

@@ -23,7 +23,7 @@ from runtime.out_of_memory import Fitting
 from runtime.seeds import noise_for
 from sampling.latent_sampler import LatentSampler
 from sampling.model_file import DitPayload
-from tokenizer.vavae import VAVAE
+from tokenizer.vavae import VAVAE, as_rows
 
 METADATA = "micro_doppler"
 # Of the settings, these say where and how fast, not what an image looks like.
@@ -90,7 +90,7 @@ class Studio:
         names, shape = self.payload.labels.names, self.vae.latent_shape
         noise = [noise_for(shape, self.seed, "sample", names[one.label], one.number) for one in batch]
         (pixels,) = self._fitting(torch.stack(noise), torch.tensor([one.label for one in batch]))
-        return pixels.numpy()
+        return as_rows(pixels)
 
     def _draw(self, noise: Tensor, labels: Tensor) -> tuple[Tensor]:
         latents = self.draw(noise, labels)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tokenizer.blocks import Decoder, Encoder, cell_size
+from tokenizer.weights import load_weights_
 
 MODEL_TYPES = ("vavae", "marvae")
 
@@ -75,7 +76,7 @@ class AutoencoderKL(nn.Module):
 
     `model_type="marvae"` has no attention in the decoder's levels. `attn_resolutions` are the map sides that
     get attention when images are `resolution` pixels wide. `ckpt_path` loads weights strictly, in any layout
-    that `tokenizer.weights` reads; its `load_tokenizer` takes the architecture from the file too.
+    that `tokenizer.weights` reads; `tokenizer.vavae.load_tokenizer` takes the architecture from the file too.
     ValueError for values outside the family, FileNotFoundError for a missing `ckpt_path`.
     """
 
@@ -100,8 +101,6 @@ class AutoencoderKL(nn.Module):
         self.quant_conv = nn.Conv2d(2 * embed_dim, 2 * embed_dim, 1)
         self.post_quant_conv = nn.Conv2d(embed_dim, embed_dim, 1)
         if ckpt_path is not None:
-            from tokenizer.weights import load_weights_  # here, because that module builds this class
-
             load_weights_(self, ckpt_path)
 
     @property

@@ -6,15 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tokenizer.weights import (
-    SLIM_DTYPES,
-    Checkpoint,
-    build_tokenizer,
-    digest,
-    load_tokenizer,
-    read_checkpoint,
-    save_slim,
-)
+from tokenizer.vavae import build_tokenizer, load_tokenizer
+from tokenizer.weights import SLIM_DTYPES, Checkpoint, digest, read_checkpoint, save_slim
 
 DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in SLIM_DTYPES}
 

@@ -1,6 +1,7 @@
-"""The only place that knows the pixel range: images to uint8 tensors, latents, and back.
+"""Tokenizers built from files, and the only place that knows the pixel range: images to latents and back.
 
-Shapes: images uint8 (B, 3, H, W) in, (B, H, W, 3) out; latents (B, C, h, w). Networks see [-1, 1].
+Shapes: images uint8 (B, 3, H, W), latents (B, C, h, w); only files hold (H, W, 3) (`as_rows`).
+Networks see [-1, 1].
 """
 
 from pathlib import Path
@@ -11,7 +12,15 @@ from PIL import Image
 from torch import Tensor
 
 from tokenizer.autoencoder import AutoencoderKL, DiagonalGaussian
-from tokenizer.weights import digest, load_tokenizer
+from tokenizer.weights import (
+    WAY_OUT,
+    Checkpoint,
+    check_state,
+    digest,
+    infer_config,
+    one_line,
+    read_checkpoint,
+)
 
 PRECISIONS = {"32": None, "bf16": torch.bfloat16, "16": torch.float16}
 
@@ -80,9 +89,13 @@ def to_float(images: Tensor) -> Tensor:
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Floats (B, 3, H, W), about [-1, 1] -> uint8 (B, H, W, 3): clamp(127.5 x + 128, 0, 255), truncated."""
-    pixels = (127.5 * images.float() + 128.0).clamp(0.0, 255.0).to(torch.uint8)
-    return pixels.permute(0, 2, 3, 1).contiguous()
+    """Floats of any shape, about [-1, 1] -> uint8: clamp(127.5 x + 128, 0, 255), truncated."""
+    return (127.5 * images.float() + 128.0).clamp(0.0, 255.0).to(torch.uint8)
+
+
+def as_rows(images: Tensor) -> numpy.ndarray:
+    """uint8 (B, 3, H, W) -> (B, H, W, 3), as image files hold them."""
+    return images.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def _check_precision(precision: str, device: torch.device) -> None:
@@ -102,6 +115,39 @@ def _finite(values: Tensor, what: str, precision: str) -> Tensor:
         raise ValueError(f"tokenizer at precision {precision!r} gave {what} that are not finite: check its "
                          "weights and input, or choose precision '32'")
     return values
+
+
+def build_tokenizer(checkpoint: Checkpoint) -> AutoencoderKL:
+    """The checkpoint's autoencoder: evaluation mode, float32, no gradients. ValueError if not whole."""
+    known = set(AutoencoderKL.CONFIG_KEYS)
+    config = checkpoint.config
+    if config is not None and (not isinstance(config, dict) or set(config) != known):
+        found = sorted(config) if isinstance(config, dict) else config
+        raise ValueError(f"{checkpoint.path}: metadata 'config' has {found}, expected the keys "
+                         f"{sorted(known)}; convert the file again")
+    try:
+        found = infer_config(checkpoint.state)
+        told = [key for key in ("ch_mult", "num_res_blocks") if config and config[key] != found[key]]
+        if told:  # before such an autoencoder is built, which may be of any size
+            raise ValueError(f"metadata 'config' has another {' and '.join(told)} than the weights")
+        with torch.device("meta"):  # shapes only: the values come from the file
+            model = AutoencoderKL(**(found if config is None else config))
+    except (ValueError, TypeError, AssertionError, ArithmeticError, RuntimeError) as error:
+        raise ValueError(f"{checkpoint.path}: {one_line(error)}; {WAY_OUT}") from error
+    check_state(checkpoint.state, model, checkpoint.path)
+    # Copied, so that nothing stays mapped to a file that may be replaced.
+    state = {name: value.to(torch.float32, copy=True) for name, value in checkpoint.state.items()}
+    model.load_state_dict(state, assign=True)
+    return model.eval().requires_grad_(False)
+
+
+def load_tokenizer(path: str | Path) -> AutoencoderKL:
+    """Autoencoder of any known file, its architecture from the file: evaluation mode, float32, no gradients.
+
+    FileNotFoundError for a missing file; ValueError, in one line, for a folder, a damaged or foreign file, a
+    pickle with code, and names or shapes that are not exactly the autoencoder's.
+    """
+    return build_tokenizer(read_checkpoint(path))
 
 
 class VAVAE:
@@ -125,7 +171,7 @@ class VAVAE:
     @classmethod
     def from_file(cls, path: str | Path, device: str | torch.device = "cpu",
                   precision: str = "32") -> "VAVAE":
-        """Tokenizer of any weight file that `tokenizer.weights.load_tokenizer` reads; its errors."""
+        """Tokenizer of any weight file that `load_tokenizer` reads; its errors."""
         return cls(load_tokenizer(path), device, precision)
 
     def _autocast(self) -> torch.autocast:
@@ -145,9 +191,9 @@ class VAVAE:
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
-        """Latents (B, C, h, w), not normalised -> uint8 (B, H, W, 3) on the CPU."""
+        """Latents (B, C, h, w), not normalised -> uint8 (B, 3, H, W) on the CPU."""
         assert latents.ndim == 4 and latents.shape[1] == self.latent_shape[0], latents.shape
         z = latents.to(self.device, torch.float32).contiguous(memory_format=torch.channels_last)
         with self._autocast():
             pixels = self.model.decode(z)
-        return to_uint8(_finite(pixels, "pixels", self.precision)).cpu()
+        return to_uint8(_finite(pixels, "pixels", self.precision)).contiguous().cpu()

@@ -18,9 +18,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
-from tokenizer.autoencoder import AutoencoderKL
 from tokenizer.blocks import level_sizes
 
 OWN_PREFIXES = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")
@@ -88,7 +87,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | N
             metadata = file.metadata() or {}
             values = {name: file.get_tensor(name) for name in file.keys()}
     except SafetensorError as error:
-        raise ValueError(f"{path}: not a whole safetensors file ({_one_line(error)}); "
+        raise ValueError(f"{path}: not a whole safetensors file ({one_line(error)}); "
                          "copy, download or convert it again") from error
     if "config" not in metadata:
         return values, None
@@ -109,7 +108,7 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
             raise ValueError(f"{path}: refused, its pickle holds more than tensors and plain containers "
                              f"and could run code; {WAY_OUT}") from error
         raise ValueError(f"{path}: not a whole torch checkpoint ({type(error).__name__}: "
-                         f"{_one_line(error)}); copy or download it again") from error
+                         f"{one_line(error)}); copy or download it again") from error
     for key in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -118,7 +117,7 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
     return content
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """The first line of an error, shortened: libraries' own texts run over several."""
     return (str(error).splitlines() or ["no message"])[0][:120]
 
@@ -187,7 +186,7 @@ def infer_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
         patch_size=patch_size, shortcut="encoder.shortcut.weight" in state)
 
 
-def _check_state(state: Mapping[str, Tensor], model: AutoencoderKL, path: Path) -> None:
+def check_state(state: Mapping[str, Tensor], model: nn.Module, path: Path) -> None:
     """ValueError listing every name that is missing, unexpected or of another shape than the model's."""
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in state.items()}
@@ -202,48 +201,15 @@ def _check_state(state: Mapping[str, Tensor], model: AutoencoderKL, path: Path) 
         raise ValueError(f"{path}: not the weights of this autoencoder; {listed}; {WAY_OUT}")
 
 
-def load_weights_(model: AutoencoderKL, path: str | Path) -> AutoencoderKL:
+def load_weights_(model: nn.Module, path: str | Path) -> nn.Module:
     """Copy a file's weights into `model`, all or none; ValueError where they are not exactly this model's."""
     checkpoint = read_checkpoint(path)
-    _check_state(checkpoint.state, model, checkpoint.path)
+    check_state(checkpoint.state, model, checkpoint.path)
     model.load_state_dict(checkpoint.state)
     return model
 
 
-def build_tokenizer(checkpoint: Checkpoint) -> AutoencoderKL:
-    """The checkpoint's autoencoder: evaluation mode, float32, no gradients. ValueError if not whole."""
-    known = set(AutoencoderKL.CONFIG_KEYS)
-    config = checkpoint.config
-    if config is not None and (not isinstance(config, dict) or set(config) != known):
-        found = sorted(config) if isinstance(config, dict) else config
-        raise ValueError(f"{checkpoint.path}: metadata 'config' has {found}, expected the keys "
-                         f"{sorted(known)}; convert the file again")
-    try:
-        found = infer_config(checkpoint.state)
-        told = [key for key in ("ch_mult", "num_res_blocks") if config and config[key] != found[key]]
-        if told:  # before such an autoencoder is built, which may be of any size
-            raise ValueError(f"metadata 'config' has another {' and '.join(told)} than the weights")
-        with torch.device("meta"):  # shapes only: the values come from the file
-            model = AutoencoderKL(**(found if config is None else config))
-    except (ValueError, TypeError, AssertionError, ArithmeticError, RuntimeError) as error:
-        raise ValueError(f"{checkpoint.path}: {_one_line(error)}; {WAY_OUT}") from error
-    _check_state(checkpoint.state, model, checkpoint.path)
-    # Copied, so that nothing stays mapped to a file that may be replaced.
-    state = {name: value.to(torch.float32, copy=True) for name, value in checkpoint.state.items()}
-    model.load_state_dict(state, assign=True)
-    return model.eval().requires_grad_(False)
-
-
-def load_tokenizer(path: str | Path) -> AutoencoderKL:
-    """Autoencoder of any known file, its architecture from the file: evaluation mode, float32, no gradients.
-
-    FileNotFoundError for a missing file; ValueError, in one line, for a folder, a damaged or foreign file, a
-    pickle with code, and names or shapes that are not exactly the autoencoder's.
-    """
-    return build_tokenizer(read_checkpoint(path))
-
-
-def save_slim(model: AutoencoderKL, path: str | Path, dtype: torch.dtype = torch.float16,
+def save_slim(model: nn.Module, path: str | Path, dtype: torch.dtype = torch.float16,
               metadata: dict[str, str] | None = None) -> None:
     """Write the autoencoder alone, in `dtype`, its architecture and `metadata` inside; whole or not at all.
 
@@ -269,7 +235,7 @@ def save_slim(model: AutoencoderKL, path: str | Path, dtype: torch.dtype = torch
         temporary.unlink(missing_ok=True)
 
 
-def digest(model: AutoencoderKL) -> str:
+def digest(model: nn.Module) -> str:
     """SHA-256 over the sorted names, shapes and values in half precision (64 hexadecimal digits).
 
     Half precision, so that a published file and its float16 slim copy are the same tokenizer by name.

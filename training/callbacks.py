@@ -21,7 +21,7 @@ from data.progress import SECONDS_BETWEEN_LINES
 from models.lightningdit import LightningDiT
 from runtime.seeds import noise_for
 from sampling.latent_sampler import LatentSampler, usual_settings
-from tokenizer.vavae import VAVAE
+from tokenizer.vavae import VAVAE, as_rows
 from training.dit_module import DiTModule
 
 DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -172,7 +172,7 @@ class Previews(pl.Callback):
                 [noise_for(shape, module.config.seed, "preview", index, k) for k in range(SAMPLES_PER_USER)]
             )
             latents = draw(noise, torch.full((SAMPLES_PER_USER,), index))
-            rows.append(list(self.vae.decode(latents).numpy()))
+            rows.append(list(as_rows(self.vae.decode(latents))))
         save_png(grid(rows, labels.names[:shown], cell=128), target)
 
 

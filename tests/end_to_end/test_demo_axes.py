@@ -1,8 +1,8 @@
 import numpy
 import pytest
 
+from radar.person import draw_walker
 from radar.recording import Setup, draw_recording
-from radar.walker import draw_walker
 from run_complete_pipeline import DEMO_AXES
 
 

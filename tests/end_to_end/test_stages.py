@@ -32,8 +32,9 @@ from data.latent_stats import LatentStatistics, read_recommendation
 from data.latents import read_latents, read_metadata
 from data.pictures import GAP, NAME_WIDTH
 from radar.kinematics import from_picture
+from radar.person import Walker
 from radar.spectrogram import Radar, iq_signal
-from radar.walker import Walk, Walker, motion
+from radar.walker import Walk, motion
 from sampling.model_file import load_trained
 from tokenizer.vavae import VAVAE, preprocess
 

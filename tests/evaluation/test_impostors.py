@@ -13,9 +13,9 @@ from evaluation.judge import Judge, train_judge
 from evaluation.measure import measure, units_of
 from evaluation.report.summary import sentences, standing
 from radar.colormap import from_rgb, to_rgb
+from radar.person import Walker
 from radar.recording import Setup, draw_recording
 from radar.spectrogram import Radar
-from radar.walker import Walker
 
 PEOPLE = LabelTable(("ID_1", "ID_2", "ID_3"))
 AXES = (-1.225, 5.175, 2.11)

@@ -16,9 +16,10 @@ import stage0_prepare
 from radar import recording
 from radar.colormap import from_rgb
 from radar.kinematics import from_picture
+from radar.person import GAITS, Walker, draw_walker
 from radar.recording import COLOUR_MAPS, Setup, draw_recording, draw_setup
 from radar.spectrogram import Radar
-from radar.walker import GAITS, Walk, Walker, draw_walker
+from radar.walker import Walk
 
 HALF_BIN = 0.025  # m/s: pictures end half a bin beyond the middles of their outermost bins
 TRUTHS = ("torso_mean_mps", "torso_min_mps", "torso_max_mps", "fastest_mps", "slowest_mps")

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy
 import pytest
 
-from radar.gait import JOINTS, curves, cycle_duration_s, joint_paths, support_share
-from radar.walker import Walk, Walker, draw_walk, draw_walker, motion
+from radar.gait import JOINTS, curves, joint_paths, support_share
+from radar.person import Walker, cycle_duration_s, draw_walker
+from radar.walker import Walk, draw_walk, motion
 
 RATE = 200.0
 FAR = Walk(duration_s=20.0, start_range_m=1e5)

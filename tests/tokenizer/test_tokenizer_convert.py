@@ -10,7 +10,8 @@ from conftest import reference_weights_
 
 from tokenizer.autoencoder import AutoencoderKL
 from tokenizer.convert import main
-from tokenizer.weights import digest, load_tokenizer
+from tokenizer.vavae import load_tokenizer
+from tokenizer.weights import digest
 
 SMALL = dict(embed_dim=4, ch_mult=(1, 2), ch=32, num_res_blocks=1, attn_resolutions=(128,))
 PROJECT = Path(__file__).resolve().parents[2]

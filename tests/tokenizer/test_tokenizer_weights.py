@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 
 from tokenizer import weights
 from tokenizer.autoencoder import AutoencoderKL
-from tokenizer.weights import digest, infer_config, load_tokenizer, read_checkpoint, resolve_path, save_slim
+from tokenizer.vavae import load_tokenizer
+from tokenizer.weights import digest, infer_config, read_checkpoint, resolve_path, save_slim
 
 # 64 pixels wide here and 256 when inferred: attention on the second level either way.
 SMALL = dict(embed_dim=4, ch_mult=(1, 2), ch=32, num_res_blocks=1, attn_resolutions=(128,))

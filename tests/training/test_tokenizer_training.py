@@ -15,8 +15,8 @@ from configs.load import resolve
 from data.images import open_rgb
 from runtime.seeds import generator
 from tokenizer.losses import psnr, ssim
-from tokenizer.vavae import preprocess, to_float
-from tokenizer.weights import digest, load_tokenizer
+from tokenizer.vavae import load_tokenizer, preprocess, to_float
+from tokenizer.weights import digest
 from training.tokenizer_module import TokenizerModule
 
 SHAPE = {"ch": 32, "ch_mult": [1], "patch_size": 16, "num_res_blocks": 1, "embed_dim": 4, "shortcut": False}
