@@ -17,7 +17,6 @@ import numpy
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torchvision.models import inception_v3
 
 from data.images import ImageRecord, open_rgb
 from data.labels import LabelTable
@@ -143,6 +142,9 @@ def inception(path: str, device: torch.device) -> Callable[[Tensor], Tensor]:
     """Features (B, 2048) of torchvision's inception_v3. FileNotFoundError, ValueError: no such weights."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"--inception {path}: no such file; expected torchvision's inception_v3")
+    # Not at the top: nothing else of stage 4 needs torchvision.
+    from torchvision.models import inception_v3
+
     network = inception_v3(init_weights=False)
     try:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))

@@ -28,6 +28,13 @@ REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.txt"
 SHOWN_PRESETS = ("S/2", "B/2", "B/1", "L/2", "XL/1")
 DRIVER = Path("/proc/driver/nvidia/version")
 SECONDS_TO_ANSWER = 5
+# Without them everything else runs; the code imports each where it is needed.
+NEEDED_ONLY_FOR = {
+    "torchvision": "--inception of stage 4, ImageNet's class names and timm",
+    "torchdiffeq": "--sampler dopri5",
+    "timm": "--align_model of train_tokenizer.py and --dinov2 of stage 4",
+    "h5py": "recordings in .h5 and MATLAB 7.3 files",
+}
 STATUS = {"ok": 0, "note": 0, "warn": 1, "FAIL": 2}
 
 
@@ -63,20 +70,25 @@ def examine(config: DoctorConfig) -> Iterator[Finding]:
 
 
 def packages() -> Iterator[Finding]:
-    """Python, and every requirement against what is installed."""
-    lacking, found = [], {}
+    """Python, and every requirement against what is installed; a note where only one option needs it."""
+    lacking, optional, found = [], [], {}
     for name, lowest in re.findall(r"^([\w-]+)>=([\w.]+)", REQUIREMENTS.read_text(), flags=re.M):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = "0"
         if Version(found[name]) < Version(lowest):
-            lacking.append(f"{name} {'absent' if found[name] == '0' else found[name]}, needs {lowest}")
+            said = f"{name} {'absent' if found[name] == '0' else found[name]}, needs {lowest}"
+            if name in NEEDED_ONLY_FOR:
+                optional.append(f"{said}, only for {NEEDED_ONLY_FOR[name]}")
+            else:
+                lacking.append(said)
     shown = ", ".join(f"{name} {found[name]}" for name in ("pytorch-lightning", "torchvision", "numpy"))
     text = f"Python {platform.python_version()}, torch {torch.__version__}, {shown}"
     yield Finding("ok", "software", text)
-    if lacking:
-        yield Finding("FAIL", "software", f"{'; '.join(lacking)}: pip install -r requirements.txt")
+    for level, missing in (("FAIL", lacking), ("note", optional)):
+        if missing:
+            yield Finding(level, "software", f"{'; '.join(missing)}: pip install -r requirements.txt")
 
 
 def graphics_cards() -> Iterator[Finding]:

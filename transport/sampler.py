@@ -9,7 +9,15 @@ from torch import Tensor
 
 from transport.names import require_known
 from transport.paths import Path
-from transport.solvers import ADAPTIVE_SOLVERS, SOLVERS, CountedVelocity, Velocity, solve_dopri5, solve_fixed
+from transport.solvers import (
+    ADAPTIVE_SOLVERS,
+    SOLVERS,
+    CountedVelocity,
+    Velocity,
+    adaptive_solver,
+    solve_dopri5,
+    solve_fixed,
+)
 from transport.timesteps import NOISE_SCORE_EPS, grids_between, time_grid
 from transport.transport import Transport, draw_noise
 
@@ -44,9 +52,11 @@ class Sampler:
         num_steps intervals (see `timesteps.time_grid`), or dopri5, which chooses its own steps from atol and
         rtol. At `breaks` the velocity jumps, as `Guidance.breaks` says: steps end there, and each part sees
         its own side only. Euler, of order 1 anyway, keeps the published grid. Raises ValueError for an
-        unknown name or an impossible value.
+        unknown name or an impossible value, and for dopri5 without torchdiffeq.
         """
         require_known("sampling_method", sampling_method, (*SOLVERS, *ADAPTIVE_SOLVERS))
+        if sampling_method in ADAPTIVE_SOLVERS:
+            adaptive_solver()  # absent, it is missed now and not at the first step
         make = partial(time_grid, timestep_shift=timestep_shift, cosine=timestep_cosine)
         breaks = () if sampling_method == "euler" else breaks
         grids = grids_between(num_steps, breaks, make, *self.transport.sample_interval)

@@ -124,6 +124,16 @@ def solve_fixed(f: Velocity, x: Tensor, grid: Sequence[float], step: Callable[..
     return x
 
 
+def adaptive_solver() -> Callable:
+    """torchdiffeq's odeint, which dopri5 alone needs; ValueError where it is absent."""
+    try:
+        from torchdiffeq import odeint
+    except ImportError as error:
+        raise ValueError("sampling_method='dopri5' needs the package torchdiffeq: pip install torchdiffeq, "
+                         f"or choose one of {', '.join(SOLVERS)}") from error
+    return odeint
+
+
 def solve_dopri5(f: Velocity, x: Tensor | tuple[Tensor, ...], t0: float, t1: float, atol: float, rtol: float,
                  pass_end: bool = False):
     """Adaptive Dormand-Prince 5(4) from t0 to t1 (either direction) by torchdiffeq; returns the end state.
@@ -133,11 +143,7 @@ def solve_dopri5(f: Velocity, x: Tensor | tuple[Tensor, ...], t0: float, t1: flo
     back, which is torchdiffeq's own habit. Raises ValueError where torchdiffeq is absent or the step size
     collapses.
     """
-    try:
-        from torchdiffeq import odeint
-    except ImportError as error:
-        raise ValueError("sampling_method='dopri5' needs the package torchdiffeq: install it, or choose one "
-                         f"of {', '.join(SOLVERS)}") from error
+    odeint = adaptive_solver()
     device = x[0].device if isinstance(x, tuple) else x.device
     times = torch.tensor([t0, t1], dtype=torch.float64, device=device)
     options = {} if pass_end else {"step_t": times[1:]}

@@ -2,16 +2,19 @@
 
 import csv
 import json
+import subprocess
+import sys
 from dataclasses import fields
 
 import numpy
 import pytest
 import torch
+from conftest import PROJECT
 from PIL import Image
 from toy_run import DRAWING, EXACT, PEOPLE, changed, names, output_of, refusal_of, snapshot
 
 import stage3_inference as stage3
-from configs.schema import SampleConfig
+from configs.schema import SOLVERS, SampleConfig
 from data.pictures import GAP, NAME_WIDTH
 from runtime.seeds import noise_for
 from sampling.latent_sampler import LatentSampler
@@ -86,6 +89,32 @@ def test_person_10_is_folder_ID_10_down_to_the_pixels(toy, drawn):
     away = [numpy.abs(as_rows(vae.decode(sampler(noise, torch.tensor([label]))))[0] - found).max()
             for label in range(3)]
     assert away[2] <= 1 and min(away[0], away[1]) > 10
+
+
+WITHOUT = """
+import sys
+sys.path.insert(0, {project!r})
+for name in ("torchdiffeq", "torchvision", "timm", "h5py"):
+    sys.modules[name] = None  # importing it fails
+import stage0_prepare, stage1_extract_features, stage2_train_dit, stage4_evaluate, train_tokenizer
+from stage3_inference import main
+for sampler in {samplers!r}:
+    main([*{given!r}, "--output_dir", {out!r} + "/" + sampler, "--sampler", sampler])
+"""
+
+
+def test_every_sampler_but_dopri5_draws_without_torchdiffeq(toy, tmp_path, monkeypatch):
+    given = ["--dit_checkpoint", str(toy.lively), "--vavae_path", str(toy.tokenizer), "--user_ids", "1",
+             *DRAWING, *EXACT]
+    fixed = [name for name in SOLVERS if name != "dopri5"]
+    code = WITHOUT.format(project=str(PROJECT), samplers=fixed, given=given, out=str(tmp_path))
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert names(tmp_path, "*_001.png") == {f"{name}/micro_doppler_user01_001.png" for name in fixed}
+    monkeypatch.setitem(sys.modules, "torchdiffeq", None)
+    text = refusal_of(stage3.main, *given, "--output_dir", tmp_path / "none", "--sampler", "dopri5",
+                      unchanged=tmp_path)
+    assert "dopri5" in text and "pip install torchdiffeq" in text
 
 
 def test_stage_3_again_draws_nothing(toy, drawn):

@@ -90,6 +90,19 @@ def test_old_packages_are_named(monkeypatch, tmp_path):
     assert "needs 99.0; absent-thing absent, needs 1.0: pip install -r requirements.txt" in text
 
 
+def test_a_package_that_one_option_needs_is_a_note(monkeypatch):
+    def absent(name):
+        if name in doctor.NEEDED_ONLY_FOR:
+            raise doctor.PackageNotFoundError(name)
+        return "99"
+
+    monkeypatch.setattr(doctor, "version", absent)
+    _, (level, _, text) = one_line(doctor.packages())
+    assert level == "note" and text.startswith("torchvision absent, needs 0.19, only for --inc")
+    assert "timm absent, needs 1.0.10, only for --align_model" in text
+    assert "torchdiffeq absent, needs 0.2.4, only for --sampler dopri5" in text and "h5py absent" in text
+
+
 def test_exit_status_and_damaged_weights(tmp_path):
     name = PUBLISHED["latents-stats"].file
     LatentStatistics(torch.zeros(1, 2, 1, 1), torch.ones(1, 2, 1, 1)).save(tmp_path / name)
