@@ -68,10 +68,12 @@ class LabelTable:
         return self._indices[name]
 
     def number(self, name_or_index: str | int) -> int | None:
-        """The integer at the end of a folder name (ID_7 → 7, person12 → 12), or None where there is none."""
+        """The integer at the end of a folder name (ID_7 → 7, person12 → 12), or None where there is none, or
+        more numbers than that one: the 1 of S2_T1 is no person's.
+        """
         name = self.names[name_or_index] if isinstance(name_or_index, int) else name_or_index
-        digits = re.search(r"[0-9]+$", name)
-        return int(digits[0]) if digits else None
+        digits = re.fullmatch(r"[^0-9]*([0-9]+)", name, re.DOTALL)
+        return int(digits[1]) if digits else None
 
     def resolve(self, tokens: Sequence[str | int]) -> list[int]:
         """Class indices for what a user typed, in that order, without repetitions.
@@ -106,7 +108,9 @@ class LabelTable:
             choices = " or ".join(self.names[index] for index in matches)
             raise ValueError(f"user {number} (from {token!r}) is ambiguous: use the full name, {choices}")
         if not matches:
-            raise ValueError(f"unknown user {number} (from {token!r}); known are {listing(self.names)}")
+            several = [name for name in self.names if len(re.findall("[0-9]+", name)) > 1]
+            rule = "; names of several numbers are written in full" * bool(several)
+            raise ValueError(f"unknown user {number} (from {token!r}); known are {listing(self.names)}{rule}")
         return matches[0]
 
     def to_json(self) -> str:

@@ -69,9 +69,12 @@ class LatentSet:
 
 
 def folder_numbers(table: LabelTable) -> torch.Tensor:
-    """(num_users,) int64: each folder's number, or its index + 1 where its name ends in none."""
+    """(num_users,) int64: each folder's number, or its index + 1 where its name has none; index + 1 for all
+    where two people would share a number.
+    """
     numbers = [table.number(index) for index in range(len(table))]
     usable = [index + 1 if n is None or n >= 2**63 else n for index, n in enumerate(numbers)]
+    usable = usable if len(set(usable)) == len(usable) else list(range(1, len(usable) + 1))
     return torch.tensor(usable, dtype=torch.int64)
 
 

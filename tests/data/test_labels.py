@@ -33,6 +33,17 @@ def test_number_is_the_integer_at_the_end():
     assert table.number(table.index("person12")) == 12
 
 
+@pytest.mark.parametrize("names", [("S1_T2", "S2_T1", "S3_T4"), ("S1_T2",), ("S1_T1", "S2_T1"),
+                                   ("2024_walker_1", "2024_walker_2"), ("ID_1.5", "1P01A01R01")])
+def test_a_number_is_nobody_s_in_names_of_several(names):
+    table = LabelTable(names)
+    assert all(table.number(index) is None for index in range(len(table)))
+    for number in range(6):
+        with pytest.raises(ValueError, match="unknown user .*written in full"):
+            table.resolve([number])
+    assert table.resolve([names[0]]) == [table.index(names[0])]
+
+
 def test_resolve_speaks_folder_numbers():
     table = LabelTable(TEN)
     assert table.resolve(["7"]) == [6] == table.resolve([7])

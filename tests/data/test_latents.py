@@ -10,7 +10,14 @@ from safetensors.torch import load_file, save_file
 from data import latents as latents_module
 from data.labels import LabelTable
 from data.latent_stats import LatentStatistics
-from data.latents import LatentSet, export_lightningdit, read_latents, read_metadata, write_latents
+from data.latents import (
+    LatentSet,
+    export_lightningdit,
+    folder_numbers,
+    read_latents,
+    read_metadata,
+    write_latents,
+)
 
 TABLE = LabelTable(["ID_2", "ID_10", "Alice"])  # natural order: Alice, ID_2, ID_10
 METADATA = {"tokenizer": "abc", "preprocessing": {"resize": "stretch", "size": 256}}
@@ -71,6 +78,12 @@ def test_file_holds_what_the_contract_says(tmp_path):
         header = {key: json.loads(value) for key, value in file.metadata().items()}
     assert header["label_table"] == ["Alice", "ID_2", "ID_10"] and header["format_version"] == 1
     assert header["paths"][3] == "ID/ü3.png" and header["preprocessing"] == METADATA["preprocessing"]
+
+
+def test_two_people_never_share_a_number():
+    for names, numbers in ((("ID_3", "ID_10"), [3, 10]), (("Alice", "ID_1"), [1, 2]), (("P7", "Q7"), [1, 2]),
+                           (("S1_T2", "S2_T1"), [1, 2])):
+        assert folder_numbers(LabelTable(names)).tolist() == numbers
 
 
 @pytest.mark.parametrize("shard_size, shards", [(7, 1), (6, 2), (3, 3), (1, 7)])

@@ -258,4 +258,6 @@ def test_two_people_never_share_a_file_name():
     assert len(set(files)) == len(files)
     assert all(Path(file).name == file and file.startswith("micro_doppler_") for file in files)
     assert file_name(labels, labels.index("ID_7"), 1) == "micro_doppler_user07_001.png"
+    trials = LabelTable(("S1_T2", "S2_T1"))
+    assert file_name(trials, trials.index("S2_T1"), 1) == "micro_doppler_S2_T1_001.png"  # no user01
     assert file_name(labels, labels.index("anna_b"), 2) == "micro_doppler_anna_b_002.png"
