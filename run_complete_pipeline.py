@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from configs.command_line import parse, preset_of, run_script, say, take_overrides
+from configs.errors import UserError
 from configs.schema import PipelineConfig
 
 PROJECT = Path(__file__).resolve().parent
@@ -36,7 +37,7 @@ def run(config: PipelineConfig, further: list[str]) -> None:
     """
     deadline = time.monotonic() + 3600 * (config.max_hours or math.inf)
     if config.quick and not config.demo:
-        raise ValueError("--quick: is the size of the demo; add --demo, or leave it out")
+        raise UserError("--quick: is the size of the demo; add --demo, or leave it out")
     out = Path(config.output_dir)
     data, tokenizer = inputs_of(config)
     if config.resume_from:
@@ -128,7 +129,7 @@ def inputs_of(config: PipelineConfig) -> tuple[str | None, str | None]:
     """Data and tokenizer as given; absent ones that a stage needs are refused before any stage has run."""
     if config.demo:
         if config.data_dir or config.vavae_path:
-            raise ValueError(
+            raise UserError(
                 "--demo: simulates its own walkers and brings its own tokenizer; "
                 "leave --data_dir and --vavae_path out"
             )
@@ -140,7 +141,7 @@ def inputs_of(config: PipelineConfig) -> tuple[str | None, str | None]:
     for key in (key for key in needed if needed[key]):
         value = getattr(config, key)
         if value is None:
-            raise ValueError(f"--{key}: required, but not given (or run with --demo)")
+            raise UserError(f"--{key}: required, but not given (or run with --demo)")
         if value != EMBEDDED_TOKENIZER and not Path(value).exists():
             raise FileNotFoundError(f"--{key} {value}: no such file or folder")
     return config.data_dir, config.vavae_path
@@ -150,7 +151,7 @@ def bring(earlier: Path, out: Path) -> None:
     """Copy the folders of an earlier session that `out` lacks, each whole or not at all."""
     found = [earlier / name for name in FOLDERS if (earlier / name).is_dir()]
     if not found:
-        raise ValueError(
+        raise UserError(
             f"--resume_from {earlier}: none of {', '.join(FOLDERS)} inside; expected the --output_dir of an "
             "earlier session"
         )

@@ -18,6 +18,7 @@ import numpy
 from PIL import Image
 
 from configs.command_line import parse, run_script, say
+from configs.errors import UserError
 from configs.schema import DoctorConfig, DownloadConfig, SimulateConfig, SpectrogramConfig, SplitConfig
 from data.atomic import replacing, write_text_if_new
 from data.images import SPLIT_NAMES, find_users, list_images
@@ -179,7 +180,7 @@ def spectrogram(config: SpectrogramConfig) -> None:
 def recording_windows(path: Path, config: SpectrogramConfig) -> list[doppler.Spectrogram]:
     """Sliding windows of one recording; errors name its file."""
     if len(config.velocity_range) not in (0, 2):
-        raise ValueError(f"spectrogram.velocity_range={config.velocity_range}: expected two or none")
+        raise UserError(f"spectrogram.velocity_range={config.velocity_range}: expected two or none")
     try:
         iq = read_iq(path, config.cells, config.variable)
         iq = doppler.remove_clutter(iq, config.prf, config.clutter_s)
@@ -188,9 +189,9 @@ def recording_windows(path: Path, config: SpectrogramConfig) -> list[doppler.Spe
                                 frames_per_second=config.frames_per_second,
                                 velocity_range=tuple(config.velocity_range) or None)
         )
-    except ValueError as error:
+    except UserError as error:
         named = str(error) if str(path) in str(error) else f"{path}: {error}"
-        raise ValueError(named) from error
+        raise UserError(named) from error
 
 
 def doctor(config: DoctorConfig) -> None:
@@ -213,7 +214,7 @@ def download(config: DownloadConfig) -> None:
     wanted = list(PUBLISHED) if "all" in config.weights else config.weights
     for name in wanted:
         if name not in PUBLISHED:
-            raise ValueError(f"download {name}: expected {' | '.join([*PUBLISHED, 'all'])}")
+            raise UserError(f"download {name}: expected {' | '.join([*PUBLISHED, 'all'])}")
     for name in dict.fromkeys(wanted):
         say(fetch(PUBLISHED[name], Path(config.dir)))
 
@@ -227,7 +228,7 @@ def main(argv: list[str]) -> None:
         return print(__doc__)
     if not argv or argv[0] not in COMMANDS:
         given = argv[0] if argv else "nothing"
-        raise ValueError(f"stage0_prepare.py: expected a command ({' | '.join(COMMANDS)}), got {given}")
+        raise UserError(f"stage0_prepare.py: expected a command ({' | '.join(COMMANDS)}), got {given}")
     name = argv[0]
     COMMANDS[name](
         parse(name, (name,), argv[1:], prog=f"stage0_prepare.py {name}", description=COMMANDS[name].__doc__)[

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from configs.command_line import is_main_process, parse, run_script, say
+from configs.errors import UserError
 from configs.schema import ExtractConfig
 from data.atomic import write_text_if_new
 from data.images import (
@@ -66,7 +67,7 @@ class Job:
 def run(config: ExtractConfig) -> None:
     """Extract every split of `config.data_dir`; what is already there for the same inputs is left alone.
 
-    Raises ValueError or FileNotFoundError in one line for bad input; nothing is written then.
+    Raises UserError or FileNotFoundError in one line for bad input; nothing is written then.
     """
     device = resolve_device(config.device)
     resolve_devices(device.type, config.devices)
@@ -96,7 +97,7 @@ def make_plan(config: ExtractConfig, device: torch.device) -> Plan:
     """Read and check all inputs; removes what was derived from latents that are to be replaced."""
     folder = Path(config.output_path)
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"--output_path {folder}: is a file, expected a folder; choose another name")
+        raise UserError(f"--output_path {folder}: is a file, expected a folder; choose another name")
     imagenet = load_imagenet(config.imagenet_stats) if config.imagenet_stats else None
     labels, records = find_splits(Path(config.data_dir))
     records, inputs = check_images(records, config)
@@ -149,7 +150,7 @@ def find_splits(folder: Path) -> tuple[LabelTable, dict[str, list[ImageRecord]]]
     if not folder.is_dir():
         raise FileNotFoundError(f"--data_dir {folder}: no such folder; stage0_prepare.py split makes one")
     if not (folder / "train").is_dir():
-        raise ValueError(
+        raise UserError(
             f"--data_dir {folder}: no train folder inside; python stage0_prepare.py split "
             f"--input_dir {folder} --output_dir data_split makes train and val"
         )
@@ -164,7 +165,7 @@ def check_images(
 ) -> tuple[dict[str, list[ImageRecord]], dict[str, str]]:
     """Decode every image once: the good ones per split, and a digest of their names and contents.
 
-    All unreadable images are reported together (ValueError), or left out with `skip_bad_images`.
+    All unreadable images are reported together (UserError), or left out with `skip_bad_images`.
     """
     bad, kept, digests = {}, {}, {}
     for split, entries in records.items():
@@ -177,14 +178,14 @@ def check_images(
         digests[split] = inputs_digest(kept[split], scan.digests)
     if bad and not config.skip_bad_images:
         listed = "; ".join(f"{name}: {reason}" for name, reason in bad.items())
-        raise ValueError(
+        raise UserError(
             f"{len(bad)} images cannot be read, nothing was written: {listed}; repair or remove them, "
             "or go on without them by --skip_bad_images"
         )
     for name, reason in bad.items():
         say(f"skipped {name}: {reason}")
     if not kept["train"]:
-        raise ValueError(f"--data_dir {config.data_dir}: no readable training image is left")
+        raise UserError(f"--data_dir {config.data_dir}: no readable training image is left")
     for split in [split for split, entries in kept.items() if not entries]:
         say(f"warning: no readable image is left in {split}; it is left out")
         del kept[split]
@@ -197,13 +198,13 @@ def load_imagenet(path: str) -> LatentStatistics:
         return LatentStatistics.load(path)
     except (ValueError, FileNotFoundError) as error:
         reason = str(error).rpartition(";")[0]
-        raise ValueError(f"--imagenet_stats {reason}; give another copy, or leave the flag out") from error
+        raise UserError(f"--imagenet_stats {reason}; give another copy, or leave the flag out") from error
 
 
 def check_channels(imagenet: LatentStatistics | None, vae: VAVAE, config: ExtractConfig) -> None:
     """Refuse ImageNet statistics of another tokenizer before anything is written."""
     if imagenet is not None and imagenet.num_channels != vae.latent_shape[0]:
-        raise ValueError(
+        raise UserError(
             f"--imagenet_stats {config.imagenet_stats}: {imagenet.num_channels} channels, the tokenizer has "
             f"{vae.latent_shape[0]}; give the statistics of the same tokenizer"
         )

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from configs.command_line import is_main_process, parse, preset_of, run_script, say
+from configs.errors import UserError
 from configs.load import to_yaml
 from configs.schema import ModelConfig, TrainConfig, TransportConfig
 from data.atomic import write_text
@@ -68,7 +69,7 @@ DECIDING_METADATA = ("inputs_digest", "tokenizer_digest", "preprocessing")
 def run(configs: dict[str, Any]) -> None:
     """Train; `configs` holds the sections train, model and transport.
 
-    Raises ValueError or FileNotFoundError in one line for bad input, and when the loss is no longer finite.
+    Raises UserError or FileNotFoundError in one line for bad input, and when the loss is no longer finite.
     """
     config: TrainConfig = configs["train"]
     folder = Path(config.output_dir)
@@ -147,7 +148,7 @@ def read_splits(folder: Path) -> tuple[LatentSet, LatentSet | None]:
     if val.label_table != train.label_table or val.metadata.get("tokenizer_digest") != train.metadata.get(
         "tokenizer_digest"
     ):
-        raise ValueError(
+        raise UserError(
             f"{folder}: train and val come from different people or tokenizers; run "
             "stage1_extract_features.py again"
         )
@@ -158,19 +159,19 @@ def load_start(config: TrainConfig, transport: TransportConfig, train: LatentSet
     """The weights of `--init_from`; refused where they were trained for another transport."""
     if not config.init_from:
         if config.tune != "full":
-            raise ValueError(f"--tune {config.tune}: changes trained weights a little; add --init_from")
+            raise UserError(f"--tune {config.tune}: changes trained weights a little; add --init_from")
         return None
     if config.tune == "person" and config.weight_decay:
-        raise ValueError(f"weight_decay={config.weight_decay} with --tune person would shrink the known "
-                         "people's rows; leave it out")
+        raise UserError(f"weight_decay={config.weight_decay} with --tune person would shrink the known "
+                        "people's rows; leave it out")
     initial = load_initial(config.init_from)
     if config.conditions or initial.net.config["combinations"]:
-        raise ValueError(f"--init_from {config.init_from}: people in conditions are learnt from the start "
-                         "only; leave out --conditions, and start from weights without")
+        raise UserError(f"--init_from {config.init_from}: people in conditions are learnt from the start "
+                        "only; leave out --conditions, and start from weights without")
     for name in ("path_type", "prediction") if initial.payload else ():
         theirs, ours = initial.payload.transport.get(name), getattr(transport, name)
         if theirs not in (None, ours):
-            raise ValueError(
+            raise UserError(
                 f"--init_from {config.init_from}: trained with transport.{name}={theirs}, not {ours}; "
                 f"set transport.{name}={theirs}"
             )
@@ -313,7 +314,7 @@ def chosen_statistics(config: TrainConfig, initial: Initial | None) -> str:
 
 
 def read_statistics(config: TrainConfig, channels: int, initial: Initial | None) -> LatentStatistics:
-    """The chosen statistics; ValueError where they are not of latents with so many channels."""
+    """The chosen statistics; UserError where they are not of latents with so many channels."""
     choice = chosen_statistics(config, initial)
     say(f"statistics: {choice}")
     if choice == "initial":
@@ -321,7 +322,7 @@ def read_statistics(config: TrainConfig, channels: int, initial: Initial | None)
     name = "latents_stats_imagenet.pt" if choice == "imagenet" else "latents_stats.pt"
     statistics = LatentStatistics.load(Path(config.latent_dir) / name)
     if statistics.num_channels != channels:
-        raise ValueError(
+        raise UserError(
             f"{Path(config.latent_dir) / name}: {statistics.num_channels} channels, the latents have "
             f"{channels}; run stage1_extract_features.py again"
         )
@@ -337,7 +338,7 @@ def load_preview_tokenizer(config: TrainConfig, payload: DitPayload) -> VAVAE | 
         config.vavae_path, device=device, precision=tokenizer_precision(training_precision(config))
     )
     if payload.tokenizer_digest not in (None, vae.digest):
-        raise ValueError(
+        raise UserError(
             f"--vavae_path {config.vavae_path}: not the tokenizer of these latents (digest "
             f"{vae.digest[:12]}, "
             f"expected {payload.tokenizer_digest[:12]}); give the one that stage 1 used"

@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 
 from configs.command_line import is_main_process, parse, run_script, say
+from configs.errors import UserError
 from configs.schema import SampleConfig
 from data.atomic import write_text
 from data.images import file_digest
@@ -69,7 +70,7 @@ def run(config: SampleConfig) -> None:
     """Draw what `config` asks for and is not there yet; then samples.csv and the grid of all images asked
     for.
 
-    Raises ValueError or FileNotFoundError in one line for bad input; existing images are never overwritten.
+    Raises UserError or FileNotFoundError in one line for bad input; existing images are never overwritten.
     """
     if config.demo_grid:
         config = replace(config, **DEMO)
@@ -130,13 +131,13 @@ def load_tokenizer_for(
     """The tokenizer, refused when it is not the one the model's latents came from."""
     vae = VAVAE.from_file(config.vavae_path, device=device, precision=tokenizer_precision(precision))
     if payload.tokenizer_digest not in (None, vae.digest):
-        raise ValueError(
+        raise UserError(
             f"--vavae_path {config.vavae_path}: not the tokenizer this model was trained with (digest "
             f"{vae.digest[:12]}, expected {payload.tokenizer_digest[:12]}); give the one that stage 1 used"
         )
     expected = (net.config["in_channels"], net.config["input_size"], net.config["input_size"])
     if vae.latent_shape != expected:
-        raise ValueError(
+        raise UserError(
             f"--vavae_path {config.vavae_path}: latents of shape {vae.latent_shape}, the model draws "
             f"{expected}; "
             "give the tokenizer that stage 1 used"
@@ -148,14 +149,14 @@ def load_selector(config: SampleConfig, people: Sequence[str]) -> Selector | Non
     """The selecting judge, refused where it does not know all `people` asked for; None without --select."""
     if not config.select:
         if config.keep is not None:
-            raise ValueError(f"--keep {config.keep}: how many to keep of what --select passes; add --select")
+            raise UserError(f"--keep {config.keep}: how many to keep of what --select passes; add --select")
         return None
     if config.devices != "1":
-        raise ValueError(f"--devices {config.devices}: --select draws on one device; leave --devices out")
+        raise UserError(f"--devices {config.devices}: --select draws on one device; leave --devices out")
     selector = Selector.load(config.select)
     strangers = [name for name in people if name not in selector.people.names]
     if strangers:
-        raise ValueError(
+        raise UserError(
             f"--select {config.select}: knows {listing(selector.people.names)}, asked for are "
             f"{listing(strangers)}; leave them out of --user_ids, or train a judge that knows them"
         )

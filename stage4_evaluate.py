@@ -20,6 +20,7 @@ import numpy
 import torch
 
 from configs.command_line import PROJECT, parse, run_script, say
+from configs.errors import UserError
 from configs.schema import EvaluateConfig, SelectingJudgeConfig, SweepConfig
 from data.atomic import write_text
 from data.images import ImageRecord, file_digest, inputs_digest, open_rgb
@@ -51,10 +52,10 @@ def run(config: EvaluateConfig) -> None:
     """Judge, distances, novelty and kinematics of `config.generated` beside `config.real`, into metrics.json.
 
     A folder keeps its judges; its metrics are measured again only where other inputs have changed. Raises
-    ValueError or FileNotFoundError in one line for bad input.
+    UserError or FileNotFoundError in one line for bad input.
     """
     if config.axes and not (len(config.axes) == 3 and config.axes[0] < config.axes[1] and config.axes[2] > 0):
-        raise ValueError(
+        raise UserError(
             f"--axes {' '.join(map(str, config.axes))}: expected the lowest and the highest velocity in m/s "
             "and a picture's length in s, like -1.2 5.2 2.1"
         )
@@ -258,7 +259,7 @@ def train_selecting_judge(config: SelectingJudgeConfig) -> None:
     """Train a judge for stage 3's --select on half of the real pictures; stage 4 scores by the other half."""
     people, real = find_real(Path(config.real))
     if "val" not in real:
-        raise ValueError(f"--real {config.real}: no val/; half of it is needed to set the bounds")
+        raise UserError(f"--real {config.real}: no val/; half of it is needed to set the bounds")
     (train, _), (val, _) = halves(real["train"]), halves(real["val"])
     folder = Path(config.output_dir)
     path = folder / "judge.safetensors"

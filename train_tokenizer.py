@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from configs.command_line import is_main_process, parse, run_script, say
+from configs.errors import UserError
 from configs.load import to_yaml
 from configs.schema import TokenizerConfig
 from data.atomic import write_text
@@ -40,11 +41,11 @@ def run(config: TokenizerConfig) -> None:
     """Train or fine-tune; writes tokenizer.safetensors (averaged weights of the best validation PSNR, half
     precision).
 
-    Raises ValueError or FileNotFoundError in one line for bad input, and when the loss is no longer finite.
+    Raises UserError or FileNotFoundError in one line for bad input, and when the loss is no longer finite.
     """
     folder, data = Path(config.output_dir), Path(config.data_dir)
     if config.crop and config.crop % CROP_UNIT:
-        raise ValueError(f"tokenizer.crop={config.crop}: expected a multiple of {CROP_UNIT} pixels")
+        raise UserError(f"tokenizer.crop={config.crop}: expected a multiple of {CROP_UNIT} pixels")
     labels = find_users(data / "train")
     train, val = (
         list_images(data / split, labels) if (data / split).is_dir() else [] for split in ("train", "val")
@@ -123,7 +124,7 @@ def fresh_tokenizer(config: TokenizerConfig) -> AutoencoderKL:
         torch.manual_seed(generator(config.seed, "weights").initial_seed())
         net = AutoencoderKL(**shape)
     if net.downsampling * LATENT_SIDE != RESOLUTION:
-        raise ValueError(
+        raise UserError(
             f"tokenizer.patch_size={config.patch_size} with {len(config.ch_mult)} entries in ch_mult halves "
             f"{net.downsampling}-fold, expected {RESOLUTION // LATENT_SIDE}-fold: patch_size x "
             "2^(levels - 1) = 16"
@@ -135,10 +136,10 @@ def teacher_of(config: TokenizerConfig) -> FoundationTeacher | None:
     """The foundation model that latents are aligned with, if one is named."""
     if config.align_model is None:
         if config.align_weights:
-            raise ValueError(f"--align_weights {config.align_weights}: of which model? Add --align_model")
+            raise UserError(f"--align_weights {config.align_weights}: of which model? Add --align_model")
         return None
     if config.align_weights is None:
-        raise ValueError(
+        raise UserError(
             f"tokenizer.align_model={config.align_model}: no weights; give their file by --align_weights"
         )
     return load_teacher(config.align_model, config.align_weights)

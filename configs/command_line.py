@@ -6,7 +6,6 @@ import argparse
 import os
 import re
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, NoReturn, get_type_hints
 
 from omegaconf import MISSING as REQUIRED
 
+from configs.errors import UserError
 from configs.keys import default_of
 from configs.load import load_preset, resolve, split_override
 from configs.schema import SECTIONS
@@ -108,25 +108,12 @@ def run_script(main: Callable[[list[str]], None]) -> None:
     except KeyboardInterrupt:
         print("interrupted; the same command continues", file=sys.stderr)
         sys.exit(130)
-    except (ValueError, OSError) as error:
-        if "--debug" in argv or not is_refusal(error):
+    except (UserError, OSError) as error:
+        if "--debug" in argv:
             raise
         print(f"error: {' '.join(describe(error).split())}", file=sys.stderr)
         sys.stderr.flush()
         sys.exit(2)
-
-
-def is_refusal(error: BaseException) -> bool:
-    """True for errors of files and disks, and for a ValueError that the project's own code raised.
-
-    A ValueError from inside a library, or from a built-in function, is a defect of ours and keeps its
-    traceback.
-    """
-    if isinstance(error, OSError):
-        return True
-    origin = traceback.extract_tb(error.__traceback__)[-1]
-    path, raised_here = Path(origin.filename).resolve(), re.search(r"\braise\b", origin.line or "")
-    return raised_here is not None and PROJECT in path.parents and "site-packages" not in path.parts
 
 
 def describe(error: BaseException) -> str:

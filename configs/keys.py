@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import MISSING, field, fields
 from typing import Any
 
+from configs.errors import UserError
+
 
 def key(
     default: Any,
@@ -37,9 +39,9 @@ def check_ranges(section: str, config: Any) -> None:
         where = f"{section}.{item.name}={value!r}"
         values = value if isinstance(value, list) else [value]
         if rule["choices"] and any(one not in rule["choices"] for one in values):
-            raise ValueError(f"{where}: expected one of {', '.join(str(c) for c in rule['choices'])}")
+            raise UserError(f"{where}: expected one of {', '.join(str(c) for c in rule['choices'])}")
         if value == "":
-            raise ValueError(f"{where}: expected a value, got nothing")
+            raise UserError(f"{where}: expected a value, got nothing")
         for number in values:
             if isinstance(number, (int, float)) and not isinstance(number, bool):
                 _check_number(where, number, rule)
@@ -47,13 +49,13 @@ def check_ranges(section: str, config: Any) -> None:
 
 def _check_number(where: str, number: float, rule: Any) -> None:
     if number != number or number in (float("inf"), float("-inf")):
-        raise ValueError(f"{where}: expected a finite number")
+        raise UserError(f"{where}: expected a finite number")
     if rule["low"] is not None and number < rule["low"]:
-        raise ValueError(f"{where}: expected at least {rule['low']}")
+        raise UserError(f"{where}: expected at least {rule['low']}")
     if rule["high"] is not None and number > rule["high"]:
-        raise ValueError(f"{where}: expected at most {rule['high']}")
+        raise UserError(f"{where}: expected at most {rule['high']}")
     if rule["above"] is not None and number <= rule["above"]:
-        raise ValueError(f"{where}: expected more than {rule['above']}")
+        raise UserError(f"{where}: expected more than {rule['above']}")
 
 
 def default_of(item: Any) -> Any:

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
+from configs.errors import UserError
 from configs.keys import check_ranges
 from configs.schema import SECTIONS
 
@@ -27,16 +28,16 @@ def load_preset(path: str | Path) -> dict[str, dict[str, Any]]:
     try:
         content = OmegaConf.to_container(OmegaConf.load(path)) or {}
     except Exception as error:  # the YAML parser has many exception types, all of them about this file
-        raise ValueError(f"--config {path}: not readable as YAML ({_first_line(error)})") from error
+        raise UserError(f"--config {path}: not readable as YAML ({_first_line(error)})") from error
     if not isinstance(content, dict):
-        raise ValueError(
+        raise UserError(
             f"--config {path}: expected sections such as train: and model:, found {type(content).__name__}"
         )
     for section, values in content.items():
         if section not in SECTIONS:
-            raise ValueError(f"--config {path}: unknown section {section!r}{_suggest(section, SECTIONS)}")
+            raise UserError(f"--config {path}: unknown section {section!r}{_suggest(section, SECTIONS)}")
         if not isinstance(values, dict):
-            raise ValueError(f"--config {path}: section {section} must hold key: value lines")
+            raise UserError(f"--config {path}: section {section} must hold key: value lines")
         for name in values:
             _known_key(section, name, f"--config {path}: ")
     return content
@@ -48,12 +49,12 @@ def split_override(text: str, own_section: str) -> tuple[str, str, Any]:
     section, _, bare = name.rpartition(".")
     section = section or own_section
     if section not in SECTIONS:
-        raise ValueError(f"{text}: unknown section {section!r}{_suggest(section, SECTIONS)}")
+        raise UserError(f"{text}: unknown section {section!r}{_suggest(section, SECTIONS)}")
     _known_key(section, bare, f"{text}: ")
     try:
         return section, bare, OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value}"]))["value"]
     except (YAMLError, OmegaConfBaseException) as error:  # the latter for YAML that no key of ours can be
-        raise ValueError(
+        raise UserError(
             f"{text[:80]}: not readable as a YAML value; put it in quotes, like '\"…\"'"
         ) from error
 
@@ -71,13 +72,13 @@ def _resolve_section(name: str, layers: list[Mapping[str, Any]]) -> Any:
         config = OmegaConf.to_object(merged)
     except MissingMandatoryValue as error:
         missing = [k for k in OmegaConf.missing_keys(merged)]
-        raise ValueError(
+        raise UserError(
             f"{', '.join('--' + k for k in sorted(missing))}: required, but not given"
         ) from error
     except OmegaConfBaseException as error:
-        raise ValueError(f"{name}.{error.full_key or '?'}: {_first_line(error)}") from error
+        raise UserError(f"{name}.{error.full_key or '?'}: {_first_line(error)}") from error
     except TypeError as error:  # OmegaConf's word for a mapping where a list belongs
-        raise ValueError(f"{name}: a key has a value of another kind ({_first_line(error)})") from error
+        raise UserError(f"{name}: a key has a value of another kind ({_first_line(error)})") from error
     check_ranges(name, config)
     config.given = frozenset().union(*layers)  # a default and the same value asked for are not the same wish
     return config
@@ -97,7 +98,7 @@ def to_yaml(configs: Mapping[str, Any]) -> str:
 def _known_key(section: str, name: str, prefix: str) -> None:
     known = [item.name for item in fields(SECTIONS[section])]
     if name not in known:
-        raise ValueError(f"{prefix}unknown key {section}.{name}{_suggest(name, known)}")
+        raise UserError(f"{prefix}unknown key {section}.{name}{_suggest(name, known)}")
 
 
 def _suggest(word: object, known: Any) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 
+from configs.errors import UserError
 from data.labels import LabelTable, listing, natural_key
 from data.latents import LatentSet
 
@@ -19,7 +20,7 @@ def combined(table: LabelTable, pattern: str) -> tuple[LabelTable, list[list[int
     give ID_7, ID_8 (in no condition), ID_8_backpack (not recorded), and themselves. With the table comes
     [person, condition] of each name, numbers from 0, -1 for none.
 
-    ValueError: no expression, no folder with a condition, or names that cannot be told apart afterwards.
+    UserError: no expression, no folder with a condition, or names that cannot be told apart afterwards.
     """
     found = _matches(table, pattern)
     first = all(match.start() == 0 for match in found.values())
@@ -33,8 +34,8 @@ def combined(table: LabelTable, pattern: str) -> tuple[LabelTable, list[list[int
     clear = names.keys() >= set(table.names) and len(names) == len(people) * (1 + len(conditions))
     if "" in people or not clear:
         left = listing(sorted(map(repr, people)), 5)
-        raise ValueError(f"--conditions {pattern!r}: takes {listing(conditions, 5)} out of the names and "
-                         f"leaves {left}, which are no people; let it find the condition alone, at their end")
+        raise UserError(f"--conditions {pattern!r}: takes {listing(conditions, 5)} out of the names and "
+                        f"leaves {left}, which are no people; let it find the condition alone, at their end")
     table = LabelTable(tuple(names))
     return table, [names[name] for name in table.names]
 
@@ -44,11 +45,11 @@ def _matches(table: LabelTable, pattern: str) -> dict[str, re.Match]:
     try:
         found = {name: re.search(pattern, name) for name in table.names}
     except re.error as error:
-        raise ValueError(f"--conditions {pattern!r}: not a regular expression ({error})") from error
+        raise UserError(f"--conditions {pattern!r}: not a regular expression ({error})") from error
     found = {name: match for name, match in found.items() if match and match[0]}
     if not found:
-        raise ValueError(f"--conditions {pattern!r}: found in none of the folders {listing(table.names, 5)}; "
-                         "give a regular expression of the part that names the condition")
+        raise UserError(f"--conditions {pattern!r}: found in none of the folders {listing(table.names, 5)}; "
+                        "give a regular expression of the part that names the condition")
     return found
 
 

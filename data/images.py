@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from configs.errors import UserError
 from data.labels import LabelTable, listing, natural_key
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -48,7 +49,7 @@ def open_rgb(path: str | os.PathLike) -> Image.Image:
     I within 0..65535) scaled by 1/257 and rounded, so that 65535 becomes 255; of 16-bit colour Pillow keeps
     the high byte.
 
-    FileNotFoundError: no such file. ValueError, naming file and reason: empty, truncated, not an image, more
+    FileNotFoundError: no such file. UserError, naming file and reason: empty, truncated, not an image, more
     than MAX_PIXELS pixels, or values without a stated scale (32-bit integers, floating point).
     """
     path = Path(path)
@@ -56,24 +57,24 @@ def open_rgb(path: str | os.PathLike) -> Image.Image:
         raise FileNotFoundError(f"{path}: no such image file")
     try:
         return _decode(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}; replace or remove the file") from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}; replace or remove the file") from error
 
 
 def _decode(data: bytes) -> Image.Image:
     if not data:
-        raise ValueError("empty file (0 bytes)")
+        raise UserError("empty file (0 bytes)")
     try:
         with Image.open(io.BytesIO(data)) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"{image.width}x{image.height} is over the limit of {MAX_PIXELS} pixels")
+                raise UserError(f"{image.width}x{image.height} is over the limit of {MAX_PIXELS} pixels")
             image.load()
             return _to_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
-        raise ValueError("not an image in a format that Pillow reads") from error
+        raise UserError("not an image in a format that Pillow reads") from error
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes (SyntaxError, …)
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"cannot be decoded ({reason})") from error
+        raise UserError(f"cannot be decoded ({reason})") from error
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -88,7 +89,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _grey16_to_rgb(image: Image.Image) -> Image.Image:
     values = numpy.asarray(image)
     if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-        raise ValueError(f"grey of mode {image.mode} beyond 16 bit has no stated scale: save as 8 or 16 bit")
+        raise UserError(f"grey of mode {image.mode} beyond 16 bit has no stated scale: save as 8 or 16 bit")
     # 65535 = 255 * 257, so adding half the divisor before the integer division rounds to nearest.
     grey = (values.astype(numpy.int64) + 128) // 257
     return Image.fromarray(grey.astype(numpy.uint8)).convert("RGB")
@@ -100,7 +101,7 @@ def _grey16_to_rgb(image: Image.Image) -> Image.Image:
 def find_users(folder: str | os.PathLike) -> LabelTable:
     """Label table of the sub-folders of `folder` that hold images.
 
-    Hidden and empty sub-folders and loose files are ignored. FileNotFoundError: no such folder. ValueError,
+    Hidden and empty sub-folders and loose files are ignored. FileNotFoundError: no such folder. UserError,
     saying what was found instead: no sub-folder with images, or a sub-folder whose images lie one level
     deeper.
     """
@@ -112,25 +113,25 @@ def find_users(folder: str | os.PathLike) -> LabelTable:
     nested = [sub.name for sub in subfolders
               if sub.name not in users and any(map(_image_paths, _subfolders(sub)))]
     if nested:
-        raise ValueError(f"{folder}: {_nested_advice(folder, nested)}")
+        raise UserError(f"{folder}: {_nested_advice(folder, nested)}")
     if not users:
-        raise ValueError(f"{folder}: no sub-folder holds images, found {_found_instead(folder)}; expected "
-                         f"one per user with {listing(IMAGE_EXTENSIONS)} files, like ID_1/a.jpg")
+        raise UserError(f"{folder}: no sub-folder holds images, found {_found_instead(folder)}; expected "
+                        f"one per user with {listing(IMAGE_EXTENSIONS)} files, like ID_1/a.jpg")
     return LabelTable(tuple(users))
 
 
 def list_images(folder: str | os.PathLike, labels: LabelTable | None = None) -> list[ImageRecord]:
     """Every user's images, naturally sorted by user, then by file name.
 
-    With `labels`, a user folder that is not in the table is a ValueError; a user of the table without a
+    With `labels`, a user folder that is not in the table is a UserError; a user of the table without a
     folder is not (a validation split need not hold everybody). Other errors as `find_users`.
     """
     folder = Path(folder)
     users = find_users(folder)
     unknown = [user for user in users.names if labels is not None and user not in labels.names]
     if unknown:
-        raise ValueError(f"{folder}: {listing(unknown)} not among the known users {listing(labels.names)}; "
-                         "remove these folders, or rebuild from a train folder that holds them")
+        raise UserError(f"{folder}: {listing(unknown)} not among the known users {listing(labels.names)}; "
+                        "remove these folders, or rebuild from a train folder that holds them")
     return [ImageRecord(path, f"{user}/{path.name}", user)
             for user in users.names for path in _image_paths(folder / user)]
 
@@ -141,11 +142,11 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What a folder holds and does not hide; ValueError for a name that no table could tell."""
+    """What a folder holds and does not hide; UserError for a name that no table could tell."""
     found = [path for path in folder.iterdir() if not path.name.startswith(".")]
     for path in found:
         if not path.name.isprintable():  # undecodable bytes count as not printable
-            raise ValueError(f"{ascii(str(path))}: a name that cannot be written as text; rename it")
+            raise UserError(f"{ascii(str(path))}: a name that cannot be written as text; rename it")
     return found
 
 
@@ -202,7 +203,7 @@ def _scan_one(record: ImageRecord) -> tuple[str | None, str | None]:
     digest = hashlib.sha256(data).hexdigest()
     try:
         _decode(data)
-    except ValueError as error:
+    except UserError as error:
         return digest, str(error)
     return digest, None
 

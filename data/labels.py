@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from configs.errors import UserError
+
 
 def natural_key(name: str) -> tuple:
     """Sorting key under which ID_2 comes before ID_10; upper and lower case sort together, the raw name
@@ -30,7 +32,7 @@ def listing(items: Iterable[object], limit: int = 40) -> str:
 class LabelTable:
     """Folder names in natural order; the position of a name is its class index.
 
-    `names` may come in any order and is sorted here. ValueError: none, an empty one, or a name given twice.
+    `names` may come in any order and is sorted here. UserError: none, an empty one, or a name given twice.
     """
 
     names: tuple[str, ...]
@@ -39,10 +41,10 @@ class LabelTable:
         assert not isinstance(self.names, str), "names is a sequence of names, not one string"
         names = tuple(sorted(self.names, key=natural_key))
         if not names or not all(names):
-            raise ValueError(f"label table: expected one folder name or more, none empty, got {list(names)}")
+            raise UserError(f"label table: expected one folder name or more, none empty, got {list(names)}")
         twice = [name for name, following in zip(names, names[1:]) if name == following]
         if twice:
-            raise ValueError(f"label table: {listing(twice)} given twice; folder names must be unique")
+            raise UserError(f"label table: {listing(twice)} given twice; folder names must be unique")
         object.__setattr__(self, "names", names)
 
     def __len__(self) -> int:
@@ -62,9 +64,9 @@ class LabelTable:
         return table
 
     def index(self, name: str) -> int:
-        """Class index of a folder name; ValueError listing the known names when there is no such folder."""
+        """Class index of a folder name; UserError listing the known names when there is no such folder."""
         if name not in self._indices:
-            raise ValueError(f"unknown user {name[:80]!r}; known are {listing(self.names)}")
+            raise UserError(f"unknown user {name[:80]!r}; known are {listing(self.names)}")
         return self._indices[name]
 
     def number(self, name_or_index: str | int) -> int | None:
@@ -79,12 +81,12 @@ class LabelTable:
         """Class indices for what a user typed, in that order, without repetitions.
 
         A token is "all", a full folder name, a number (7 is the folder whose number is 7) or a range of
-        numbers ("1-5", both ends included, every number must exist). ValueError: nothing given, unknown, or
+        numbers ("1-5", both ends included, every number must exist). UserError: nothing given, unknown, or
         ambiguous.
         """
         assert not isinstance(tokens, str), "tokens is a sequence, not one string"
         if not tokens:
-            raise ValueError(f"no user given; name some of {listing(self.names)}, or all")
+            raise UserError(f"no user given; name some of {listing(self.names)}, or all")
         indices = [index for token in tokens for index in self._resolve_token(str(token).strip())]
         return list(dict.fromkeys(indices))
 
@@ -95,7 +97,7 @@ class LabelTable:
             return [self._indices[token]]
         span = re.fullmatch(r"([0-9]{1,18})-([0-9]{1,18})", token)
         if span and int(span[1]) > int(span[2]):
-            raise ValueError(f"user range {token!r} runs backwards; write {span[2]}-{span[1]}")
+            raise UserError(f"user range {token!r} runs backwards; write {span[2]}-{span[1]}")
         if span:  # an unknown number stops at once, so an absurd range costs nothing
             return [self._index_of_number(number, token) for number in range(int(span[1]), int(span[2]) + 1)]
         if re.fullmatch(r"[0-9]{1,18}", token):
@@ -106,11 +108,11 @@ class LabelTable:
         matches = self._numbers.get(number, [])
         if len(matches) > 1:
             choices = " or ".join(self.names[index] for index in matches)
-            raise ValueError(f"user {number} (from {token!r}) is ambiguous: use the full name, {choices}")
+            raise UserError(f"user {number} (from {token!r}) is ambiguous: use the full name, {choices}")
         if not matches:
             several = [name for name in self.names if len(re.findall("[0-9]+", name)) > 1]
             rule = "; names of several numbers are written in full" * bool(several)
-            raise ValueError(f"unknown user {number} (from {token!r}); known are {listing(self.names)}{rule}")
+            raise UserError(f"unknown user {number} (from {token!r}); known are {listing(self.names)}{rule}")
         return matches[0]
 
     def to_json(self) -> str:
@@ -119,7 +121,7 @@ class LabelTable:
 
     @classmethod
     def from_json(cls, text: str) -> "LabelTable":
-        """Inverse of `to_json`. ValueError when the text is no list of names in natural order.
+        """Inverse of `to_json`. UserError when the text is no list of names in natural order.
 
         A list in another order is refused rather than sorted: its indices would silently change their
         meaning.
@@ -127,11 +129,11 @@ class LabelTable:
         try:
             names = json.loads(text)
         except json.JSONDecodeError as error:
-            raise ValueError(f"label table: not JSON ({error}); expected a list of folder names") from error
+            raise UserError(f"label table: not JSON ({error}); expected a list of folder names") from error
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise ValueError(f"label table: expected a JSON list of folder names, got {text[:80]!r}")
+            raise UserError(f"label table: expected a JSON list of folder names, got {text[:80]!r}")
         table = cls(tuple(names))
         if list(table.names) != names:
-            raise ValueError(f"label table: names are not in natural order ({listing(names, 5)}), their "
-                             "indices are not ours; rebuild the file that holds them")
+            raise UserError(f"label table: names are not in natural order ({listing(names, 5)}), their "
+                            "indices are not ours; rebuild the file that holds them")
         return table

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from configs.errors import UserError
 from data.atomic import replacing, write_text
 
 CHUNK_SAMPLES = 512  # float64 copies of this many samples at a time: 32 MB for (32, 16, 16) latents
@@ -25,7 +26,7 @@ MEND = f"{REBUILD}, or from latents with stage0_prepare.py doctor --fix --latent
 class LatentStatistics:
     """Per-channel mean and standard deviation of the training latents, each (1, C, 1, 1) float32.
 
-    ValueError: wrong shapes, values that are not finite, a standard deviation that is not positive.
+    UserError: wrong shapes, values that are not finite, a standard deviation that is not positive.
     `constant_channels` lists channels found without variance, whose std is 1 (known only after
     `from_latents`).
     """
@@ -39,16 +40,16 @@ class LatentStatistics:
             value = getattr(self, name)
             if not (isinstance(value, torch.Tensor) and value.is_floating_point()
                     and value.layout == torch.strided):
-                raise ValueError(f"{name} is no plain tensor of floating-point numbers")
+                raise UserError(f"{name} is no plain tensor of floating-point numbers")
             if value.ndim != 4 or value.numel() == 0 or value.numel() != value.shape[1]:
-                raise ValueError(f"{name} has shape {tuple(value.shape)}, expected (1, C, 1, 1)")
+                raise UserError(f"{name} has shape {tuple(value.shape)}, expected (1, C, 1, 1)")
             if not value.isfinite().all():
-                raise ValueError(f"{name} holds values that are not finite")
+                raise UserError(f"{name} holds values that are not finite")
             object.__setattr__(self, name, value.detach().float())
         if self.mean.shape != self.std.shape:
-            raise ValueError(f"mean has {self.mean.shape[1]} channels, std {self.std.shape[1]}")
+            raise UserError(f"mean has {self.mean.shape[1]} channels, std {self.std.shape[1]}")
         if not (self.std > 0).all():
-            raise ValueError("std holds values that are not positive")
+            raise UserError("std holds values that are not positive")
 
     @property
     def num_channels(self) -> int:
@@ -83,16 +84,16 @@ class LatentStatistics:
         in `constant_channels`.
         """
         if latents.ndim != 4 or latents.numel() < 2 * latents.shape[1] or latents.numel() == 0:
-            raise ValueError(f"latents {tuple(latents.shape)}: expected (N, C, H, W) and N·H·W above 1")
+            raise UserError(f"latents {tuple(latents.shape)}: expected (N, C, H, W) and N·H·W above 1")
         if latents_std is not None and latents_std.shape != latents.shape:
-            raise ValueError(f"latents_std {tuple(latents_std.shape)}: latents are {tuple(latents.shape)}")
+            raise UserError(f"latents_std {tuple(latents_std.shape)}: latents are {tuple(latents.shape)}")
         count = latents.numel() // latents.shape[1]
         mean = _channel_sums(latents, lambda chunk: chunk) / count
         variance = _channel_sums(latents, lambda chunk: (chunk - mean).square()) / (count - 1)
         if latents_std is not None:
             variance = variance + _channel_sums(latents_std, torch.square) / count
         if not (mean.isfinite().all() and variance.isfinite().all()):
-            raise ValueError(f"latents hold values that are not finite; {REBUILD}")
+            raise UserError(f"latents hold values that are not finite; {REBUILD}")
         std = variance.sqrt()
         # Below the resolution of the values there is rounding, not variance.
         resolution = min(torch.finfo(latents.dtype).eps, torch.finfo(torch.float32).eps)
@@ -109,24 +110,24 @@ class LatentStatistics:
     def load(cls, path: str | os.PathLike) -> "LatentStatistics":
         """Read a file of `save`, or upstream's.
 
-        FileNotFoundError, ValueError: absent, empty, damaged or wrong; nothing is repaired.
+        FileNotFoundError, UserError: absent, empty, damaged or wrong; nothing is repaired.
         """
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such statistics file; {MEND}")
         if path.stat().st_size == 0:
-            raise ValueError(f"{path}: empty statistics file (0 bytes); {MEND}")
+            raise UserError(f"{path}: empty statistics file (0 bytes); {MEND}")
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # the unpickler raises nearly anything on damaged bytes
-            raise ValueError(f"{path}: not readable ({type(error).__name__}); {MEND}") from error
+            raise UserError(f"{path}: not readable ({type(error).__name__}); {MEND}") from error
         missing = [key for key in ("mean", "std") if not isinstance(content, dict) or key not in content]
         if missing:
-            raise ValueError(f"{path}: no {' and no '.join(missing)} in it, expected both; {MEND}")
+            raise UserError(f"{path}: no {' and no '.join(missing)} in it, expected both; {MEND}")
         try:
             return cls(content["mean"], content["std"])
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}; {MEND}") from error
+        except UserError as error:
+            raise UserError(f"{path}: {error}; {MEND}") from error
 
 
 def _channel_sums(tensor: torch.Tensor, function: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
@@ -188,14 +189,14 @@ class Recommendation:
 def recommend(own: LatentStatistics, imagenet: LatentStatistics | None) -> Recommendation:
     """Compare our statistics with ImageNet's (see Recommendation).
 
-    The choice is "imagenet" only when every channel is within KL_LIMIT_NATS. ValueError: the two have
+    The choice is "imagenet" only when every channel is within KL_LIMIT_NATS. UserError: the two have
     different numbers of channels.
     """
     if imagenet is None:
         return Recommendation("micro_doppler")
     if own.num_channels != imagenet.num_channels:
-        raise ValueError(f"ImageNet statistics have {imagenet.num_channels} channels, the latents "
-                         f"{own.num_channels}: give the statistics of the same tokenizer")
+        raise UserError(f"ImageNet statistics have {imagenet.num_channels} channels, the latents "
+                        f"{own.num_channels}: give the statistics of the same tokenizer")
     shift = ((own.mean.double() - imagenet.mean.double()) / imagenet.std.double()).flatten().tolist()
     scale = (own.std.double() / imagenet.std.double()).flatten().tolist()
     kl = tuple((s * s + m * m - 1 - 2 * math.log(s)) / 2 for m, s in zip(shift, scale))
@@ -206,7 +207,7 @@ def recommend(own: LatentStatistics, imagenet: LatentStatistics | None) -> Recom
 def read_recommendation(path: str | os.PathLike) -> str:
     """The choice in the first line of stats_recommendation.txt: "micro_doppler" or "imagenet".
 
-    FileNotFoundError: no such file. ValueError: any other first line.
+    FileNotFoundError: no such file. UserError: any other first line.
     """
     path = Path(path)
     if not path.is_file():
@@ -214,6 +215,6 @@ def read_recommendation(path: str | os.PathLike) -> str:
     first = path.read_text(encoding="utf-8", errors="replace").partition("\n")[0].strip()
     choice = first.removeprefix("Recommendation: ")
     if choice not in ("micro_doppler", "imagenet") or choice == first:
-        raise ValueError(f"{path}: first line is {first[:60]!r}, expected 'Recommendation: micro_doppler' or "
-                         f"'Recommendation: imagenet'; {REBUILD}")
+        raise UserError(f"{path}: first line is {first[:60]!r}, expected 'Recommendation: micro_doppler' or "
+                        f"'Recommendation: imagenet'; {REBUILD}")
     return choice

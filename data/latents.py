@@ -28,6 +28,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
+from configs.errors import UserError
 from data.atomic import replacing, temporary_name
 from data.labels import LabelTable, listing, natural_key
 from data.latent_stats import REBUILD, LatentStatistics
@@ -88,7 +89,7 @@ def write_latents(folder: str | os.PathLike, split: str, latents: torch.Tensor,
     """Write one split's latents in the layout above, in place of an earlier extraction's; return the files.
 
     `metadata` holds JSON values: tokenizer digest, preprocessing and whatever decides that the file is still
-    the right one. ValueError: tensors that do not fit together, values that are not finite, labels outside
+    the right one. UserError: tensors that do not fit together, values that are not finite, labels outside
     the table.
     """
     latent_set = LatentSet(latents.detach().cpu().float(),
@@ -190,14 +191,14 @@ def export_lightningdit(latent_set: LatentSet, folder: str | os.PathLike,
 
     Upstream's loader draws `latents` or `latents_flip` at random. A mirrored spectrogram is another motion,
     so without flipped latents of its own the set repeats `latents` there: the draw then changes nothing. The
-    statistics are those of `latents`, which is all that upstream trains on. ValueError: the folder holds
+    statistics are those of `latents`, which is all that upstream trains on. UserError: the folder holds
     latents in our layout.
     """
     folder = Path(folder)
     ours = [path.name for path in folder.glob("*.safetensors") if not path.match(UPSTREAM_PATTERN)]
     if ours:
-        raise ValueError(f"{folder}: holds other latents ({listing(sorted(ours), 5)}), whose statistics "
-                         "the export would overwrite; export to another folder")
+        raise UserError(f"{folder}: holds other latents ({listing(sorted(ours), 5)}), whose statistics "
+                        "the export would overwrite; export to another folder")
     _refuse_flawed(latent_set, f"{folder}: these latents cannot be exported")
     statistics = LatentStatistics.from_latents(latent_set.latents)
     flipped = latent_set.latents if latent_set.latents_flip is None else latent_set.latents_flip
@@ -223,7 +224,7 @@ def read_latents(folder: str | os.PathLike, split: str) -> LatentSet:
     """Read one split in our layout, or, where there is none, for "train" upstream's shards.
 
     Upstream's label table is its class numbers as strings. FileNotFoundError: no such folder or split.
-    ValueError: damaged or incomplete files, shards of different extractions, an unknown format version,
+    UserError: damaged or incomplete files, shards of different extractions, an unknown format version,
     tensors that do not fit together, values that are not finite.
     """
     folder = Path(folder)
@@ -264,7 +265,7 @@ def _present_files(folder: Path, split: str) -> list[Path]:
 
 
 def _complete_files(folder: Path, split: str) -> list[Path]:
-    """The files of a split in order, possibly none; ValueError where some are missing or left over."""
+    """The files of a split in order, possibly none; UserError where some are missing or left over."""
     present = [path.name for path in _present_files(folder, split)]
     if not present:
         return []
@@ -272,8 +273,8 @@ def _complete_files(folder: Path, split: str) -> list[Path]:
     expected = _file_names(split, num_shards)
     if present != expected:
         differing = sorted(set(present) ^ set(expected))
-        raise ValueError(f"{folder}: the files of split {split!r} are not one complete set (missing or left "
-                         f"over: {listing(differing, 5)}); {REBUILD}")
+        raise UserError(f"{folder}: the files of split {split!r} are not one complete set (missing or left "
+                        f"over: {listing(differing, 5)}); {REBUILD}")
     return [folder / name for name in present]
 
 
@@ -284,7 +285,7 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"{path}: damaged or incomplete latents file ({reason}); {REBUILD}") from error
+        raise UserError(f"{path}: damaged or incomplete latents file ({reason}); {REBUILD}") from error
 
 
 def _read_headers(files: Sequence[Path]) -> list[dict]:
@@ -294,14 +295,14 @@ def _read_headers(files: Sequence[Path]) -> list[dict]:
             header = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
         version = header.get("format_version")
         if version != FORMAT_VERSION:
-            raise ValueError(f"{path}: format version {version!r}, expected {FORMAT_VERSION}; {REBUILD}")
+            raise UserError(f"{path}: format version {version!r}, expected {FORMAT_VERSION}; {REBUILD}")
         missing = sorted(OWN_KEYS - set(header))
         if missing:
-            raise ValueError(f"{path}: header lacks {listing(missing)}; {REBUILD}")
+            raise UserError(f"{path}: header lacks {listing(missing)}; {REBUILD}")
         headers.append(header)
         if (header["num_shards"], header["shard_index"]) != (len(files), index) or \
                 header["fingerprint"] != headers[0]["fingerprint"]:
-            raise ValueError(f"{path}: belongs to another extraction than {files[0].name}; {REBUILD}")
+            raise UserError(f"{path}: belongs to another extraction than {files[0].name}; {REBUILD}")
     return headers
 
 
@@ -317,10 +318,10 @@ def _read_own(files: Sequence[Path]) -> LatentSet:
         held, promised = [len(tensors["latents"]), len(table)], [headers[0][key] for key in
                                                                  ("num_samples", "num_users")]
         if held != promised:
-            raise ValueError(f"{held} samples and users, the header says {promised}")
+            raise UserError(f"{held} samples and users, the header says {promised}")
         paths = [path for header in headers for path in header["paths"]]
         if not all(isinstance(path, str) for path in paths):
-            raise ValueError("paths are no texts")
+            raise UserError("paths are no texts")
     return LatentSet(tensors["latents"], tensors.get("latents_std"), tensors["labels"], table, paths,
                      _without_shard_keys(headers[0]), tensors.get("latents_flip"))
 
@@ -330,7 +331,7 @@ def _read_upstream(files: Sequence[Path]) -> LatentSet:
     labels = tensors["labels"].long()
     with _reading(files[0]):
         if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < 2**20:
-            raise ValueError(f"labels from {int(labels.min())} to {int(labels.max())} are no class numbers")
+            raise UserError(f"labels from {int(labels.min())} to {int(labels.max())} are no class numbers")
     num_classes = int(labels.max()) + 1 if labels.numel() else 1
     table = LabelTable(tuple(map(str, range(num_classes))))  # index i is class number i, seen or not
     paths = [f"{files[0].parent.name}#{row}" for row in range(len(labels))]
@@ -348,13 +349,13 @@ def _read_tensors(files: Sequence[Path], required: Sequence[str],
             for name in names:
                 tensor = file.get_tensor(name)
                 if name.startswith("latents") and not tensor.is_floating_point():
-                    raise ValueError(f"{name} are {tensor.dtype}, expected floating-point numbers")
+                    raise UserError(f"{name} are {tensor.dtype}, expected floating-point numbers")
                 parts.setdefault(name, []).append(tensor.float() if name.startswith("latents") else tensor)
     joined = {}
     for name, tensors in parts.items():
         with _reading(files[0]):
             if len(tensors) < len(files):
-                raise ValueError(f"{name} is in {len(tensors)} of {len(files)} shards")
+                raise UserError(f"{name} is in {len(tensors)} of {len(files)} shards")
             join = RowTensor if name.startswith("latents") else torch.cat  # a copy of labels is small
             joined[name] = tensors[0] if len(tensors) == 1 else join(tensors)
     return joined
@@ -363,7 +364,7 @@ def _read_tensors(files: Sequence[Path], required: Sequence[str],
 def _refuse_flawed(latent_set: LatentSet, what: str) -> None:
     flaw = _flaw(latent_set)
     if flaw:
-        raise ValueError(f"{what} ({flaw}); {REBUILD}")
+        raise UserError(f"{what} ({flaw}); {REBUILD}")
 
 
 def _flaw(latent_set: LatentSet) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy
 import scipy.io
 
+from configs.errors import UserError
 from data.labels import listing, natural_key
 
 RECORDING_EXTENSIONS = (".npy", ".mat", ".h5", ".hdf5")
@@ -20,7 +21,7 @@ def list_recordings(source: str | os.PathLike) -> dict[Path, str]:
 
     ID_7/rec1.npy gives ID_7/rec1; what lies deeper keeps its folders in the name, ID_7/day2/rec1.npy gives
     ID_7/day2_rec1. A single file belongs to the person its folder names. FileNotFoundError: no such file or
-    folder. ValueError: no recording in it, or two with one stem.
+    folder. UserError: no recording in it, or two with one stem.
     """
     source = Path(source)
     if not source.exists():
@@ -29,14 +30,14 @@ def list_recordings(source: str | os.PathLike) -> dict[Path, str]:
     paths = sorted((path for path in paths if path.suffix.lower() in RECORDING_EXTENSIONS),
                    key=lambda path: natural_key(str(path)))
     if not paths:
-        raise ValueError(f"{source}: holds no recording; expected {listing(RECORDING_EXTENSIONS)}")
+        raise UserError(f"{source}: holds no recording; expected {listing(RECORDING_EXTENSIONS)}")
     stems: dict[str, Path] = {}
     for path in paths:
         top = source if source.is_dir() else source.absolute().parents[1]
         user, *rest = path.absolute().relative_to(top.absolute()).with_suffix("").parts
         stem = "/".join([user, "_".join(rest)] if rest else [user])
         if stem in stems:
-            raise ValueError(f"{path} and {stems[stem]} would write the same pictures; rename one")
+            raise UserError(f"{path} and {stems[stem]} would write the same pictures; rename one")
         stems[stem] = path
     return {path: stem for stem, path in stems.items()}
 
@@ -46,7 +47,7 @@ def read_iq(path: str | os.PathLike, cells: int = 1, variable: str | None = None
 
     The file holds one range bin (P,) or a matrix (range, P), complex, or real with a last axis of 2 (I, Q);
     further leading axes (receive channels) count as more rows. `variable` names the array in a .mat or .h5
-    that holds several. FileNotFoundError: no such file. ValueError, one line: unreadable, no such array,
+    that holds several. FileNotFoundError: no such file. UserError, one line: unreadable, no such array,
     several, not finite, only zeros, or more rows than samples (a transposed matrix).
     """
     path = Path(path)
@@ -55,10 +56,10 @@ def read_iq(path: str | os.PathLike, cells: int = 1, variable: str | None = None
     array = _as_complex(_load(path, variable))
     iq = array.reshape(-1, array.shape[-1])
     if iq.shape[0] > iq.shape[1]:
-        raise ValueError(f"{path}: shape {array.shape} has more rows than samples; expected slow time as the "
-                         "last axis: transpose it")
+        raise UserError(f"{path}: shape {array.shape} has more rows than samples; expected slow time as the "
+                        "last axis: transpose it")
     if not numpy.isfinite(iq).all() or not iq.any():
-        raise ValueError(f"{path}: expected finite samples that are not all 0; record or export it again")
+        raise UserError(f"{path}: expected finite samples that are not all 0; record or export it again")
     power = (numpy.abs(iq) ** 2).mean(1)
     power -= numpy.abs(iq.mean(1)) ** 2  # a wall is strong but does not move
     return iq[numpy.sort(numpy.argsort(-power, kind="stable")[:cells])].astype(numpy.complex64)
@@ -76,10 +77,10 @@ def _load(path: Path, variable: str | None) -> numpy.ndarray:
                 return _load_hdf5(path, variable).T
         return _load_hdf5(path, variable)
     except _Refusal as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise UserError(f"{path}: {error}") from error
     except Exception as error:  # the readers raise nearly anything on damaged bytes
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{path}: cannot be read ({reason}); export it again") from error
+        raise UserError(f"{path}: cannot be read ({reason}); export it again") from error
 
 
 class _Refusal(Exception):

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from configs.errors import UserError
+
 
 class RowTensor:
     """Rows of `parts`, tensors of one dtype and equal shapes but for the first axis; nothing is copied.
@@ -17,7 +19,7 @@ class RowTensor:
         self._ends = lengths.cumsum(0)
         self._starts = self._ends - lengths
         if len({(part.dtype, tuple(part.shape[1:])) for part in parts}) > 1:
-            raise ValueError(f"shapes {[tuple(part.shape) for part in parts]} do not fit together")
+            raise UserError(f"shapes {[tuple(part.shape) for part in parts]} do not fit together")
         self.shape = torch.Size([int(self._ends[-1]), *parts[0].shape[1:]])
         self.ndim = len(self.shape)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.command_line import is_main_process
+from configs.errors import UserError
 from data.atomic import write_text
 
 try:
@@ -31,7 +32,7 @@ class FolderLock:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ValueError(
+            raise UserError(
                 f"{folder}: another process is writing into it; wait for its end, or use another folder"
             ) from error
         except OSError:
@@ -42,7 +43,7 @@ _locks: weakref.WeakValueDictionary[tuple[int, int], FolderLock] = weakref.WeakV
 
 
 def lock_folder(folder: Path) -> FolderLock | None:
-    """Keep other processes out of an existing folder for as long as the result is kept; ValueError: one is
+    """Keep other processes out of an existing folder for as long as the result is kept; UserError: one is
     in it.
 
     Within a process the same folder gives the same lock. None where another process of this run holds it.
@@ -59,7 +60,7 @@ def lock_folder(folder: Path) -> FolderLock | None:
 def claim_folder(
     folder: Path, settings: Mapping[str, Any], outputs: str, way_out: str = WAY_OUT
 ) -> FolderLock | None:
-    """Refuse (ValueError) a folder made with other settings, else record `settings` in its run.json.
+    """Refuse (UserError) a folder made with other settings, else record `settings` in its run.json.
 
     `settings` is a flat mapping of JSON values that determine the outputs; `outputs` is a glob pattern of
     files that may only be there together with a record. The message names the first keys that differ. Calling
@@ -68,10 +69,10 @@ def claim_folder(
     record, wanted = folder / RECORD, json.loads(json.dumps(dict(settings)))
     if not record.is_file():
         if folder.exists() and not folder.is_dir():
-            raise ValueError(f"{folder}: is a file, expected a folder; {way_out}")
+            raise UserError(f"{folder}: is a file, expected a folder; {way_out}")
         stranger = next(folder.glob(outputs), None) if folder.is_dir() else None
         if stranger is not None:
-            raise ValueError(
+            raise UserError(
                 f"{folder}: holds {stranger.name} but no {RECORD} that says how it was made; {way_out}"
             )
         folder.mkdir(parents=True, exist_ok=True)
@@ -82,9 +83,9 @@ def claim_folder(
     try:
         earlier = dict(json.loads(record.read_text(encoding="utf-8")))
     except (ValueError, TypeError, RecursionError) as error:
-        raise ValueError(f"{record}: damaged; {way_out}") from error
+        raise UserError(f"{record}: damaged; {way_out}") from error
     changed = [key for key in {**earlier, **wanted} if earlier.get(key) != wanted.get(key)]
     if changed:
         listed = "; ".join(f"{key} was {earlier.get(key)!r}, now {wanted.get(key)!r}" for key in changed[:4])
-        raise ValueError(f"{folder} was made with other settings: {listed}; {way_out}")
+        raise UserError(f"{folder} was made with other settings: {listed}; {way_out}")
     return lock_folder(folder)

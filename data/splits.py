@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from configs.errors import UserError
 from data.atomic import replacing, write_text_if_new
 from data.images import SPLIT_NAMES, ImageRecord, Progress, inputs_digest
 from data.labels import listing
@@ -71,7 +72,7 @@ def split_records(records: Sequence[ImageRecord], method: str | None = None, rec
     guard          files dropped between blocks (blocks only)
     seed           picks among recordings of similar length, or shuffles (recordings and random only)
 
-    `records` must be sorted as `list_images` sorts them. ValueError: bad settings, files that the pattern
+    `records` must be sorted as `list_images` sorts them. UserError: bad settings, files that the pattern
     does not match, or users with too few files or recordings (all of them in one message).
     """
     method = method or ("recordings" if recordings else "blocks")
@@ -95,22 +96,22 @@ def split_records(records: Sequence[ImageRecord], method: str | None = None, rec
 def _check_settings(method: str, recordings: str | None, val_fraction: float, test_fraction: float,
                     guard: int) -> None:
     if method not in METHODS:
-        raise ValueError(f"method {method!r}: expected one of {listing(METHODS)}")
+        raise UserError(f"method {method!r}: expected one of {listing(METHODS)}")
     if (method == "recordings") != bool(recordings):
-        raise ValueError(f"method {method!r} with recordings {recordings!r}: a pattern and the method "
-                         "'recordings' go together; give both or neither")
+        raise UserError(f"method {method!r} with recordings {recordings!r}: a pattern and the method "
+                        "'recordings' go together; give both or neither")
     for name, value in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
         if not 0 <= value < 1:
-            raise ValueError(f"{name} {value}: expected a share from 0 to below 1")
+            raise UserError(f"{name} {value}: expected a share from 0 to below 1")
     if val_fraction + test_fraction >= 1:
-        raise ValueError(f"val_fraction {val_fraction} + test_fraction {test_fraction}: nothing is left for "
-                         "training; lower them")
+        raise UserError(f"val_fraction {val_fraction} + test_fraction {test_fraction}: nothing is left for "
+                        "training; lower them")
     if guard < 0:
-        raise ValueError(f"guard {guard}: expected a number of files, 0 or more")
+        raise UserError(f"guard {guard}: expected a number of files, 0 or more")
     try:
         re.compile(recordings or "")
     except re.error as error:
-        raise ValueError(f"recordings {recordings!r}: not a regular expression ({error})") from error
+        raise UserError(f"recordings {recordings!r}: not a regular expression ({error})") from error
 
 
 def _by_position(users: dict[str, list[ImageRecord]], fractions: dict[str, float], guard: int,
@@ -119,9 +120,9 @@ def _by_position(users: dict[str, list[ImageRecord]], fractions: dict[str, float
     short = [f"{user} has {len(files)}" for user, files in users.items() if len(files) < need]
     if short:
         between = f" with {guard} guard files between two splits" if guard else ""
-        raise ValueError(f"too few images: {listing(short)}, but {listing(fractions)}{between} need at "
-                         f"least {need} a user; add images, drop the test split, lower guard, or "
-                         "leave these users out")
+        raise UserError(f"too few images: {listing(short)}, but {listing(fractions)}{between} need at "
+                        f"least {need} a user; add images, drop the test split, lower guard, or "
+                        "leave these users out")
     assignments = []
     for user, files in users.items():
         names = _block_names(len(files), fractions, guard)
@@ -149,13 +150,13 @@ def _by_recording(users: dict[str, list[ImageRecord]], pattern: re.Pattern, frac
                for files in users.values() for record in files}
     unmatched = [relative for relative, name in of_file.items() if name is None]
     if unmatched:
-        raise ValueError(f"recordings {pattern.pattern!r} matches nothing in {listing(unmatched, 5)}; "
-                         "expected a recording in every file name: change the pattern")
+        raise UserError(f"recordings {pattern.pattern!r} matches nothing in {listing(unmatched, 5)}; "
+                        "expected a recording in every file name: change the pattern")
     sizes = {user: Counter(of_file[record.relative] for record in files) for user, files in users.items()}
     short = [f"{user} has {len(counts)}" for user, counts in sizes.items() if len(counts) < len(fractions)]
     if short:
-        raise ValueError(f"too few recordings: {listing(short)}, but {listing(fractions)} need at least "
-                         f"{len(fractions)} a user; change the pattern, drop the test split, or use blocks")
+        raise UserError(f"too few recordings: {listing(short)}, but {listing(fractions)} need at least "
+                        f"{len(fractions)} a user; change the pattern, drop the test split, or use blocks")
     chosen = {user: _share_recordings(counts, fractions, f"{seed}:{user}") for user, counts in sizes.items()}
     return [Assignment(record, chosen[user][of_file[record.relative]], of_file[record.relative])
             for user, files in users.items() for record in files]
@@ -198,12 +199,12 @@ def materialise(split: Split, output_dir: str | os.PathLike, link: bool = True, 
 
     `split.json` (settings and inputs) is written first, `split.csv` (path, user, split, recording) last, as
     the mark of completeness. A killed run is finished by running it again; a finished one is left alone.
-    ValueError: the folder lies within the images' folder, or holds another split or files that are not part
+    UserError: the folder lies within the images' folder, or holds another split or files that are not part
     of this one.
     """
     output_dir = Path(output_dir)
     if output_dir.is_file():
-        raise ValueError(f"{output_dir}: is a file, expected a folder to write into; choose another")
+        raise UserError(f"{output_dir}: is a file, expected a folder to write into; choose another")
     _refuse_inside_source(split, output_dir)
     targets = {output_dir / item.split / item.record.user / item.record.path.name: item.record.path
                for item in split.assignments if item.split != GUARD}
@@ -229,8 +230,8 @@ def _refuse_inside_source(split: Split, output_dir: Path) -> None:
         depth = len(PurePosixPath(item.record.relative).parts)
         source = item.record.path.absolute().parents[depth - 1].resolve()
         if source in (output_dir.resolve(), *output_dir.resolve().parents):
-            raise ValueError(f"{output_dir}: lies in the images' folder {source}, where it would be taken "
-                             "for a user; choose a folder outside it")
+            raise UserError(f"{output_dir}: lies in the images' folder {source}, where it would be taken "
+                            "for a user; choose a folder outside it")
 
 
 def _refuse_other_content(output_dir: Path, plan: dict[str, object], targets: dict[Path, Path]) -> None:
@@ -240,19 +241,19 @@ def _refuse_other_content(output_dir: Path, plan: dict[str, object], targets: di
         try:
             there = dict(json.loads(plan_path.read_text(encoding="utf-8")))
         except (ValueError, TypeError, RecursionError) as error:
-            raise ValueError(f"{plan_path}: not readable as the settings of a split; {way_out}") from error
+            raise UserError(f"{plan_path}: not readable as the settings of a split; {way_out}") from error
         differing = [key for key in {**there, **plan} if there.get(key) != plan.get(key)]
         if differing:
             changes = listing(f"{key} {there.get(key)!r} there, {plan.get(key)!r} now" for key in differing)
-            raise ValueError(f"{output_dir}: holds another split ({changes}); {way_out}")
+            raise UserError(f"{output_dir}: holds another split ({changes}); {way_out}")
         expected = {*targets, plan_path, output_dir / "split.csv"}
     else:
         expected = set()  # without its settings nothing here is known to belong to this split
     found = [Path(root, name) for root, _, names in os.walk(output_dir) for name in names if name[0] != "."]
     strangers = sorted(path.relative_to(output_dir).as_posix() for path in found if path not in expected)
     if strangers:
-        raise ValueError(f"{output_dir}: holds files that are not part of this split "
-                         f"({listing(strangers, 5)}); {way_out}")
+        raise UserError(f"{output_dir}: holds files that are not part of this split "
+                        f"({listing(strangers, 5)}); {way_out}")
 
 
 def _place(source: Path, target: Path, link: bool) -> None:

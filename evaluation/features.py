@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from configs.errors import UserError
 from data.images import ImageRecord, open_rgb
 from data.labels import LabelTable
 from data.progress import progress
@@ -139,7 +140,7 @@ def encoder(vae: VAVAE) -> Callable[[Tensor], Tensor]:
 
 
 def inception(path: str, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """Features (B, 2048) of torchvision's inception_v3. FileNotFoundError, ValueError: no such weights."""
+    """Features (B, 2048) of torchvision's inception_v3. FileNotFoundError, UserError: no such weights."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"--inception {path}: no such file; expected torchvision's inception_v3")
     # Not at the top: nothing else of stage 4 needs torchvision.
@@ -150,7 +151,7 @@ def inception(path: str, device: torch.device) -> Callable[[Tensor], Tensor]:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # a damaged file can provoke nearly any kind in the unpickler
         reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"--inception {path}: not torchvision's inception_v3 weights ({reason})") from error
+        raise UserError(f"--inception {path}: not torchvision's inception_v3 weights ({reason})") from error
     network.fc = nn.Identity()
     network.eval().to(device)
     return torch.no_grad()(lambda images: network(to_float(images.to(device))))

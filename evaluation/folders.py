@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy
 
+from configs.errors import UserError
 from data.images import SPLIT_NAMES, ImageRecord, find_users, list_images
 from data.labels import LabelTable, listing
 
@@ -16,7 +17,7 @@ def find_real(folder: Path) -> tuple[LabelTable, dict[str, list[ImageRecord]]]:
     people = find_users(folder / "train")
     parts = [name for name in SPLIT_NAMES if (folder / name).is_dir()]
     if len(people) < 2 or len(parts) < 2:
-        raise ValueError(
+        raise UserError(
             f"--real {folder}: people: {listing(people.names)}, parts: {listing(parts)}; expected two people "
             "or more, and val or test to try the judge on; see python stage0_prepare.py split --help"
         )
@@ -32,14 +33,14 @@ def find_generated(folder: Path, people: LabelTable) -> list[ImageRecord]:
         with open(path, newline="", encoding="utf-8") as file:
             rows = [(row.get("file") or "", row.get("user")) for row in csv.DictReader(file)]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: not readable as a table ({error}); run stage 3 again") from error
+        raise UserError(f"{path}: not readable as a table ({error}); run stage 3 again") from error
     odd = [name for name, _ in rows
            if not (name and name.isprintable() and Path(name).name == name and len(name) < 256)]
     if odd:
-        raise ValueError(f"{path}: {ascii(odd[0][:80])} is no name of an image there; run stage 3 again")
+        raise UserError(f"{path}: {ascii(odd[0][:80])} is no name of an image there; run stage 3 again")
     strangers = {user: None for _, user in rows if user not in people.names}
     if strangers or not rows:
-        raise ValueError(
+        raise UserError(
             f"{path}: people: {listing(strangers) or 'none'}; expected some of {listing(people.names)}; give "
             "the data that the model was trained on as --real"
         )
@@ -51,7 +52,7 @@ def selecting_training(folder: Path) -> str | None:
     with open(folder / "samples.csv", newline="", encoding="utf-8") as file:
         found = {row.get("selector_training") or None for row in csv.DictReader(file)}
     if len(found) > 1:
-        raise ValueError(
+        raise UserError(
             f"{folder / 'samples.csv'}: pictures of several selecting judges, or selected ones among others; "
             "expected one kind, as stage 3 leaves a folder"
         )

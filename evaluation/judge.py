@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
+from configs.errors import UserError
 from data.atomic import replacing
 from data.labels import LabelTable
 from data.progress import progress
@@ -81,14 +82,14 @@ class Judge(nn.Module):
 
 
 def load_judge(path: str | Path) -> tuple[Judge, LabelTable]:
-    """Inverse of `Judge.save`. ValueError: not such a file."""
+    """Inverse of `Judge.save`. UserError: not such a file."""
     try:
         with safe_open(path, "pt") as file:
             people = LabelTable.from_json(file.metadata()["people"])
             judge = Judge(len(people))
             judge.load_state_dict({name: file.get_tensor(name) for name in file.keys()})
     except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(f"{path}: not a judge's weights ({error}); delete it to train one anew") from error
+        raise UserError(f"{path}: not a judge's weights ({error}); delete it to train one anew") from error
     return judge.eval(), people
 
 

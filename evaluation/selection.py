@@ -28,6 +28,7 @@ import torch
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 
+from configs.errors import UserError
 from data.atomic import replacing
 from data.images import ImageRecord, file_digest
 from data.labels import LabelTable
@@ -66,13 +67,13 @@ def scoring_parts(
     """The pictures of train, and of val, that the scoring judge may learn from: all of them, or where a judge
     whose training files have the digest `selected_by` chose the generated ones, the halves it has not seen.
 
-    ValueError: it was trained on something else than the first halves, so the rest is not known to be unseen.
+    UserError: it was trained on something else than the first halves, so the rest is not known to be unseen.
     """
     (train, rest), (val, other_val) = (halves(real.get(part, [])) for part in ("train", "val"))
     if selected_by is None:
         return real["train"], real.get("val", [])
     if selected_by != digest_of([file_digest(record.path) for record in train + val]):
-        raise ValueError(
+        raise UserError(
             f"{where}: these pictures were selected by a judge that was not trained on the first half of "
             "--real, so a judge trained on --real may share pictures with it and cannot score them; give the "
             "data from which stage4_evaluate.py judge made it"
@@ -108,7 +109,7 @@ class Selector:
 
     @classmethod
     def load(cls, path: str | Path) -> Selector:
-        """Inverse of `save`. FileNotFoundError; ValueError: not such a file."""
+        """Inverse of `save`. FileNotFoundError; UserError: not such a file."""
         if not Path(path).is_file():
             raise FileNotFoundError(f"--select {path}: no such file; stage4_evaluate.py judge makes one")
         try:
@@ -120,7 +121,7 @@ class Selector:
             judge.load_state_dict({name.removeprefix("judge."): value for name, value in tensors.items()})
             bounds, files = json.loads(found["bounds"]), json.loads(found["training_files"])
         except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
-            raise ValueError(
+            raise UserError(
                 f"--select {path}: not a selecting judge; expected a file of stage4_evaluate.py judge"
             ) from error
         pixels = training.astype(numpy.float32) / 255
@@ -172,7 +173,7 @@ def train_selector(
 ) -> tuple[Judge, dict[str, float]]:
     """Judge and bounds from half of train and half of val; `everything` is all of train, for novelty.
 
-    ValueError: too few held-out pictures for a distance between two of one person.
+    UserError: too few held-out pictures for a distance between two of one person.
     """
     tried = held_out.images, held_out.labels
     judge = train_judge(train.images, train.labels, len(people), seed, val=tried)
@@ -182,7 +183,7 @@ def train_selector(
         own = unit[held_out.labels == label]
         pairs.append(nearness(own, own)[numpy.triu_indices(len(own), 1)])
     if not any(map(len, pairs)):
-        raise ValueError("--real: nobody has two pictures in the first half of val/; split with a larger one")
+        raise UserError("--real: nobody has two pictures in the first half of val/; split with a larger one")
     values = {"confidence": confidence, "novelty": novelty, "near": numpy.concatenate(pairs)}
     return judge, {name: float(numpy.quantile(own, QUANTILES[name])) for name, own in values.items()}
 

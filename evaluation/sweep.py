@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy
 
+from configs.errors import UserError
 from data.atomic import replacing
 from evaluation.augmentation_study import Labelled
 from evaluation.distances import compare, draw_equal, kid, neighbourhoods
@@ -33,7 +34,7 @@ def score(judge: Judge, generated: Labelled, train: Labelled, held_out: Labelled
     space = common_scale({name: judge.features(own.images) for name, own in sets.items()})
     draws = draw_equal({name: own.labels for name, own in sets.items()}, 0)
     if len(draws.full[0].people) < LEAST:
-        raise ValueError("a setting has too few pictures for a distance; raise --num_samples_per_user")
+        raise UserError("a setting has too few pictures for a distance; raise --num_samples_per_user")
     near = {name: both["generated"] for name, both in compare(space, draws, _near).items()}
     return {**shares(judge, generated, train), **near}
 

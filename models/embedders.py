@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from configs.errors import UserError
+
 POSITION_BASE = 10_000.0
 
 
@@ -100,7 +102,7 @@ class LabelEmbedder(nn.Module):
         be (N, 2), for person and condition on their own. Without it, training mode draws them from the global
         random generator at the dropout's probability; evaluation drops none.
 
-        Raises ValueError for dropping without a null class and, on the CPU, where looking costs no wait, for
+        Raises UserError for dropping without a null class and, on the CPU, where looking costs no wait, for
         labels out of range.
         """
         self._check(labels, drop)
@@ -122,7 +124,7 @@ class LabelEmbedder(nn.Module):
 
     def _check(self, labels: Tensor, drop: Tensor | None) -> None:
         if drop is not None and not self.dropout > 0:
-            raise ValueError(
+            raise UserError(
                 "labels cannot be dropped: this model was built with class_dropout_prob 0 and has no null "
                 "class; sample without guidance, or train with class_dropout_prob above 0"
             )
@@ -135,11 +137,11 @@ class LabelEmbedder(nn.Module):
         if low >= 0 and high < self.num_classes + int(self.dropout > 0):
             return
         if low >= 0 and high == self.null_class:
-            raise ValueError(
+            raise UserError(
                 f"label {high} is the null class, which this model, built with class_dropout_prob 0, lacks; "
                 "sample without guidance, or train with class_dropout_prob above 0"
             )
-        raise ValueError(
+        raise UserError(
             f"label {low if low < 0 else high} is out of range: expected 0 to {self.num_classes - 1} "
             f"for {self.num_classes} classes (and {self.null_class} for the null class)"
         )
@@ -148,15 +150,15 @@ class LabelEmbedder(nn.Module):
 def table_rows(
     num_classes: int, dropout: float, combinations: Sequence[Sequence[int]] | None
 ) -> tuple[int, int]:
-    """Rows of a `LabelEmbedder`'s two tables; ValueError for combinations that fit no labels."""
+    """Rows of a `LabelEmbedder`'s two tables; UserError for combinations that fit no labels."""
     if combinations is None:
         return num_classes + int(dropout > 0), 0
     if len(combinations) != num_classes or not dropout > 0:
-        raise ValueError(
+        raise UserError(
             f"{len(combinations)} combinations for {num_classes} classes at class_dropout_prob {dropout}: "
             "expected one a class, and a dropout above 0, which trains the rows for none"
         )
     if any(len(pair) != 2 or min(pair) < -1 for pair in combinations):
-        raise ValueError("combinations: expected pairs of person and condition, from 0 on or -1 for none")
+        raise UserError("combinations: expected pairs of person and condition, from 0 on or -1 for none")
     people, conditions = zip(*combinations)
     return max(people) + 2, max(conditions) + 2

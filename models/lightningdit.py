@@ -12,6 +12,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from configs.errors import UserError
 from models.embedders import LabelEmbedder, PatchEmbed, TimestepEmbedder, sincos_position_table
 from models.layers import (
     Attention,
@@ -101,7 +102,7 @@ class LightningDiT(nn.Module):
     shifts. `use_checkpoint` recomputes each block's activations in the backward pass: less memory, more time.
     `combinations` makes labels people in conditions (see `LabelEmbedder`).
 
-    Raises ValueError for sizes that do not divide.
+    Raises UserError for sizes that do not divide.
     """
 
     def __init__(
@@ -182,7 +183,7 @@ class LightningDiT(nn.Module):
         `drop` (N,) bool replaces labels by the null class; without it, training mode drops at random (see
         `LabelEmbedder`, also for labels of two parts).
 
-        Raises ValueError for latents of another shape than the model's and bad labels.
+        Raises UserError for latents of another shape than the model's and bad labels.
         """
         self._check_latents(x)
         tokens = self.x_embedder(x) + self.pos_embed  # (N, T, D)
@@ -198,7 +199,7 @@ class LightningDiT(nn.Module):
     def _check_latents(self, x: Tensor) -> None:
         expected = (self.in_channels, self.input_size, self.input_size)
         if tuple(x.shape[1:]) != expected:
-            raise ValueError(
+            raise UserError(
                 f"latents are {tuple(x.shape[1:])} a sample but this model takes {expected}; build it with "
                 "the in_channels and input_size of the latents, or encode images of the matching size"
             )
@@ -212,18 +213,18 @@ def check_sizes(
     use_rope: bool,
     class_dropout_prob: float,
 ) -> None:
-    """Raise ValueError, naming the argument and a way out, for sizes of which no model can be built."""
+    """Raise UserError, naming the argument and a way out, for sizes of which no model can be built."""
     if input_size % patch_size:
-        raise ValueError(f"patch_size {patch_size} does not divide input_size {input_size}; choose a divisor")
+        raise UserError(f"patch_size {patch_size} does not divide input_size {input_size}; choose a divisor")
     if hidden_size % num_heads or hidden_size % 4:
-        raise ValueError(f"hidden_size {hidden_size} must be a multiple of 4 and of num_heads {num_heads}")
+        raise UserError(f"hidden_size {hidden_size} must be a multiple of 4 and of num_heads {num_heads}")
     if use_rope and hidden_size // num_heads % 4:
-        raise ValueError(
+        raise UserError(
             f"hidden_size {hidden_size} over num_heads {num_heads} is {hidden_size // num_heads} channels a "
             "head, which use_rope needs to be a multiple of 4; change either, or set use_rope to false"
         )
     if not 0 <= class_dropout_prob < 1:
-        raise ValueError(f"class_dropout_prob {class_dropout_prob} is out of range: expected 0 up to below 1")
+        raise UserError(f"class_dropout_prob {class_dropout_prob} is out of range: expected 0 up to below 1")
 
 
 # depth, hidden_size, num_heads. S is this project's; the others are the published ones.

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from configs.errors import UserError
 from models.layers import feed_forward_width
 from models.lightningdit import LightningDiT, LightningDiT_models
 
@@ -28,7 +29,7 @@ def read_dit_state(path: str | Path) -> dict[str, Tensor]:
     """Weights by name from a published `.pt`: its `ema`, else its `model`, else the file's own top level.
 
     Prefixes left by distributed or compiled wrappers are removed. Only tensors and plain containers are read,
-    never code. Raises FileNotFoundError for a missing file, ValueError for one that is empty, damaged or
+    never code. Raises FileNotFoundError for a missing file, UserError for one that is empty, damaged or
     without weights.
     """
     path = Path(path)
@@ -37,10 +38,10 @@ def read_dit_state(path: str | Path) -> dict[str, Tensor]:
         layouts = (content.get("ema"), content.get("model"))
         content = next((part for part in layouts if isinstance(part, Mapping) and part), content)
     if not isinstance(content, Mapping) or not content:
-        raise ValueError(f"{path}: holds no weights; {_EXPECTED}")
+        raise UserError(f"{path}: holds no weights; {_EXPECTED}")
     odd = [name for name in content if not (isinstance(name, str) and isinstance(content[name], Tensor))]
     if odd:
-        raise ValueError(f"{path}: {_listed(odd)} are not tensors; {_EXPECTED}")
+        raise UserError(f"{path}: {_listed(odd)} are not tensors; {_EXPECTED}")
     return {_WRAPPERS.sub("", name): value for name, value in content.items()}
 
 
@@ -48,18 +49,18 @@ def _load(path: Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; {_EXPECTED}")
     if path.stat().st_size == 0:
-        raise ValueError(f"{path}: the file is empty (0 bytes); download or save it again")
+        raise UserError(f"{path}: the file is empty (0 bytes); download or save it again")
     try:
         # Mapped, so that the optimizer state of a training checkpoint is never read from the disk.
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
-        raise ValueError(
+        raise UserError(
             f"{path}: not a weights file, or one with objects other than tensors and plain containers, which "
             f"are not loaded because they can run code; {_EXPECTED}"
         ) from error
     except Exception as error:  # foreign bytes can make a parser raise nearly anything
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(f"{path}: damaged or cut short ({reason}); download or save it again") from error
+        raise UserError(f"{path}: damaged or cut short ({reason}); download or save it again") from error
 
 
 def infer_architecture(state: Mapping[str, Tensor], num_heads: int | None = None) -> dict[str, Any]:
@@ -70,13 +71,13 @@ def infer_architecture(state: Mapping[str, Tensor], num_heads: int | None = None
     head dimension, where rotary tables or query norms show it, else from the preset of the same depth and
     width, else it must be given.
 
-    Raises ValueError naming what could not be read, or a given `num_heads` that the weights contradict.
+    Raises UserError naming what could not be read, or a given `num_heads` that the weights contradict.
     """
     hidden_size, in_channels, patch_size, _ = _shape(state, "x_embedder.proj.weight", 4)
     _, num_tokens, _ = _shape(state, "pos_embed", 3)
     side = math.isqrt(num_tokens)
     if side**2 != num_tokens:
-        raise ValueError(f"'pos_embed' has {num_tokens} tokens, no square: not LightningDiT weights")
+        raise UserError(f"'pos_embed' has {num_tokens} tokens, no square: not LightningDiT weights")
     depth = _depth(state)
     use_swiglu = "blocks.0.mlp.w12.weight" in state
     width = _shape(state, "blocks.0.mlp.w3.weight" if use_swiglu else "blocks.0.mlp.fc2.weight", 2)[1]
@@ -104,10 +105,10 @@ def infer_architecture(state: Mapping[str, Tensor], num_heads: int | None = None
 
 def _shape(state: Mapping[str, Tensor], name: str, num_axes: int) -> tuple[int, ...]:
     if name not in state:
-        raise ValueError(f"not LightningDiT weights: no '{name}' among {len(state)} names")
+        raise UserError(f"not LightningDiT weights: no '{name}' among {len(state)} names")
     shape = tuple(state[name].shape)
     if len(shape) != num_axes or 0 in shape:
-        raise ValueError(f"not LightningDiT weights: '{name}' is {shape}, expected {num_axes} non-empty axes")
+        raise UserError(f"not LightningDiT weights: '{name}' is {shape}, expected {num_axes} non-empty axes")
     return shape
 
 
@@ -115,7 +116,7 @@ def _depth(state: Mapping[str, Tensor]) -> int:
     numbers = {int(match[1]) for match in map(re.compile(r"blocks\.(\d+)\.").match, state) if match}
     if numbers != set(range(len(numbers))):
         missing = min(set(range(len(numbers))) - numbers)
-        raise ValueError(f"partial LightningDiT weights: no 'blocks.{missing}.' below block {max(numbers)}")
+        raise UserError(f"partial LightningDiT weights: no 'blocks.{missing}.' below block {max(numbers)}")
     return len(numbers)
 
 
@@ -126,12 +127,12 @@ def _num_heads(state: Mapping[str, Tensor], depth: int, hidden_size: int, given:
         heads = {(preset["depth"], preset["hidden_size"]): preset["num_heads"] for preset in presets}
         found = heads.get((depth, hidden_size)) if given is None else given
     if found is None:
-        raise ValueError(
+        raise UserError(
             "num_heads cannot be read: no 'feat_rope.freqs_cos', no 'blocks.0.attn.q_norm.weight', and no "
             f"preset of depth {depth} and hidden_size {hidden_size}; give num_heads"
         )
     if given not in (None, found):
-        raise ValueError(f"num_heads {given} was given, but the weights have {found} heads; leave it out")
+        raise UserError(f"num_heads {given} was given, but the weights have {found} heads; leave it out")
     return found
 
 
@@ -140,7 +141,7 @@ def _shown_num_heads(state: Mapping[str, Tensor], hidden_size: int) -> int | Non
         if name in state:
             head_dim = _shape(state, name, num_axes)[-1]
             if hidden_size % head_dim:
-                raise ValueError(
+                raise UserError(
                     f"not LightningDiT weights: '{name}' has {head_dim} channels a head, "
                     f"which do not divide the {hidden_size} in all"
                 )
@@ -158,7 +159,7 @@ def _mlp_ratio(hidden_size: int, width: int, use_swiglu: bool) -> float:
 def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     """Copy `state` into `model`, all of it or nothing; values take the model's dtype and device.
 
-    Raises ValueError, naming `source`, with counts and first names of the missing, unexpected and misshapen,
+    Raises UserError, naming `source`, with counts and first names of the missing, unexpected and misshapen,
     and of those that hold other than finite floating-point numbers.
     """
     own = model.state_dict()
@@ -178,7 +179,7 @@ def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str) -> N
               "not of finite numbers": flawed}
     faults = [f"{len(names)} {kind}: {_listed(names)}" for kind, names in groups.items() if names]
     if faults:
-        raise ValueError(
+        raise UserError(
             f"{source}: does not fit the model ({'; '.join(faults)}); use a file of this architecture"
         )
     model.load_state_dict(state)
@@ -193,14 +194,14 @@ def load_dit(path: str | Path, num_heads: int | None = None) -> LightningDiT:
     """LightningDiT in evaluation mode, float32, on the CPU, from a published `.pt` (see `read_dit_state`).
 
     The architecture comes from the file; `num_heads` is for files that do not tell (`infer_architecture`).
-    Raises FileNotFoundError or ValueError, naming the file, for anything but complete weights.
+    Raises FileNotFoundError or UserError, naming the file, for anything but complete weights.
     """
     state = read_dit_state(path)
     try:
         with torch.device("meta"):  # no point in drawing weights that are overwritten at once
             model = LightningDiT(**infer_architecture(state, num_heads))
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     model.to_empty(device="cpu")
     load_strict(model, state, str(path))
     return model.eval()

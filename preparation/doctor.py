@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from packaging.version import Version
 
+from configs.errors import UserError
 from configs.schema import DoctorConfig
 from data.latent_stats import LatentStatistics
 from data.latents import read_latents
@@ -56,9 +57,9 @@ def exit_status(findings: list[Finding]) -> int:
 
 
 def examine(config: DoctorConfig) -> Iterator[Finding]:
-    """All findings, the quick ones first. ValueError, FileNotFoundError: no latents to mend from."""
+    """All findings, the quick ones first. UserError, FileNotFoundError: no latents to mend from."""
     if config.fix and not config.latent_dir:
-        raise ValueError("--fix: say which latents by --latent_dir")
+        raise UserError("--fix: say which latents by --latent_dir")
     yield from packages()
     yield from graphics_cards()
     yield processor()
@@ -103,7 +104,7 @@ def graphics_cards() -> Iterator[Finding]:
         named = f"cuda:{index} {torch.cuda.get_device_name(device)}, compute capability {major}.{minor}"
         try:
             check_kernels(device)
-        except ValueError as error:
+        except UserError as error:
             yield Finding("FAIL", "GPU", str(error))
             continue
         precision = resolve_precision("auto", device)
@@ -192,7 +193,7 @@ def weights(folder: Path) -> Iterator[Finding]:
     for item in there.values():
         try:
             yield Finding("ok", "weights", describe(folder / item.file, item))
-        except ValueError as error:
+        except UserError as error:
             yield Finding("FAIL", "weights", str(error))
     lacking = [name for name in PUBLISHED if name not in there]
     if lacking:
@@ -209,7 +210,7 @@ def statistics(folder: Path, fix: bool) -> Finding:
     try:
         found = LatentStatistics.load(path)
         return Finding("ok", "statistics", f"{path}: {found.num_channels} channels, whole")
-    except (ValueError, FileNotFoundError) as error:
+    except (UserError, FileNotFoundError) as error:
         if not fix:
             return Finding("FAIL", "statistics", str(error))
         reason = str(error)

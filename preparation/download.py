@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import HTTPRedirectHandler, Request, build_opener, urlopen
 
+from configs.errors import UserError
 from data.atomic import write_text
 from data.images import file_digest
 from data.latent_stats import LatentStatistics
@@ -55,7 +56,7 @@ def fetch(item: Published, folder: Path) -> str:
     """Make `folder` hold a whole `item`: resume or download it, check size and digest, load it; a line on it.
 
     OSError: hub not reached, or what came is not what it announced; the line says what to put where.
-    ValueError: another file has the name already.
+    UserError: another file has the name already.
     """
     target = folder / item.file
     path = f"{item.repository}/resolve/main/{item.file}"
@@ -70,8 +71,8 @@ def fetch(item: Published, folder: Path) -> str:
     if target.is_file():
         fault = fault_of(target, size, digest)
         if fault:
-            raise ValueError(f"{target}: not the published file ({fault}); remove it, then the same command "
-                             "fetches it")
+            raise UserError(f"{target}: not the published file ({fault}); remove it, then the same command "
+                            "fetches it")
         return record(target, item, digest, "was there")
     require_space(folder, size or int(item.size), item.file)
     folder.mkdir(parents=True, exist_ok=True)
@@ -159,13 +160,13 @@ def fault_of(path: Path, size: int | None, digest: str | None) -> str | None:
 def describe(path: Path, item: Published) -> str:
     """A line on a file that is there: its digest, compared with that of its download where one is recorded.
 
-    ValueError where they differ, or where it does not load.
+    UserError where they differ, or where it does not load.
     """
     actual, note = file_digest(path), path.with_name(path.name + DIGEST_SUFFIX)
     recorded = note.read_text().split(" ")[0] if note.is_file() else None
     if recorded not in (None, actual):
-        raise ValueError(f"{path}: sha256 {actual}, but {recorded} was downloaded; remove it and fetch it "
-                         "again")
+        raise UserError(f"{path}: sha256 {actual}, but {recorded} was downloaded; remove it and fetch it "
+                        "again")
     item.load(path)
     same = " as downloaded" if recorded else ""
     return f"{path}: {path.stat().st_size:,} bytes, loads, sha256 {actual}{same}"

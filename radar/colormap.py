@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy
 from matplotlib import colormaps
 
+from configs.errors import UserError
+
 ENTRIES = 256
 CLOSE_COLOURS, CLOSE_ENTRIES = 4, 10  # colours this near (of 255) must lie this near in the map
 COLOURS_AT_ONCE = 2048  # keeps the distances in the processor's cache
@@ -28,7 +30,7 @@ class Inverse(NamedTuple):
 def to_rgb(unit: numpy.ndarray, name: str = "jet") -> numpy.ndarray:
     """(..., ) brightness in [0, 1], clipped, to (..., 3) uint8 colours of the map `name`.
 
-    ValueError: matplotlib knows no such map.
+    UserError: matplotlib knows no such map.
     """
     entries = numpy.rint(numpy.clip(unit, 0, 1) * (ENTRIES - 1)).astype(numpy.intp)
     return _table(name)[entries]
@@ -37,7 +39,7 @@ def to_rgb(unit: numpy.ndarray, name: str = "jet") -> numpy.ndarray:
 def from_rgb(rgb: numpy.ndarray, name: str = "jet") -> numpy.ndarray:
     """(..., 3) uint8 colours to (...) float32 brightness in [0, 1]: the nearest colour of the map in RGB.
 
-    Neighbouring entries of one colour (jet has four blues) give their mean. ValueError: an unknown map, or
+    Neighbouring entries of one colour (jet has four blues) give their mean. UserError: an unknown map, or
     one that shows far apart values in one colour (flag, twilight, tab10).
     """
     inverse = _inverse(name)
@@ -58,7 +60,7 @@ def from_rgb(rgb: numpy.ndarray, name: str = "jet") -> numpy.ndarray:
 def _table(name: str) -> numpy.ndarray:
     """(256, 3) uint8 colours of a map."""
     if name not in colormaps:
-        raise ValueError(f"colour map {name!r}: matplotlib knows none of this name; try jet, viridis or gray")
+        raise UserError(f"colour map {name!r}: matplotlib knows none of this name; try jet, viridis or gray")
     return colormaps[name](numpy.linspace(0, 1, ENTRIES), bytes=True)[:, :3]
 
 
@@ -68,8 +70,8 @@ def _inverse(name: str) -> Inverse:
     difference = numpy.linalg.norm(table[:, None] - table, axis=-1)
     apart = numpy.abs(numpy.subtract.outer(numpy.arange(ENTRIES), numpy.arange(ENTRIES)))
     if (apart[difference < CLOSE_COLOURS] > CLOSE_ENTRIES).any():
-        raise ValueError(f"colour map {name!r}: cannot be read back, it shows different values in one "
-                         "colour; use jet, viridis or gray")
+        raise UserError(f"colour map {name!r}: cannot be read back, it shows different values in one "
+                        "colour; use jet, viridis or gray")
     colours, entry_of, times = numpy.unique(table, axis=0, return_inverse=True, return_counts=True)
     values = numpy.bincount(entry_of.ravel(), weights=numpy.arange(ENTRIES)) / times / (ENTRIES - 1)
     distance = numpy.concatenate([-2 * colours.T, (colours**2).sum(1)[None]])

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy
 
+from configs.errors import UserError
+
 SIDES = {"right": -1, "left": 1}  # sign of y
 MAX_RELATIVE_VELOCITY = 2.3  # 1/s, for which the model of `radar.gait` holds
 
@@ -29,7 +31,7 @@ class Walker:
     torso_peaked        0 smooth to 1 (exclusive): how short and sharp the torso's fast phases are
     *_reflectivity      multiply the cross sections of the spheroids
 
-    ValueError: speed / hip height outside (0, 2.3] 1/s, for which the model holds.
+    UserError: speed / hip height outside (0, 2.3] 1/s, for which the model holds.
     """
 
     height_m: float = 1.75
@@ -49,8 +51,8 @@ class Walker:
     def __post_init__(self) -> None:
         if not 0 < self.relative_velocity <= MAX_RELATIVE_VELOCITY:
             fastest = MAX_RELATIVE_VELOCITY * self.hip_height_m
-            raise ValueError(f"speed_mps {self.speed_mps} at height_m {self.height_m}: expected a walk, "
-                             f"above 0 and up to {fastest:.2f} m/s; change either")
+            raise UserError(f"speed_mps {self.speed_mps} at height_m {self.height_m}: expected a walk, "
+                            f"above 0 and up to {fastest:.2f} m/s; change either")
 
     @property
     def hip_height_m(self) -> float:

@@ -17,6 +17,7 @@ from scipy.interpolate import CubicSpline
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import ShortTimeFFT, get_window, lfilter
 
+from configs.errors import UserError
 from radar.colormap import to_rgb
 
 VELOCITY_SPAN_MPS = 6.4  # 128 bins of 5 cm/s
@@ -184,14 +185,14 @@ def spectrogram(iq: numpy.ndarray, carrier_hz: float, prf_hz: float, window: str
                     interval around 0. It need not be symmetric: what is beyond the unambiguous velocities
                     wraps around
 
-    ValueError: a range wider than the unambiguous one, a window longer than the transform, or a signal
+    UserError: a range wider than the unambiguous one, a window longer than the transform, or a signal
     shorter than the window.
     """
     span = prf_hz * speed_of_light / carrier_hz / 2
     low, high = velocity_range or (-span / 2, span / 2)
     if not 0 < high - low <= span * (1 + 0.5 / num_bins):
-        raise ValueError(f"velocity_range {low:g} to {high:g} m/s: expected more than 0 and at most the "
-                         f"{span:g} m/s that a PRF of {prf_hz:g} Hz at {carrier_hz:g} Hz tells apart")
+        raise UserError(f"velocity_range {low:g} to {high:g} m/s: expected more than 0 and at most the "
+                        f"{span:g} m/s that a PRF of {prf_hz:g} Hz at {carrier_hz:g} Hz tells apart")
     length = round(num_bins * span / (high - low))
     samples = _window_samples(iq.shape[-1], length, prf_hz, carrier_hz, window_s)
     hop = max(1, round(prf_hz / frames_per_second))
@@ -213,20 +214,20 @@ def _window_samples(signal: int, length: int, prf_hz: float, carrier_hz: float, 
     else:
         samples = max(1, round(window_s * prf_hz))
     if samples > length:
-        raise ValueError(f"window_s {window_s:g}: expected at most the transform's {length / prf_hz:g} s; "
-                         "ask for more bins or a narrower velocity_range")
+        raise UserError(f"window_s {window_s:g}: expected at most the transform's {length / prf_hz:g} s; "
+                        "ask for more bins or a narrower velocity_range")
     if samples > signal:
-        raise ValueError(f"the signal has {signal} samples, a window needs {samples}: expected at least one "
-                         "window; give a longer recording or a smaller window_s")
+        raise UserError(f"the signal has {signal} samples, a window needs {samples}: expected at least one "
+                        "window; give a longer recording or a smaller window_s")
     return samples
 
 
 def windows(spectrogram: Spectrogram, frames: int = FRAMES, hop: int = HOP) -> list[Spectrogram]:
-    """Sliding windows of `frames` frames, `hop` apart; ValueError when not even one fits."""
+    """Sliding windows of `frames` frames, `hop` apart; UserError when not even one fits."""
     total = spectrogram.power_db.shape[1]
     if total < frames:
-        raise ValueError(f"the recording has {total} frames, a picture needs {frames}: give a longer "
-                         "recording, or ask for fewer frames or more frames_per_second")
+        raise UserError(f"the recording has {total} frames, a picture needs {frames}: give a longer "
+                        "recording, or ask for fewer frames or more frames_per_second")
     cuts = [slice(first, first + frames) for first in range(0, total - frames + 1, hop)]
     return [Spectrogram(spectrogram.power_db[:, cut], spectrogram.time_s[cut], spectrogram.velocity_mps)
             for cut in cuts]

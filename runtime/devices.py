@@ -7,23 +7,25 @@ from pathlib import Path
 
 import torch
 
+from configs.errors import UserError
+
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` takes the first GPU, else the CPU; any other name must exist here (ValueError)."""
+    """`auto` takes the first GPU, else the CPU; any other name must exist here (UserError)."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ValueError(f"--device {name}: expected auto, cpu, cuda or cuda:1") from error
+        raise UserError(f"--device {name}: expected auto, cpu, cuda or cuda:1") from error
     if device.type == "cuda":
         if not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count():
-            raise ValueError(
+            raise UserError(
                 f"--device {name}: this machine has {torch.cuda.device_count()} usable GPUs; use auto or cpu"
             )
         check_kernels(device)
     elif device.type not in ("cpu", "mps"):
-        raise ValueError(f"--device {name}: expected auto, cpu, cuda or cuda:1")
+        raise UserError(f"--device {name}: expected auto, cpu, cuda or cuda:1")
     return device
 
 
@@ -33,19 +35,19 @@ def resolve_devices(accelerator: str, devices: str) -> tuple[str, int]:
     if accelerator == "auto":
         accelerator = "cuda" if gpus else "cpu"
     if accelerator == "cuda" and not gpus:
-        raise ValueError("--accelerator cuda: this machine has no usable GPU; use --accelerator cpu")
+        raise UserError("--accelerator cuda: this machine has no usable GPU; use --accelerator cpu")
     if devices == "auto":
         count = gpus if accelerator == "cuda" else 1
     elif devices.isdigit() and int(devices) > 0:
         count = int(devices)
     else:
-        raise ValueError(f"--devices {devices}: expected a positive number or auto")
+        raise UserError(f"--devices {devices}: expected a positive number or auto")
     cores = max(2, os.cpu_count() or 1)
     if accelerator == "cpu" and count > cores:
-        raise ValueError(f"--devices {count}: on a CPU each is a process, this machine has {cores} cores")
+        raise UserError(f"--devices {count}: on a CPU each is a process, this machine has {cores} cores")
     if accelerator == "cuda":
         if count > gpus:
-            raise ValueError(
+            raise UserError(
                 f"--devices {count}: this machine has {gpus} usable GPUs; use --devices {gpus} or auto"
             )
         check_kernels(torch.device("cuda", 0))
@@ -58,7 +60,7 @@ def check_kernels(device: torch.device) -> None:
     built = [int(arch.split("_")[1].rstrip("abcdef")) for arch in torch.cuda.get_arch_list() if "_" in arch]
     if built and major * 10 + minor < min(built):
         name = torch.cuda.get_device_name(device)
-        raise ValueError(
+        raise UserError(
             f"{name}: compute capability {major}.{minor}, but this torch {torch.__version__} holds "
             "kernels from "
             f"{min(built) / 10} on; choose another accelerator (Kaggle: T4 x2), an older torch, or cpu"
@@ -76,13 +78,13 @@ def resolve_precision(name: str, device: torch.device) -> str:
         if name == "auto":
             return "bf16-mixed" if capability >= (8, 0) else "16-mixed" if capability >= (7, 0) else "32"
         if name == "bf16-mixed" and capability < (8, 0):
-            raise ValueError(
+            raise UserError(
                 f"--precision bf16-mixed: {torch.cuda.get_device_name(device)} only emulates bf16; "
                 "use auto or 16-mixed"
             )
         return name
     if name == "16-mixed":
-        raise ValueError(
+        raise UserError(
             f"--precision 16-mixed: needs a GPU, and this run uses {device.type}; use auto, bf16-mixed or 32"
         )
     if name == "auto":

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from configs.command_line import say
+from configs.errors import UserError
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -20,7 +21,7 @@ class Fitting:
     """`function` of batches, called on parts that the memory takes; they are halved when it runs out.
 
     `function` turns tensors (n, ...) into tensors (n, ...). `warning` follows the line that says so.
-    ValueError: the memory is not enough for one sample.
+    UserError: the memory is not enough for one sample.
     """
 
     def __init__(self, function: Callable[..., tuple[Tensor, ...]], size: int, warning: str = "") -> None:
@@ -37,7 +38,7 @@ class Fitting:
                     raise
                 reason = str(error).partition("\n")[0]
             if self.size == 1:  # out here the failed call's tensors are gone
-                raise ValueError(
+                raise UserError(
                     f"out of memory with one image ({reason}); end other programs that use this device, "
                     "or choose --device cpu"
                 )

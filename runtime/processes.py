@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from configs.errors import UserError
 from runtime.devices import resolve_devices
 
 Item = TypeVar("Item")
@@ -45,13 +46,13 @@ class Crew:
 def start_crew(device: torch.device, devices: str) -> Crew:
     """Start the further processes that `devices` (a number, or auto) asks for; each runs this script anew.
 
-    ValueError, before anything is started, for what this machine does not have.
+    UserError, before anything is started, for what this machine does not have.
     """
     _, count = resolve_devices(device.type, devices)
     if count == 1:
         return Crew(device)
     if device.index is not None or device.type == "mps":
-        raise ValueError(f"--devices {devices}: with --device {device} there is one; use --device auto")
+        raise UserError(f"--devices {devices}: with --device {device} there is one; use --device auto")
     # Not at the top: importing it costs seconds that a process alone saves.
     from lightning_fabric import Fabric
     from lightning_fabric.strategies import DDPStrategy

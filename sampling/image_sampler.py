@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from configs.errors import UserError
 from data.labels import LabelTable, natural_key
 from data.pictures import save_png
 from data.run_record import FolderLock
@@ -86,7 +87,7 @@ class Studio:
         return len(missing)
 
     def pixels(self, batch: Sequence[Wanted]) -> numpy.ndarray:
-        """Pictures (N, H, W, 3) uint8 of one batch; ValueError where latents are not finite."""
+        """Pictures (N, H, W, 3) uint8 of one batch; UserError where latents are not finite."""
         names, shape = self.payload.labels.names, self.vae.latent_shape
         noise = [noise_for(shape, self.seed, "sample", names[one.label], one.number) for one in batch]
         (pixels,) = self._fitting(torch.stack(noise), torch.tensor([one.label for one in batch]))
@@ -95,7 +96,7 @@ class Studio:
     def _draw(self, noise: Tensor, labels: Tensor) -> tuple[Tensor]:
         latents = self.draw(noise, labels)
         if not torch.isfinite(latents).all():
-            raise ValueError(
+            raise UserError(
                 f"guidance_scale {self.settings['guidance_scale']:g} at --precision {self.draw.precision} "
                 "gave latents that are not finite; use --precision 32 or a lower --guidance_scale"
             )

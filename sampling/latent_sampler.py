@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from configs.errors import UserError
 from configs.schema import SampleConfig
 from models.lightningdit import LightningDiT
 from runtime.compiling import compiled
@@ -33,11 +34,11 @@ class LatentSampler:
         self.net, self.payload, self.settings = net.to(device), payload, settings
         self.device, self.precision = device, precision
         if (settings.guidance_channels or 0) > net.in_channels:
-            raise ValueError(
+            raise UserError(
                 f"--guidance_channels {settings.guidance_channels}: the model has {net.in_channels} channels"
             )
         if settings.guidance_condition is not None and net.config["combinations"] is None:
-            raise ValueError(
+            raise UserError(
                 f"--guidance_condition {settings.guidance_condition:g}: the model knows people only, in no "
                 "conditions; leave it out, or train with --conditions"
             )

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from configs.errors import UserError
 from data.atomic import replacing
 from data.labels import LabelTable
 from data.latent_stats import LatentStatistics
@@ -64,11 +65,11 @@ class DitPayload:
 
     @classmethod
     def from_json(cls, text: str, source: str) -> DitPayload:
-        """Inverse of `to_json`; ValueError naming `source` when something is missing."""
+        """Inverse of `to_json`; UserError naming `source` when something is missing."""
         try:
             content = json.loads(text)
             if content["format"] != FORMAT:
-                raise ValueError(f"format {content['format']!r}, expected {FORMAT!r}")
+                raise UserError(f"format {content['format']!r}, expected {FORMAT!r}")
             mean, std = (
                 torch.tensor(content["statistics"][name]).view(1, -1, 1, 1) for name in ("mean", "std")
             )
@@ -82,7 +83,7 @@ class DitPayload:
                 content["config"],
             )
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise ValueError(
+            raise UserError(
                 f"{source}: its description is damaged ({error}); train again or use another copy"
             ) from error
 
@@ -100,7 +101,7 @@ def load_trained(
     """The averaged network (evaluation mode, float32, CPU) and its payload.
 
     Takes best.safetensors, best.ckpt/last.ckpt, the word demo (a file of that name is ./demo), or a published
-    `.pt`, for which `latents_stats` must be given. ValueError or FileNotFoundError in one line for anything
+    `.pt`, for which `latents_stats` must be given. UserError or FileNotFoundError in one line for anything
     else.
     """
     path = DEMO_FILE if path == DEMO else Path(path)
@@ -115,14 +116,14 @@ def load_trained(
     else:
         return _load_published(path, latents_stats)
     if latents_stats is not None:
-        raise ValueError(
+        raise UserError(
             f"--latents_stats {latents_stats}: {path.name} carries its own statistics; leave the flag out"
         )
     return _build(state, payload, str(path)), payload
 
 
 def _build(state: dict[str, torch.Tensor], payload: DitPayload, source: str) -> LightningDiT:
-    """The described network with these weights; ValueError naming `source` where the parts do not fit."""
+    """The described network with these weights; UserError naming `source` where the parts do not fit."""
     way_out = "train again or use another copy"
     try:
         described = dict(payload.model)
@@ -130,19 +131,19 @@ def _build(state: dict[str, torch.Tensor], payload: DitPayload, source: str) -> 
         tables = (state.get(f"y_embedder.{name}_table.weight", ()) for name in ("embedding", "condition"))
         told = (described.get(name) for name in ("num_classes", "class_dropout_prob", "combinations"))
         if tuple(map(len, tables)) != table_rows(*told):
-            raise ValueError("the weights have another num_classes")
+            raise UserError("the weights have another num_classes")
         untold = ("mlp_ratio", "class_dropout_prob", "use_checkpoint", "num_classes", "combinations")
         wrong = {key for key in found if found[key] != described.get(key)}.difference(untold)
         if wrong:  # before such a model is built, which may be of any size
-            raise ValueError(f"the weights have another {', '.join(sorted(wrong))}")
+            raise UserError(f"the weights have another {', '.join(sorted(wrong))}")
         with torch.device("meta"):  # no point in drawing weights that are overwritten at once
             model = LightningDiT(**payload.model)
         create_transport(**payload.transport)
     except (TypeError, ValueError, AssertionError, ArithmeticError, RuntimeError) as error:
-        raise ValueError(f"{source}: its description fits no model ({error}); {way_out}") from error
+        raise UserError(f"{source}: its description fits no model ({error}); {way_out}") from error
     described = payload.statistics.num_channels, len(payload.labels)
     if described != (model.in_channels, model.null_class):
-        raise ValueError(
+        raise UserError(
             f"{source}: statistics of {described[0]} channels and a table of {described[1]} users, but a "
             f"model of {model.in_channels} channels and {model.null_class} users; {way_out}"
         )
@@ -157,11 +158,11 @@ def _read_slim(path: Path) -> tuple[dict[str, torch.Tensor], DitPayload]:
             text = (file.metadata() or {}).get(PAYLOAD_KEY)
             state = {name: file.get_tensor(name) for name in file.keys()}
     except SafetensorError as error:
-        raise ValueError(
+        raise UserError(
             f"--dit_checkpoint {path}: not a readable safetensors file ({error}); copy it again"
         ) from error
     if text is None:
-        raise ValueError(
+        raise UserError(
             f"--dit_checkpoint {path}: no model description inside; expected best.safetensors of stage 2"
         )
     return state, DitPayload.from_json(text, str(path))
@@ -170,7 +171,7 @@ def _read_slim(path: Path) -> tuple[dict[str, torch.Tensor], DitPayload]:
 def _read_lightning(path: Path) -> tuple[dict[str, torch.Tensor], DitPayload]:
     checkpoint = read_checkpoint(path)
     if PAYLOAD_KEY not in checkpoint or "state_dict" not in checkpoint:
-        raise ValueError(
+        raise UserError(
             f"--dit_checkpoint {path}: not a checkpoint of stage 2 (no {PAYLOAD_KEY!r} entry); "
             "expected checkpoints/best.ckpt"
         )
@@ -183,9 +184,9 @@ def _read_lightning(path: Path) -> tuple[dict[str, torch.Tensor], DitPayload]:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A `.ckpt` on the CPU, without running code from it; ValueError in one line when it cannot be read."""
+    """A `.ckpt` on the CPU, without running code from it; UserError in one line when it cannot be read."""
     if not zipfile.is_zipfile(path):
-        raise ValueError(
+        raise UserError(
             f"{path}: not a checkpoint ({path.stat().st_size} bytes, empty, cut short or of another kind); "
             "use another copy or train again"
         )
@@ -193,11 +194,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # the unpickler has many exception types, all of them about this file
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(
+        raise UserError(
             f"{path}: not a readable checkpoint ({reason}); use another copy or train again"
         ) from error
     if not isinstance(checkpoint, dict):
-        raise ValueError(
+        raise UserError(
             f"{path}: not a checkpoint (holds a {type(checkpoint).__name__}); use another copy or train again"
         )
     return checkpoint
@@ -206,13 +207,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def _load_published(path: Path, latents_stats: str | os.PathLike | None) -> tuple[LightningDiT, DitPayload]:
     model = load_dit(path)
     if latents_stats is None:
-        raise ValueError(
+        raise UserError(
             f"--dit_checkpoint {path}: a published checkpoint carries no latent statistics; "
             "give --latents_stats latents_stats.pt"
         )
     statistics = LatentStatistics.load(latents_stats)
     if statistics.num_channels != model.in_channels:
-        raise ValueError(
+        raise UserError(
             f"--latents_stats {latents_stats}: {statistics.num_channels} channels, {path.name} has "
             f"{model.in_channels}; give the statistics of the latents that it was trained on"
         )

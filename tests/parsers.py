@@ -27,7 +27,7 @@ with load:
     import numpy
     from safetensors.numpy import save
 
-    from configs.command_line import is_refusal
+    from configs.errors import UserError
     from configs.keys import default_of
     from configs.load import load_preset, resolve, split_override
     from configs.schema import REQUIRED as MISSING
@@ -141,9 +141,7 @@ def feed(parser: Callable[[bytes], None], data: bytes) -> bool:
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             parser(data)
-    except (ValueError, OSError) as error:
-        if not is_refusal(error):
-            raise
+    except (UserError, OSError) as error:
         assert str(error) and len(str(error)) < 2000, str(error)
         return False
     return True

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from configs.errors import UserError
+
 MAX_WEIGHT = 1e4  # where the auxiliary gradient vanishes, the ratio says nothing
 
 
@@ -71,7 +73,7 @@ class FoundationTeacher(nn.Module):
 def load_teacher(name: str, path: str | Path) -> FoundationTeacher:
     """timm's vision transformer `name` with weights from a local .safetensors or torch file; no network.
 
-    ValueError or FileNotFoundError, in one line, where timm or the file is missing, the name is not a vision
+    UserError or FileNotFoundError, in one line, where timm or the file is missing, the name is not a vision
     transformer's, or the file does not hold exactly that model's weights.
     """
     path = Path(path)
@@ -80,17 +82,17 @@ def load_teacher(name: str, path: str | Path) -> FoundationTeacher:
     try:
         import timm  # here, because only this loss needs it
     except ImportError as error:
-        raise ValueError(f"foundation model {name}: timm is not installed; pip install timm") from error
+        raise UserError(f"foundation model {name}: timm is not installed; pip install timm") from error
     try:
         model = timm.create_model(name, pretrained=False, dynamic_img_size=True)
     except (RuntimeError, TypeError) as error:
-        raise ValueError(f"foundation model {name}: not a vision transformer of timm ({_one_line(error)}); "
-                         "choose one such as vit_small_patch14_dinov2.lvd142m") from error
+        raise UserError(f"foundation model {name}: not a vision transformer of timm ({_one_line(error)}); "
+                        "choose one such as vit_small_patch14_dinov2.lvd142m") from error
     try:
         model.load_state_dict(_read_weights(path))
     except Exception as error:  # a damaged file can provoke nearly any kind in the unpickler
-        raise ValueError(f"{path}: not the weights of timm's {name} ({_one_line(error)}); "
-                         "give that model's own file") from error
+        raise UserError(f"{path}: not the weights of timm's {name} ({_one_line(error)}); "
+                        "give that model's own file") from error
     return FoundationTeacher(model)
 
 

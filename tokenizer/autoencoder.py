@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from configs.errors import UserError
 from tokenizer.blocks import Decoder, Encoder, cell_size
 from tokenizer.weights import load_weights_
 
@@ -49,26 +50,26 @@ class DiagonalGaussian:
 
 
 def _check_config(config: dict[str, Any]) -> None:
-    """ValueError for a value no member of the family can have; names the key."""
+    """UserError for a value no member of the family can have; names the key."""
     def is_count(value: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
     for key in ("embed_dim", "ch", "num_res_blocks", "resolution", "in_channels", "patch_size"):
         if not is_count(config[key]):
-            raise ValueError(f"{key} {config[key]!r}: expected a whole number of at least 1")
+            raise UserError(f"{key} {config[key]!r}: expected a whole number of at least 1")
     for key in ("ch_mult", "attn_resolutions"):
         if not isinstance(config[key], list) or not all(map(is_count, config[key])):
-            raise ValueError(f"{key} {config[key]!r}: expected a list of whole numbers of at least 1")
+            raise UserError(f"{key} {config[key]!r}: expected a list of whole numbers of at least 1")
     if not config["ch_mult"]:
-        raise ValueError("ch_mult []: expected one factor for each level, at least one")
+        raise UserError("ch_mult []: expected one factor for each level, at least one")
     if not isinstance(config["shortcut"], bool):
-        raise ValueError(f"shortcut {config['shortcut']!r}: expected true or false")
+        raise UserError(f"shortcut {config['shortcut']!r}: expected true or false")
     if config["model_type"] not in MODEL_TYPES:
-        raise ValueError(f"model_type {config['model_type']!r}: expected one of {', '.join(MODEL_TYPES)}")
+        raise UserError(f"model_type {config['model_type']!r}: expected one of {', '.join(MODEL_TYPES)}")
     factor = cell_size(config["patch_size"], config["ch_mult"])
     if config["resolution"] % factor:
-        raise ValueError(f"resolution {config['resolution']}: expected a multiple of {factor} "
-                         "(patch_size * 2**(levels-1)); change resolution, patch_size or ch_mult")
+        raise UserError(f"resolution {config['resolution']}: expected a multiple of {factor} "
+                        "(patch_size * 2**(levels-1)); change resolution, patch_size or ch_mult")
 
 
 class AutoencoderKL(nn.Module):
@@ -77,7 +78,7 @@ class AutoencoderKL(nn.Module):
     `model_type="marvae"` has no attention in the decoder's levels. `attn_resolutions` are the map sides that
     get attention when images are `resolution` pixels wide. `ckpt_path` loads weights strictly, in any layout
     that `tokenizer.weights` reads; `tokenizer.vavae.load_tokenizer` takes the architecture from the file too.
-    ValueError for values outside the family, FileNotFoundError for a missing `ckpt_path`.
+    UserError for values outside the family, FileNotFoundError for a missing `ckpt_path`.
     """
 
     CONFIG_KEYS = ("embed_dim", "ch_mult", "model_type", "ch", "num_res_blocks", "attn_resolutions",

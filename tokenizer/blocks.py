@@ -9,14 +9,16 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from configs.errors import UserError
+
 NUM_GROUPS = 32
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """GroupNorm of 32 groups, eps 1e-6; ValueError where `channels` is not a multiple of 32."""
+    """GroupNorm of 32 groups, eps 1e-6; UserError where `channels` is not a multiple of 32."""
     if channels % NUM_GROUPS:
-        raise ValueError(f"{channels} channels in a tokenizer level: expected a multiple of {NUM_GROUPS} "
-                         f"(the group norm's groups); choose ch and ch_mult so that every ch*mult is one")
+        raise UserError(f"{channels} channels in a tokenizer level: expected a multiple of {NUM_GROUPS} "
+                        f"(the group norm's groups); choose ch and ch_mult so that every ch*mult is one")
     return nn.GroupNorm(NUM_GROUPS, channels, eps=1e-6)
 
 

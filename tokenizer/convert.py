@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from configs.errors import UserError
 from tokenizer.vavae import build_tokenizer, load_tokenizer
 from tokenizer.weights import SLIM_DTYPES, Checkpoint, digest, read_checkpoint, save_slim
 
@@ -25,10 +26,10 @@ def _megabytes(path: Path) -> str:
 def run(source: Path, target: Path, dtype: str = "float16") -> list[str]:
     """Convert `source` to the slim file `target` and read it back; the lines to print.
 
-    The reader's and writer's errors, and ValueError where the two are the same file.
+    The reader's and writer's errors, and UserError where the two are the same file.
     """
     if target.exists() and source.exists() and target.samefile(source):
-        raise ValueError(f"{target}: the target is the source; choose another name for the slim file")
+        raise UserError(f"{target}: the target is the source; choose another name for the slim file")
     checkpoint = read_checkpoint(source)
     model = build_tokenizer(checkpoint)
     save_slim(model, target, DTYPES[dtype])
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         lines = run(options.source, options.target, options.dtype)
-    except (ValueError, OSError) as error:
+    except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print("\n".join(lines))

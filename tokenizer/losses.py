@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from configs.errors import UserError
 from tokenizer.autoencoder import DiagonalGaussian
 
 SSIM_WINDOW = 11
@@ -132,8 +133,8 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     """
     assert a.shape == b.shape and a.dtype == b.dtype, (a.shape, a.dtype, b.shape, b.dtype)
     if min(a.shape[2:]) < SSIM_WINDOW:
-        raise ValueError(f"ssim of {a.shape[2]}x{a.shape[3]} images: expected sides of at least "
-                         f"{SSIM_WINDOW} pixels (its window); compare larger images")
+        raise UserError(f"ssim of {a.shape[2]}x{a.shape[3]} images: expected sides of at least "
+                        f"{SSIM_WINDOW} pixels (its window); compare larger images")
     (a, data_range), (b, _) = _from_zero(a), _from_zero(b)
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     mean_a, mean_b = _local_mean(a), _local_mean(b)

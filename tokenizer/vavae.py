@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from configs.errors import UserError
 from tokenizer.autoencoder import AutoencoderKL, DiagonalGaussian
 from tokenizer.weights import (
     WAY_OUT,
@@ -73,12 +74,12 @@ def preprocess(image: Image.Image, size: int = 256, geometry: str = "stretch") -
     "stretch" resizes both axes (Lanczos, antialiased; an image already of that size is untouched), "pad"
     keeps the aspect on a square of the median border pixel's colour, "crop" is ADM's centre crop, which cuts
     the long axis.
-    ValueError for another geometry or an image that is not RGB.
+    UserError for another geometry or an image that is not RGB.
     """
     if geometry not in GEOMETRIES:
-        raise ValueError(f"geometry {geometry!r}: expected one of {', '.join(GEOMETRIES)}")
+        raise UserError(f"geometry {geometry!r}: expected one of {', '.join(GEOMETRIES)}")
     if image.mode != "RGB":
-        raise ValueError(f"image of mode {image.mode!r}: expected RGB; convert it first")
+        raise UserError(f"image of mode {image.mode!r}: expected RGB; convert it first")
     return torch.from_numpy(numpy.array(GEOMETRIES[geometry](image, size))).permute(2, 0, 1).contiguous()
 
 
@@ -99,41 +100,41 @@ def as_rows(images: Tensor) -> numpy.ndarray:
 
 
 def _check_precision(precision: str, device: torch.device) -> None:
-    """ValueError where `precision` is unknown, or the device would only emulate it."""
+    """UserError where `precision` is unknown, or the device would only emulate it."""
     if precision not in PRECISIONS:
-        raise ValueError(f"tokenizer precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
+        raise UserError(f"tokenizer precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
     if precision == "16" and device.type == "cpu":
-        raise ValueError("tokenizer precision '16' on a CPU: needs a GPU; choose '32' or 'bf16'")
+        raise UserError("tokenizer precision '16' on a CPU: needs a GPU; choose '32' or 'bf16'")
     if precision == "bf16" and device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0):
         name = torch.cuda.get_device_name(device)
-        raise ValueError(f"tokenizer precision 'bf16' on {name}: needs compute capability 8.0; choose '32'")
+        raise UserError(f"tokenizer precision 'bf16' on {name}: needs compute capability 8.0; choose '32'")
 
 
 def _finite(values: Tensor, what: str, precision: str) -> Tensor:
-    """`values` as they are; ValueError where a network overflowed, which uint8 would hide."""
+    """`values` as they are; UserError where a network overflowed, which uint8 would hide."""
     if not torch.isfinite(values).all():
-        raise ValueError(f"tokenizer at precision {precision!r} gave {what} that are not finite: check its "
-                         "weights and input, or choose precision '32'")
+        raise UserError(f"tokenizer at precision {precision!r} gave {what} that are not finite: check its "
+                        "weights and input, or choose precision '32'")
     return values
 
 
 def build_tokenizer(checkpoint: Checkpoint) -> AutoencoderKL:
-    """The checkpoint's autoencoder: evaluation mode, float32, no gradients. ValueError if not whole."""
+    """The checkpoint's autoencoder: evaluation mode, float32, no gradients. UserError if not whole."""
     known = set(AutoencoderKL.CONFIG_KEYS)
     config = checkpoint.config
     if config is not None and (not isinstance(config, dict) or set(config) != known):
         found = sorted(config) if isinstance(config, dict) else config
-        raise ValueError(f"{checkpoint.path}: metadata 'config' has {found}, expected the keys "
-                         f"{sorted(known)}; convert the file again")
+        raise UserError(f"{checkpoint.path}: metadata 'config' has {found}, expected the keys "
+                        f"{sorted(known)}; convert the file again")
     try:
         found = infer_config(checkpoint.state)
         told = [key for key in ("ch_mult", "num_res_blocks") if config and config[key] != found[key]]
         if told:  # before such an autoencoder is built, which may be of any size
-            raise ValueError(f"metadata 'config' has another {' and '.join(told)} than the weights")
+            raise UserError(f"metadata 'config' has another {' and '.join(told)} than the weights")
         with torch.device("meta"):  # shapes only: the values come from the file
             model = AutoencoderKL(**(found if config is None else config))
     except (ValueError, TypeError, AssertionError, ArithmeticError, RuntimeError) as error:
-        raise ValueError(f"{checkpoint.path}: {one_line(error)}; {WAY_OUT}") from error
+        raise UserError(f"{checkpoint.path}: {one_line(error)}; {WAY_OUT}") from error
     check_state(checkpoint.state, model, checkpoint.path)
     # Copied, so that nothing stays mapped to a file that may be replaced.
     state = {name: value.to(torch.float32, copy=True) for name, value in checkpoint.state.items()}
@@ -144,7 +145,7 @@ def build_tokenizer(checkpoint: Checkpoint) -> AutoencoderKL:
 def load_tokenizer(path: str | Path) -> AutoencoderKL:
     """Autoencoder of any known file, its architecture from the file: evaluation mode, float32, no gradients.
 
-    FileNotFoundError for a missing file; ValueError, in one line, for a folder, a damaged or foreign file, a
+    FileNotFoundError for a missing file; UserError, in one line, for a folder, a damaged or foreign file, a
     pickle with code, and names or shapes that are not exactly the autoencoder's.
     """
     return build_tokenizer(read_checkpoint(path))

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from configs.errors import UserError
 from tokenizer.blocks import level_sizes
 
 OWN_PREFIXES = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")
@@ -63,16 +64,16 @@ def resolve_path(path: str | Path) -> Path:
 def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read a weight file, "compact" being the embedded one.
 
-    ValueError or FileNotFoundError, in one line, for anything that is no tokenizer file. Names of
+    UserError or FileNotFoundError, in one line, for anything that is no tokenizer file. Names of
     `IGNORED_PREFIXES` are left out; any other name that is not the autoencoder's is refused.
     """
     path = resolve_path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such tokenizer file; {WAY_OUT}")
     if path.is_dir():
-        raise ValueError(f"{path}: a folder, expected a tokenizer file; {WAY_OUT}")
+        raise UserError(f"{path}: a folder, expected a tokenizer file; {WAY_OUT}")
     if path.stat().st_size == 0:
-        raise ValueError(f"{path}: an empty file (0 bytes), expected weights; copy or download it again")
+        raise UserError(f"{path}: an empty file (0 bytes), expected weights; copy or download it again")
     if path.suffix == ".safetensors":
         values, config = _read_safetensors(path)
     else:
@@ -87,14 +88,14 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | N
             metadata = file.metadata() or {}
             values = {name: file.get_tensor(name) for name in file.keys()}
     except SafetensorError as error:
-        raise ValueError(f"{path}: not a whole safetensors file ({one_line(error)}); "
-                         "copy, download or convert it again") from error
+        raise UserError(f"{path}: not a whole safetensors file ({one_line(error)}); "
+                        "copy, download or convert it again") from error
     if "config" not in metadata:
         return values, None
     try:
         config = json.loads(metadata["config"])
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: metadata 'config' is no JSON ({error}); convert the file again") from error
+        raise UserError(f"{path}: metadata 'config' is no JSON ({error}); convert the file again") from error
     return values, config
 
 
@@ -105,15 +106,15 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
         content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # a damaged file can provoke nearly any kind in the unpickler
         if "GLOBAL" in str(error):
-            raise ValueError(f"{path}: refused, its pickle holds more than tensors and plain containers "
-                             f"and could run code; {WAY_OUT}") from error
-        raise ValueError(f"{path}: not a whole torch checkpoint ({type(error).__name__}: "
-                         f"{one_line(error)}); copy or download it again") from error
+            raise UserError(f"{path}: refused, its pickle holds more than tensors and plain containers "
+                            f"and could run code; {WAY_OUT}") from error
+        raise UserError(f"{path}: not a whole torch checkpoint ({type(error).__name__}: "
+                        f"{one_line(error)}); copy or download it again") from error
     for key in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
-        raise ValueError(f"{path}: holds a {type(content).__name__}, expected named weights; {WAY_OUT}")
+        raise UserError(f"{path}: holds a {type(content).__name__}, expected named weights; {WAY_OUT}")
     return content
 
 
@@ -130,19 +131,19 @@ def _pick_own(values: Mapping[str, Any], path: Path) -> tuple[dict[str, Tensor],
         if own:
             break
     else:
-        raise ValueError(f"{path}: no autoencoder weights (encoder., decoder., …) among its names: "
-                         f"{list_names(values)}; {WAY_OUT}")
+        raise UserError(f"{path}: no autoencoder weights (encoder., decoder., …) among its names: "
+                        f"{list_names(values)}; {WAY_OUT}")
     taken = set(own)
     known = IGNORED_PREFIXES + tuple(f"net.{prefix}" for prefix in OWN_PREFIXES)
     ignored = [name for name in values if name not in taken]
     unexpected = [name for name in ignored if not name.startswith(known)]
     if unexpected:
-        raise ValueError(f"{path}: unexpected names beside the autoencoder's: {list_names(unexpected)}; "
-                         f"{WAY_OUT}")
+        raise UserError(f"{path}: unexpected names beside the autoencoder's: {list_names(unexpected)}; "
+                        f"{WAY_OUT}")
     wrong = [name for name in own if not _is_weight(values[name])]
     if wrong:
-        raise ValueError(f"{path}: not tensors of finite floating-point numbers: {list_names(wrong)}; "
-                         f"{WAY_OUT}")
+        raise UserError(f"{path}: not tensors of finite floating-point numbers: {list_names(wrong)}; "
+                        f"{WAY_OUT}")
     return {name.removeprefix(holder): values[name] for name in own}, ignored
 
 
@@ -151,9 +152,9 @@ def _is_weight(value: Any) -> bool:
 
 
 def _shape(state: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
-    """Shape of the convolution weight `name`; ValueError where it is missing or none."""
+    """Shape of the convolution weight `name`; UserError where it is missing or none."""
     if name not in state or state[name].ndim != 4:
-        raise ValueError(f"the architecture cannot be read: {name} is missing or no convolution weight")
+        raise UserError(f"the architecture cannot be read: {name} is missing or no convolution weight")
     return tuple(state[name].shape)
 
 
@@ -165,7 +166,7 @@ def _count(state: Mapping[str, Tensor], prefix: str) -> int:
 def infer_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
     """Constructor values of the autoencoder that `state` belongs to, for 256-pixel RGB images.
 
-    `attn_resolutions` are the sides that the levels with attention have at that size; ValueError where the
+    `attn_resolutions` are the sides that the levels with attention have at that size; UserError where the
     shapes are not of the family. Other gaps show when the state is compared with what these values build.
     """
     levels = _count(state, "encoder.down.")
@@ -173,8 +174,8 @@ def infer_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
     widths = [_shape(state, f"encoder.down.{level}.block.0.conv1.weight")[0] for level in range(levels)]
     patch_size = math.isqrt(folded // 3)
     if 3 * patch_size**2 != folded or not ch or not widths or any(width % ch for width in widths):
-        raise ValueError(f"the architecture cannot be read: {folded} input channels and levels of {widths} "
-                         f"channels on {ch} are not of this family")
+        raise UserError(f"the architecture cannot be read: {folded} input channels and levels of {widths} "
+                        f"channels on {ch} are not of this family")
     attended = [level for level in range(levels) if f"encoder.down.{level}.attn.0.q.weight" in state]
     decoder_attends = any(name.startswith("decoder.up.") and ".attn." in name for name in state)
     sizes = level_sizes(256, patch_size, levels)
@@ -187,7 +188,7 @@ def infer_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def check_state(state: Mapping[str, Tensor], model: nn.Module, path: Path) -> None:
-    """ValueError listing every name that is missing, unexpected or of another shape than the model's."""
+    """UserError listing every name that is missing, unexpected or of another shape than the model's."""
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in state.items()}
     problems = {
@@ -198,11 +199,11 @@ def check_state(state: Mapping[str, Tensor], model: nn.Module, path: Path) -> No
     }
     if any(problems.values()):
         listed = "; ".join(f"{what}: {list_names(names)}" for what, names in problems.items() if names)
-        raise ValueError(f"{path}: not the weights of this autoencoder; {listed}; {WAY_OUT}")
+        raise UserError(f"{path}: not the weights of this autoencoder; {listed}; {WAY_OUT}")
 
 
 def load_weights_(model: nn.Module, path: str | Path) -> nn.Module:
-    """Copy a file's weights into `model`, all or none; ValueError where they are not exactly this model's."""
+    """Copy a file's weights into `model`, all or none; UserError where they are not exactly this model's."""
     checkpoint = read_checkpoint(path)
     check_state(checkpoint.state, model, checkpoint.path)
     model.load_state_dict(checkpoint.state)
@@ -213,18 +214,18 @@ def save_slim(model: nn.Module, path: str | Path, dtype: torch.dtype = torch.flo
               metadata: dict[str, str] | None = None) -> None:
     """Write the autoencoder alone, in `dtype`, its architecture and `metadata` inside; whole or not at all.
 
-    ValueError for a name that does not end in .safetensors, and for values that are not finite in `dtype`.
+    UserError for a name that does not end in .safetensors, and for values that are not finite in `dtype`.
     """
     path, metadata = Path(path), metadata or {}
     assert dtype in SLIM_DTYPES and "config" not in metadata, (dtype, metadata)
     if path.suffix != ".safetensors":
-        raise ValueError(f"{path}: expected a name ending in .safetensors, by which the reader knows it")
+        raise UserError(f"{path}: expected a name ending in .safetensors, by which the reader knows it")
     state = model.state_dict()
     values = {name: value.detach().to("cpu", dtype).contiguous() for name, value in state.items()}
     overflown = [name for name, value in values.items() if not torch.isfinite(value).all()]
     if overflown:
-        raise ValueError(f"{path}: not written, values not finite in {dtype}: {list_names(overflown)}; "
-                         "choose float32 or bfloat16, or check the weights")
+        raise UserError(f"{path}: not written, values not finite in {dtype}: {list_names(overflown)}; "
+                        "choose float32 or bfloat16, or check the weights")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from configs.errors import UserError
 from data.labels import LabelTable, listing
 from data.latents import LatentSet
 from models.lightningdit import LightningDiT
@@ -59,7 +60,7 @@ def load_initial(path: str | Path) -> Initial:
 def adapted_arguments(initial: Initial, asked: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any]:
     """Constructor arguments of the network to train: the file's architecture, `fixed` by the latents.
 
-    `asked` holds what the user gave for the model. ValueError naming the first key that contradicts the file.
+    `asked` holds what the user gave for the model. UserError naming the first key that contradicts the file.
     """
     found = initial.net.config
     for name, value in {**asked, **fixed}.items():
@@ -68,8 +69,8 @@ def adapted_arguments(initial: Initial, asked: Mapping[str, Any], fixed: Mapping
         what, way_out = f"model.{name}={value!r}", "leave the key out, or start from other weights"
         if name in fixed:
             what, way_out = f"{name} {value!r} of the latents", "encode with the tokenizer of these weights"
-        raise ValueError(f"--init_from {initial.path}: the weights have {name} {found[name]!r}, not {what}; "
-                         f"{way_out}")
+        raise UserError(f"--init_from {initial.path}: the weights have {name} {found[name]!r}, not {what}; "
+                        f"{way_out}")
     return {**found, "use_checkpoint": False, **asked, **fixed}
 
 
@@ -109,16 +110,16 @@ def kept_rows(initial: Initial, labels: LabelTable, numbered: bool) -> dict[str,
 def beside_known(initial: Initial, latents: LatentSet) -> LatentSet:
     """The latents of people whom the weights do not know, labelled by a table of these and the known ones.
 
-    ValueError: the weights name no people, know all of them, or learnt other latents.
+    UserError: the weights name no people, know all of them, or learnt other latents.
     """
     names, known = latents.label_table.names, initial.labels.names if initial.labels else ()
     new = [name for name in names if name not in known]
     if not known or not new:
-        raise ValueError(f"--tune person: {initial.path} knows {listing(known) or 'nobody by name'}, the "
-                         f"latents are of {listing(names)}; give weights of stage 2 and somebody new")
+        raise UserError(f"--tune person: {initial.path} knows {listing(known) or 'nobody by name'}, the "
+                        f"latents are of {listing(names)}; give weights of stage 2 and somebody new")
     if initial.payload is None:  # stage 2 has found them to be of another tokenizer
-        raise ValueError(f"--tune person: {initial.path} learnt the latents of another tokenizer; encode "
-                         "the new pictures with that one")
+        raise UserError(f"--tune person: {initial.path} learnt the latents of another tokenizer; encode "
+                        "the new pictures with that one")
     table = LabelTable((*known, *new))
     place = torch.tensor([table.index(name) if name in new else -1 for name in names])[latents.labels]
     chosen = (place >= 0).nonzero().flatten()

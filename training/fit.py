@@ -17,6 +17,7 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.strategies import DDPStrategy
 
 from configs.command_line import is_main_process, say
+from configs.errors import UserError
 from configs.schema import FitConfig
 from data.atomic import share_file
 from data.run_record import FolderLock, claim_folder
@@ -68,14 +69,14 @@ def claim_run(
 ) -> tuple[int, FolderLock | None]:
     """Take `folder` for the run with `settings`, bringing what `config.resume_from` holds into an empty one.
 
-    Returns the optimizer steps already done, and the lock to keep while training. ValueError: the folder or
+    Returns the optimizer steps already done, and the lock to keep while training. UserError: the folder or
     the earlier one holds another run, or another process writes there.
     """
     fixed, last = fixed_settings(settings), folder / "checkpoints" / "last.ckpt"
     earlier = Path(config.resume_from) if config.resume_from and not last.is_file() else None
     if earlier is not None:
         if not ((earlier / "run.json").is_file() and (earlier / "checkpoints" / "last.ckpt").is_file()):
-            raise ValueError(
+            raise UserError(
                 f"--resume_from {earlier}: no run.json and checkpoints/last.ckpt inside; expected the "
                 "--output_dir of an earlier session"
             )
@@ -99,13 +100,13 @@ def bring(earlier: Path, folder: Path) -> None:
 
 
 def steps_done(folder: Path) -> int:
-    """Optimizer steps in `folder`'s last checkpoint; 0 without one, ValueError for a damaged one."""
+    """Optimizer steps in `folder`'s last checkpoint; 0 without one, UserError for a damaged one."""
     last = folder / "checkpoints" / "last.ckpt"
     if not last.is_file():
         return 0
     checkpoint = read_checkpoint(last)
     if "global_step" not in checkpoint:
-        raise ValueError(f"{last}: not a checkpoint of a training; restore it, or delete the folder")
+        raise UserError(f"{last}: not a checkpoint of a training; restore it, or delete the folder")
     return int(checkpoint["global_step"])
 
 
@@ -156,7 +157,7 @@ def fit(
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        raise ValueError(
+        raise UserError(
             f"out of memory with --batch_size {config.batch_size} ({str(error).partition(chr(10))[0]}); "
             "stage 2 goes on with model.use_checkpoint=true in this --output_dir; else take --batch_size "
             f"{max(1, config.batch_size // 2)} accumulate={2 * config.accumulate}, or a smaller model, in "

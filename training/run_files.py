@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from configs.command_line import is_main_process, say
+from configs.errors import UserError
 from data.atomic import replacing, write_text
 from data.tables import csv_text
 from training.resumable import ResumableModule
@@ -146,7 +147,7 @@ class RunFiles(Checkpoint):
     def _check(
         self, trainer: pl.Trainer, module: ResumableModule, loss: torch.Tensor, weights: bool
     ) -> None:
-        """Collective decisions, so that every rank stops or none: is all finite (ValueError), is time up?"""
+        """Collective decisions, so that every rank stops or none: is all finite (UserError), is time up?"""
         bad = ~torch.isfinite(loss.detach() + module.loss_sum)
         if weights:
             finite = torch.stack([torch.isfinite(p).all() for p in module.ema.parameters()]).all()
@@ -157,7 +158,7 @@ class RunFiles(Checkpoint):
         if any_bad:
             last = self.checkpoints / "last.ckpt"
             kept = f"{last} is intact" if last.exists() else "no checkpoint had been written"
-            raise ValueError(
+            raise UserError(
                 f"the loss is no longer finite at step {trainer.global_step}; {kept}; go on with a lower lr, "
                 "--precision 32, or model.use_qknorm=true in a new --output_dir"
             )
@@ -174,7 +175,7 @@ class RunFiles(Checkpoint):
         self.rows.append(row)
         value = row.get(self.monitor)
         if value is not None and not math.isfinite(value):
-            raise ValueError(
+            raise UserError(
                 f"{self.monitor} is no longer finite at step {step}; the last good checkpoint is kept; "
                 "go on with a lower lr or --precision 32 in a new --output_dir"
             )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from configs.errors import UserError
 from transport.transport import times_per_sample
 
 
@@ -25,7 +26,7 @@ class Guidance:
     of c (arXiv 2305.08891).
 
     `evaluations` counts network evaluations per sample since construction, or since the caller set it to 0.
-    Raises ValueError for values that cannot work.
+    Raises UserError for values that cannot work.
     """
 
     def __init__(self, model: Callable[..., Tensor], null_class: int | None, scale: float = 1.0,
@@ -53,7 +54,7 @@ class Guidance:
         if not self._guides(t):
             return self._evaluate(x, times, [y])
         if self.channels is not None and self.channels > x.shape[1]:
-            raise ValueError(f"guidance_channels={self.channels} must not exceed the sample's {x.shape[1]}")
+            raise UserError(f"guidance_channels={self.channels} must not exceed the sample's {x.shape[1]}")
         labels, scales = self._chain(y)
         if scales == [0] and self.channels is None and self.rescale == 0:
             return self._evaluate(x, times, labels[1:])
@@ -117,13 +118,13 @@ def _host_time(t: float | Tensor) -> float:
 def _check(null_class: int | None, scale: float, interval: tuple[float, float], channels: int | None,
            rescale: float) -> None:
     if not math.isfinite(scale):
-        raise ValueError(f"guidance_scale={scale!r} must be a finite number (1 means no guidance)")
+        raise UserError(f"guidance_scale={scale!r} must be a finite number (1 means no guidance)")
     if null_class is None and scale != 1:
-        raise ValueError(f"guidance_scale={scale!r} needs a null class, but the model was trained without "
-                         "label dropout: use scale 1, or train with class_dropout_prob > 0")
+        raise UserError(f"guidance_scale={scale!r} needs a null class, but the model was trained without "
+                        "label dropout: use scale 1, or train with class_dropout_prob > 0")
     if len(interval) != 2 or not 0 <= interval[0] <= interval[1] <= 1:
-        raise ValueError(f"guidance_interval={interval!r} must be (low, high) with 0 <= low <= high <= 1")
+        raise UserError(f"guidance_interval={interval!r} must be (low, high) with 0 <= low <= high <= 1")
     if channels is not None and channels < 1:
-        raise ValueError(f"guidance_channels={channels!r} must be at least 1, or None to guide every channel")
+        raise UserError(f"guidance_channels={channels!r} must be at least 1, or None to guide every channel")
     if not 0 <= rescale <= 1:
-        raise ValueError(f"guidance_rescale={rescale!r} must lie in [0, 1] (0 turns it off)")
+        raise UserError(f"guidance_rescale={rescale!r} must lie in [0, 1] (0 turns it off)")

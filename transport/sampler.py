@@ -7,6 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from configs.errors import UserError
 from transport.names import require_known
 from transport.paths import Path
 from transport.solvers import (
@@ -51,7 +52,7 @@ class Sampler:
         `sampling_method`: euler, heun, heun3, midpoint, rk4, ab2, ab3 or abm3 (see `solvers.Adams`) on
         num_steps intervals (see `timesteps.time_grid`), or dopri5, which chooses its own steps from atol and
         rtol. At `breaks` the velocity jumps, as `Guidance.breaks` says: steps end there, and each part sees
-        its own side only. Euler, of order 1 anyway, keeps the published grid. Raises ValueError for an
+        its own side only. Euler, of order 1 anyway, keeps the published grid. Raises UserError for an
         unknown name or an impossible value, and for dopri5 without torchdiffeq.
         """
         require_known("sampling_method", sampling_method, (*SOLVERS, *ADAPTIVE_SOLVERS))
@@ -76,15 +77,15 @@ class Sampler:
         require_known("diffusion_form", diffusion_form, DIFFUSION_FORMS)
         require_known("last_step", last_step, LAST_STEPS)
         if num_steps < 2:
-            raise ValueError(f"num_steps={num_steps!r} must be at least 2: stochastic steps and a last one")
+            raise UserError(f"num_steps={num_steps!r} must be at least 2: stochastic steps and a last one")
         if not (math.isfinite(diffusion_norm) and diffusion_norm >= 0):
-            raise ValueError(f"diffusion_norm={diffusion_norm!r} must be a finite number >= 0")
+            raise UserError(f"diffusion_norm={diffusion_norm!r} must be a finite number >= 0")
         start = self.transport.sample_interval[0]
         if diffusion_form == "sbdm":
             start = max(start, NOISE_SCORE_EPS)
         if not 0 < last_step_size < 1 - start:
-            raise ValueError(f"last_step_size={last_step_size!r} must lie in (0, {1 - start}): "
-                             "t = 1 has no score")
+            raise UserError(f"last_step_size={last_step_size!r} must lie in (0, {1 - start}): "
+                            "t = 1 has no score")
         grid = time_grid(num_steps - 1, 0.0, start, 1 - last_step_size).tolist()
         form = DIFFUSION_FORMS[diffusion_form]
         return SdeSample(self.transport.path, grid, form, diffusion_norm, generator, last_step)
@@ -96,13 +97,13 @@ class Sampler:
 
         Instantaneous change of variables along the probability-flow ODE by dopri5, with one Hutchinson probe
         for the divergence (arXiv 1810.01367): unbiased, exact where the Jacobian is diagonal and the probe
-        "rademacher". Needs a velocity on all of [0, 1], so Linear or GVP without eps; raises ValueError
+        "rademacher". Needs a velocity on all of [0, 1], so Linear or GVP without eps; raises UserError
         otherwise.
         """
         require_known("probe", probe, PROBES)
         if self.transport.sample_interval != (0.0, 1.0):
-            raise ValueError("likelihood needs a velocity on [0, 1], not on "
-                             f"{self.transport.sample_interval}: use path_type Linear, prediction velocity")
+            raise UserError("likelihood needs a velocity on [0, 1], not on "
+                            f"{self.transport.sample_interval}: use path_type Linear, prediction velocity")
         x1 = x1.to(torch.promote_types(x1.dtype, torch.float32))
         direction = draw_noise(x1.shape, x1.device, x1.dtype, generator)
         if probe == "rademacher":

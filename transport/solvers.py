@@ -12,6 +12,8 @@ import numpy
 import torch
 from torch import Tensor
 
+from configs.errors import UserError
+
 Velocity = Callable[[Tensor, float], Tensor]
 
 
@@ -125,12 +127,12 @@ def solve_fixed(f: Velocity, x: Tensor, grid: Sequence[float], step: Callable[..
 
 
 def adaptive_solver() -> Callable:
-    """torchdiffeq's odeint, which dopri5 alone needs; ValueError where it is absent."""
+    """torchdiffeq's odeint, which dopri5 alone needs; UserError where it is absent."""
     try:
         from torchdiffeq import odeint
     except ImportError as error:
-        raise ValueError("sampling_method='dopri5' needs the package torchdiffeq: pip install torchdiffeq, "
-                         f"or choose one of {', '.join(SOLVERS)}") from error
+        raise UserError("sampling_method='dopri5' needs the package torchdiffeq: pip install torchdiffeq, "
+                        f"or choose one of {', '.join(SOLVERS)}") from error
     return odeint
 
 
@@ -140,7 +142,7 @@ def solve_dopri5(f: Velocity, x: Tensor | tuple[Tensor, ...], t0: float, t1: flo
 
     `f(x, t)` receives t as a float, read from a tensor beside the state: an adaptive solver waits for the
     device at every step anyway. The last step ends on t1; with `pass_end` it runs past t1 and is interpolated
-    back, which is torchdiffeq's own habit. Raises ValueError where torchdiffeq is absent or the step size
+    back, which is torchdiffeq's own habit. Raises UserError where torchdiffeq is absent or the step size
     collapses.
     """
     odeint = adaptive_solver()
@@ -153,6 +155,6 @@ def solve_dopri5(f: Velocity, x: Tensor | tuple[Tensor, ...], t0: float, t1: flo
     except AssertionError as error:
         if not str(error).startswith(("underflow in dt", "non-finite values in state")):
             raise  # from the velocity, not from the solver
-        raise ValueError(f"dopri5 with atol={atol}, rtol={rtol} cannot go on: the velocity is not finite, or "
-                         f"the tolerances too tight; loosen rtol or use {', '.join(SOLVERS)}") from error
+        raise UserError(f"dopri5 with atol={atol}, rtol={rtol} cannot go on: the velocity is not finite, or "
+                        f"the tolerances too tight; loosen rtol or use {', '.join(SOLVERS)}") from error
     return tuple(state[-1] for state in states) if isinstance(x, tuple) else states[-1]

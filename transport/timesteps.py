@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from configs.errors import UserError
+
 VP_TRAIN_EPS = 1e-5
 VP_SAMPLE_EPS = 1e-3
 NOISE_SCORE_EPS = 1e-3
@@ -33,13 +35,13 @@ def time_interval(path_type: str, prediction: str, eps: float | None = None, *,
 
     `eps` is the distance kept from the ends that need one; None takes the published value: 0 for velocity on
     Linear and GVP, 1e-3 off both ends for noise and score, and off t = 1 on VP 1e-5 in training, 1e-3 in
-    sampling. A given eps is used as it is. Raises ValueError outside [0, 0.5).
+    sampling. A given eps is used as it is. Raises UserError outside [0, 0.5).
     """
     if eps is None:
         eps = _published_eps(path_type, prediction, sampling)
     if not 0 <= eps < 0.5:
         key = "sample_eps" if sampling else "train_eps"
-        raise ValueError(f"{key}={eps!r} must lie in [0, 0.5): it is cut off the ends of [0, 1]")
+        raise UserError(f"{key}={eps!r} must lie in [0, 0.5): it is cut off the ends of [0, 1]")
     return (0.0 if path_type == "VP" else eps, 1.0 - eps)
 
 
@@ -55,15 +57,15 @@ def time_grid(num_steps: int, timestep_shift: float = 0.0, t0: float = 0.0, t1: 
 
     A share `cosine` in [0, 1] of the even grid is replaced by (1 - cos(pi u)) / 2, which is finer at both
     ends. A shift s then moves the fraction u of the way to s u / (1 + (s - 1) u): below 1 it spends more
-    steps near noise; 0 and 1 both mean no shift. Raises ValueError for fewer than one step, a negative or
+    steps near noise; 0 and 1 both mean no shift. Raises UserError for fewer than one step, a negative or
     non-finite shift, or a share outside [0, 1].
     """
     if num_steps < 1:
-        raise ValueError(f"num_steps={num_steps!r} must be at least 1: it counts the intervals between times")
+        raise UserError(f"num_steps={num_steps!r} must be at least 1: it counts the intervals between times")
     if not (math.isfinite(timestep_shift) and timestep_shift >= 0):
-        raise ValueError(f"timestep_shift={timestep_shift!r} must be a finite number >= 0 (0 turns it off)")
+        raise UserError(f"timestep_shift={timestep_shift!r} must be a finite number >= 0 (0 turns it off)")
     if not 0 <= cosine <= 1:
-        raise ValueError(f"timestep_cosine={cosine!r} must lie in [0, 1] (0 turns it off)")
+        raise UserError(f"timestep_cosine={cosine!r} must lie in [0, 1] (0 turns it off)")
     fraction = torch.linspace(0, 1, num_steps + 1, dtype=torch.float64)
     if cosine != 0:
         fraction = (1 - cosine) * fraction + cosine * (1 - torch.cos(math.pi * fraction)) / 2

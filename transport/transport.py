@@ -113,7 +113,7 @@ def create_transport(path_type: str = "Linear", prediction: str = "velocity", lo
     `path_type`: Linear, GVP or VP. `prediction`: velocity, noise or score. `loss_weight`: None, "velocity" or
     "likelihood", for noise and score models; velocity losses carry no weight. `train_eps`, `sample_eps`: see
     `timesteps.time_interval`. `use_cosine_loss` adds the cosine term for velocity models; `use_lognorm` draws
-    logit-normal times, sigmoid(lognorm_loc + n), instead of uniform ones. Raises ValueError for a name or
+    logit-normal times, sigmoid(lognorm_loc + n), instead of uniform ones. Raises UserError for a name or
     value that is not known.
     """
     require_known("path_type", path_type, PATHS)
