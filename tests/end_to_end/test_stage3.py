@@ -93,8 +93,9 @@ def test_person_10_is_folder_ID_10_down_to_the_pixels(toy, drawn):
 
 WITHOUT = """
 import sys
+import pytorch_lightning  # it takes torchvision where it is installed
 sys.path.insert(0, {project!r})
-for name in ("torchdiffeq", "torchvision", "timm", "h5py"):
+for name in ("torchdiffeq", "torchvision", "torchvision.models", "timm", "h5py"):
     sys.modules[name] = None  # importing it fails
 import stage0_prepare, stage1_extract_features, stage2_train_dit, stage4_evaluate, train_tokenizer
 from stage3_inference import main
