@@ -14,7 +14,7 @@ from typing import Any, NoReturn, get_type_hints
 from omegaconf import MISSING as REQUIRED
 
 from configs.errors import UserError
-from configs.keys import default_of
+from configs.keys import default_of, range_of, value_name
 from configs.load import load_preset, resolve, split_override
 from configs.schema import SECTIONS
 
@@ -85,16 +85,19 @@ def build_parser(section: str, prog: str, description: str) -> OneLineParser:
     for item in fields(SECTIONS[section]):
         rule, default = item.metadata, default_of(item)
         unit = f" [{rule['unit']}]" if rule["unit"] else ""
-        shown = "required" if default == REQUIRED else f"default: {default}"
-        text = f"{rule['sentence']}{unit} ({shown})".replace("%", "%%")
+        words = " ".join(map(str, default)) if isinstance(default, list) else default
+        shown = "required" if default == REQUIRED else f"default: {'none' if words in ('', None) else words}"
+        limits = ", ".join(filter(None, [range_of(item), shown]))
+        text = f"{rule['sentence']}{unit} ({limits})".replace("%", "%%")
+        value = value_name(item, hints[item.name])
         if rule["positional"]:
             parser.add_argument(item.name, nargs="*", help=text)
         elif hints[item.name] is bool:
             parser.add_argument(f"--{item.name}", action=argparse.BooleanOptionalAction, help=text)
         elif isinstance(default, list):
-            parser.add_argument(f"--{item.name}", nargs="+", metavar="VALUE", help=text)
+            parser.add_argument(f"--{item.name}", nargs="+", metavar=value, help=text)
         else:
-            parser.add_argument(f"--{item.name}", metavar="VALUE", help=text)
+            parser.add_argument(f"--{item.name}", metavar=value, help=text)
     parser.add_argument("--config", metavar="YAML", help="Preset, e.g. configs/microdoppler_s.yaml.")
     parser.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
     return parser

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, field, fields
-from typing import Any
+from typing import Any, get_args
 
 from configs.errors import UserError
 
@@ -28,6 +28,24 @@ def key(
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
+
+
+def value_name(item: Any, kind: Any) -> str:
+    """What stands for the value of a field of type `kind` in a command's help: its choices, or N for a whole
+    number, X for another one, else TEXT.
+    """
+    choices = [str(choice) for choice in item.metadata["choices"] if choice is not None]
+    if choices:
+        return f"{{{','.join(choices)}}}"
+    inner = set(get_args(kind)) - {type(None)} or {kind}
+    return "N" if inner == {int} else "X" if inner == {float} else "TEXT"
+
+
+def range_of(item: Any) -> str:
+    """The numbers that a field may take, in words: "at least 1, at most 100"; empty without bounds."""
+    rule = item.metadata
+    words = {"low": "at least", "above": "more than", "high": "at most"}
+    return ", ".join(f"{word} {rule[name]:g}" for name, word in words.items() if rule[name] is not None)
 
 
 def check_ranges(section: str, config: Any) -> None:

@@ -360,7 +360,7 @@ class SweepConfig:
     vavae_path: str = key(REQUIRED, "Tokenizer, as of stage 3.")
     output_dir: str = key("guidance_sweep", "Folder for sweep.json, sweep.png and the images.")
     guidance: List[float] = key([1.0, 1.5, 2.0, 3.0, 4.0], "Guidance scales to try.", low=0, high=100)
-    samplers: List[str] = key(["heun"], "ODE solvers to try.")
+    samplers: List[str] = key(["heun"], "ODE solvers to try.", choices=SOLVERS)
     num_samples_per_user: int = key(8, "Images per person and setting.", low=1)
     num_steps: int = key(50, "Intervals of the time grid.", low=1, high=100000)
     seed: int = key(0, "Seed of the images and of the judge.", low=0)

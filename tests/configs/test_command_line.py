@@ -101,6 +101,19 @@ def test_help_shows_every_key(section):
     assert "--config" in text and "--debug" in text
 
 
+@pytest.mark.parametrize(("section", "shown"), [
+    ("sample", "--sampler {euler,heun,heun3,midpoint,rk4,ab2,ab3,abm3,dopri5}"),
+    ("sample", "--num_steps N Intervals of the time grid (ignored by dopri5). (at least 1, at most 100000,"),
+    ("sample", "--guidance_interval X [X ...]"), ("sample", "--select TEXT"),
+    ("sample", "--keep N"), ("sample", "--guidance_condition X"),
+    ("train", "--lr X Peak learning rate. (more than 0, default: 0.0001)"),
+    ("pipeline", "--precision {auto,32,bf16-mixed,16-mixed}"),
+    ("simulate", "--gaits {normal,hurried,backpack,pockets} [{normal,hurried,backpack,pockets} ...]"),
+])
+def test_help_tells_choices_ranges_and_types(section, shown):
+    assert " ".join(shown.split()) in " ".join(build_parser(section, "p", "d").format_help().split())
+
+
 def test_help_ends_with_status_0():
     status, out, err = run_as_script(
         lambda argv: parse("train", ("train",), argv, prog="p", description="d"), "--help")
