@@ -43,10 +43,10 @@ def combined(table: LabelTable, pattern: str) -> tuple[LabelTable, list[list[int
 def _matches(table: LabelTable, pattern: str) -> dict[str, re.Match]:
     """What `pattern` finds in the folders' names, where it finds something."""
     try:
-        found = {name: re.search(pattern, name) for name in table.names}
+        searched = {name: re.search(pattern, name) for name in table.names}
     except re.error as error:
         raise UserError(f"--conditions {pattern!r}: not a regular expression ({error})") from error
-    found = {name: match for name, match in found.items() if match and match[0]}
+    found = {name: match for name, match in searched.items() if match and match[0]}
     if not found:
         raise UserError(f"--conditions {pattern!r}: found in none of the folders {listing(table.names, 5)}; "
                         "give a regular expression of the part that names the condition")

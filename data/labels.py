@@ -23,9 +23,9 @@ def natural_key(name: str) -> tuple:
 
 def listing(items: Iterable[object], limit: int = 40) -> str:
     """Items as one comma-separated line; beyond `limit` the rest is only counted."""
-    items = [str(item) for item in items]
-    more = f", … ({len(items)} in all)" if len(items) > limit else ""
-    return ", ".join(items[:limit]) + more
+    names = [str(item) for item in items]
+    more = f", … ({len(names)} in all)" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
 
 
 @dataclass(frozen=True)

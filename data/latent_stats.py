@@ -15,6 +15,7 @@ import torch
 
 from configs.errors import UserError
 from data.atomic import replacing, write_text
+from data.row_tensor import Rows
 
 CHUNK_SAMPLES = 512  # float64 copies of this many samples at a time: 32 MB for (32, 16, 16) latents
 KL_LIMIT_NATS = 0.05
@@ -74,8 +75,7 @@ class LatentStatistics:
         assert z.ndim == 4 and z.shape[1] == self.num_channels, (tuple(z.shape), self.num_channels)
 
     @classmethod
-    def from_latents(cls, latents: torch.Tensor,
-                     latents_std: torch.Tensor | None = None) -> "LatentStatistics":
+    def from_latents(cls, latents: Rows, latents_std: Rows | None = None) -> "LatentStatistics":
         """Exact statistics over all samples and positions: float64, two passes, so any offset is harmless.
 
         Mean and unbiased standard deviation of `latents` (N, C, H, W). With the posterior's `latents_std` of
@@ -130,7 +130,7 @@ class LatentStatistics:
             raise UserError(f"{path}: {error}; {MEND}") from error
 
 
-def _channel_sums(tensor: torch.Tensor, function: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+def _channel_sums(tensor: Rows, function: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
     """(1, C, 1, 1) float64: sums of `function`(float64 chunk) over samples and positions."""
     sums = torch.zeros(1, tensor.shape[1], 1, 1, dtype=torch.float64)
     for start in range(0, len(tensor), CHUNK_SAMPLES):

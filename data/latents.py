@@ -24,6 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -32,7 +33,7 @@ from configs.errors import UserError
 from data.atomic import replacing, temporary_name
 from data.labels import LabelTable, listing, natural_key
 from data.latent_stats import REBUILD, LatentStatistics
-from data.row_tensor import RowTensor
+from data.row_tensor import Rows, RowTensor
 from data.tensor_files import change_metadata, reserve_tensors, save_tensors, tensor_positions, write_values
 
 FORMAT_VERSION = 1
@@ -53,13 +54,13 @@ class LatentSet:
     `latents_flip` are latents of the horizontally flipped images, where they were wanted.
     """
 
-    latents: torch.Tensor | RowTensor  # (N, C, H, W) float32
-    latents_std: torch.Tensor | RowTensor | None  # (N, C, H, W) float32
+    latents: Rows  # (N, C, H, W) float32
+    latents_std: Rows | None  # (N, C, H, W) float32
     labels: torch.Tensor  # (N,) int64
     label_table: LabelTable
     paths: list[str]
     metadata: dict = field(default_factory=dict)
-    latents_flip: torch.Tensor | RowTensor | None = None  # (N, C, H, W) float32
+    latents_flip: Rows | None = None  # (N, C, H, W) float32
 
     def __len__(self) -> int:
         return len(self.latents)
@@ -340,7 +341,7 @@ def _read_upstream(files: Sequence[Path]) -> LatentSet:
 
 
 def _read_tensors(files: Sequence[Path], required: Sequence[str],
-                  optional: Sequence[str]) -> dict[str, torch.Tensor]:
+                  optional: Sequence[str]) -> dict[str, Any]:
     """Tensors of all files joined along the sample axis; an optional one must be in all files or in none."""
     parts: dict[str, list[torch.Tensor]] = {}
     for path in files:

@@ -41,3 +41,6 @@ class RowTensor:
             chosen = where == index
             found[chosen] = self.parts[index][rows[chosen] - self._starts[index]]
         return found
+
+
+Rows = torch.Tensor | RowTensor

@@ -17,7 +17,7 @@ from data.atomic import write_text
 try:
     import fcntl
 except ImportError:  # no such locks on Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 RECORD = "run.json"
 WAY_OUT = "use another --output_dir, or delete the folder to start anew"

@@ -137,7 +137,7 @@ def _block_names(count: int, fractions: dict[str, float], guard: int) -> list[st
     kept = count - guard * (len(fractions) - 1)
     held_out = {name: max(1, math.floor(fractions[name] * kept + 0.5)) for name in list(fractions)[1:]}
     while sum(held_out.values()) >= kept:  # rounding up must not starve training
-        held_out[max(held_out, key=held_out.get)] -= 1
+        held_out[max(held_out, key=held_out.__getitem__)] -= 1
     names = ["train"] * (kept - sum(held_out.values()))
     for name, size in held_out.items():
         names += [GUARD] * guard + [name] * size
@@ -181,7 +181,7 @@ def _share_recordings(sizes: Counter, fractions: dict[str, float], seed: str) ->
     for done, name in enumerate(order):
         empty = [split for split in fractions if split not in chosen.values()]
         open_splits = empty if len(order) - done <= len(empty) else list(fractions)
-        chosen[name] = max(open_splits, key=lacking.get)
+        chosen[name] = max(open_splits, key=lacking.__getitem__)
         lacking[chosen[name]] -= sizes[name]
     return chosen
 

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -45,7 +46,8 @@ def reserve_tensors(tensors: Mapping[str, tuple[torch.dtype, tuple[int, ...]]], 
     `tensors` are dtypes and shapes, the widest dtype first, which keeps every tensor aligned. Any process
     may then write values in place, so that no process has to hold them all.
     """
-    header, end = {"__metadata__": dict(sorted(metadata.items()))}, 0
+    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
+    end = 0
     for name, (dtype, shape) in tensors.items():
         start, end = end, end + math.prod(shape) * dtype.itemsize
         header[name] = {"dtype": DTYPE_NAMES[dtype], "shape": shape, "data_offsets": [start, end]}
@@ -69,7 +71,7 @@ def write_values(path: Path, position: int, values: torch.Tensor) -> None:
     """Put the bytes of a contiguous CPU tensor at `position` of an existing file; OSError: no room."""
     with _needing_room(path), open(path, "r+b") as file:
         file.seek(position)
-        file.write(memoryview(values.numpy()).cast("B"))
+        file.write(memoryview(values.numpy().data).cast("B"))
 
 
 def change_metadata(path: Path, name: str, value: str) -> None:

@@ -59,7 +59,7 @@ class TimestepEmbedder(nn.Module):
 
     def forward(self, t: Tensor) -> Tensor:
         """(N,) to (N, D)."""
-        return self.mlp(self.features(t).to(self.mlp[0].weight.dtype))
+        return self.mlp(self.features(t).to(next(self.mlp.parameters()).dtype))
 
 
 class LabelEmbedder(nn.Module):
@@ -83,7 +83,7 @@ class LabelEmbedder(nn.Module):
         self.num_classes = num_classes
         self.dropout = dropout
         rows = table_rows(num_classes, dropout, combinations)
-        self.combinations = None
+        self.combinations: list[list[int]] | None = None
         if combinations is not None:  # the null class's at the end, and the tables' last rows for -1
             pairs = [*combinations, (-1, -1)]
             self.combinations = [[number % count for number, count in zip(pair, rows)] for pair in pairs]
@@ -115,6 +115,7 @@ class LabelEmbedder(nn.Module):
             return self.embedding_table(labels)
         numbers = labels.new_tensor(self.combinations)
         pairs = numbers[labels] if drop is None else torch.where(drop, numbers[-1], numbers[labels])
+        assert self.condition_table is not None
         return self.embedding_table(pairs[:, 0]) + self.condition_table(pairs[:, 1])
 
     @property

@@ -54,6 +54,9 @@ class AxialRotaryEmbedding(nn.Module):
     The tables are persistent buffers because published weights hold them.
     """
 
+    freqs_cos: Tensor
+    freqs_sin: Tensor
+
     def __init__(self, side: int, head_dim: int):
         super().__init__()
         assert head_dim % 4 == 0, f"two axes of pairs need a head dimension that 4 divides, not {head_dim}"

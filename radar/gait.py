@@ -15,6 +15,7 @@ Body frame: x forward, y to the left, z up, metres.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy
 from scipy.interpolate import CubicHermiteSpline, CubicSpline, PchipInterpolator
@@ -184,7 +185,8 @@ def joint_paths(walker: Walker, phase: numpy.ndarray, num_phases: int = 256) -> 
     assert num_phases % 2 == 0
     grid = numpy.arange(num_phases) / num_phases
     body = curves(grid, walker.relative_velocity, walker.torso_peaked)
-    joints, feet = _upper_body(walker, body), {}
+    joints = _upper_body(walker, body)
+    feet: dict[str, numpy.ndarray] = {}
     for side in SIDES:
         own = _foot(walker, side, _own_phase(side, joints[f"{side} hip"]), body, grid)
         feet |= {f"{side} {name}": _own_phase(side, path) for name, path in own.items()}
@@ -251,7 +253,7 @@ def _foot(walker: Walker, side: str, hip: numpy.ndarray, own: Curves,
     path = plant(swung[::2], pitch, support, walker.stride_m, heel, toe)
     path[1] += height * _lift(path[1] / height, pitch, (phase - support) / (1 - support))
     sideways = numpy.full(phase.size, SIDES[side] * _FOOT_HALF_SPACING * walker.height_m)
-    offsets = {"ankle": (0, 0), "heel": rotated(*heel, pitch), "toe": rotated(*toe, pitch)}
+    offsets: dict[str, Any] = {"ankle": (0, 0), "heel": rotated(*heel, pitch), "toe": rotated(*toe, pitch)}
     return {name: numpy.stack([path[0] + x, sideways, path[1] + z]) for name, (x, z) in offsets.items()}
 
 

@@ -32,7 +32,7 @@ KNOTS_AT_ONCE = 64  # keeps the work of a block in the processor's cache
 class Radar:
     """A continuous-wave (or one-range-cell) radar; levels in dB are powers relative to the mean echo power.
 
-    prf_hz               samples a second; None: what makes the unambiguous velocities span 6.4 m/s
+    prf_hz               samples a second; 0: what makes the unambiguous velocities span 6.4 m/s
     looks                receive channels or range cells whose powers are summed; every scatterer has its own
                          phase in each
     noise_db, clutter_db thermal noise and the echo of static objects; -inf for none
@@ -43,7 +43,7 @@ class Radar:
     """
 
     carrier_hz: float = 77e9
-    prf_hz: float | None = None
+    prf_hz: float = 0.0
     looks: int = 4
     noise_db: float = -25.0
     clutter_db: float = 20.0
@@ -53,7 +53,7 @@ class Radar:
     burst_db: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.prf_hz is None:
+        if not self.prf_hz:
             object.__setattr__(self, "prf_hz", 2 * VELOCITY_SPAN_MPS / self.wavelength_m)
 
     @property

@@ -75,7 +75,7 @@ def draw_walk(rng: numpy.random.Generator, duration_s: float, speed_mps: float =
     """
     approaching = bool(rng.random() < 0.5) if approaching is None else approaching
     nearest = rng.uniform(4.0, 10.0)
-    turns = ()
+    turns: tuple[tuple[float, float], ...] = ()
     if rng.random() < turn_share:
         angle = rng.uniform(30, 60) * rng.choice((-1, 1))
         turns = ((float(rng.uniform(0.2, 0.8) * duration_s), float(angle)),)

@@ -18,7 +18,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
     Compilation happens at the first call, and again for shapes that change.
     """
-    fast = torch.compile(function)
+    fast: Callable[..., Any] | None = torch.compile(function)
 
     def call(*arguments: Any, **keywords: Any) -> Any:
         nonlocal fast

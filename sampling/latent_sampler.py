@@ -50,7 +50,7 @@ class LatentSampler:
             self.transport.velocity(compiled(self.net) if settings.compile else self.net),
             net.null_class if net.config["class_dropout_prob"] else None,
             settings.guidance_scale,
-            tuple(settings.guidance_interval),
+            settings.guidance_interval,
             settings.guidance_channels,
             settings.guidance_rescale,
             settings.guidance_condition,

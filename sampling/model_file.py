@@ -129,7 +129,9 @@ def _build(state: dict[str, torch.Tensor], payload: DitPayload, source: str) -> 
         described = dict(payload.model)
         found = infer_architecture(state, described.get("num_heads"))
         tables = (state.get(f"y_embedder.{name}_table.weight", ()) for name in ("embedding", "condition"))
-        told = (described.get(name) for name in ("num_classes", "class_dropout_prob", "combinations"))
+        told: list[Any] = [
+            described.get(name) for name in ("num_classes", "class_dropout_prob", "combinations")
+        ]
         if tuple(map(len, tables)) != table_rows(*told):
             raise UserError("the weights have another num_classes")
         untold = ("mlp_ratio", "class_dropout_prob", "use_checkpoint", "num_classes", "combinations")
@@ -141,10 +143,10 @@ def _build(state: dict[str, torch.Tensor], payload: DitPayload, source: str) -> 
         create_transport(**payload.transport)
     except (TypeError, ValueError, AssertionError, ArithmeticError, RuntimeError) as error:
         raise UserError(f"{source}: its description fits no model ({error}); {way_out}") from error
-    described = payload.statistics.num_channels, len(payload.labels)
-    if described != (model.in_channels, model.null_class):
+    sizes = payload.statistics.num_channels, len(payload.labels)
+    if sizes != (model.in_channels, model.null_class):
         raise UserError(
-            f"{source}: statistics of {described[0]} channels and a table of {described[1]} users, but a "
+            f"{source}: statistics of {sizes[0]} channels and a table of {sizes[1]} users, but a "
             f"model of {model.in_channels} channels and {model.null_class} users; {way_out}"
         )
     model.to_empty(device="cpu")
@@ -217,7 +219,7 @@ def _load_published(path: Path, latents_stats: str | os.PathLike | None) -> tupl
             f"--latents_stats {latents_stats}: {statistics.num_channels} channels, {path.name} has "
             f"{model.in_channels}; give the statistics of the latents that it was trained on"
         )
-    labels = LabelTable([str(index) for index in range(model.null_class)])
+    labels = LabelTable(tuple(str(index) for index in range(model.null_class)))
     payload = DitPayload(model.config, {}, labels, statistics, None, {}, {})
     return model.eval().requires_grad_(False), payload
 

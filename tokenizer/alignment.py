@@ -52,9 +52,12 @@ class FoundationTeacher(nn.Module):
     description says (ImageNet's mean and deviation for DINOv2).
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: Any) -> None:  # timm's VisionTransformer; timm is optional
         super().__init__()
-        self.model = model.requires_grad_(False)
+        self.model: Any = model.requires_grad_(False)
         self.channels: int = model.num_features
         for name in ("mean", "std"):
             values = torch.tensor(model.pretrained_cfg[name]).reshape(1, 3, 1, 1)

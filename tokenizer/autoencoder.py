@@ -89,14 +89,14 @@ class AutoencoderKL(nn.Module):
                  num_res_blocks: int = 2, attn_resolutions: Sequence[int] = (16,), resolution: int = 256,
                  in_channels: int = 3, patch_size: int = 1, shortcut: bool = False) -> None:
         super().__init__()
-        self._config = dict(
+        self._config: dict[str, Any] = dict(
             embed_dim=embed_dim, ch_mult=list(ch_mult), model_type=model_type, ch=ch,
             num_res_blocks=num_res_blocks, attn_resolutions=list(attn_resolutions), resolution=resolution,
             in_channels=in_channels, patch_size=patch_size, shortcut=shortcut)
         _check_config(self._config)
-        shared = dict(ch=ch, ch_mult=ch_mult, num_res_blocks=num_res_blocks, resolution=resolution,
-                      attn_resolutions=attn_resolutions, z_channels=embed_dim, patch_size=patch_size,
-                      shortcut=shortcut)
+        shared: dict[str, Any] = dict(
+            ch=ch, ch_mult=ch_mult, num_res_blocks=num_res_blocks, resolution=resolution,
+            attn_resolutions=attn_resolutions, z_channels=embed_dim, patch_size=patch_size, shortcut=shortcut)
         self.encoder = Encoder(in_channels=in_channels, **shared)
         self.decoder = Decoder(out_channels=in_channels, level_attention=model_type == "vavae", **shared)
         self.quant_conv = nn.Conv2d(2 * embed_dim, 2 * embed_dim, 1)

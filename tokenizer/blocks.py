@@ -4,6 +4,7 @@ Shapes: B batch, C channels, H W feature map. Level i works on maps of side reso
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch.nn.functional as F
 from einops import rearrange
@@ -136,7 +137,7 @@ class Encoder(nn.Module):
         widths = [ch * mult for mult in ch_mult]
         sizes = level_sizes(resolution, patch_size, len(widths))
         self.conv_in = nn.Conv2d(in_channels * patch_size**2, ch, 3, padding=1)
-        self.down = nn.ModuleList(
+        self.down: Any = nn.ModuleList(
             Level(before, width, num_res_blocks, size in attn_resolutions)
             for before, width, size in zip([ch] + widths, widths, sizes))
         for level, width in zip(self.down[:-1], widths):
@@ -173,7 +174,7 @@ class Decoder(nn.Module):
         sizes = level_sizes(resolution, patch_size, len(widths))
         self.conv_in = nn.Conv2d(z_channels, widths[-1], 3, padding=1)
         self.mid = Middle(widths[-1])
-        self.up = nn.ModuleList(
+        self.up: Any = nn.ModuleList(
             Level(before, width, num_res_blocks + 1, level_attention and size in attn_resolutions)
             for before, width, size in zip(widths[1:] + widths[-1:], widths, sizes))
         for level, width in zip(self.up[1:], widths[1:]):

@@ -40,7 +40,8 @@ def _median_border_colour(image: Image.Image) -> tuple[int, int, int]:
     inner = pixels[1:-1]
     border = numpy.concatenate([pixels[0], pixels[-1], inner[:, 0], inner[:, -1]]).astype(numpy.int64)
     order = numpy.argsort(border @ numpy.array([299, 587, 114]), kind="stable")
-    return tuple(int(value) for value in border[order[(len(order) - 1) // 2]])
+    red, green, blue = border[order[(len(order) - 1) // 2]].tolist()
+    return red, green, blue
 
 
 def _pad(image: Image.Image, size: int) -> Image.Image:
@@ -123,9 +124,9 @@ def build_tokenizer(checkpoint: Checkpoint) -> AutoencoderKL:
     known = set(AutoencoderKL.CONFIG_KEYS)
     config = checkpoint.config
     if config is not None and (not isinstance(config, dict) or set(config) != known):
-        found = sorted(config) if isinstance(config, dict) else config
-        raise UserError(f"{checkpoint.path}: metadata 'config' has {found}, expected the keys "
-                        f"{sorted(known)}; convert the file again")
+        given = sorted(config) if isinstance(config, dict) else config
+        raise UserError(f"{checkpoint.path}: metadata 'config' has {given}, expected the keys "
+                         f"{sorted(known)}; convert the file again")
     try:
         found = infer_config(checkpoint.state)
         told = [key for key in ("ch_mult", "num_res_blocks") if config and config[key] != found[key]]
@@ -164,7 +165,8 @@ class VAVAE:
         self.device, self.precision = torch.device(device), precision
         _check_precision(precision, self.device)
         self.digest: str = digest(model)
-        self.model = model.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
+        self.model = model.eval().requires_grad_(False).to(self.device)
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.image_size: int = model.config["resolution"]
         side = self.image_size // model.downsampling
         self.latent_shape: tuple[int, int, int] = (model.config["embed_dim"], side, side)

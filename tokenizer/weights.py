@@ -74,6 +74,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise UserError(f"{path}: a folder, expected a tokenizer file; {WAY_OUT}")
     if path.stat().st_size == 0:
         raise UserError(f"{path}: an empty file (0 bytes), expected weights; copy or download it again")
+    values: Mapping[str, Any]
     if path.suffix == ".safetensors":
         values, config = _read_safetensors(path)
     else:

@@ -30,7 +30,7 @@ class Guidance:
     """
 
     def __init__(self, model: Callable[..., Tensor], null_class: int | None, scale: float = 1.0,
-                 interval: tuple[float, float] = (0.0, 1.0), channels: int | None = None,
+                 interval: Sequence[float] = (0.0, 1.0), channels: int | None = None,
                  rescale: float = 0.0, condition_scale: float | None = None,
                  alone: Tensor | None = None) -> None:
         condition_scale = scale if condition_scale is None else condition_scale
@@ -62,10 +62,13 @@ class Guidance:
 
     def _chain(self, y: Tensor) -> tuple[list[Tensor], list[float]]:
         """Labels from the most conditional on, and the scale of the step to each from the next."""
-        labels, scales = [y], []
+        labels: list[Tensor] = [y]
+        scales: list[float] = []
         if self.condition_scale != self.scale:
+            assert self.alone is not None
             labels, scales = [y, self.alone[y]], [self.condition_scale]
         if self.condition_scale == self.scale or self.scale != 1:
+            assert self.null_class is not None
             labels.append(torch.full_like(y, self.null_class))
             scales.append(self.scale)
         return labels, scales
@@ -115,7 +118,7 @@ def _host_time(t: float | Tensor) -> float:
     return float(t)
 
 
-def _check(null_class: int | None, scale: float, interval: tuple[float, float], channels: int | None,
+def _check(null_class: int | None, scale: float, interval: Sequence[float], channels: int | None,
            rescale: float) -> None:
     if not math.isfinite(scale):
         raise UserError(f"guidance_scale={scale!r} must be a finite number (1 means no guidance)")

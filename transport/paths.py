@@ -10,6 +10,7 @@ the velocity and (x, noise) are linear in (x0, x1), so each conversion is exact,
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -175,4 +176,4 @@ class VP(Path):
         return self.beta(t) / 2
 
 
-PATHS = {"Linear": Linear, "GVP": GVP, "VP": VP}
+PATHS: dict[str, Callable[[], Path]] = {"Linear": Linear, "GVP": GVP, "VP": VP}

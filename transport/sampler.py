@@ -115,6 +115,11 @@ class Sampler:
         return standard_normal_log_density(noise) + change, noise
 
 
+def _after(on_step: Callable[[int], None], done: int, steps: int) -> None:
+    """Report `steps` of a part of the grid before which `done` were taken."""
+    on_step(done + steps)
+
+
 class OdeSample:
     """Callable made by `Sampler.sample_ode`; `nfe` counts velocity evaluations of its last call."""
 
@@ -136,7 +141,7 @@ class OdeSample:
             t0 = grid[0] if grid is self.grids[0] else math.nextafter(grid[0], math.inf)
             t1 = grid[-1] if grid is self.grids[-1] else math.nextafter(grid[-1], -math.inf)
             counted = CountedVelocity(velocity, t0, t1)
-            report = on_step and (lambda steps, before=done: on_step(before + steps))
+            report = on_step and partial(_after, on_step, done)
             x = self._solve(counted, x, grid, report)
             self.nfe += counted.nfe
             done += len(grid) - 1
