@@ -10,6 +10,7 @@ With --select judge.safetensors --keep 200 it keeps only what a selecting judge 
 from __future__ import annotations
 
 import csv
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -35,13 +36,15 @@ from runtime.devices import resolve_device, resolve_devices, resolve_precision, 
 from runtime.disk import require_space
 from runtime.processes import start_crew
 from sampling.image_sampler import Studio, Wanted, sample_rows, wanted
-from sampling.imagenet import DEMO_CLASSES, class_numbers
+from sampling.imagenet import DEMO_CLASSES, class_name, class_numbers
 from sampling.latent_sampler import LatentSampler
 from sampling.model_file import DitPayload, load_trained, weights_digest
 from tokenizer.vavae import VAVAE
 
 GRID_COLUMNS = 8
 DEMO_COLUMNS = 4
+DEMO_PICTURE = "demo_samples.png"
+TITLE_WIDTH = 18  # characters
 # Upstream's demo (the other settings are the configuration's).
 DEMO = {
     "user_ids": list(DEMO_CLASSES),
@@ -227,13 +230,15 @@ def write_grid(
     folder: Path, images: Sequence[Wanted], labels: LabelTable, users: Sequence[int], columns: int | None
 ) -> None:
     """micro_doppler_grid.png: a row per person asked for, the first few samples each; with `columns`, all
-    images side by side in so many columns.
+    images side by side in so many columns, also as demo_samples.png, the name that upstream's demo has.
     """
     if columns:
         tiles = [numpy.asarray(Image.open(folder / image.name)) for image in images]
         parts = [slice(first, first + columns) for first in range(0, len(images), columns)]
-        titles = ["\n".join(labels.names[image.label] for image in images[part]) for part in parts]
-        return save_png(grid([tiles[part] for part in parts], titles), folder / "micro_doppler_grid.png")
+        titles = ["\n".join(title(labels, image.label) for image in images[part]) for part in parts]
+        picture = grid([tiles[part] for part in parts], titles)
+        save_png(picture, folder / DEMO_PICTURE)
+        return save_png(picture, folder / "micro_doppler_grid.png")
     rows = [
         [numpy.asarray(Image.open(folder / image.name)) for image in images if image.label == user][
             :GRID_COLUMNS
@@ -241,7 +246,13 @@ def write_grid(
         for user in users
     ]
     cell = 256 if len(users) * len(rows[0]) <= 64 else 128
-    save_png(grid(rows, [labels.names[user] for user in users], cell), folder / "micro_doppler_grid.png")
+    save_png(grid(rows, [title(labels, user) for user in users], cell), folder / "micro_doppler_grid.png")
+
+
+def title(labels: LabelTable, label: int) -> str:
+    """What stands beside a person's images: the folder's name, of ImageNet's classes number and name."""
+    name = class_name(labels, label)
+    return textwrap.fill(f"{labels.names[label]} {name}", TITLE_WIDTH) if name else labels.names[label]
 
 
 def main(argv: list[str]) -> None:

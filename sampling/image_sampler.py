@@ -22,6 +22,7 @@ from data.pictures import save_png
 from data.run_record import FolderLock
 from runtime.out_of_memory import Fitting
 from runtime.seeds import noise_for
+from sampling.imagenet import class_in_a_file_name, class_name
 from sampling.latent_sampler import LatentSampler
 from sampling.model_file import DitPayload
 from tokenizer.vavae import VAVAE, as_rows
@@ -47,13 +48,13 @@ def wanted(labels: LabelTable, label: int, number: int) -> Wanted:
 
 def file_name(labels: LabelTable, label: int, number: int) -> str:
     """micro_doppler_user07_001.png for ID_7; the folder's full name where its number is missing or not its
-    own alone.
+    own alone; of ImageNet's classes micro_doppler_class207_golden_retriever_001.png.
     """
     own = labels.number(label)
     unique = own is not None and [labels.number(i) for i in range(len(labels))].count(own) == 1
     # Odd characters as %20: nothing that a path would obey, and never one name for two folders.
     escaped = re.sub(r"[^\w.-]", lambda found: quote(found[0], safe=""), labels.names[label])
-    person = f"user{own:02d}" if unique else escaped
+    person = class_in_a_file_name(labels, label) or (f"user{own:02d}" if unique else escaped)
     return f"micro_doppler_{person}_{number:03d}.png"
 
 
@@ -109,6 +110,7 @@ class Studio:
             "user": self.payload.labels.names[image.label],
             "user_number": self.payload.labels.number(image.label),
             "label": image.label,
+            **({"class": name} if (name := class_name(self.payload.labels, image.label)) else {}),
             "sample": image.number,
             "network_evaluations": self.draw.network_evaluations,
             **{name: value for name, value in self.settings.items() if name not in NOT_TOLD},

@@ -54,16 +54,19 @@ def test_the_demo_grid_shows_the_eight_classes_in_two_rows(published, tmp_path):
     assert grid.size == (NAME_WIDTH + 4 * (256 + GAP), 2 * (256 + GAP) + GAP)
     for place, number in enumerate(DEMO_CLASSES):
         left, top = NAME_WIDTH + place % 4 * (256 + GAP), GAP + place // 4 * (256 + GAP)
-        own = Image.open(tmp_path / f"micro_doppler_user{int(number):02d}_001.png").resize((256, 256))
+        own = Image.open(next(tmp_path.glob(f"micro_doppler_class{int(number):03d}_*_001.png")))
         shown = numpy.asarray(grid.crop((left, top, left + 256, top + 256))).astype(int)
-        assert numpy.abs(shown - numpy.asarray(own)).mean() < 2
+        assert numpy.abs(shown - numpy.asarray(own.resize((256, 256)))).mean() < 2
+    assert Image.open(tmp_path / "demo_samples.png").tobytes() == grid.tobytes()
+    assert {row["class"]: row["file"] for row in rows}["golden retriever"] == (
+        "micro_doppler_class207_golden_retriever_001.png")
 
 
 def test_classes_by_number_and_by_name(published, tmp_path):
     output_of(stage3.main, "--config", PRESET, *published, "--output_dir", tmp_path, "--user_ids",
               "tiger shark", "207", "970-971")
-    assert names(tmp_path, "*_001.png") == {f"micro_doppler_user{number}_001.png"
-                                            for number in ("03", "207", "970", "971")}
+    classes = ("003_tiger_shark", "207_golden_retriever", "970_alp", "971_bubble")
+    assert names(tmp_path, "*_001.png") == {f"micro_doppler_class{name}_001.png" for name in classes}
     assert class_numbers(CLASSES, ["golden retriever", "valley", "207"]) == ["207", "979", "207"]
     assert class_numbers(CLASSES, ["Cardigan", "cardigan"]) == ["264", "474"]
     people = LabelTable(("ID_1", "valley"))
