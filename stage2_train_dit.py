@@ -111,7 +111,7 @@ def run(configs: dict[str, Any]) -> None:
     module = DiTModule(net, transport, config, payload, total_steps, val, watch)
     every = config.validate_every or max(1, round(total_steps / VALIDATIONS_IN_A_RUN))
     files = RunFiles(folder, "checkpoints/best.safetensors", every, total_steps, steps_per_pass, "val_loss",
-                     indistinct=INDISTINCT)
+                     indistinct=INDISTINCT, reference=comparable(configs["transport"]))
     data = LatentDataModule(train, config.batch_size, total_steps * config.accumulate, config.seed)
     callbacks = [Throughput(training_flops(arguments), every, precision)]
     if vae:
@@ -124,6 +124,12 @@ def run(configs: dict[str, Any]) -> None:
     fit(module, data, files, config, callbacks)
     if not files.stopped_early:
         say_next(folder)
+
+
+def comparable(transport: TransportConfig) -> bool:
+    """Whether the validation loss is the function that the shipped model's was. The training times do not
+    matter: validation has its own."""
+    return transport.use_cosine_loss and (transport.path_type, transport.prediction) == ("Linear", "velocity")
 
 
 def read_people(config: TrainConfig) -> tuple[LatentSet, LatentSet | None, list[list[int]] | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import time
 from pathlib import Path
@@ -53,7 +54,8 @@ class RunFiles(Checkpoint):
     two of these files resumes from the older last.ckpt, passes the same point again and writes the same
     files. `monitor` names the validation metric that decides which weights are best, among those that copy no
     more than held-out data do (`copies`), if there are any: the latest that are not worse than the best so
-    far by more than the share `indistinct`; without validation data simply the latest.
+    far by more than the share `indistinct`; without validation data simply the latest. With `reference` the
+    curve stands beside that of the shipped model, whose loss must be the same function.
     `deadline` (of time.monotonic) ends the run early, all of it saved; `patience` ends it for good, after so
     many validations without a better one.
     """
@@ -68,6 +70,7 @@ class RunFiles(Checkpoint):
         monitor: str,
         higher_is_better: bool = False,
         indistinct: float = 0.0,
+        reference: bool = False,
     ) -> None:
         self.folder, self.slim_name, self.every, self.total_steps = (
             Path(folder),
@@ -76,7 +79,7 @@ class RunFiles(Checkpoint):
             total_steps,
         )
         self.steps_per_pass, self.monitor, self.higher_is_better = steps_per_pass, monitor, higher_is_better
-        self.indistinct = indistinct
+        self.indistinct, self.reference = indistinct, reference
         self.best: Rank | None = None
         self.best_step = 0
         self.rows: list[dict[str, float]] = []
@@ -204,11 +207,16 @@ class RunFiles(Checkpoint):
         """Collective: Lightning gathers on every rank, the main process writes."""
         if is_main_process():
             write_text(self.folder / "training_log.csv", csv_text(self.rows))
-            draw_report(self.rows, self.monitor, self.ending(), self.folder / "training_report.png")
+            self.draw()
             if better:
                 module.export(self.folder / self.slim_name)
                 AtomicCheckpointIO().save_checkpoint(module.best(), self.checkpoints / "best.ckpt")
         trainer.save_checkpoint(self.checkpoints / "last.ckpt")
+
+    def draw(self) -> None:
+        """training_report.png of all validations so far."""
+        beside = reference_curve() if self.reference else []
+        draw_report(self.rows, self.monitor, self.ending(), self.folder / "training_report.png", beside)
 
 
 def copies(row: dict[str, float]) -> bool:
@@ -216,12 +224,31 @@ def copies(row: dict[str, float]) -> bool:
     return row.get("memorised", 0.0) > row.get("memorised_val", 0.0) + TOLERATED
 
 
+REFERENCE = Path(__file__).resolve().parents[1] / "pretrained" / "microdoppler_dit_demo_curve.csv"
+REFERENCE_LABEL = "val_loss of the shipped demo model: microdoppler_xs, 31 simulated walkers, batches of 16"
+
+
+def reference_curve() -> list[tuple[int, float]]:
+    """Step and validation loss of the run that made the shipped model; its card has the command."""
+    if not REFERENCE.is_file():
+        return []
+    with open(REFERENCE, newline="", encoding="utf-8") as file:
+        return [(int(row["step"]), float(row["val_loss"])) for row in csv.DictReader(file)]
+
+
 BIN, WATCHED = "val_loss_t", ("memorised", "memorised_val")
 
 
-def draw_report(rows: list[dict[str, float]], monitor: str, title: str, path: Path) -> None:
+def draw_report(
+    rows: list[dict[str, float]],
+    monitor: str,
+    title: str,
+    path: Path,
+    reference: list[tuple[int, float]] | None = None,
+) -> None:
     """A panel each, against steps, for the losses, the validation loss by time and the shares of copies; only
-    those of which `rows` (a dictionary a validation) know."""
+    those of which `rows` (a dictionary a validation) know. The points `reference` (step, loss) are grey,
+    among the losses, and end soon after the run's own."""
     # Not at the top: importing it costs seconds that the other ranks and stage 3 save.
     from matplotlib.figure import Figure
 
@@ -241,6 +268,9 @@ def draw_report(rows: list[dict[str, float]], monitor: str, title: str, path: Pa
                 other.plot(*zip(*known), label=label, marker=".", markersize=3, color=colour)
             if other is not axes:
                 other.set_ylabel(name)
+        if heading == "loss" and reference:
+            ahead = sum(step < rows[-1]["step"] for step, _ in reference) + 1
+            axes.plot(*zip(*reference[:max(2, ahead)]), label=REFERENCE_LABEL, color="0.6", zorder=1)
         axes.set_ylabel(heading)
         axes.set_xlabel("optimizer step")
         axes.legend(fontsize=8)

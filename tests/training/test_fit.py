@@ -11,6 +11,8 @@ import numpy
 import pytest
 import pytorch_lightning as pl
 import torch
+from conftest import PROJECT
+from matplotlib.axes import Axes
 from PIL import Image
 from tiny_runs import (
     USERS,
@@ -23,10 +25,11 @@ from tiny_runs import (
 
 import stage2_train_dit
 import training.run_files
+from configs.load import resolve
 from data.latent_stats import LatentStatistics
 from data.latents import read_latents, write_latents
 from training.fit import steps_done
-from training.run_files import RunFiles
+from training.run_files import RunFiles, reference_curve
 
 
 class Stop(pl.Callback):
@@ -264,6 +267,23 @@ def test_weights_that_copy_are_best_only_where_all_do(latents, tmp_path, monkeyp
         assert best["global_step"] == expected
         with Image.open(tmp_path / name / "training_report.png") as picture:
             assert picture.height == 1000  # losses, losses by time, copies
+
+
+@pytest.mark.parametrize(("cosine", "last", "shown"), [(True, 9, 2), (True, 2500, 4), (True, 9000, 6),
+                                                       (False, 9, 0)])
+def test_the_shipped_model_s_curve_is_grey_where_the_loss_is_the_same(
+        tmp_path, monkeypatch, cosine, last, shown):
+    """Up to the first of its points after the run's own last step, of six at 800, 1,600, ... 4,800."""
+    drawn = []
+    monkeypatch.setattr(Axes, "plot", lambda axes, *values, **style: drawn.append((values, style)))
+    transport = resolve(("transport",), {"transport": {"use_cosine_loss": cosine}})["transport"]
+    files = RunFiles(tmp_path, "-", 1, 9, 1, "val_loss", reference=stage2_train_dit.comparable(transport))
+    files.rows = [{"step": last, "train_loss": 1.0, "val_loss": 1.2}]
+    files.draw()
+    grey = [values for values, style in drawn if "shipped" in style["label"]]
+    assert [len(steps) for steps, _ in grey] == ([shown] if shown else [])
+    card = (PROJECT / "pretrained" / "README.md").read_text(encoding="utf-8")
+    assert ", ".join(f"{loss:g}" for _, loss in reference_curve()) in card
 
 
 def test_without_validation_latents_the_latest_is_best(tmp_path, capsys):
