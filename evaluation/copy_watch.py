@@ -81,6 +81,6 @@ class CopyWatch:
             own, known = labels == label, (self.train.labels == label).nonzero().flatten()
             if len(known) > 1:
                 pair = (latents[own], self.train.latents[known])
-                lines = (module.payload.statistics.normalise(z).flatten(1, 2).numpy() for z in pair)
-                found[own.numpy()] = memorised(nearest_two(*lines, quiet=True)[0])
+                drawn, training = (module.payload.statistics.normalise(z).flatten(1, 2).numpy() for z in pair)
+                found[own.numpy()] = memorised(nearest_two(drawn, training, quiet=True)[0])
         return found

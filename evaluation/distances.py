@@ -55,7 +55,8 @@ def frechet(x: numpy.ndarray, y: numpy.ndarray) -> float:
     B'B are the covariances; triangular A and B are no larger than the sets.
     """
     shift = x.mean(0) - y.mean(0)
-    a, b = (numpy.linalg.qr((z - z.mean(0)) / math.sqrt(len(z) - 1), mode="r") for z in (x, y))
+    roots = [(z - z.mean(0)) / math.sqrt(len(z) - 1) for z in (x, y)]
+    a, b = (numpy.asarray(numpy.linalg.qr(root, mode="r")) for root in roots)
     shared = numpy.linalg.svd(a @ b.T, compute_uv=False).sum()
     return max(0.0, float(shift @ shift + (a**2).sum() + (b**2).sum() - 2 * shared))
 
@@ -122,8 +123,8 @@ def usual_width(z: numpy.ndarray, labels: numpy.ndarray) -> float:
     for label in numpy.unique(labels):
         own = squared_distances(z[labels == label], z[labels == label])
         squares.append(own[numpy.triu_indices(len(own), 1)])
-    squares = numpy.concatenate(squares)
-    return math.sqrt(max(float(numpy.median(squares)), 1e-12)) if len(squares) else 1.0
+    together = numpy.concatenate(squares)
+    return math.sqrt(max(float(numpy.median(together)), 1e-12)) if len(together) else 1.0
 
 
 # Equal counts and intervals

@@ -28,8 +28,9 @@ def mean_of(values: numpy.ndarray) -> dict[str, Any]:
     too little for them.
     """
     known = values[numpy.isfinite(values)]
-    mean, error, interval = float(known.mean()) if len(known) else None, None, None
-    if len(known) > 1:
+    mean = float(known.mean()) if len(known) else None
+    error = interval = None
+    if mean is not None and len(known) > 1:
         error = float(known.std(ddof=1) / math.sqrt(len(known)))
         half = error * float(student.ppf(0.975, len(known) - 1))
         interval = [mean - half, mean + half]

@@ -94,7 +94,7 @@ def common_scale(sets: dict[str, numpy.ndarray], columns: bool = False) -> dict[
     if columns:
         scale = numpy.where(deviation > 1e-9, deviation, 1.0)
     else:
-        scale = max(float(numpy.sqrt((deviation**2).mean())), 1e-9)
+        scale = numpy.maximum(numpy.sqrt((deviation**2).mean()), 1e-9)
     return {name: (values - mean) / scale for name, values in sets.items()}
 
 

@@ -46,6 +46,8 @@ class Block(nn.Module):
 class Judge(nn.Module):
     """(N, 3, 128, 64) in [-1, 1] to logits (N, num_classes). Averages over time, but not over velocity."""
 
+    temperature: Tensor
+
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         stem = nn.Sequential(_convolution(3, 48, 6, 4), nn.ReLU())

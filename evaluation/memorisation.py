@@ -9,7 +9,7 @@ for held-out real pictures says what is usual.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy
 import torch
@@ -44,13 +44,13 @@ def nearest_two(
     """
     assert len(training) > 1, "there is no second neighbour"
     batches, found = math.ceil(len(pictures) / CHUNK), []
-    rows = shift_distances(pictures, training)
+    rows: Iterable[Tensor] = shift_distances(pictures, training)
     if not quiet:
         rows = progress(rows, total=batches, description="nearest neighbours", unit="batch")
     for distances in rows:
         found.append(distances.topk(2, largest=False))
-    distances, places = (torch.cat(column).numpy() for column in zip(*found))
-    return distances, places
+    nearest, places = (torch.cat(column).numpy() for column in zip(*found))
+    return nearest, places
 
 
 def shift_distances(pictures: numpy.ndarray, others: numpy.ndarray) -> Iterator[Tensor]:

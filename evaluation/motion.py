@@ -82,7 +82,7 @@ def kinematics_distance(
             sets = [
                 [draw.of(motion, name, label) for name in (REFERENCE, OTHERS[kind])] for draw in draws.full
             ]
-            own = [differences(*pair) for pair in sets]
+            own = [differences(x, y) for x, y in sets]
             for name in QUANTITIES:
                 mean = float(numpy.mean([one[name] for one in own]))
                 value = mean if numpy.isfinite(mean) else None

@@ -170,10 +170,9 @@ class LightningDiT(nn.Module):
         nn.init.xavier_uniform_(patch.weight.detach().flatten(1))  # a view: the matrix that each patch meets
         assert patch.bias is not None
         nn.init.zeros_(patch.bias)
-        tables = [module for module in self.y_embedder.modules() if isinstance(module, nn.Embedding)]
-        linears = [module for module in self.t_embedder.mlp if isinstance(module, nn.Linear)]
-        for layer in (*tables, *linears):
-            nn.init.normal_(layer.weight, std=0.02)
+        for module in (*self.y_embedder.modules(), *self.t_embedder.modules()):
+            if isinstance(module, (nn.Embedding, nn.Linear)):
+                nn.init.normal_(module.weight, std=0.02)
         closing = [module.adaLN_modulation[-1] for module in (*self.blocks, self.final_layer)]
         for layer in (*closing, self.final_layer.linear):
             nn.init.zeros_(layer.weight)

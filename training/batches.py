@@ -12,6 +12,8 @@ import torch
 from data.latents import LatentSet
 from runtime.seeds import generator
 
+SHARE_OF_DEVICE = 0.25  # of its free memory that the latents may take
+
 
 class BatchStream:
     """All batches of one rank for a whole run; Lightning sees the run as one long epoch.
@@ -93,9 +95,6 @@ def run_length(
     return max_steps or max_epochs * steps_per_pass, steps_per_pass
 
 
-SHARE_OF_DEVICE = 0.25
-
-
 class LatentDataModule(pl.LightningDataModule):
     """Training batches {mean, std, labels, position} from a `LatentSet`; `std` is absent when the set has
     none.
@@ -108,7 +107,7 @@ class LatentDataModule(pl.LightningDataModule):
         self.batch_size, self.num_batches, self.seed = batch_size, num_batches, seed
         parts = {"mean": train.latents, "labels": train.labels, "std": train.latents_std,
                  "flip": train.latents_flip}
-        self.tensors = {name: tensor for name, tensor in parts.items() if tensor is not None}
+        self.tensors: dict[str, Any] = {name: part for name, part in parts.items() if part is not None}
 
     def fetch(self, indices: torch.Tensor) -> dict[str, Any]:
         """One batch by index: a gather from memory, no files."""
@@ -122,7 +121,7 @@ class LatentDataModule(pl.LightningDataModule):
             self.tensors = {name: tensor[:].to(device) for name, tensor in self.tensors.items()}
 
     def train_dataloader(self) -> BatchStream:
-        trainer = self.trainer
+        trainer: Any = self.trainer
         self.move_to(trainer.strategy.root_device)
         return BatchStream(
             self.fetch,

@@ -91,6 +91,7 @@ class Throughput(pl.Callback):
     def __init__(self, flops: int, every: int, precision: str) -> None:
         self.flops, self.every, self.precision = flops, every, precision
         self.started: float | None = None
+        self.loader: Any = None
         self.rows: list[dict[str, float]] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -98,15 +99,16 @@ class Throughput(pl.Callback):
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: Any, batch: Any, batch_idx: int) -> None:
         if self.started is None:
-            self.started, self.batches = now(module.device), 0
-            self.waited, self.step = trainer.train_dataloader.seconds, trainer.global_step
+            self.started, self.batches, self.loader = now(module.device), 0, trainer.train_dataloader
+            self.waited, self.step = self.loader.seconds, trainer.global_step
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self.batches += 1
         step = trainer.global_step
-        if step > self.step and (step % trainer.log_every_n_steps == 0 or step % self.every == 0):
+        if step > self.step and (step % pl_module.config.log_every == 0 or step % self.every == 0):
+            assert self.started is not None
             self._report(trainer, now(pl_module.device) - self.started, len(batch["labels"]))
             self.started = None
 
@@ -115,7 +117,7 @@ class Throughput(pl.Callback):
         row = {
             "images_per_second": rate * trainer.world_size,
             "mfu": rate * self.flops / self.peak,
-            "loader_wait": (trainer.train_dataloader.seconds - self.waited) / seconds,
+            "loader_wait": (self.loader.seconds - self.waited) / seconds,
         }
         self.rows.append(row)
         for logger in trainer.loggers:
@@ -151,7 +153,7 @@ class Previews(pl.Callback):
         )
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: DiTModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         step = trainer.global_step
         target = self.folder / f"step_{step:07d}.png"

@@ -106,6 +106,7 @@ class DiTModule(ResumableModule):
 
     def _validation_losses(self, chosen: Tensor) -> Tensor:
         """(n,) losses of validation samples `chosen`."""
+        assert self.val is not None
         x1 = self.payload.statistics.normalise(self.val.latents[chosen].to(self.device))
         shape = tuple(x1.shape[1:])
         x0 = torch.stack([noise_for(shape, self.config.seed, "validation", int(j)) for j in chosen]).to(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def decay_at(step: int, decay: float) -> float:
@@ -21,7 +21,8 @@ def update_ema_(average: nn.Module, network: nn.Module, step: int, decay: float)
     The two may be on different devices.
     """
     weight = 1.0 - decay_at(step, decay)
-    ours, theirs = list(average.parameters()), list(network.parameters())
+    ours: list[Tensor] = list(average.parameters())
+    theirs: list[Tensor] = list(network.parameters())
     if ours[0].device == theirs[0].device:
         torch._foreach_lerp_(ours, theirs, weight)
     else:  # one at a time: the host needs no second copy of all

@@ -133,7 +133,7 @@ def fit(
         strategy=strategy(count * config.num_nodes),
         max_epochs=-1,
         max_steps=files.total_steps,
-        precision=lightning_precision(training_precision(config)),
+        precision=lightning_precision(training_precision(config)),  # type: ignore[arg-type]
         accumulate_grad_batches=config.accumulate,
         gradient_clip_val=config.gradient_clip or None,
         callbacks=[progress_callback(), *callbacks, files],

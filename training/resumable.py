@@ -25,6 +25,12 @@ class ResumableModule(pl.LightningModule):
     Sub-classes give `training_step`, `validate` and `export`. `config` is the section of the schema.
     """
 
+    net: Any
+    ema: Any
+    config: Any  # the section that the sub-class trains by
+    loss_sum: Tensor
+    loss_count: Tensor
+
     def __init__(self, net: nn.Module, config: FitConfig, total_steps: int) -> None:
         super().__init__()
         self.net, self.ema = net, copy.deepcopy(net).requires_grad_(False).eval()
@@ -102,7 +108,7 @@ class ResumableModule(pl.LightningModule):
         """What the optimizer changes."""
         return [parameter for parameter in self.net.parameters() if parameter.requires_grad]
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         config = self.config
         optimizer = torch.optim.AdamW(
             self.trained_parameters(),

@@ -83,7 +83,8 @@ class RunFiles(Checkpoint):
         self.best: Rank | None = None
         self.best_step = 0
         self.rows: list[dict[str, float]] = []
-        self.deadline, self.patience = math.inf, None
+        self.deadline = math.inf
+        self.patience: int | None = None
         self.saving_time = 0.0  # of the slowest validation and save, in seconds
         self.seen_step = 0
         self.late = self.stopped_early = False
@@ -98,16 +99,16 @@ class RunFiles(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best, self.best_step, self.rows = (state_dict[name] for name in ("best", "best_step", "rows"))
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: ResumableModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self.seen_step = trainer.global_step
         self._end_if_waited_for_nothing(trainer)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: ResumableModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         step = trainer.global_step
         due = step > 0 and (step % self.every == 0 or step == self.total_steps)
-        if due or step % trainer.log_every_n_steps == 0 or trainer.strategy.root_device.type == "cpu":
+        if due or step % pl_module.config.log_every == 0 or trainer.strategy.root_device.type == "cpu":
             self._check(trainer, pl_module, outputs["loss"], weights=due)
         complete, self.seen_step = step != self.seen_step, step  # not amid batches whose gradients add up
         if due and (not self.rows or self.rows[-1]["step"] != step):

@@ -84,7 +84,8 @@ class TokenizerModule(ResumableModule):
             total = total + config.spectral_weight * spectral_loss(x, recon)
         if self._teacher:
             self._teacher[0].to(x.device)
-            aligned = sum(alignment_loss(self.linear_proj(z), self._teacher[0](x, z.shape[-1])).values())
+            terms = alignment_loss(self.linear_proj(z), self._teacher[0](x, z.shape[-1]))
+            aligned = torch.stack(list(terms.values())).sum()
             weight = adaptive_weight(main, aligned, self.net.encoder.conv_out.weight)
             total = total + config.align_weight * weight * aligned
         return total
@@ -130,7 +131,7 @@ class ImageDataModule(pl.LightningDataModule):
         self.images, self.batch_size, self.num_batches, self.seed = images, batch_size, num_batches, seed
 
     def train_dataloader(self) -> BatchStream:
-        trainer = self.trainer
+        trainer: Any = self.trainer
         return BatchStream(
             lambda chosen: {"images": self.images[chosen]},
             len(self.images),

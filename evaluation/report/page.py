@@ -7,7 +7,7 @@ content security policy makes the browser hold both.
 from __future__ import annotations
 
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -111,9 +111,11 @@ def people_table(metrics: dict[str, Any], columns: list[Column]) -> Safe | None:
         name = words(column.measure) + (f", {column.unit}" if column.unit else "")
         measures[name] = measures.get(name, 0) + 1
     above = (tag("th", name, colspan=count) for name, count in measures.items())
-    head = [[tag("th", "person", rowspan=2), *above], [column.kind for column in columns]]
+    head: list[list[Any]] = [[tag("th", "person", rowspan=2), *above], [column.kind for column in columns]]
     known = metrics.get("people") or dict.fromkeys(name for column in columns for name in column.people)
-    rows = [[name, *(figure_cell(own.people.get(name), own.measure) for own in columns)] for name in known]
+    rows: list[list[Any]] = [
+        [name, *(figure_cell(own.people.get(name), own.measure) for own in columns)] for name in known
+    ]
     if any(column.overall for column in columns):
         rows.append(["all", *(figure_cell(column.overall, column.measure) for column in columns)])
     return table(head, rows)
@@ -123,7 +125,7 @@ def pairs_table(metrics: dict[str, Any]) -> list[Safe]:
     pairs = metrics.get("closest_pairs")
     if not pairs:
         return []
-    return [table([list(map(words, pairs[0]))], (map(number, pair.values()) for pair in pairs))]
+    return [table([list(map(words, pairs[0]))], [list(map(number, pair.values())) for pair in pairs])]
 
 
 def judge_section(metrics: dict[str, Any]) -> list[Safe]:
@@ -160,7 +162,7 @@ def distances_section(metrics: dict[str, Any]) -> list[Safe]:
     return noted("distances", *parts)
 
 
-def floor_table(head: str, names: dict[str, str], measures: dict[str, dict[str, Any]]) -> Safe:
+def floor_table(head: str, names: Mapping[str, str], measures: dict[str, dict[str, Any]]) -> Safe:
     """Generated beside floor, as figures and drawn; `names` are the rows' headings."""
     rows = []
     for name, pair in measures.items():
@@ -224,8 +226,8 @@ def few_shot_section(metrics: dict[str, Any]) -> list[Safe]:
     study = metrics.get("few_shot")
     if not study:
         return []
-    ticks = {place: str(size) for place, size in enumerate(study["sizes"])}
-    series = {arm: [(place, figure) for place, figure in enumerate(figures) if figure]
+    ticks = {float(place): str(size) for place, size in enumerate(study["sizes"])}
+    series = {arm: [(float(place), figure) for place, figure in enumerate(figures) if figure]
               for arm, figures in study["arms"].items()}
     curves = chart("accuracy on held-out real pictures", series, ticks, "accuracy", "real pictures a person")
     rows = [[arm, *(figure_cell(figure, "accuracy") for figure in figures)]

@@ -62,7 +62,7 @@ def overlap(
     _, values, axes = numpy.linalg.svd(features["train"] - centre, full_matrices=False)
     share = values**2 / (values**2).sum()
     figure = Figure(figsize=(7, 6), layout="constrained")
-    plot, colours = figure.subplots(), matplotlib.colormaps["tab10"].colors
+    plot, colours = figure.subplots(), matplotlib.colormaps["tab10"](numpy.arange(10))
     for label, person in enumerate(people.names):
         colour, marker = colours[label % 10], MARKERS[label // 10 % len(MARKERS)]
         for name, face in (("held_out", "none"), ("generated", colour)):

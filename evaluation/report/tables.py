@@ -102,7 +102,7 @@ def people_csv(people: list[str], columns: list[Column]) -> str:
     """A row per person, last one "all": value, low, high and count of each column, as measured."""
     rows = []
     for person in [*people, None]:
-        row = {"person": person or "all"}
+        row: dict[str, Any] = {"person": person or "all"}
         for column in columns:
             figure = column.overall if person is None else column.people.get(person)
             name = " ".join(filter(None, (column.measure.replace("_", " "), column.unit, column.kind)))
