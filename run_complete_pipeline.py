@@ -67,6 +67,7 @@ def stages_of(
             {
                 "data_dir": data,
                 "vavae_path": tokenizer,
+                "imagenet_stats": config.imagenet_stats,
                 "output_path": latents,
                 "batch_size": config.batch_size,
                 "devices": config.devices,

@@ -22,6 +22,7 @@ from configs.command_line import is_main_process, parse, run_script, say
 from configs.errors import UserError
 from configs.schema import ExtractConfig
 from data.atomic import write_text_if_new
+from data.imagenet_stats import imagenet_statistics, with_channels
 from data.images import (
     SPLIT_NAMES,
     ImageRecord,
@@ -44,6 +45,7 @@ from runtime.out_of_memory import Fitting
 from runtime.processes import Crew, start_crew
 from tokenizer.losses import psnr
 from tokenizer.vavae import VAVAE, as_rows, preprocess
+from tokenizer.weights import resolve_path
 
 READ_AHEAD = 2  # batches
 MOST_READERS = 8  # threads; more wait for the interpreter's lock
@@ -98,11 +100,11 @@ def make_plan(config: ExtractConfig, device: torch.device) -> Plan:
     folder = Path(config.output_path)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--output_path {folder}: is a file, expected a folder; choose another name")
-    imagenet = load_imagenet(config.imagenet_stats) if config.imagenet_stats else None
+    imagenet = imagenet_statistics(config.imagenet_stats, resolve_path(config.vavae_path), folder)
     labels, records = find_splits(Path(config.data_dir))
     records, inputs = check_images(records, config)
     vae = load_tokenizer(config, device)
-    check_channels(imagenet, vae, config)
+    imagenet = with_channels(imagenet, vae.latent_shape[0], config.imagenet_stats)
     say(f"tokenizer {Path(config.vavae_path).name} on {device} ({vae.precision}), digest {vae.digest[:12]}")
     folder.mkdir(parents=True, exist_ok=True)
     lock = lock_folder(folder)
@@ -190,24 +192,6 @@ def check_images(
         say(f"warning: no readable image is left in {split}; it is left out")
         del kept[split]
     return kept, digests
-
-
-def load_imagenet(path: str) -> LatentStatistics:
-    """The statistics to compare with; they are the user's, so the way out is not this stage."""
-    try:
-        return LatentStatistics.load(path)
-    except (ValueError, FileNotFoundError) as error:
-        reason = str(error).rpartition(";")[0]
-        raise UserError(f"--imagenet_stats {reason}; give another copy, or leave the flag out") from error
-
-
-def check_channels(imagenet: LatentStatistics | None, vae: VAVAE, config: ExtractConfig) -> None:
-    """Refuse ImageNet statistics of another tokenizer before anything is written."""
-    if imagenet is not None and imagenet.num_channels != vae.latent_shape[0]:
-        raise UserError(
-            f"--imagenet_stats {config.imagenet_stats}: {imagenet.num_channels} channels, the tokenizer has "
-            f"{vae.latent_shape[0]}; give the statistics of the same tokenizer"
-        )
 
 
 def is_current(

@@ -116,7 +116,8 @@ class ExtractConfig:
     output_path: str = key("latent_features", "Folder for the latents and their statistics.")
     batch_size: int = key(32, "Images encoded at once.", low=1, high=65536)
     imagenet_stats: Optional[str] = key(
-        None, "ImageNet's latents_stats.pt of the same tokenizer, to compare with."
+        None, "ImageNet's latents_stats.pt of the same tokenizer, to compare with; none = the one beside the "
+        "tokenizer's file, where there is one."
     )
     geometry: str = key("stretch", "How an image becomes square.", choices=GEOMETRIES)
     time_flip: bool = key(
@@ -409,6 +410,9 @@ class PipelineConfig:
 
     data_dir: Optional[str] = key(None, "Folder with train/ and val/; not needed with --demo.")
     vavae_path: Optional[str] = key(None, "Tokenizer weights, or the word compact; not needed with --demo.")
+    imagenet_stats: Optional[str] = key(
+        None, "ImageNet's latents_stats.pt for stage 1; none = the one beside the tokenizer's file, if any."
+    )
     output_dir: str = key("out", "Folder for everything the stages write.")
     generate_user_ids: List[str] = key(["all"], "People to draw: numbers, ranges, folder names, or all.")
     skip_extraction: bool = key(False, "Use the latents already in output_dir.")

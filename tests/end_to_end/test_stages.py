@@ -330,6 +330,30 @@ def test_imagenet_statistics_are_compared_copied_and_forgotten(toy, extracted, t
     assert not (out / "latents_stats_imagenet.pt").exists()
 
 
+def test_imagenet_statistics_beside_the_tokenizer_are_compared_without_a_flag(toy, extracted, tmp_path):
+    data, out = extracted
+    own = LatentStatistics.load(out / "latents_stats.pt")
+    tokenizer, beside = tmp_path / "weights" / "W.safetensors", tmp_path / "weights" / "latents_stats.pt"
+    beside.parent.mkdir()
+    tokenizer.write_bytes(toy.tokenizer.read_bytes())
+    LatentStatistics(own.mean + 0.1 * own.std, own.std * 1.1).save(beside)
+    given = ("--vavae_path", tokenizer)
+    said = extract(toy, *given, data=data, out=out)
+    assert f"compared with {beside}" in said and "Recommendation: imagenet" in said
+    other = tmp_path / "other.pt"
+    LatentStatistics(own.mean + 2 * own.std, own.std).save(other)
+    said = extract(toy, *given, "--imagenet_stats", other, data=data, out=out)
+    assert "beside" not in said and "Recommendation: micro_doppler" in said
+    for channels, content in (("4 channels", None), ("empty statistics file", b"")):
+        LatentStatistics(torch.zeros(1, 4, 1, 1), torch.ones(1, 4, 1, 1)).save(beside)
+        if content is not None:
+            beside.write_bytes(content)
+        said = extract(toy, *given, data=data, out=out)
+        told = [line for line in said.splitlines() if channels in line]
+        assert len(told) == 1 and told[0].startswith("warning: ") and "not compared with" in told[0]
+        assert not (out / "latents_stats_imagenet.pt").exists()
+
+
 def test_export_is_readable_as_upstream_s_folder_and_follows_the_latents(toy, extracted):
     data, out = extracted
     extract(toy, "--export", "lightningdit", data=data, out=out)
