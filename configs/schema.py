@@ -16,7 +16,7 @@ from configs.keys import key
 GAITS = ("normal", "hurried", "backpack", "pockets")
 PRECISIONS = ("auto", "32", "bf16-mixed", "16-mixed")
 GEOMETRIES = ("stretch", "pad", "crop")
-SOLVERS = ("euler", "heun", "heun3", "midpoint", "rk4", "ab2", "ab3", "abm3", "dopri5")
+SOLVERS = ("euler", "heun", "abm3", "dopri5")
 PRESETS = tuple(
     f"LightningDiT-{size}/{patch}" for size in ("S", "B", "L", "XL", "1p0B", "1p6B") for patch in (1, 2)
 )

@@ -109,9 +109,3 @@ class GaussianFlow:
         start, end = (torch.tensor(t, dtype=torch.float64) for t in (t0, t1))
         quantile = (x - self.centre(start)) / self.variance(start).sqrt()
         return (self.centre(end) + self.variance(end).sqrt() * quantile).to(x.dtype)
-
-    def log_density(self, x1: Tensor) -> Tensor:
-        """Exact log density (N,) in nats of data x1 (N, ...)."""
-        std = torch.as_tensor(self.std, dtype=x1.dtype)
-        each = -0.5 * (((x1 - self.mean) / std) ** 2 + math.log(2 * math.pi)) - torch.log(std)
-        return each.expand_as(x1).flatten(1).sum(1)

@@ -38,7 +38,7 @@ def toy_metrics(people: tuple[str, ...] = ("ID_1", "ID_2", NASTY), seed: int = 0
     settings = [
         {"guidance": guidance, "sampler": sampler, **{name: draw.estimate() for name in (
             "accuracy", "kid", "coverage", "memorised")}}
-        for sampler in ("heun", "ab2") for guidance in (1.0, 1.5, 2.0, 4.0)
+        for sampler in ("heun", "abm3") for guidance in (1.0, 1.5, 2.0, 4.0)
     ]
     arms = ("real", "real + classic", "real + generated x0.5", "real + generated x1", "generated only")
     sentences = ("helps", "makes no measurable difference", "harms")

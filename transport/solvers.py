@@ -6,7 +6,6 @@ ODEs I, II.1 (one step) and III.5 (several steps on uneven grids).
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import numpy
 import torch
@@ -29,52 +28,28 @@ def heun(f: Velocity, t: float, dt: float, x: Tensor) -> Tensor:
     return x + dt / 2 * (k1 + k2)
 
 
-def midpoint(f: Velocity, t: float, dt: float, x: Tensor) -> Tensor:
-    """Order 2, 2 evaluations."""
-    return x + dt * f(x + dt / 2 * f(x, t), t + dt / 2)
-
-
-def heun3(f: Velocity, t: float, dt: float, x: Tensor) -> Tensor:
-    """Order 3, 3 evaluations: Heun's third-order rule."""
-    k1 = f(x, t)
-    k2 = f(x + dt / 3 * k1, t + dt / 3)
-    k3 = f(x + dt * 2 / 3 * k2, t + dt * 2 / 3)
-    return x + dt / 4 * (k1 + 3 * k3)
-
-
-def rk4(f: Velocity, t: float, dt: float, x: Tensor) -> Tensor:
-    """Order 4, 4 evaluations: Kutta's 3/8 rule, as torchdiffeq's rk4."""
-    k1 = f(x, t)
-    k2 = f(x + dt / 3 * k1, t + dt / 3)
-    k3 = f(x + dt * (k2 - k1 / 3), t + dt * 2 / 3)
-    k4 = f(x + dt * (k1 - k2 + k3), t + dt)
-    return x + dt / 8 * (k1 + 3 * (k2 + k3) + k4)
-
-
 class Adams:
-    """Adams steps of one trajectory on any grid, 1 evaluation each: make a new object for every trajectory.
+    """Adams steps of order 3 of one trajectory on any grid, 1 evaluation each: make a new object for every
+    trajectory.
 
-    A step of ab<order> integrates the polynomial through the last `order` velocities. With `corrected`
-    (abm<order>) the state is first mended: once its velocity is known, the step that led to it is taken again
-    by the polynomial that ends there, and the velocity is kept (predict, evaluate, correct), which costs no
-    evaluation. The first order - 1 steps, which have fewer velocities, are always mended.
+    A step integrates the polynomial through the last three velocities. Before it the state is mended: its
+    velocity being known, the step that led to it is taken again by the polynomial that ends there, and the
+    velocity is kept (predict, evaluate, correct), which costs no evaluation.
     """
 
-    def __init__(self, order: int, corrected: bool = False) -> None:
-        self.order = order
-        self.corrected = corrected
-        self.steps = 0
+    order = 3
+
+    def __init__(self) -> None:
         self.times: list[float] = []  # newest first, like the velocities
         self.velocities: list[Tensor] = []
         self.before: Tensor | None = None  # the state one step ago
 
     def __call__(self, f: Velocity, t: float, dt: float, x: Tensor) -> Tensor:
-        self.velocities = [f(x, t), *self.velocities[:self.order - 1]]
-        self.times = [t, *self.times[:self.order - 1]]
-        if self.before is not None and (self.corrected or self.steps < self.order):
+        self.velocities = [f(x, t), *self.velocities[: self.order - 1]]
+        self.times = [t, *self.times[: self.order - 1]]
+        if self.before is not None:
             x = self._advance(self.before, self.times[1], t)
         self.before = x
-        self.steps += 1
         return self._advance(x, t, t + dt)
 
     def _advance(self, x: Tensor, start: float, end: float) -> Tensor:
@@ -93,8 +68,7 @@ def adams_weights(times: Sequence[float], start: float, end: float) -> list[floa
 
 # Each makes the step function of a new trajectory.
 SOLVERS: dict[str, Callable[[], Callable[..., Tensor]]] = {
-    "euler": lambda: euler, "heun": lambda: heun, "heun3": lambda: heun3, "midpoint": lambda: midpoint,
-    "rk4": lambda: rk4, "ab2": partial(Adams, 2), "ab3": partial(Adams, 3), "abm3": partial(Adams, 3, True),
+    "euler": lambda: euler, "heun": lambda: heun, "abm3": Adams,
 }
 ADAPTIVE_SOLVERS = ("dopri5",)
 
@@ -136,9 +110,9 @@ def adaptive_solver() -> Callable:
     return odeint
 
 
-def solve_dopri5(f: Velocity, x: Tensor | tuple[Tensor, ...], t0: float, t1: float, atol: float, rtol: float,
-                 pass_end: bool = False):
-    """Adaptive Dormand-Prince 5(4) from t0 to t1 (either direction) by torchdiffeq; returns the end state.
+def solve_dopri5(f: Velocity, x: Tensor, t0: float, t1: float, atol: float, rtol: float,
+                 pass_end: bool = False) -> Tensor:
+    """Adaptive Dormand-Prince 5(4) from t0 to t1 by torchdiffeq; returns the end state.
 
     `f(x, t)` receives t as a float, read from a tensor beside the state: an adaptive solver waits for the
     device at every step anyway. The last step ends on t1; with `pass_end` it runs past t1 and is interpolated
@@ -146,8 +120,7 @@ def solve_dopri5(f: Velocity, x: Tensor | tuple[Tensor, ...], t0: float, t1: flo
     collapses.
     """
     odeint = adaptive_solver()
-    device = x[0].device if isinstance(x, tuple) else x.device
-    times = torch.tensor([t0, t1], dtype=torch.float64, device=device)
+    times = torch.tensor([t0, t1], dtype=torch.float64, device=x.device)
     options = {} if pass_end else {"step_t": times[1:]}
     try:
         states = odeint(lambda t, y: f(y, float(t)), x, times, method="dopri5", atol=atol, rtol=rtol,
@@ -157,4 +130,4 @@ def solve_dopri5(f: Velocity, x: Tensor | tuple[Tensor, ...], t0: float, t1: flo
             raise  # from the velocity, not from the solver
         raise UserError(f"dopri5 with atol={atol}, rtol={rtol} cannot go on: the velocity is not finite, or "
                         f"the tolerances too tight; loosen rtol or use {', '.join(SOLVERS)}") from error
-    return tuple(state[-1] for state in states) if isinstance(x, tuple) else states[-1]
+    return states[-1]

@@ -308,7 +308,7 @@ def draw(toy, work, *more, checkpoint=None):
     (("--guidance_interval", "0.1"), "interval"),
     (("--num_steps", "0"), "sample.num_steps=0: expected at least 1"),
     (("--num_samples_per_user", "0"), "sample.num_samples_per_user=0: expected at least 1"),
-    (("--sampler", "ddim"), "'ddim': expected one of euler, heun, heun3, midpoint, rk4, ab2, "),
+    (("--sampler", "ddim"), "'ddim': expected one of euler, heun, abm3, "),
     (("--precision", "16-mixed"), "--precision 16-mixed: needs a GPU"),
     (("--vavae_path", "absent.pt"), "absent.pt: no such tokenizer file"),
     (("--latents_stats", "stats.pt"), "carries its own statistics; leave the flag out"),

@@ -20,7 +20,7 @@ from transport import Sampler, create_transport
 from transport.timesteps import time_grid
 
 PATH_TYPES = ("Linear", "GVP", "VP")
-SOLVERS = ("euler", "heun3", "midpoint", "rk4", "dopri5")
+SOLVERS = ("euler", "dopri5")
 
 
 def transport_inputs() -> dict[str, Tensor]:

@@ -10,8 +10,8 @@ from models.lightningdit import LightningDiT
 from runtime.seeds import noise_for
 from sampling.latent_sampler import LatentSampler
 
-SOLVERS = ("euler", "heun", "heun3", "midpoint", "rk4", "ab2", "ab3", "abm3", "dopri5")
-STAGES = {"euler": 1, "heun": 2, "heun3": 3, "midpoint": 2, "rk4": 4, "ab2": 1, "ab3": 1, "abm3": 1}
+STAGES = {"euler": 1, "heun": 2, "abm3": 1}
+SOLVERS = (*STAGES, "dopri5")
 CPU = torch.device("cpu")
 NOISE = torch.stack([noise_for((CHANNELS, SIDE, SIDE), 0, "sample", k) for k in range(5)])
 LABELS = torch.tensor([0, 1, 2, 1, 0])

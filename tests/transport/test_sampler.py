@@ -1,4 +1,4 @@
-"""Samplers carry noise to a known normal target; likelihoods equal its density."""
+"""Samplers carry noise to a known normal target."""
 
 import math
 
@@ -13,8 +13,7 @@ from transport.solvers import SOLVERS
 
 COMBINATIONS = [(path, prediction) for path in PATHS for prediction in ("velocity", "noise", "score")]
 METHODS = (*SOLVERS, "dopri5")
-COSTS = {"euler": 1, "heun": 2, "midpoint": 2, "heun3": 3, "rk4": 4, "ab2": 1, "ab3": 1, "abm3": 1}
-SDE_FORMS = [("constant", "mean"), ("sigma", "mean"), ("sbdm", "mean"), ("sigma", "euler")]
+COSTS = {"euler": 1, "heun": 2, "abm3": 1}
 
 
 def seeded(seed=0):
@@ -54,76 +53,6 @@ def test_velocity_of_every_model_is_the_exact_velocity(path_type, prediction):
     expected = flow.velocity(x, 0.3)
     for t in (0.3, torch.tensor(0.3, dtype=torch.float64), torch.full((3,), 0.3, dtype=torch.float64)):
         torch.testing.assert_close(velocity(x, t), expected, rtol=1e-9, atol=1e-9)
-
-
-@pytest.mark.parametrize("form, last_step", SDE_FORMS)
-@pytest.mark.parametrize("path_type", sorted(PATHS))
-def test_sde_reaches_the_target_law(path_type, form, last_step):
-    transport = create_transport(path_type)
-    flow = GaussianFlow(transport.path)
-    sample = Sampler(transport).sample_sde(400, form, generator=seeded(1), last_step=last_step,
-                                           last_step_size=0.0025)
-    end = sample(noise(2500), flow.velocity)
-    assert sample.nfe == 400
-    # 10000 numbers: four standard errors, and 2 % for the discretisation.
-    assert abs(float(end.mean()) - 0.7) < 4 * 0.5 / 10000**0.5 + 0.01
-    assert abs(float(end.std()) / 0.5 - 1) < 4 / 20000**0.5 + 0.02
-
-
-def test_sde_is_stochastic_and_without_diffusion_it_is_the_ode():
-    transport = create_transport()
-    flow, sampler, z = GaussianFlow(transport.path), Sampler(transport), noise(500)
-    z = z[:1].expand(500, 2, 2)
-    spread = sampler.sample_sde(200, generator=seeded())(z, flow.velocity)
-    assert spread.std(0).min() > 0.3
-    still = sampler.sample_sde(400, diffusion_norm=0.0, last_step_size=0.0025)(z, flow.velocity)
-    torch.testing.assert_close(still, flow.flow(z, 0.0, 1.0), rtol=0, atol=5e-3)
-
-
-def test_sde_repeats_and_one_generator_a_sample_frees_it_from_its_batch():
-    transport = create_transport()
-    flow, sampler, z = GaussianFlow(transport.path), Sampler(transport), noise(4)
-
-    def run(z, generator):
-        return sampler.sample_sde(10, generator=generator)(z, flow.velocity)
-
-    assert torch.equal(run(z, seeded(3)), run(z, seeded(3)))
-    assert not torch.equal(run(z, seeded(3)), run(z, seeded(4)))
-    together = run(z, [seeded(s) for s in range(4)])
-    for index in range(4):
-        assert torch.equal(run(z[index:index + 1], [seeded(index)])[0], together[index])
-
-
-@pytest.mark.parametrize("path_type", ["Linear", "GVP"])
-def test_likelihood_of_isotropic_gaussians_is_exact_with_one_probe(path_type):
-    transport = create_transport(path_type)
-    flow = GaussianFlow(transport.path)
-    x1 = 0.7 + 0.5 * noise(16)
-    tight = {"atol": 1e-8, "rtol": 1e-8}
-    log_density, latent = Sampler(transport).log_likelihood(x1, flow.velocity, generator=seeded(), **tight)
-    torch.testing.assert_close(log_density, flow.log_density(x1), rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(latent, (x1 - 0.7) / 0.5, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("probe", ["rademacher", "gaussian"])
-def test_likelihood_is_unbiased_for_a_rotated_gaussian(probe):
-    transport, turn = create_transport(), torch.tensor([[0.8, 0.6], [-0.6, 0.8]], dtype=torch.float64)
-    flow = GaussianFlow(transport.path, mean=0.0, std=torch.tensor([0.5, 1.5], dtype=torch.float64))
-
-    def velocity(x, t):
-        return flow.velocity(x @ turn, t) @ turn.T
-
-    x1 = torch.tensor([[0.3, -0.4]], dtype=torch.float64)
-    copies = x1.expand(4000, 2)
-    many, _ = Sampler(transport).log_likelihood(copies, velocity, probe=probe, generator=seeded(2))
-    exact = float(flow.log_density(x1 @ turn)[0])
-    assert many.std() > 0.01
-    assert abs(float(many.mean()) - exact) < 4 * float(many.std()) / 4000**0.5 + 1e-3
-
-
-def test_likelihood_needs_the_whole_interval():
-    with pytest.raises(ValueError, match="likelihood needs"):
-        Sampler(create_transport("VP")).log_likelihood(noise(2), lambda x, t: x)
 
 
 @pytest.mark.parametrize("method", COSTS)
@@ -181,7 +110,7 @@ def test_state_stays_float32_under_half_velocities(method):
     assert end.dtype == torch.float32 and set(states) == {torch.float32}
 
 
-@pytest.mark.parametrize("method", ["heun3", "rk4", "ab3", "abm3", "dopri5"])
+@pytest.mark.parametrize("method", ["abm3", "dopri5"])
 def test_a_jump_costs_no_accuracy_and_each_part_sees_its_own_side(method):
     """dx/dt = -x before 0.3 and 2x on [0.3, 0.6], then 0: a step over a jump would err by its length."""
     times, done = [], []
@@ -230,21 +159,9 @@ def test_guided_fixed_steps_never_read_a_tensor_back(method, prediction):
     assert end.isfinite().all()
 
 
-def test_stochastic_steps_never_read_a_tensor_back():
-    sample = Sampler(create_transport()).sample_sde(4, generator=seeded())
-    with NoReadback():
-        assert sample(noise(2, torch.float32), lambda x, t: -x).dtype == torch.float32
-
-
 @pytest.mark.parametrize("make, words", [
-    (lambda s: s.sample_ode("wrong"), "sampling_method='wrong' .* euler, heun, .*, ab3, abm3, dopri5"),
-    (lambda s: s.sample_sde(diffusion_form="wrong"), "diffusion_form='wrong' .* constant, sigma, sbdm"),
-    (lambda s: s.sample_sde(last_step="wrong"), "last_step='wrong' .* mean, euler"),
-    (lambda s: s.log_likelihood(noise(1), torch.mul, probe="wrong"), "probe='wrong' .* rademacher, gaussian"),
+    (lambda s: s.sample_ode("wrong"), "sampling_method='wrong' .* euler, heun, abm3, dopri5"),
     (lambda s: s.sample_ode(num_steps=0), "num_steps=0"),
-    (lambda s: s.sample_sde(num_steps=1), "num_steps=1"),
-    (lambda s: s.sample_sde(diffusion_norm=-1.0), "diffusion_norm=-1.0"),
-    (lambda s: s.sample_sde(last_step_size=0.0), "last_step_size=0.0"),
 ])
 def test_unknown_names_and_values_are_refused(make, words):
     with pytest.raises(ValueError, match=words):

@@ -9,8 +9,8 @@ from problems import ODE_PROBLEMS
 from transport.solvers import SOLVERS, Adams, CountedVelocity, adams_weights, solve_dopri5, solve_fixed
 from transport.timesteps import time_grid
 
-ORDERS = {"euler": 1, "heun": 2, "midpoint": 2, "heun3": 3, "rk4": 4, "ab2": 2, "ab3": 3, "abm3": 3}
-EVALUATIONS = {"heun": 2, "midpoint": 2, "heun3": 3, "rk4": 4}  # the others: 1
+ORDERS = {"euler": 1, "heun": 2, "abm3": 3}
+EVALUATIONS = {"euler": 1, "heun": 2, "abm3": 1}
 
 
 def end_error(problem, name, num_steps, shift):
@@ -42,7 +42,7 @@ def test_order_of_convergence(name, problem, shift):
 def test_evaluations_of_a_step(name):
     counted = CountedVelocity(lambda x, t: -x, 0.0, 1.0)
     solve_fixed(counted, torch.ones(1), [0.0, 0.1, 0.3, 0.4, 0.8, 1.0], SOLVERS[name]())
-    assert counted.nfe == 5 * EVALUATIONS.get(name, 1)
+    assert counted.nfe == 5 * EVALUATIONS[name]
 
 
 @pytest.mark.parametrize("degree", [0, 1, 2, 3])
@@ -59,31 +59,21 @@ def test_adams_weights_on_an_even_grid_are_the_textbooks():
         [5 / 12, 8 / 12, -1 / 12])
 
 
-@pytest.mark.parametrize("order, corrected", [(1, False), (2, False), (3, False), (4, False), (3, True)])
-def test_adams_is_exact_where_the_velocity_is_a_polynomial_of_time(order, corrected):
-    """Degree order - 1, once there are `order` velocities; earlier steps have fewer to go by."""
+def test_adams_is_exact_where_the_velocity_is_a_parabola_in_time():
+    """Once there are three velocities; earlier steps have fewer to go by."""
     grid = [0.0, 0.05, 0.2, 0.26, 0.5, 0.6, 1.0]
-    step, past = Adams(order, corrected), grid[:order - 1][::-1]
-    step.times, step.velocities, step.steps = past, [torch.tensor(t**(order - 1)) for t in past], order
-    start = torch.tensor([grid[order - 1]**order / order], dtype=torch.float64)
-    end = solve_fixed(lambda x, t: torch.full_like(x, t**(order - 1)), start, grid[order - 1:], step)
-    assert float(end) == pytest.approx(1 / order, rel=1e-7)
+    step, past = Adams(), grid[:2][::-1]
+    step.times, step.velocities = past, [torch.tensor(t**2) for t in past]
+    start = torch.tensor([grid[2] ** 3 / 3], dtype=torch.float64)
+    end = solve_fixed(lambda x, t: torch.full_like(x, t**2), start, grid[2:], step)
+    assert float(end) == pytest.approx(1 / 3, rel=1e-7)
 
 
 def test_a_mended_step_is_the_trapezoid_rule_and_costs_no_evaluation():
     counted, grid = CountedVelocity(lambda x, t: x, 0.0, 1.0), [0.0, 0.1, 0.3]
-    end = solve_fixed(counted, torch.ones(1, dtype=torch.float64), grid, SOLVERS["ab2"]())
+    end = solve_fixed(counted, torch.ones(1, dtype=torch.float64), grid, Adams())
     second = 1 + 0.1 / 2 * (1 + 1.1)  # mended by the velocity of the Euler step's end
     assert float(end) == pytest.approx(second + 0.2 * (1.1 + (1.1 - 1) / 0.1 * 0.1)) and counted.nfe == 2
-
-
-@pytest.mark.parametrize("name", ["rk4", "heun3"])
-def test_same_rule_as_torchdiffeq(name):
-    torchdiffeq = pytest.importorskip("torchdiffeq")
-    problem, grid = ODE_PROBLEMS["growth"], time_grid(4, 0.3)
-    expected = torchdiffeq.odeint(lambda t, x: problem.f(x, float(t)), problem.x0, grid, method=name)[-1]
-    torch.testing.assert_close(solve_fixed(problem.f, problem.x0, grid.tolist(), SOLVERS[name]()), expected,
-                               rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("problem", ODE_PROBLEMS.values(), ids=ODE_PROBLEMS)
@@ -91,18 +81,6 @@ def test_same_rule_as_torchdiffeq(name):
 def test_dopri5_meets_its_tolerance(problem, pass_end):
     end = solve_dopri5(problem.f, problem.x0, 0.0, 1.0, 1e-10, 1e-10, pass_end)
     torch.testing.assert_close(end, problem.exact(problem.x0, 1.0), rtol=1e-8, atol=1e-8)
-
-
-def test_dopri5_runs_backwards_and_stays_inside():
-    problem, seen = ODE_PROBLEMS["forced"], []
-
-    def f(x, t):
-        seen.append(t)
-        return problem.f(x, t)
-
-    start = solve_dopri5(f, problem.exact(problem.x0, 1.0), 1.0, 0.0, 1e-10, 1e-10)
-    torch.testing.assert_close(start, problem.x0, rtol=1e-7, atol=1e-8)
-    assert all(isinstance(t, float) and 0 <= t <= 1 for t in seen)
 
 
 def test_dopri5_says_when_it_cannot_go_on():
