@@ -1,0 +1,60 @@
+"""Imbalance of I and Q: a direct current, unequal gains, a phase between them that is not 90 degrees."""
+
+from __future__ import annotations
+
+import math
+
+import numpy
+from scipy.signal import get_window
+
+SEGMENT_S = 0.04  # a walker's velocity is nearly steady within
+VISIBLE = 0.02  # weaker mirror images, below -34 dB, are no more than the estimate's own scatter
+
+
+def mirror_share(iq: numpy.ndarray) -> numpy.ndarray:
+    """(S,) complex amplitude of the image at -v relative to the conjugate echo at v, of segments (S, P).
+
+    With z = s + share * conj(s), s the balanced signal, the spectra of a segment obey Z(-f) = share *
+    conj(Z(f)) wherever the echo is at f alone; least squares over the frequencies whose mirror is weaker.
+    This is Gram-Schmidt's correction (gain and phase) to first order, without its bias by noise, of which
+    the two channels have unequal parts.
+    """
+    spectrum = numpy.fft.fft((iq - iq.mean(-1, keepdims=True)) * get_window("blackman", iq.shape[-1]))
+    mirror = numpy.roll(spectrum[..., ::-1], 1, axis=-1)
+    power = numpy.abs(spectrum) ** 2
+    weight = (power > numpy.abs(mirror) ** 2) * power
+    return (weight * spectrum * mirror).sum(-1) / numpy.maximum((weight * power).sum(-1), 1e-30)
+
+
+def balanced(iq: numpy.ndarray, prf_hz: float, notes: list[str]) -> numpy.ndarray:
+    """`iq` (looks, bursts, P) without means and mirror images; what was estimated goes to `notes`.
+
+    The share is the median over segments whose echo is above the middle one. Bursts above it take
+    their own: near the radar the two channels saturate unequally, and their gains change.
+    """
+    iq = iq - iq.mean((1, 2), keepdims=True)
+    looks, bursts, pulses = iq.shape
+    length = pulses if bursts > 1 else min(pulses, max(16, round(SEGMENT_S * prf_hz)))
+    segments = iq.reshape(looks, bursts * pulses)[:, : bursts * pulses // length * length]
+    segments = segments.reshape(looks, -1, length)
+    share, power = mirror_share(segments), segments.var(-1)
+    strong = power >= numpy.median(power, axis=-1, keepdims=True)
+    common = numpy.array([_median(row[keep]) for row, keep in zip(share, strong)])
+    if numpy.abs(common).max() < VISIBLE:
+        return iq.astype(numpy.complex64)
+    loudest = common[numpy.abs(common).argmax()]
+    ratio = (1 - loudest) / (1 + loudest)  # of Q's phasor to the one it should be
+    phase = numpy.degrees(numpy.angle(ratio))
+    notes.append(f"I and Q: gain {abs(ratio):.2f}, phase {phase:+.1f} degrees off, mirror image "
+                 f" {20 * math.log10(abs(loudest)):.0f} dB, removed (--no-balance keeps it)")
+    share = numpy.where(strong, share, common[:, None]) if bursts > 1 else common[:, None]
+    return _unmixed(iq, share[..., None]).astype(numpy.complex64)
+
+
+def _unmixed(iq: numpy.ndarray, share: numpy.ndarray) -> numpy.ndarray:
+    """s of z = s + share * conj(s)."""
+    return (iq - share * iq.conj()) / (1 - numpy.abs(share) ** 2)
+
+
+def _median(values: numpy.ndarray) -> complex:
+    return complex(numpy.median(values.real), numpy.median(values.imag))

@@ -1,0 +1,148 @@
+"""What the arrays of a file are, by their names: I and Q, axes of time, numbers that describe the radar."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy
+
+from configs.errors import UserError
+from radar.captures.contract import Facts, NoCapture
+
+# Names of the two parts, each pair with the real one first; "r", "i" is HDF5's habit.
+PARTS = (("i", "q"), ("real", "imag"), ("re", "im"), ("r", "i"), ("inphase", "quadrature"),
+         ("inphase", "quad"), ("real", "imaginary"))
+CARRIER = {"fc", "f0", "carrier", "carrierfrequency", "carrierfreq", "centerfrequency", "centrefrequency",
+           "centerfreq", "centrefreq", "radarfrequency", "radarfreq", "fcarrier"}
+RATE = {"fs", "sr", "samplerate", "samplingrate", "samplefrequency", "samplingfrequency", "samplingfreq"}
+PRF = {"prf", "pulserate", "pulserepetitionfrequency", "chirprate", "slowtimerate", "fslow"}
+INTERVAL = {"pri", "prt", "pulserepetitioninterval", "chirpperiod", "chirpinterval"}
+BANDWIDTH = {"bandwidth", "sweepbandwidth", "chirpbandwidth", "bw"}
+TIME = {"t", "time", "times", "timestamp", "timestamps", "seconds", "slowtime"}
+HERTZ = (("ghz", 1e9), ("mhz", 1e6), ("khz", 1e3), ("hz", 1.0), ("", 1.0))
+SECOND = (("us", 1e-6), ("ms", 1e-3), ("sec", 1.0), ("s", 1.0), ("", 1.0))
+
+
+def listing(words: Iterable[str], most: int = 8) -> str:
+    """Comma-separated, the first few of many."""
+    words = [str(word) for word in words]
+    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
+
+
+def find_signal(arrays: Mapping[str, Any], variable: str | None = None) -> tuple[str, tuple[Any, ...]]:
+    """Name and parts of the one array that can be the recording: (complex,), (I, Q) or (real,).
+
+    Complex arrays come first, then I and Q by their names, then real arrays that stand alone. UserError:
+    several, or no such variable; NoCapture: none.
+    """
+    arrays = {name: array for name, array in arrays.items()
+              if size(array) > 1 and array.dtype.kind in "fiucV"}
+    chosen = {name: array for name, array in arrays.items() if variable in (None, name, leaf(name))}
+    if not chosen:
+        known = f"; it holds {described(arrays)}" if arrays else ""
+        if variable is None:
+            raise NoCapture("holds no array of numbers; expected I/Q")
+        raise UserError(f"no variable {variable!r}{known}")
+    found = complexes(chosen) | pairs(chosen)
+    if not found:
+        found = {name: (array,) for name, array in chosen.items() if array.dtype.kind in "fiu"
+                 and not is_axis(name)}
+    if not found:
+        raise UserError(f"nothing in it is I/Q by its name: {described(arrays)}; expected complex numbers, "
+                        "or parts called I and Q or real and imag")
+    if len(found) > 1:
+        raise UserError(f"several arrays may be the recording: {listing(found)}; choose with --variable")
+    return next(iter(found.items()))
+
+
+def complexes(arrays: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+    """Complex arrays, and records whose fields are called like the parts of complex numbers."""
+    found = {name: (array,) for name, array in arrays.items() if array.dtype.kind == "c"}
+    for name, array in arrays.items():
+        for real, imaginary in _paired(array.dtype.names or ()):
+            found[name] = (array[real], array[imaginary])
+    return found
+
+
+def pairs(arrays: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+    """Real arrays of one shape whose names differ in the part alone: I and Q, left_re and left_im."""
+    real = {name: array for name, array in arrays.items() if array.dtype.kind in "fiu"}
+    return {f"{first}, {second}": (real[first], real[second]) for first, second in _paired(real)
+            if real[first].shape == real[second].shape}
+
+
+def _paired(names: Iterable[str]) -> list[tuple[str, str]]:
+    """(real, imaginary) among the names."""
+    words = {name: _words(name) for name in names}
+    return [(first, second) for real, imaginary in PARTS for first in words for second in words
+            if any(words[first][place] == real and words[second] == (*words[first][:place], imaginary,
+                                                                     *words[first][place + 1:])
+                   for place in range(len(words[first])))]
+
+
+def _words(name: str) -> tuple[str, ...]:
+    """rec.leftI, rec/left_I and rec.left.i alike: ("rec", "left", "i")."""
+    joined = re.sub("in.phase", "inphase", name, flags=re.IGNORECASE)
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", joined)
+    return tuple(word for word in re.split(r"[^a-z0-9]+", spaced.lower()) if word)
+
+
+def find_facts(arrays: Mapping[str, Any], fast_time: bool = False) -> Facts:
+    """Numbers among the arrays that describe the radar, by name, with their unit in the name (fc_GHz).
+
+    `fast_time`: the array has samples of chirps, so that a sampling rate is not the PRF.
+    """
+    numbers = {name: float(numpy.asarray(array[()] if hasattr(array, "shape") else array).ravel()[0].real)
+               for name, array in arrays.items()
+               if size(array) == 1 and array.dtype.kind in "fiu"}
+    carrier, prf = _number(numbers, CARRIER, HERTZ), _number(numbers, PRF if fast_time else PRF | RATE, HERTZ)
+    interval, bandwidth = _number(numbers, INTERVAL, SECOND), _number(numbers, BANDWIDTH, HERTZ)
+    if prf is None and interval:
+        prf = 1 / interval
+    step = 299_792_458 / 2 / bandwidth if bandwidth and bandwidth > 0 else None
+    return Facts(carrier, prf, range_step_m=step)
+
+
+def _number(numbers: Mapping[str, float], names: set[str], units: tuple[tuple[str, float], ...]
+            ) -> float | None:
+    for name, value in numbers.items():
+        plain = "".join(_words(leaf(name)))
+        for unit, factor in units:
+            if plain.endswith(unit) and plain.removesuffix(unit) in names:
+                return value * factor
+    return None
+
+
+def find_time(arrays: Mapping[str, Any], samples: int) -> numpy.ndarray | None:
+    """The time of every sample in seconds, where an array is called so."""
+    for name, array in arrays.items():
+        plain = "".join(_words(leaf(name)))
+        for unit, factor in SECOND:
+            if (plain.endswith(unit) and plain.removesuffix(unit) in TIME and size(array) == samples
+                    and array.dtype.kind in "fiu"):
+                return numpy.asarray(array[()], numpy.float64).ravel() * factor
+    return None
+
+
+def is_axis(name: str) -> bool:
+    """Whether an array's name is that of an axis of time."""
+    plain = "".join(_words(leaf(name)))
+    return any(plain.removesuffix(unit) in TIME for unit, _ in SECOND)
+
+
+def leaf(name: str) -> str:
+    return re.split(r"[./]", name)[-1]
+
+
+def size(array: Any) -> int:
+    return int(numpy.prod(array.shape, dtype=numpy.int64))
+
+
+def described(arrays: Mapping[str, Any]) -> str:
+    return listing(f"{name} {_kind(array.dtype)} {tuple(array.shape)}" for name, array in arrays.items())
+
+
+def _kind(dtype: numpy.dtype) -> str:
+    return f"({', '.join(dtype.names)})" if dtype.names else str(dtype)
