@@ -85,6 +85,7 @@ def stages_of(
                 "max_epochs": config.max_epochs,
                 "max_steps": config.max_steps,
                 "lr": config.lr,
+                "use_checkpoint": config.use_checkpoint or None,
                 "devices": config.devices,
                 "precision": config.precision,
                 "seed": config.seed,
@@ -199,7 +200,9 @@ def run_stage(
         flags, limit = {**flags, "max_hours": f"{max(1.0, limit) / 3600:.9f}"}, None
     arguments = [*command, *further]
     for key, value in flags.items():
-        if value is not None:
+        if value is True:
+            arguments.append(f"--{key}")
+        elif value is not None:
             arguments += [f"--{key}", *(map(str, value) if isinstance(value, list) else [str(value)])]
     say(f"== {name}: python {script} {shlex.join(arguments)} ==")
     started = time.monotonic()

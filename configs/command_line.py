@@ -16,7 +16,7 @@ from omegaconf import MISSING as REQUIRED
 from configs.errors import UserError
 from configs.keys import default_of, range_of, value_name
 from configs.load import load_preset, resolve, split_override
-from configs.schema import SECTIONS
+from configs.schema import FURTHER_FLAGS, SECTIONS
 
 PROJECT = Path(__file__).resolve().parents[1]
 OVERRIDE = re.compile(r"^[A-Za-z_][\w.]*=")
@@ -48,20 +48,40 @@ def parse(
     for text in overrides:
         section, name, value = split_override(text, own_section)
         given.setdefault(section, {})[name] = value
-    return resolve(sections, preset, {own_section: arguments}, given)
+    flags_given: dict[str, dict[str, Any]] = {}
+    for name, value in arguments.items():
+        flags_given.setdefault(section_of(own_section, name), {})[name] = value
+    return resolve(sections, preset, flags_given, given)
+
+
+def flags_of(section: str) -> list[tuple[str, Any]]:
+    """Every key with a flag on a command line of `section`, its own first, with the section it belongs to."""
+    own = [(section, item) for item in fields(SECTIONS[section])]
+    return own + [(other, item) for other, name in FURTHER_FLAGS.get(section, ())
+                  for item in fields(SECTIONS[other]) if item.name == name]
+
+
+def section_of(own_section: str, name: str) -> str:
+    """The section of the key behind a flag."""
+    return next(section for section, item in flags_of(own_section) if item.name == name)
 
 
 def take_overrides(section: str, argv: Sequence[str]) -> tuple[list[str], list[str]]:
     """`argv` without its key=value overrides, and these; the value of a flag (--recordings 'walk=(.)') is
     none of them.
     """
-    hints = get_type_hints(SECTIONS[section])
-    switches = {"--debug"} | {f"--{no}{name}" for name in hints if hints[name] is bool for no in ("", "no-")}
+    booleans = [item.name for owner, item in flags_of(section) if kind_of(owner, item) is bool]
+    switches = {"--debug"} | {f"--{no}{name}" for name in booleans for no in ("", "no-")}
     rest, overrides = [], []
     for before, token in zip(["", *argv], argv):
         is_value = before.startswith("--") and "=" not in before and before not in switches
         (overrides if OVERRIDE.match(token) and not is_value else rest).append(token)
     return rest, overrides
+
+
+def kind_of(section: str, item: Any) -> Any:
+    """The type of a key."""
+    return get_type_hints(SECTIONS[section])[item.name]
 
 
 def preset_of(argv: Sequence[str]) -> str | None:
@@ -81,18 +101,17 @@ def build_parser(section: str, prog: str, description: str) -> OneLineParser:
         allow_abbrev=False,
         epilog="Further settings: key=value or section.key=value; every key is in configs/schema.py.",
     )
-    hints = get_type_hints(SECTIONS[section])
-    for item in fields(SECTIONS[section]):
-        rule, default = item.metadata, default_of(item)
+    for owner, item in flags_of(section):
+        kind, rule, default = kind_of(owner, item), item.metadata, default_of(item)
         unit = f" [{rule['unit']}]" if rule["unit"] else ""
         words = " ".join(map(str, default)) if isinstance(default, list) else default
         shown = "required" if default == REQUIRED else f"default: {'none' if words in ('', None) else words}"
         limits = ", ".join(filter(None, [range_of(item), shown]))
         text = f"{rule['sentence']}{unit} ({limits})".replace("%", "%%")
-        value = value_name(item, hints[item.name])
+        value = value_name(item, kind)
         if rule["positional"]:
             parser.add_argument(item.name, nargs="*", help=text)
-        elif hints[item.name] is bool:
+        elif kind is bool:
             parser.add_argument(f"--{item.name}", action=argparse.BooleanOptionalAction, help=text)
         elif isinstance(default, list):
             parser.add_argument(f"--{item.name}", nargs="+", metavar=value, help=text)

@@ -438,6 +438,7 @@ class PipelineConfig:
     guidance_scale: Optional[float] = key(None, "Classifier-free guidance.", low=0, high=100)
     num_steps: Optional[int] = key(None, "Intervals of the sampling grid.", low=1)
     seed: Optional[int] = key(None, "Seed of training and sampling.", low=0)
+    use_checkpoint: bool = key(False, "Activation checkpointing in stage 2: less memory, more time.")
 
 
 SECTIONS = {
@@ -457,3 +458,6 @@ SECTIONS = {
     "tokenizer": TokenizerConfig,
     "pipeline": PipelineConfig,
 }
+
+# Keys of other sections that a command line of the section has a flag for, too: what people need first.
+FURTHER_FLAGS = {"train": (("model", "use_checkpoint"),)}

@@ -165,7 +165,7 @@ def sizes(folder: Path) -> Iterator[Finding]:
         batch = largest_batch(arguments, memory, precision)
         frugal = largest_batch({**arguments, "use_checkpoint": True}, memory, precision)
         needed = checkpoint_bytes(arguments)
-        fits = f"batch {batch} ({frugal} with model.use_checkpoint=true)" if frugal else "too large"
+        fits = f"batch {batch} ({frugal} with --use_checkpoint)" if frugal else "too large"
         disk = f"checkpoints up to {needed / GIB:.1f} GiB" + (", more than is free" if needed > free else "")
         yield Finding("ok" if batch and needed <= free else "note", preset,
                       f"{count_parameters(arguments)[0] / 1e6:.0f} M parameters: {fits}, {disk}")

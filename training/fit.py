@@ -159,7 +159,7 @@ def fit(
             raise
         raise UserError(
             f"out of memory with --batch_size {config.batch_size} ({str(error).partition(chr(10))[0]}); "
-            "stage 2 goes on with model.use_checkpoint=true in this --output_dir; else take --batch_size "
+            "stage 2 goes on with --use_checkpoint in this --output_dir; else take --batch_size "
             f"{max(1, config.batch_size // 2)} accumulate={2 * config.accumulate}, or a smaller model, in "
             "another one"
         ) from error

@@ -114,6 +114,15 @@ def test_help_tells_choices_ranges_and_types(section, shown):
     assert " ".join(shown.split()) in " ".join(build_parser(section, "p", "d").format_help().split())
 
 
+@pytest.mark.parametrize(("given", "expected"), [
+    ([], False), (["--use_checkpoint"], True), (["--use_checkpoint", "model.use_checkpoint=false"], False),
+    (["--no-use_checkpoint", "model.depth=3"], False)])
+def test_a_flag_of_another_section_sets_that_section(given, expected):
+    configs = parse("train", ("train", "model"), ["--latent_dir", "x", *given], prog="p", description="d")
+    assert configs["model"].use_checkpoint is expected and not hasattr(configs["train"], "use_checkpoint")
+    assert "--use_checkpoint" in build_parser("train", "p", "d").format_help()
+
+
 def test_help_ends_with_status_0():
     status, out, err = run_as_script(
         lambda argv: parse("train", ("train",), argv, prog="p", description="d"), "--help")

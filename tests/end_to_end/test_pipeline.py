@@ -22,6 +22,7 @@ from toy_run import (
 )
 
 import run_complete_pipeline as pipeline
+from configs.command_line import parse
 from tokenizer import weights
 
 PROJECT = Path(pipeline.__file__).parent
@@ -274,6 +275,25 @@ def test_the_demo_s_preset_reaches_every_stage(flags, preset, tmp_path, monkeypa
         assert command[command.index("--config") + 1] == str(PROJECT / "configs" / preset)
     for command in commands[2], commands[4]:
         assert command[command.index("--vavae_path") + 1] == "compact"
+
+
+def test_flags_reach_the_stage_that_takes_them(toy, tmp_path, monkeypatch):
+    commands = {}
+    monkeypatch.setattr(pipeline.subprocess, "run", lambda command, **_: commands.update(
+        {Path(command[1]).name: command[2:]}) or SimpleNamespace(returncode=0))
+    preset = str(PROJECT / "configs/demo_quick.yaml")
+    output_of(pipeline.main, *arguments(toy, tmp_path), "--use_checkpoint", "--imagenet_stats", "s.pt",
+              "--config", preset)
+    settings = {name: parse(section, sections, commands[name], prog="p", description="d")
+                for name, section, sections in (
+                    ("stage1_extract_features.py", "extract", ("extract",)),
+                    ("stage2_train_dit.py", "train", ("train", "model", "transport")),
+                    ("stage3_inference.py", "sample", ("sample",)))}
+    assert settings["stage1_extract_features.py"]["extract"].imagenet_stats == "s.pt"
+    assert settings["stage2_train_dit.py"]["model"].use_checkpoint
+    assert all(preset in command for command in commands.values())
+    output_of(pipeline.main, *arguments(toy, tmp_path))
+    assert "--use_checkpoint" not in commands["stage2_train_dit.py"]
 
 
 @pytest.mark.slow

@@ -152,6 +152,7 @@ def test_too_little_memory_says_what_to_change(latents, six, tmp_path, monkeypat
 
     said = train_with(AfterBackward(4, fail), monkeypatch, latents, tmp_path)
     assert "out of memory with --batch_size 4" in said and "--batch_size 2 accumulate=2" in said
+    assert "goes on with --use_checkpoint in this" in said
     train(latents, tmp_path, model_use_checkpoint=True)
     assert steps_done(tmp_path) == 6
 
