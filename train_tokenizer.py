@@ -34,7 +34,7 @@ VALIDATIONS_IN_A_RUN = 20
 SHOWN_IMAGES = 6
 LATENT_SIDE = 16
 RESOLUTION = 256
-CROP_UNIT = 32  # pixels; so that crops have whole latent positions and whole blocks of the spectral loss
+CROP_UNIT = 32  # pixels; so that crops have whole latent positions
 
 
 def run(config: TokenizerConfig) -> None:

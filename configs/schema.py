@@ -389,10 +389,6 @@ class TokenizerConfig(FitConfig):
     crop: Optional[int] = key(
         128, "Train on random squares of this side; none = whole images.", low=32, high=256
     )
-    latent_noise: float = key(
-        0.0, "Largest noise added to latents before decoding, relative to their deviation.", low=0, high=2
-    )
-    spectral_weight: float = key(0.0, "Weight of the error of local texture power.", low=0)
     align_weight: float = key(0.1, "Weight of the alignment with a foundation model.", low=0)
     align_model: Optional[str] = key(None, "timm name of the foundation model, e.g. a DINOv2; none = off.")
     align_weights: Optional[str] = key(None, "Local file with that model's weights.")

@@ -10,9 +10,6 @@ from tokenizer.autoencoder import DiagonalGaussian
 
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
-BLOCK = 32  # side of the spectral loss's blocks in pixels
-OCTAVES = (1 / 16, 1 / 8, 1 / 4, 1.0)  # edges of its bands in cycles per pixel
-POWER_FLOOR = 1e-3  # (4 grey levels)^2: weaker texture counts as none, or the dark floor would rule the loss
 FINE_DETAIL = 0.1  # cycles per pixel: detail finer than ten pixels, at 256 pixels a picture
 
 
@@ -30,56 +27,6 @@ def reconstruction_loss(x: Tensor, recon: Tensor, posterior: DiagonalGaussian, l
     l1, l2, kl = difference.abs().mean(), difference.square().mean(), posterior.kl().mean()
     loss = l1_weight * l1 + l2_weight * l2 + kl_weight * kl / x[0].numel()
     return {"loss": loss, "l1": l1, "l2": l2, "kl": kl}
-
-
-def noisy_latents(z: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
-    """z + sigma * std(z) * noise, for a decoder that forgives a generator's errors (RAE, arXiv 2510.11690).
-
-    z, noise (B, C, h, w), noise standard normal; sigma (B,) >= 0, drawn uniformly up to a maximum. std is
-    each channel's over the batch, at least two values, and keeps its gradient: larger latents are no way out.
-    """
-    std = z.std(dim=(0, 2, 3), keepdim=True)
-    return z + sigma[:, None, None, None] * std * noise
-
-
-def _band_masks(device: torch.device) -> Tensor:
-    """(6, BLOCK, BLOCK//2 + 1): three octaves, each split by which axis's frequency is the higher one."""
-    rows = torch.fft.fftfreq(BLOCK, device=device).abs()[:, None]
-    columns = torch.fft.rfftfreq(BLOCK, device=device)[None]
-    radius = (rows.square() + columns.square()).sqrt()
-    mirrored = torch.full_like(columns, 2.0)  # a real signal's other half
-    mirrored[:, [0, -1]] = 1.0
-    return torch.stack([((radius >= low) & (radius < high) & (across == (rows >= columns))) * mirrored
-                        for low, high in zip(OCTAVES, OCTAVES[1:]) for across in (True, False)])
-
-
-def _band_powers(images: Tensor) -> Tensor:
-    """Log power of each band in each Hann-weighted block, mean of the channels: (B, blocks, 6).
-
-    Blocks lie on two grids half a block apart along both axes: one weighs what the other's windows hide.
-    """
-    window = torch.hann_window(BLOCK, device=images.device)
-    window = window / window.square().mean().sqrt() / BLOCK  # white noise of variance v has total power v
-    window, masks, logs = window[:, None] * window, _band_masks(images.device).flatten(1), []
-    for first in (0, BLOCK // 2):
-        height, width = ((side - first) // BLOCK * BLOCK + first for side in images.shape[2:])
-        blocks = images[:, :, first:height, first:width].float().unflatten(3, (-1, BLOCK))
-        blocks = blocks.unflatten(2, (-1, BLOCK)).transpose(3, 4)
-        spectrum = torch.view_as_real(torch.fft.rfft2(blocks * window))
-        power = spectrum.square().sum(-1).mean(1)
-        logs.append(torch.log(power.flatten(3) @ masks.T + POWER_FLOOR).flatten(1, 2))
-    return torch.cat(logs, 1)
-
-
-def spectral_loss(x: Tensor, recon: Tensor) -> Tensor:
-    """Mean |difference of log power| over blocks of 32 pixels and six bands above 1/16 cycle per pixel.
-
-    Phases are free: speckle of the right strength, scale and direction in the right place costs nothing, a
-    blurred one does. x, recon (B, C, H, W), sides multiples of 32.
-    """
-    assert x.shape == recon.shape and not any(side % BLOCK for side in x.shape[2:]), (x.shape, recon.shape)
-    with torch.autocast(x.device.type, enabled=False):
-        return (_band_powers(recon) - _band_powers(x)).abs().mean()
 
 
 def high_frequency_energy(images: Tensor, cutoff: float = FINE_DETAIL) -> Tensor:

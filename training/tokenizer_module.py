@@ -13,13 +13,7 @@ from configs.schema import TokenizerConfig
 from runtime.seeds import generator
 from tokenizer.alignment import FoundationTeacher, adaptive_weight, alignment_loss
 from tokenizer.autoencoder import AutoencoderKL
-from tokenizer.losses import (
-    noisy_latents,
-    psnr,
-    reconstruction_loss,
-    spectral_loss,
-    ssim,
-)
+from tokenizer.losses import psnr, reconstruction_loss, ssim
 from tokenizer.vavae import to_float
 from tokenizer.weights import save_slim
 from training.batches import BatchStream
@@ -54,15 +48,12 @@ class TokenizerModule(ResumableModule):
         x = x.contiguous(memory_format=torch.channels_last)
         posterior = self.net.encode(x)
         z = posterior.mean + posterior.std * self.normal_like(posterior.mean, draws)
-        given = z
-        if config.latent_noise:
-            sigma = config.latent_noise * self.uniform(len(x), draws)
-            given = noisy_latents(z, self.normal_like(z, draws), sigma)
-        recon = self.net.decode(given)
+        recon = self.net.decode(z)
         loss = reconstruction_loss(
             x, recon, posterior, config.l1_weight, config.l2_weight, config.kl_weight
         )["loss"]
-        loss = loss + self.further_losses(x, z, recon, loss)
+        if self._teacher:
+            loss = loss + self.alignment(x, z, loss)
         self.count_loss(loss)
         return loss
 
@@ -77,18 +68,13 @@ class TokenizerModule(ResumableModule):
             [image[:, y : y + side, x : x + side] for image, y, x in zip(images, *corners, strict=True)]
         )
 
-    def further_losses(self, x: Tensor, z: Tensor, recon: Tensor, main: Tensor) -> Tensor:
-        """The weighted sum of the terms that are switched on."""
-        config, total = self.config, x.new_zeros(())
-        if config.spectral_weight:
-            total = total + config.spectral_weight * spectral_loss(x, recon)
-        if self._teacher:
-            self._teacher[0].to(x.device)
-            terms = alignment_loss(self.linear_proj(z), self._teacher[0](x, z.shape[-1]))
-            aligned = torch.stack(list(terms.values())).sum()
-            weight = adaptive_weight(main, aligned, self.net.encoder.conv_out.weight)
-            total = total + config.align_weight * weight * aligned
-        return total
+    def alignment(self, x: Tensor, z: Tensor, main: Tensor) -> Tensor:
+        """The weighted loss of images x (B,3,H,W) and latents z against the foundation model's features."""
+        teacher = self._teacher[0].to(x.device)
+        terms = alignment_loss(self.linear_proj(z), teacher(x, z.shape[-1]))
+        aligned = torch.stack(list(terms.values())).sum()
+        weight = adaptive_weight(main, aligned, self.net.encoder.conv_out.weight)
+        return self.config.align_weight * weight * aligned
 
     def trained_parameters(self) -> list[torch.nn.Parameter]:
         return [parameter for parameter in self.parameters() if parameter.requires_grad]

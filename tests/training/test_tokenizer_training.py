@@ -160,7 +160,7 @@ def test_without_validation_images_the_latest_counts(images, tmp_path, capsys):
 
 # Further losses
 
-OPTIONS = {"crop": 64, "latent_noise": 0.5, "spectral_weight": 0.1}
+OPTIONS = {"crop": 64}
 TWO = {"max_steps": 2, "lr": 1e-2}
 
 
