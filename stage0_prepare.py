@@ -10,6 +10,7 @@ python stage0_prepare.py spectrogram --input recordings --carrier 77e9 --prf 328
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from data.images import SPLIT_NAMES, find_users, list_images
 from data.pictures import save_png
 from data.progress import progress
 from data.recordings import list_recordings, read_iq
-from data.run_record import claim_folder
+from data.run_record import claim_folder, lock_folder
 from data.splits import GUARD, Split, materialise, split_records
 from data.tables import csv_text
 from radar import spectrogram as doppler
@@ -85,13 +86,13 @@ def simulate(config: SimulateConfig) -> None:
     row per picture with everything that is known of it.
     """
     folder = Path(config.output_dir)
-    _lock = claim_folder(folder, deciding(config), "ID_*")
-    rows, total = [], config.num_users * len(set(config.gaits)) * config.samples_per_user
-    with progress(total=total, description="walking", unit="img") as bar:
-        for user in range(1, config.num_users + 1):
-            for gait in dict.fromkeys(config.gaits):
-                rows += simulate_user(folder, user, gait, config, bar)
-    write_text_if_new(folder / "truth.csv", csv_text(rows))
+    with claim_folder(folder, deciding(config), "ID_*"):
+        rows, total = [], config.num_users * len(set(config.gaits)) * config.samples_per_user
+        with progress(total=total, description="walking", unit="img") as bar:
+            for user in range(1, config.num_users + 1):
+                for gait in dict.fromkeys(config.gaits):
+                    rows += simulate_user(folder, user, gait, config, bar)
+        write_text_if_new(folder / "truth.csv", csv_text(rows))
     say(
         f"wrote {folder}; next: python stage0_prepare.py split --input_dir {folder} --output_dir data_split "
         r"--recordings 'rec(\d+)'"
@@ -158,19 +159,20 @@ def spectrogram(config: SpectrogramConfig) -> None:
     their axes.
     """
     folder, rows = Path(config.output_dir), []
-    for path, stem in progress(list_recordings(config.input).items(), description="reading", unit="rec"):
-        windows = recording_windows(path, config)
-        units = [doppler.to_unit(window.power_db, config.dynamic_range_db) for window in windows]
-        pictures = [doppler.to_picture(unit, config.colour_map) for unit in units]
-        # only now, so that settings that cannot work claim nothing
-        _lock = claim_folder(folder, deciding(config), "**/*.png")
-        (folder / stem).parent.mkdir(exist_ok=True)
-        for number, (window, picture) in enumerate(zip(windows, pictures), start=1):
-            name = f"{stem}_{number:03d}.png"
-            if not (folder / name).exists():
-                save_png(picture, folder / name)
-            rows.append({"path": name} | {key: f"{value:.6g}" for key, value in window.edges.items()})
-    write_text_if_new(folder / "axes.csv", csv_text(rows))
+    with ExitStack() as claim:
+        for path, stem in progress(list_recordings(config.input).items(), description="reading", unit="rec"):
+            windows = recording_windows(path, config)
+            units = [doppler.to_unit(window.power_db, config.dynamic_range_db) for window in windows]
+            pictures = [doppler.to_picture(unit, config.colour_map) for unit in units]
+            if not rows:  # only now, so that settings that cannot work claim nothing
+                claim.enter_context(claim_folder(folder, deciding(config), "**/*.png"))
+            (folder / stem).parent.mkdir(exist_ok=True)
+            for number, (window, picture) in enumerate(zip(windows, pictures), start=1):
+                name = f"{stem}_{number:03d}.png"
+                if not (folder / name).exists():
+                    save_png(picture, folder / name)
+                rows.append({"path": name} | {key: f"{value:.6g}" for key, value in window.edges.items()})
+        write_text_if_new(folder / "axes.csv", csv_text(rows))
     say(
         f"wrote {len(rows)} pictures to {folder}; next: python stage0_prepare.py split --input_dir {folder} "
         r"--output_dir data_split --recordings '(.+)_\d+\.png'"
@@ -215,8 +217,9 @@ def download(config: DownloadConfig) -> None:
     for name in wanted:
         if name not in PUBLISHED:
             raise UserError(f"download {name}: expected {' | '.join([*PUBLISHED, 'all'])}")
-    for name in dict.fromkeys(wanted):
-        say(fetch(PUBLISHED[name], Path(config.dir)))
+    with lock_folder(Path(config.dir)):
+        for name in dict.fromkeys(wanted):
+            say(fetch(PUBLISHED[name], Path(config.dir)))
 
 
 COMMANDS = {"doctor": doctor, "download": download, "split": split, "simulate": simulate,

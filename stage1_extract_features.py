@@ -37,7 +37,7 @@ from data.latent_stats import LatentStatistics, recommend
 from data.latents import KINDS, LatentFiles, LatentSet, export_lightningdit, read_latents, read_metadata
 from data.pictures import grid, save_png
 from data.progress import progress
-from data.run_record import FolderLock, lock_folder
+from data.run_record import lock_folder
 from runtime.compiling import compiled_tokenizer
 from runtime.devices import resolve_device, resolve_devices, resolve_precision, tokenizer_precision
 from runtime.disk import require_space
@@ -74,58 +74,63 @@ def run(config: ExtractConfig) -> None:
     device = resolve_device(config.device)
     resolve_devices(device.type, config.devices)
     # The main process alone looks at the inputs and refuses; further processes get the jobs from it.
-    plan = make_plan(config, device) if is_main_process() else None
-    crew = start_crew(device, config.devices)
-    jobs = crew.agree(plan and plan.jobs)
-    vae = plan.vae if plan else load_tokenizer(config, crew.device)
-    for job in jobs:
-        extract_split(job, vae, config, crew)
-    if plan:
-        finish(plan, config)
+    inputs = read_inputs(config, device) if is_main_process() else None
+    with lock_folder(Path(config.output_path)):
+        jobs = open_jobs(inputs, config) if inputs else []
+        crew = start_crew(device, config.devices)
+        vae = inputs.vae if inputs else load_tokenizer(config, crew.device)
+        jobs = crew.agree(jobs)
+        for job in jobs:
+            extract_split(job, vae, config, crew)
+        if inputs:
+            finish(inputs, jobs, config)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """All images by split, those of them to encode, and with what."""
+class Inputs:
+    """All images and their digest by split, and what encodes them."""
 
+    labels: LabelTable
     records: dict[str, list[ImageRecord]]
-    jobs: list[Job]
+    digests: dict[str, str]
     vae: VAVAE
     imagenet: LatentStatistics | None
-    lock: FolderLock | None  # kept while the folder is written to
 
 
-def make_plan(config: ExtractConfig, device: torch.device) -> Plan:
-    """Read and check all inputs; removes what was derived from latents that are to be replaced."""
+def read_inputs(config: ExtractConfig, device: torch.device) -> Inputs:
+    """Read and check all inputs; nothing is written."""
     folder = Path(config.output_path)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--output_path {folder}: is a file, expected a folder; choose another name")
     imagenet = imagenet_statistics(config.imagenet_stats, resolve_path(config.vavae_path), folder)
     labels, records = find_splits(Path(config.data_dir))
-    records, inputs = check_images(records, config)
+    records, digests = check_images(records, config)
     vae = load_tokenizer(config, device)
     imagenet = with_channels(imagenet, vae.latent_shape[0], config.imagenet_stats)
     say(f"tokenizer {Path(config.vavae_path).name} on {device} ({vae.precision}), digest {vae.digest[:12]}")
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = lock_folder(folder)
-    jobs = []
-    for split, entries in records.items():
+    return Inputs(labels, records, digests, vae, imagenet)
+
+
+def open_jobs(inputs: Inputs, config: ExtractConfig) -> list[Job]:
+    """The splits to encode; removes what was derived from latents that are to be replaced."""
+    folder, vae, jobs = Path(config.output_path), inputs.vae, []
+    for split, entries in inputs.records.items():
         flips = {"time_flip": True} if config.time_flip else {}
         metadata = {
             "tokenizer_digest": vae.digest,
-            "inputs_digest": inputs[split],
+            "inputs_digest": inputs.digests[split],
             "preprocessing": {"geometry": config.geometry, "size": vae.image_size, **flips},
             "precision": vae.precision,
         }
-        if is_current(read_metadata(folder, split), metadata, labels, config):
+        if is_current(read_metadata(folder, split), metadata, inputs.labels, config):
             say(f"{split}: {len(entries)} latents are there for the same images and tokenizer; skipped")
             continue
         space = len(entries) * math.prod(vae.latent_shape) * 4 * (3 if config.time_flip else 2)
         require_space(folder, space, f"the latents of {split}")
         for name in DERIVED:  # what was made from the earlier latents
             (folder / name).unlink(missing_ok=True)
-        jobs.append(Job(split, entries, labels, metadata))
-    return Plan(records, jobs, vae, imagenet, lock)
+        jobs.append(Job(split, entries, inputs.labels, metadata))
+    return jobs
 
 
 def load_tokenizer(config: ExtractConfig, device: torch.device) -> VAVAE:
@@ -134,16 +139,16 @@ def load_tokenizer(config: ExtractConfig, device: torch.device) -> VAVAE:
     return compiled_tokenizer(vae) if config.compile else vae
 
 
-def finish(plan: Plan, config: ExtractConfig) -> None:
+def finish(inputs: Inputs, jobs: Sequence[Job], config: ExtractConfig) -> None:
     """What the main process makes of all latents: statistics, the check picture, the export."""
-    folder, records = Path(config.output_path), plan.records
+    folder, records = Path(config.output_path), inputs.records
     remove_other_splits(folder, records)
     train = read_latents(folder, "train")
-    write_statistics(train, folder, plan.imagenet)
+    write_statistics(train, folder, inputs.imagenet)
     if not (folder / PICTURE).exists():
-        check_reconstruction(records.get("val", records["train"]), plan.vae, config, folder / PICTURE)
+        check_reconstruction(records.get("val", records["train"]), inputs.vae, config, folder / PICTURE)
     write_export(train, folder, config)
-    extracted = sum(len(job.records) for job in plan.jobs)
+    extracted = sum(len(job.records) for job in jobs)
     say(f"wrote {extracted} latents to {folder}; next: python stage2_train_dit.py --latent_dir {folder}")
 
 

@@ -100,30 +100,30 @@ def run(configs: dict[str, Any]) -> None:
     # In every process: where only one refuses, the others would wait for it.
     if steps_done(folder) < total_steps:
         require_checkpoint_space(folder, arguments, config.tune)
-    done, _lock = claim_run(folder, settings, config)
-    if done >= total_steps:
-        say(f"{folder} already holds {done} of {total_steps} steps with these settings; skipped")
-        return say_next(folder)
-    net = starting_network(initial, arguments, config, train)
-    initial = None  # its memory is wanted for the training
-    transport = create_transport(**asdict(configs["transport"]))
-    watch = CopyWatch(train, val, config.watch_copies, precision) if val and config.watch_copies else None
-    module = DiTModule(net, transport, config, payload, total_steps, val, watch)
-    every = config.validate_every or max(1, round(total_steps / VALIDATIONS_IN_A_RUN))
-    files = RunFiles(folder, "checkpoints/best.safetensors", every, total_steps, steps_per_pass, "val_loss",
-                     indistinct=INDISTINCT, reference=comparable(configs["transport"]))
-    data = LatentDataModule(train, config.batch_size, total_steps * config.accumulate, config.seed)
-    callbacks = [Throughput(training_flops(arguments), every, precision)]
-    if vae:
-        shown = every * config.preview_every, config.preview_users
-        callbacks.append(Previews(vae, folder / "previews", *shown, precision))
-    if is_main_process():
-        write_text(folder / "config.yaml", to_yaml(configs))
-    if done:
-        say(f"going on from step {done}")
-    fit(module, data, files, config, callbacks)
-    if not files.stopped_early:
-        say_next(folder)
+    with claim_run(folder, settings, config) as done:
+        if done >= total_steps:
+            say(f"{folder} already holds {done} of {total_steps} steps with these settings; skipped")
+            return say_next(folder)
+        net = starting_network(initial, arguments, config, train)
+        initial = None  # its memory is wanted for the training
+        transport = create_transport(**asdict(configs["transport"]))
+        watch = CopyWatch(train, val, config.watch_copies, precision) if val and config.watch_copies else None
+        module = DiTModule(net, transport, config, payload, total_steps, val, watch)
+        every = config.validate_every or max(1, round(total_steps / VALIDATIONS_IN_A_RUN))
+        files = RunFiles(folder, "checkpoints/best.safetensors", every, total_steps, steps_per_pass,
+                         "val_loss", indistinct=INDISTINCT, reference=comparable(configs["transport"]))
+        data = LatentDataModule(train, config.batch_size, total_steps * config.accumulate, config.seed)
+        callbacks = [Throughput(training_flops(arguments), every, precision)]
+        if vae:
+            shown = every * config.preview_every, config.preview_users
+            callbacks.append(Previews(vae, folder / "previews", *shown, precision))
+        if is_main_process():
+            write_text(folder / "config.yaml", to_yaml(configs))
+        if done:
+            say(f"going on from step {done}")
+        fit(module, data, files, config, callbacks)
+        if not files.stopped_early:
+            say_next(folder)
 
 
 def comparable(transport: TransportConfig) -> bool:

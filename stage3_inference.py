@@ -12,9 +12,10 @@ from __future__ import annotations
 import csv
 import textwrap
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 import torch
@@ -41,6 +42,7 @@ from sampling.latent_sampler import LatentSampler
 from sampling.model_file import DitPayload, load_trained, weights_digest
 from tokenizer.vavae import VAVAE
 
+IMAGES = "micro_doppler_*.png"
 GRID_COLUMNS = 8
 DEMO_COLUMNS = 4
 DEMO_PICTURE = "demo_samples.png"
@@ -81,10 +83,17 @@ def run(config: SampleConfig) -> None:
     resolve_devices(device.type, config.devices)
     # The main process alone refuses; further ones start once all is well.
     prepared = prepare(config, device) if is_main_process() else None
-    if config.select:
-        return draw_selected(*prepared, config)
+    with claim_folder(prepared.studio.folder, prepared.claimed, IMAGES) if prepared else nullcontext():
+        if config.select:
+            draw_selected(prepared, config)
+        else:
+            draw_all(prepared, config, device)
+
+
+def draw_all(prepared: Prepared | None, config: SampleConfig, device: torch.device) -> None:
+    """Draw what is missing, shared by as many processes as were asked for."""
     crew = start_crew(device, config.devices)
-    studio, users, _ = prepared or prepare(config, crew.device)
+    studio, users = (prepared or prepare(config, crew.device))[:2]
     folder, labels = studio.folder, studio.payload.labels
     images = [wanted(labels, u, k) for u in users for k in range(1, config.num_samples_per_user + 1)]
     missing = {image for image in images if not (folder / image.name).exists()}
@@ -107,10 +116,19 @@ def run(config: SampleConfig) -> None:
         say(f"wrote {len(missing)} images to {folder}; look at {folder / 'micro_doppler_grid.png'}")
 
 
-def prepare(config: SampleConfig, device: torch.device) -> tuple[Studio, list[int], Selector | None]:
-    """Load the networks and claim the output folder; every refusal happens here. With the studio, the label
-    indices of the people asked for and the selecting judge.
+class Prepared(NamedTuple):
+    """What draws, the label indices of the people asked for, the selecting judge, and by which settings the
+    folder is known.
     """
+
+    studio: Studio
+    users: list[int]
+    selector: Selector | None
+    claimed: dict[str, Any]
+
+
+def prepare(config: SampleConfig, device: torch.device) -> Prepared:
+    """Load the networks; every refusal of an input happens here."""
     precision = resolve_precision(config.precision, device)
     net, payload = load_trained(config.dit_checkpoint, config.latents_stats)
     users = payload.labels.resolve(class_numbers(payload.labels, config.user_ids))
@@ -123,9 +141,9 @@ def prepare(config: SampleConfig, device: torch.device) -> tuple[Studio, list[in
     draw = LatentSampler(net, payload, config, device, precision)
     deciding = ("atol", "rtol", *DECIDING) if config.sampler == "dopri5" else DECIDING
     claimed, folder = {name: getattr(config, name) for name in deciding}, Path(config.output_dir)
-    lock = claim_folder(folder, {**claimed, **identity}, "micro_doppler_*.png")
     settings = {**asdict(config), **identity, "precision": precision, "device": device.type}
-    return Studio(folder, payload, draw, vae, config.seed, settings, lock), users, selector
+    studio = Studio(folder, payload, draw, vae, config.seed, settings)
+    return Prepared(studio, users, selector, {**claimed, **identity})
 
 
 def load_tokenizer_for(
@@ -166,10 +184,11 @@ def load_selector(config: SampleConfig, people: Sequence[str]) -> Selector | Non
     return selector
 
 
-def draw_selected(studio: Studio, users: Sequence[int], selector: Selector, config: SampleConfig) -> None:
+def draw_selected(prepared: Prepared, config: SampleConfig) -> None:
     """Draw until enough pictures of each person have passed or the bound is reached; selection.csv tells of
     every picture drawn. A run that was stopped, or one that asks for more, goes on from it.
     """
+    studio, users, selector, _ = prepared
     folder, labels = studio.folder, studio.payload.labels
     table, rows, images = folder / "selection.csv", selection_rows(folder), []
     keep = config.keep or config.num_samples_per_user

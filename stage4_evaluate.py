@@ -68,15 +68,15 @@ def run(config: EvaluateConfig) -> None:
     if selected_by:
         claimed["selector_training"], real["val"] = selected_by, val
     inputs = {**claimed, "generated": inputs_digest(generated), **other_inputs(config)}
-    _lock = claim_folder(folder, claimed, path.name)
-    metrics = read_metrics(path)
-    if metrics.get("inputs") == inputs:
-        say(f"{path} was measured on the same pictures: skipped")
-    else:
-        found = evaluate(config, people, {**real, "generated": generated}, judged, folder)
-        metrics = {"inputs": inputs, "versions": versions(), "seed": config.seed, **found}
-        write_report(folder, metrics, {name: folder / f"{name}.png" for name in PICTURES})
-        write_text(path, json.dumps(metrics, indent=1) + "\n")  # last: a run that finds it is done
+    with claim_folder(folder, claimed, path.name):
+        metrics = read_metrics(path)
+        if metrics.get("inputs") == inputs:
+            say(f"{path} was measured on the same pictures: skipped")
+        else:
+            found = evaluate(config, people, {**real, "generated": generated}, judged, folder)
+            metrics = {"inputs": inputs, "versions": versions(), "seed": config.seed, **found}
+            write_report(folder, metrics, {name: folder / f"{name}.png" for name in PICTURES})
+            write_text(path, json.dumps(metrics, indent=1) + "\n")  # last: a run that finds it is done
     lines = verdict_lines(metrics) if "verdict" in metrics else []
     say("\n".join([*table(metrics), *lines, *metrics["summary"], f"all figures are in {path}"]))
     say(f"look at {folder / 'report.html'} and {folder / 'real_beside_generated.png'}")
@@ -264,20 +264,21 @@ def train_selecting_judge(config: SelectingJudgeConfig) -> None:
     folder = Path(config.output_dir)
     path = folder / "judge.safetensors"
     claimed = {"seed": config.seed, "colour_map": config.colour_map}
-    claim_folder(folder, claimed | {name: inputs_digest(real[name]) for name in ("train", "val")}, path.name)
-    if path.is_file():
-        return say(f"{path} is there: skipped")
-    everything = read(real["train"], people, (), config.colour_map)
-    own = everything.at(places_of(train, real["train"]))
-    held_out = read(val, people, (), config.colour_map)
-    judge, bounds = train_selector(own, held_out, everything, people, config.seed)
-    files = [file_digest(record.path) for record in train + val]
-    motion = numpy.concatenate([own.motion, held_out.motion])
-    Selector(judge, people, bounds, luma(everything.images), motion, config.colour_map, files).save(path)
-    right = (judge.predict(held_out.images).argmax(1) == held_out.labels).mean()
-    say(f"learnt from {len(train)} pictures, {right:.0%} of {len(val)} held-out ones judged right")
-    say("bounds: " + ", ".join(f"{name} {value:.3g}" for name, value in bounds.items()))
-    say(f"wrote {path}; next: python stage3_inference.py --select {path} --keep 200 ...")
+    claimed |= {name: inputs_digest(real[name]) for name in ("train", "val")}
+    with claim_folder(folder, claimed, path.name):
+        if path.is_file():
+            return say(f"{path} is there: skipped")
+        everything = read(real["train"], people, (), config.colour_map)
+        own = everything.at(places_of(train, real["train"]))
+        held_out = read(val, people, (), config.colour_map)
+        judge, bounds = train_selector(own, held_out, everything, people, config.seed)
+        files = [file_digest(record.path) for record in train + val]
+        motion = numpy.concatenate([own.motion, held_out.motion])
+        Selector(judge, people, bounds, luma(everything.images), motion, config.colour_map, files).save(path)
+        right = (judge.predict(held_out.images).argmax(1) == held_out.labels).mean()
+        say(f"learnt from {len(train)} pictures, {right:.0%} of {len(val)} held-out ones judged right")
+        say("bounds: " + ", ".join(f"{name} {value:.3g}" for name, value in bounds.items()))
+        say(f"wrote {path}; next: python stage3_inference.py --select {path} --keep 200 ...")
 
 
 # Sweep
@@ -290,23 +291,23 @@ def run_sweep(config: SweepConfig) -> None:
     claimed = {"seed": config.seed, **{name: inputs_digest(part) for name, part in real.items()}}
     claimed["dit"] = file_digest(config.dit_checkpoint)
     claimed["tokenizer"] = file_digest(resolve_path(config.vavae_path))
-    claim_folder(folder, claimed, "sweep.*")
-    sets = {name: look(part, people) for name, part in real.items()}
-    judge = obtain_judges(folder, sets["train"], sets.get("val"), people, config.seed)[0]
-    settings = []
-    for sampler in config.samplers:
-        for guidance in config.guidance:
-            drawn = folder / f"{sampler}_{guidance:g}_{config.num_steps}"
-            draw_setting(config, sampler, guidance, drawn)
-            generated = look(find_generated(drawn, people), people)
-            found = sweep.score(judge, generated, sets["train"], sets[held_out])
-            settings.append({"guidance": guidance, "sampler": sampler, **found})
-    usual = sweep.shares(judge, sets[held_out], sets["train"])
-    best = sweep.recommend(settings, usual)
-    found = {"settings": settings, "recommended": best, "rule": sweep.RULE, "real": usual}
-    write_text(folder / "sweep.json", json.dumps(found, indent=1) + "\n")
-    sweep.draw_figure(found, folder / "sweep.png")
-    say("\n".join([*sweep.table(found), f"wrote {folder / 'sweep.json'} and {folder / 'sweep.png'}"]))
+    with claim_folder(folder, claimed, "sweep.*"):
+        sets = {name: look(part, people) for name, part in real.items()}
+        judge = obtain_judges(folder, sets["train"], sets.get("val"), people, config.seed)[0]
+        settings = []
+        for sampler in config.samplers:
+            for guidance in config.guidance:
+                drawn = folder / f"{sampler}_{guidance:g}_{config.num_steps}"
+                draw_setting(config, sampler, guidance, drawn)
+                generated = look(find_generated(drawn, people), people)
+                found = sweep.score(judge, generated, sets["train"], sets[held_out])
+                settings.append({"guidance": guidance, "sampler": sampler, **found})
+        usual = sweep.shares(judge, sets[held_out], sets["train"])
+        best = sweep.recommend(settings, usual)
+        found = {"settings": settings, "recommended": best, "rule": sweep.RULE, "real": usual}
+        write_text(folder / "sweep.json", json.dumps(found, indent=1) + "\n")
+        sweep.draw_figure(found, folder / "sweep.png")
+        say("\n".join([*sweep.table(found), f"wrote {folder / 'sweep.json'} and {folder / 'sweep.png'}"]))
 
 
 def look(records: list[ImageRecord], people: LabelTable) -> Labelled:

@@ -74,28 +74,29 @@ def run(config: TokenizerConfig) -> None:
     }
     teacher = teacher_of(config)
     # In every process: where only one refuses, the others would wait for it.
-    done, _lock = claim_run(folder, settings, config)
-    if done >= total_steps:
-        say(f"{folder} already holds {done} of {total_steps} steps with these settings; skipped")
-        return finish(folder, val or train, config)
-    module = TokenizerModule(
-        net, config, total_steps, load_images(val, config.geometry, "validation"), teacher
-    )
-    every = config.validate_every or max(1, round(total_steps / VALIDATIONS_IN_A_RUN))
-    files = RunFiles(
-        folder, "tokenizer.safetensors", every, total_steps, steps_per_pass, "val_psnr", higher_is_better=True
-    )
-    images = ImageDataModule(
-        load_images(train, config.geometry, "training"),
-        config.batch_size,
-        total_steps * config.accumulate,
-        config.seed,
-    )
-    if is_main_process():
-        write_text(folder / "config.yaml", to_yaml({"tokenizer": config}))
-    fit(module, images, files, config)
-    if not files.stopped_early:
-        finish(folder, val or train, config)
+    with claim_run(folder, settings, config) as done:
+        if done >= total_steps:
+            say(f"{folder} already holds {done} of {total_steps} steps with these settings; skipped")
+            return finish(folder, val or train, config)
+        module = TokenizerModule(
+            net, config, total_steps, load_images(val, config.geometry, "validation"), teacher
+        )
+        every = config.validate_every or max(1, round(total_steps / VALIDATIONS_IN_A_RUN))
+        files = RunFiles(
+            folder, "tokenizer.safetensors", every, total_steps, steps_per_pass, "val_psnr",
+            higher_is_better=True,
+        )
+        images = ImageDataModule(
+            load_images(train, config.geometry, "training"),
+            config.batch_size,
+            total_steps * config.accumulate,
+            config.seed,
+        )
+        if is_main_process():
+            write_text(folder / "config.yaml", to_yaml({"tokenizer": config}))
+        fit(module, images, files, config)
+        if not files.stopped_early:
+            finish(folder, val or train, config)
 
 
 def finish(folder: Path, records: Sequence[ImageRecord], config: TokenizerConfig) -> None:

@@ -210,18 +210,17 @@ def materialise(split: Split, output_dir: str | os.PathLike, link: bool = True, 
                for item in split.assignments if item.split != GUARD}
     plan = {"format": 1, **split.settings,
             "inputs": inputs or inputs_digest([item.record for item in split.assignments])}
-    _refuse_other_content(output_dir, plan, targets)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    _lock = lock_folder(output_dir)
-    write_text_if_new(output_dir / "split.json", json.dumps(plan, indent=1) + "\n")
-    placed = 0
-    for done, (target, source) in enumerate(targets.items(), start=1):
-        if not (target.is_file() and target.stat().st_size == source.stat().st_size):
-            _place(source, target, link)
-            placed += 1
-        if progress is not None:
-            progress(done, len(targets))
-    write_text_if_new(output_dir / "split.csv", _csv_text(split))
+    with lock_folder(output_dir):
+        _refuse_other_content(output_dir, plan, targets)
+        write_text_if_new(output_dir / "split.json", json.dumps(plan, indent=1) + "\n")
+        placed = 0
+        for done, (target, source) in enumerate(targets.items(), start=1):
+            if not (target.is_file() and target.stat().st_size == source.stat().st_size):
+                _place(source, target, link)
+                placed += 1
+            if progress is not None:
+                progress(done, len(targets))
+        write_text_if_new(output_dir / "split.csv", _csv_text(split))
     return placed
 
 

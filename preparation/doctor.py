@@ -18,6 +18,7 @@ from configs.errors import UserError
 from configs.schema import DoctorConfig
 from data.latent_stats import LatentStatistics
 from data.latents import read_latents
+from data.run_record import lock_folder
 from models.lightningdit import LightningDiT_models
 from preparation.download import PUBLISHED, describe, endpoint, first_line
 from runtime.devices import check_kernels, cpu_has_bf16, resolve_precision
@@ -215,6 +216,7 @@ def statistics(folder: Path, fix: bool) -> Finding:
             return Finding("FAIL", "statistics", str(error))
         reason = str(error)
     train = read_latents(folder, "train")
-    LatentStatistics.from_latents(train.latents, train.latents_std).save(path)
+    with lock_folder(folder):
+        LatentStatistics.from_latents(train.latents, train.latents_std).save(path)
     mended = f"computed anew from {len(train)} latents"
     return Finding("ok", "statistics", f"{reason.partition(';')[0]}: {mended}")

@@ -19,7 +19,6 @@ from torch import Tensor
 from configs.errors import UserError
 from data.labels import LabelTable, natural_key
 from data.pictures import save_png
-from data.run_record import FolderLock
 from runtime.out_of_memory import Fitting
 from runtime.seeds import noise_for
 from sampling.imagenet import class_in_a_file_name, class_name
@@ -60,7 +59,7 @@ def file_name(labels: LabelTable, label: int, number: int) -> str:
 
 @dataclass
 class Studio:
-    """Draws into `folder`, which it keeps locked. `settings` are told in each image."""
+    """Draws into `folder`, which its caller keeps locked. `settings` are told in each image."""
 
     folder: Path
     payload: DitPayload
@@ -68,7 +67,6 @@ class Studio:
     vae: VAVAE
     seed: int
     settings: dict[str, Any]
-    lock: FolderLock | None
 
     def __post_init__(self) -> None:
         warning = "; matrix products of another shape round differently, so images may differ by a rounding"

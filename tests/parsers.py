@@ -97,7 +97,8 @@ def payload(data: bytes) -> None:
 
 def record(data: bytes) -> None:
     written("run.json", data)
-    claim_folder(SCRATCH, {"lr": 1.0}, "*.png")
+    with claim_folder(SCRATCH, {"lr": 1.0}, "*.png"):
+        pass
 
 
 def samples(data: bytes) -> None:

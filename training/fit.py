@@ -7,7 +7,8 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from configs.command_line import is_main_process, say
 from configs.errors import UserError
 from configs.schema import FitConfig
 from data.atomic import share_file
-from data.run_record import FolderLock, claim_folder
+from data.run_record import check_record, claim_folder, lock_folder
 from runtime.devices import lightning_precision, resolve_devices, resolve_precision
 from runtime.out_of_memory import is_out_of_memory
 from sampling.model_file import read_checkpoint
@@ -64,13 +65,13 @@ def fixed_settings(sections: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def claim_run(
-    folder: Path, settings: dict[str, dict[str, Any]], config: FitConfig
-) -> tuple[int, FolderLock | None]:
-    """Take `folder` for the run with `settings`, bringing what `config.resume_from` holds into an empty one.
+@contextmanager
+def claim_run(folder: Path, settings: dict[str, dict[str, Any]], config: FitConfig) -> Iterator[int]:
+    """Keep `folder` for the run with `settings` within the block, bringing what `config.resume_from` holds
+    into an empty one.
 
-    Returns the optimizer steps already done, and the lock to keep while training. UserError: the folder or
-    the earlier one holds another run, or another process writes there.
+    Yields the optimizer steps already done. UserError: the folder or the earlier one holds another run, or
+    another process writes there.
     """
     fixed, last = fixed_settings(settings), folder / "checkpoints" / "last.ckpt"
     earlier = Path(config.resume_from) if config.resume_from and not last.is_file() else None
@@ -80,14 +81,15 @@ def claim_run(
                 f"--resume_from {earlier}: no run.json and checkpoints/last.ckpt inside; expected the "
                 "--output_dir of an earlier session"
             )
-        claim_folder(earlier, fixed, "", way_out="repeat its settings, or leave --resume_from out")
-    lock = claim_folder(folder, fixed, "checkpoints/*")
-    if is_main_process():
-        last.parent.mkdir(exist_ok=True)
-        (folder / TIME_IS_UP).unlink(missing_ok=True)
-        if earlier is not None:
-            bring(earlier, folder)
-    return steps_done(folder), lock
+        check_record(earlier, fixed, way_out="repeat its settings, or leave --resume_from out")
+    with claim_folder(folder, fixed, "checkpoints/*"):
+        if is_main_process():
+            last.parent.mkdir(exist_ok=True)
+            (folder / TIME_IS_UP).unlink(missing_ok=True)
+            if earlier is not None:
+                with lock_folder(earlier):
+                    bring(earlier, folder)
+        yield steps_done(folder)
 
 
 def bring(earlier: Path, folder: Path) -> None:

@@ -1,37 +1,46 @@
 """A folder belongs to the settings that made it, and says which ones differ."""
 
 import json
+import subprocess
+import sys
 
 import pytest
+from conftest import PROJECT
 
-from data.run_record import RECORD, claim_folder
+from configs.errors import UserError
+from data.run_record import RECORD, claim_folder, lock_folder
 
 SETTINGS = {"lr": 1e-4, "users": [1, 2], "name": None, "rate": 0.5, "word": "ü"}
 
 
+def claim(folder, settings, outputs):
+    with claim_folder(folder, settings, outputs):
+        pass
+
+
 def message(folder, settings, outputs="*.png"):
-    with pytest.raises(ValueError) as caught:
-        claim_folder(folder, settings, outputs)
+    with pytest.raises(UserError) as caught:
+        claim(folder, settings, outputs)
     assert "\n" not in str(caught.value) and "--output_dir" in str(caught.value)
     return str(caught.value)
 
 
 def test_the_first_claim_records_and_the_second_changes_nothing(tmp_path):
     folder = tmp_path / "new" / "folder"
-    claim_folder(folder, SETTINGS, "*.png")
+    claim(folder, SETTINGS, "*.png")
     assert json.loads((folder / RECORD).read_text(encoding="utf-8")) == SETTINGS
     before = (folder / RECORD).stat().st_mtime_ns
-    claim_folder(folder, {**SETTINGS, "users": (1, 2)}, "*.png")  # JSON knows lists only
+    claim(folder, {**SETTINGS, "users": (1, 2)}, "*.png")  # JSON knows lists only
     assert (folder / RECORD).stat().st_mtime_ns == before
     assert [path.name for path in folder.iterdir()] == [RECORD]
 
 
 def test_the_order_of_settings_does_not_matter(tmp_path):
-    claim_folder(tmp_path, {"a": 1, "b": 2}, "*.png")
+    claim(tmp_path, {"a": 1, "b": 2}, "*.png")
     first = (tmp_path / RECORD).read_bytes()
-    claim_folder(tmp_path, {"b": 2, "a": 1}, "*.png")
+    claim(tmp_path, {"b": 2, "a": 1}, "*.png")
     other = tmp_path / "other"
-    claim_folder(other, {"b": 2, "a": 1}, "*.png")
+    claim(other, {"b": 2, "a": 1}, "*.png")
     assert (tmp_path / RECORD).read_bytes() == first == (other / RECORD).read_bytes()
 
 
@@ -42,7 +51,7 @@ def test_the_order_of_settings_does_not_matter(tmp_path):
     ({"further": 3}, "further was None, now 3"),
 ])
 def test_other_settings_are_refused_by_name(tmp_path, changed, said):
-    claim_folder(tmp_path, SETTINGS, "*.png")
+    claim(tmp_path, SETTINGS, "*.png")
     before = (tmp_path / RECORD).read_bytes()
     text = message(tmp_path, {**SETTINGS, **changed})
     assert said in text and str(tmp_path) in text
@@ -50,13 +59,13 @@ def test_other_settings_are_refused_by_name(tmp_path, changed, said):
 
 
 def test_a_setting_that_is_gone_counts_as_changed(tmp_path):
-    claim_folder(tmp_path, SETTINGS, "*.png")
+    claim(tmp_path, SETTINGS, "*.png")
     assert "rate was 0.5, now None" in message(tmp_path, {k: v for k, v in SETTINGS.items() if k != "rate"})
 
 
 def test_outputs_without_a_record_are_refused_and_other_files_are_not(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    claim_folder(tmp_path, SETTINGS, "*.png")
+    claim(tmp_path, SETTINGS, "*.png")
     (tmp_path / RECORD).unlink()
     (tmp_path / "a.png").write_bytes(b"x")
     text = message(tmp_path, SETTINGS)
@@ -73,3 +82,19 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "out").write_text("x")
     assert "is a file, expected a folder" in message(tmp_path / "out", SETTINGS)
     assert (tmp_path / "out").read_text() == "x"
+
+
+def test_a_second_process_is_refused_until_the_first_has_ended(tmp_path, monkeypatch):
+    code = ("import sys; from pathlib import Path; from data.run_record import lock_folder\n"
+            "with lock_folder(Path(sys.argv[1])): print('in', flush=True); sys.stdin.read()")
+    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, cwd=PROJECT)
+    assert holder.stdout.readline() == b"in\n"
+    assert "another process is writing into it; wait for its end" in message(tmp_path, SETTINGS)
+    monkeypatch.setenv("LOCAL_RANK", "1")  # a further process of the run that holds it
+    with lock_folder(tmp_path):
+        pass
+    monkeypatch.delenv("LOCAL_RANK")
+    holder.kill()  # its death opens the folder
+    holder.wait()
+    claim(tmp_path, SETTINGS, "*.png")

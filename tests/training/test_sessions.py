@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,7 +11,6 @@ import torch
 from tiny_runs import assert_same, assert_same_run, read_last, stage2_settings, write_tiny_latents
 
 import stage2_train_dit
-from data.run_record import lock_folder
 from training.fit import steps_done
 from training.run_files import TIME_IS_UP
 
@@ -162,18 +159,3 @@ def test_best_holds_the_averaged_weights_alone(six):
     last = torch.load(six / "checkpoints/last.ckpt", weights_only=True)
     assert {name.partition(".")[0] for name in best["state_dict"]} == {"ema"}
     assert {"optimizer_states", "callbacks"} <= set(last) - set(best)
-
-
-def test_a_second_process_is_refused_while_the_first_one_writes(six, tmp_path):
-    folder = shutil.copytree(six, tmp_path / "run")
-    code = ("import sys; from pathlib import Path; from data.run_record import lock_folder\n"
-            "lock = lock_folder(Path(sys.argv[1])); print('in', flush=True); sys.stdin.read()")
-    holder = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE, cwd=Path(stage2_train_dit.__file__).parent)
-    assert holder.stdout.readline() == b"in\n"
-    with pytest.raises(ValueError, match="another process is writing into it; wait for its end"):
-        lock_folder(folder)
-    holder.kill()  # its death opens the folder
-    holder.wait()
-    lock = lock_folder(folder)
-    assert lock is not None and lock_folder(folder) is lock
