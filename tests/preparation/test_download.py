@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
+from lock_watch import watched
 from toy_run import names, output_of, refusal_of
 
 import stage0_prepare
@@ -92,6 +93,12 @@ def test_a_file_comes_whole_with_its_digest_and_is_not_fetched_again(monkeypatch
         assert (tmp_path / STATISTICS.file).read_bytes() == content
         assert (tmp_path / f"{STATISTICS.file}.sha256").read_text() == f"{digest}  {STATISTICS.file}\n"
         assert "was there" in fetch(tmp_path) and server.starts == [0, 0, 0]  # and two announcements
+
+
+def test_it_writes_under_its_lock_alone(monkeypatch, content, tmp_path):
+    with hub(monkeypatch, content), watched(tmp_path) as writes:
+        fetch(tmp_path)
+    assert writes and all(locked for _, locked in writes)
 
 
 def test_the_hub_s_word_counts_where_the_storage_says_nothing(monkeypatch, content, tmp_path):

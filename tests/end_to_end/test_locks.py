@@ -1,0 +1,113 @@
+"""Every command that writes a folder keeps others out of it for as long as it writes."""
+
+import shutil
+
+import numpy
+import pytest
+from lock_watch import held_by_another_process, is_locked, watched
+from toy_run import DRAWING, EXACT, TINY_MODEL, output_of, refusal_of
+
+import run_complete_pipeline
+import stage0_prepare
+import stage1_extract_features
+import stage2_train_dit
+import stage3_inference
+import stage4_evaluate
+import train_tokenizer
+from configs.schema import SECTIONS
+from evaluation.judge import train_judge
+
+NOT_COMMANDS = {"model", "transport"}
+BY_STAGES = {"pipeline"}  # writes by the commands that it starts
+OF_THE_HUB = {"download"}  # tests/preparation/test_download.py, which has a hub
+DRAW = ("--num_steps", 1, "--num_samples_per_user", 1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def brief_judges():
+    """What the judges think does not matter here."""
+    usual = dict(train_judge.__kwdefaults__)
+    train_judge.__kwdefaults__["epochs"] = 1
+    yield
+    train_judge.__kwdefaults__.update(usual)
+
+
+@pytest.fixture(scope="module")
+def made(toy, tmp_path_factory):
+    """What commands take that the toy does not hold: a recording, images drawn, and more for validation."""
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "recordings/ID_1").mkdir(parents=True)
+    draw = numpy.random.default_rng(0)
+    numpy.save(folder / "recordings/ID_1/a.npy", draw.normal(size=(2, 4000)) + 1j)
+    for split in ("train", "val"):
+        shutil.copytree(toy.data / "train", folder / "real" / split)
+    output_of(stage3_inference.main, *draw_from(toy), *DRAWING, "--output_dir", folder / "images")
+    return folder
+
+
+def draw_from(toy):
+    return ("--dit_checkpoint", toy.lively, "--vavae_path", toy.tokenizer, *EXACT)
+
+
+def command(section, toy, made, out):
+    """The script of a section and the arguments with which it writes into `out`."""
+    real, checkpoint = ("--real", toy.data), ("--dit_checkpoint", toy.lively, "--vavae_path", toy.tokenizer)
+    script, *arguments = {
+        "simulate": (stage0_prepare, "simulate", "--num_users", 1, "--samples_per_user", 1),
+        "spectrogram": (stage0_prepare, "spectrogram", "--input", made / "recordings", "--carrier", "77e9",
+                        "--prf", 1000),
+        "split": (stage0_prepare, "split", "--input_dir", toy.images, "--recordings", r"rec(\d+)",
+                  "--val_fraction", 0.25),
+        "download": (stage0_prepare, "download", "latents-stats"),
+        "doctor": (stage0_prepare, "doctor", "--fix"),
+        "extract": (stage1_extract_features, "--data_dir", toy.data, "--vavae_path", toy.tokenizer, *EXACT),
+        "train": (stage2_train_dit, "--latent_dir", toy.latents, "max_steps=1", *TINY_MODEL,
+                  "accelerator=cpu", "--precision", 32),
+        "sample": (stage3_inference, *draw_from(toy), *DRAW),
+        "evaluate": (stage4_evaluate, *real, "--generated", made / "images", "--judge_seeds", 1),
+        "judge": (stage4_evaluate, "judge", "--real", made / "real"),
+        "sweep": (stage4_evaluate, "sweep", *real, *checkpoint, *DRAW, "--guidance", 1, "--samplers",
+                  "euler", "num_samples_per_user=2"),
+        "tokenizer": (train_tokenizer, "--data_dir", toy.data, "max_steps=1", "ch_mult=[1]", "patch_size=16",
+                      "accelerator=cpu", "--precision", 32, "--batch_size", 2),
+        "pipeline": (run_complete_pipeline, "--data_dir", toy.data, "--vavae_path", toy.tokenizer),
+    }[section]
+    name = {"extract": "--output_path", "download": "--dir", "doctor": "--latent_dir"}
+    return script.main, [*arguments, name.get(section, "--output_dir"), out]
+
+
+@pytest.fixture
+def out(request, toy, tmp_path):
+    """The folder to write into; the doctor's is one to mend."""
+    if request.node.callspec.params["section"] != "doctor":
+        (tmp_path / "out").mkdir()
+        return tmp_path / "out"
+    broken = shutil.copytree(toy.latents, tmp_path / "out")
+    (broken / "latents_stats.pt").write_bytes(b"")
+    return broken
+
+
+@pytest.mark.parametrize("section", [name for name in SECTIONS if name not in NOT_COMMANDS | BY_STAGES
+                                     | OF_THE_HUB])
+def test_a_command_writes_under_its_lock_alone(section, toy, made, out):
+    main, arguments = command(section, toy, made, out)
+    with watched(out) as writes:
+        output_of(main, *arguments)
+    assert writes and not [name for name, locked in writes if not locked]
+    assert not is_locked(out)
+
+
+@pytest.mark.parametrize("section", [name for name in SECTIONS if name not in NOT_COMMANDS | BY_STAGES])
+def test_a_command_is_refused_while_another_process_writes(section, toy, made, out):
+    main, arguments = command(section, toy, made, out)
+    with held_by_another_process(out):
+        assert f"{out}: another process is writing into it" in refusal_of(main, *arguments, unchanged=out)
+
+
+@pytest.mark.parametrize("section", BY_STAGES)
+def test_the_runner_ends_where_a_stage_is_refused(section, toy, made, out, capfd):
+    main, arguments = command(section, toy, made, out)
+    (out / "latent_features").mkdir()
+    with held_by_another_process(out / "latent_features"), pytest.raises(SystemExit, match="2"):
+        main([*map(str, arguments)])
+    assert "latent_features: another process is writing into it" in capfd.readouterr().err
