@@ -39,10 +39,12 @@ from training.fine_tuning import (
 )
 from training.fit import claim_run, fit, steps_done, training_precision
 from training.run_files import RunFiles
-from transport import create_transport
+from training.trial_steps import Trial, training_arithmetic
+from transport import Transport, create_transport
 
 SMALL_DATA = Path(__file__).resolve().parent / "configs" / "microdoppler_s.yaml"
 VALIDATIONS_IN_A_RUN = 50
+MOST_BLOCKS = 6  # of the network on which arithmetic is tried
 # Of the validation loss. Less tells no models apart, while gaits still grow more regular with the passes.
 INDISTINCT = 0.005
 # What says nothing about the weights: they are equal, and so are their files, whatever these are.
@@ -90,7 +92,8 @@ def run(configs: dict[str, Any]) -> None:
         config.max_steps,
     )
     precision = training_precision(config)
-    hardware = f"{count * config.num_nodes} x {accelerator}, {precision}"
+    told = "precision auto" if config.precision == "auto" else precision
+    hardware = f"{count * config.num_nodes} x {accelerator}, {told}"
     describe(configs, arguments, train, val, total_steps, hardware, precision)
     if config.dry_run:
         return
@@ -104,18 +107,21 @@ def run(configs: dict[str, Any]) -> None:
         if done >= total_steps:
             say(f"{folder} already holds {done} of {total_steps} steps with these settings; skipped")
             return say_next(folder)
+        transport = create_transport(**asdict(configs["transport"]))
+        data = LatentDataModule(train, config.batch_size, total_steps * config.accumulate, config.seed)
+        precision = arithmetic(config, arguments, transport, payload, data, total_steps - done)
+        config = replace(config, precision=precision)
         net = starting_network(initial, arguments, config, train)
         initial = None  # its memory is wanted for the training
-        transport = create_transport(**asdict(configs["transport"]))
         watch = CopyWatch(train, val, config.watch_copies, precision) if val and config.watch_copies else None
         module = DiTModule(net, transport, config, payload, total_steps, val, watch)
         every = config.validate_every or max(1, round(total_steps / VALIDATIONS_IN_A_RUN))
         files = RunFiles(folder, "checkpoints/best.safetensors", every, total_steps, steps_per_pass,
                          "val_loss", indistinct=INDISTINCT, reference=comparable(configs["transport"]))
-        data = LatentDataModule(train, config.batch_size, total_steps * config.accumulate, config.seed)
         callbacks = [Throughput(training_flops(arguments), every, precision)]
         if vae:
             shown = every * config.preview_every, config.preview_users
+            vae = vae.at(tokenizer_precision(precision))
             callbacks.append(Previews(vae, folder / "previews", *shown, precision))
         if is_main_process():
             write_text(folder / "config.yaml", to_yaml(configs))
@@ -130,6 +136,29 @@ def comparable(transport: TransportConfig) -> bool:
     """Whether the validation loss is the function that the shipped model's was. The training times do not
     matter: validation has its own."""
     return transport.use_cosine_loss and (transport.path_type, transport.prediction) == ("Linear", "velocity")
+
+
+def arithmetic(
+    config: TrainConfig,
+    arguments: dict[str, Any],
+    transport: Transport,
+    payload: DitPayload,
+    data: LatentDataModule,
+    steps: int,
+) -> str:
+    """The precision of the `steps` that are left, for `auto` as tried on the network with its first
+    `MOST_BLOCKS` blocks: all blocks are alike, and a few show which arithmetic is faster.
+    """
+    blocks = min(arguments["depth"], MOST_BLOCKS)
+
+    def trial() -> Trial:
+        net = initial_network({**arguments, "depth": blocks}, config.seed)
+        module = DiTModule(net, transport, replace(config, compile=False), payload, steps, None)
+        rows = torch.arange(config.batch_size) % len(data.tensors["labels"])
+        return module, {**data.fetch(rows), "position": 0}
+
+    batches = steps * config.accumulate * arguments["depth"] / blocks
+    return training_arithmetic(Path(config.output_dir), config, batches, trial)
 
 
 def read_people(config: TrainConfig) -> tuple[LatentSet, LatentSet | None, list[list[int]] | None]:
@@ -340,9 +369,7 @@ def load_preview_tokenizer(config: TrainConfig, payload: DitPayload) -> VAVAE | 
     if not config.vavae_path or not is_main_process():
         return None
     device = resolve_device(resolve_devices(config.accelerator, config.devices)[0])
-    vae = VAVAE.from_file(
-        config.vavae_path, device=device, precision=tokenizer_precision(training_precision(config))
-    )
+    vae = VAVAE.from_file(config.vavae_path, device=device)
     if payload.tokenizer_digest not in (None, vae.digest):
         raise UserError(
             f"--vavae_path {config.vavae_path}: not the tokenizer of these latents (digest "

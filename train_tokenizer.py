@@ -5,9 +5,10 @@ python train_tokenizer.py --data_dir data_split --output_dir trained_tokenizer -
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -26,9 +27,10 @@ from tokenizer.alignment import FoundationTeacher, load_teacher
 from tokenizer.autoencoder import AutoencoderKL
 from tokenizer.vavae import VAVAE, as_rows, load_tokenizer, preprocess
 from training.batches import run_length
-from training.fit import claim_run, fit
+from training.fit import claim_run, fit, training_precision
 from training.run_files import RunFiles
 from training.tokenizer_module import ImageDataModule, TokenizerModule
+from training.trial_steps import Trial, training_arithmetic
 
 VALIDATIONS_IN_A_RUN = 20
 SHOWN_IMAGES = 6
@@ -59,6 +61,7 @@ def run(config: TokenizerConfig) -> None:
     total_steps, steps_per_pass = run_length(
         len(train), config.batch_size, count, config.accumulate, config.max_epochs, config.max_steps
     )
+    training_precision(config)  # refuses what the device lacks
     parameters = sum(p.numel() for p in net.parameters())
     say(to_yaml({"tokenizer": config}).rstrip())
     say(
@@ -92,11 +95,29 @@ def run(config: TokenizerConfig) -> None:
             total_steps * config.accumulate,
             config.seed,
         )
+        precision = arithmetic(config, net, teacher, images, total_steps - done)
         if is_main_process():
             write_text(folder / "config.yaml", to_yaml({"tokenizer": config}))
-        fit(module, images, files, config)
+        fit(module, images, files, replace(config, precision=precision))
         if not files.stopped_early:
             finish(folder, val or train, config)
+
+
+def arithmetic(
+    config: TokenizerConfig,
+    net: AutoencoderKL,
+    teacher: FoundationTeacher | None,
+    images: ImageDataModule,
+    steps: int,
+) -> str:
+    """The precision of the `steps` that are left, for `auto` as tried on a copy of the network."""
+
+    def trial() -> Trial:
+        module = TokenizerModule(copy.deepcopy(net), config, steps, images.images[:0], teacher)
+        rows = torch.arange(config.batch_size) % len(images.images)
+        return module, {"images": images.images[rows], "position": 0}
+
+    return training_arithmetic(Path(config.output_dir), config, steps * config.accumulate, trial)
 
 
 def finish(folder: Path, records: Sequence[ImageRecord], config: TokenizerConfig) -> None:

@@ -76,6 +76,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--images", type=int, default=3, help="images of the error curve (default 3)")
     parser.add_argument("--batch", type=int, default=8, help="images timed at once (default 8)")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--precision", default="auto", help="of ours; auto: by the GPU, 32 on a CPU")
     parser.add_argument("--compile", action="store_true", help="also time the compiled network")
     parser.add_argument(
         "--quick", action="store_true", help="short curve, else of a tiny random network; nothing is written"
@@ -232,7 +233,7 @@ def peers(
 def speed(net: LightningDiT, payload: DitPayload, options: argparse.Namespace, device: torch.device) -> str:
     """Times in turn: the recipe in fp32, the default sampler, if asked for compiled; and decoding."""
     config = settings_of(guidance_scale=options.guidance_scale)
-    precision = resolve_precision("auto", device)
+    precision = resolve_precision(options.precision, device)
     noise, labels = inputs(net, payload, options.batch, device)
     noise = noise.float()
     ways: dict[str, Callable[[], Tensor]] = {

@@ -41,11 +41,11 @@ from evaluation.judge import reduced, train_judge
 from radar.kinematics import from_picture
 from runtime.compiling import compiled_tokenizer
 from runtime.devices import resolve_device, resolve_precision, tokenizer_precision
+from runtime.precision import DTYPES, measured_rate
 from runtime.processes import Crew
 from tokenizer.autoencoder import AutoencoderKL, DiagonalGaussian
 from tokenizer.losses import high_frequency_energy, psnr, ssim
 from tokenizer.vavae import VAVAE, preprocess, to_float, to_uint8
-from training.callbacks import DTYPES, measured_rate
 
 BINS = 128.0
 REPEATS, SPEED_BATCH = 5, 2
@@ -61,6 +61,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--no_speed", action="store_true")
     parser.add_argument("--batch_size", type=int, default=2)
     parser.add_argument("--images", type=int, default=32, help="images of the run of stage 1 (default 32)")
+    parser.add_argument("--precision", default="auto", help="of ours; auto: by the GPU, 32 on a CPU")
     parser.add_argument("--compile", action="store_true", help="also the compiled networks")
     parser.add_argument("--quick", action="store_true", help="within a minute: the compact tokenizer alone")
     options = parser.parse_args([token for token in argv if token != "--debug"])
@@ -160,7 +161,7 @@ def speed(vae: VAVAE) -> list[tuple[str, str]]:
 def speed_alone(options: argparse.Namespace) -> tuple[str, list[str]]:
     """The tables of speed, and what is wrong: results that are not those of fp32 by 40 dB."""
     device = resolve_device("auto")
-    precision = tokenizer_precision(resolve_precision("auto", device))
+    precision = tokenizer_precision(resolve_precision(options.precision, device))
     model = VAVAE.from_file("compact").model if options.quick else full_size()
     plain = copy.deepcopy(model).to(device).to(memory_format=torch.contiguous_format)
     ours = VAVAE(model, device, precision)

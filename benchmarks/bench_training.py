@@ -31,9 +31,10 @@ from data.latents import read_latents, write_latents
 from data.progress import progress
 from models.lightningdit import LightningDiT_models
 from runtime.devices import autocast, resolve_device, resolve_precision
+from runtime.precision import DTYPES, measured_rate, now
 from sampling.model_file import DitPayload
 from training.batches import BatchStream, LatentDataModule
-from training.callbacks import DTYPES, measured_rate, now, training_flops
+from training.callbacks import training_flops
 from training.dit_module import DiTModule, initial_network
 from training.ema import decay_at, update_ema_
 from transport import create_transport
@@ -129,6 +130,7 @@ def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--runs", nargs="+", default=["S/2:64", "B/1:32"], metavar="MODEL:BATCH")
     parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--precision", default="auto", help="of ours; auto: by the GPU, 32 on a CPU")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--quick", action="store_true", help="within a minute: S/2 of two blocks, batch 4")
     options = parser.parse_args([token for token in argv if token != "--debug"])
@@ -153,7 +155,7 @@ def measure(
 ) -> tuple[list[tuple[str, ...]], list[str]]:
     """Rows of the table for one model, and what is wrong; the loops take their steps in turn."""
     device = resolve_device("auto")
-    precision = resolve_precision("auto", device)
+    precision = resolve_precision(options.precision, device)
     with tempfile.TemporaryDirectory() as work:
         write_samples(Path(work))
         loops = {"published, 32": Published(Path(work), arguments, batch, "32", False),

@@ -212,7 +212,7 @@ class FitConfig:
     num_nodes: int = key(1, "Machines that train together, started by SLURM or torchrun.", low=1)
     accelerator: str = key("auto", "auto, cpu or cuda.", choices=("auto", "cpu", "cuda"))
     precision: str = key(
-        "auto", "auto takes bf16-mixed, 16-mixed or 32 by what the device truly has.", choices=PRECISIONS
+        "auto", "auto takes what is fastest here, tried with a few steps beforehand.", choices=PRECISIONS
     )
     ema_on_host: bool = key(False, "Keep averaged weights in the host's memory: less on the GPU, slower.")
     seed: int = key(0, "Seed of initial weights, order, noise and times.", low=0)

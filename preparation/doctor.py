@@ -21,8 +21,9 @@ from data.latents import read_latents
 from data.run_record import lock_folder
 from models.lightningdit import LightningDiT_models
 from preparation.download import PUBLISHED, describe, endpoint, first_line
-from runtime.devices import check_kernels, cpu_has_bf16, resolve_precision
+from runtime.devices import check_kernels, possible_precisions, resolve_precision
 from runtime.disk import GIB, free_space
+from runtime.precision import worth_trying
 from tokenizer.weights import COMPACT_FILE
 from training.budget import checkpoint_bytes, count_parameters, largest_batch
 
@@ -108,10 +109,10 @@ def graphics_cards() -> Iterator[Finding]:
         except UserError as error:
             yield Finding("FAIL", "GPU", str(error))
             continue
-        precision = resolve_precision("auto", device)
+        tried = " and ".join(possible_precisions(device))
         bf16 = "bf16 in hardware" if major >= 8 else "bf16 only emulated"
         yield Finding("ok", "GPU", f"{named}, {free / GIB:.1f} of {total / GIB:.1f} GiB free, CUDA "
-                                   f"{torch.version.cuda}; {bf16}: --precision auto takes {precision}")
+                                   f"{torch.version.cuda}; {bf16}: --precision auto tries {tried}")
     if count > 1:
         nccl = torch.distributed.is_available() and torch.distributed.is_nccl_available()
         how = f"--devices {count}, as a command (!python ... in a notebook)"
@@ -130,12 +131,14 @@ def no_graphics_card(driver: bool) -> Finding:
 
 
 def processor() -> Finding:
-    """Cores, vector units and memory."""
+    """Cores, vector units, memory, and which arithmetic is more than emulated."""
     cores, free = len(os.sched_getaffinity(0)), available_memory()
     units = torch.backends.cpu.get_cpu_capability()
-    bf16 = "bf16 in hardware" if cpu_has_bf16() else "no bf16 in hardware"
+    cpu = torch.device("cpu")
+    tried = " and ".join(worth_trying(possible_precisions(cpu), cpu))
     level = "warn" if units == "DEFAULT" or free < 4 * GIB else "ok"
-    return Finding(level, "CPU", f"{cores} cores, {units}, {bf16}, {free / GIB:.1f} GiB of memory free")
+    return Finding(level, "CPU", f"{cores} cores, {units}, {free / GIB:.1f} GiB of memory free; "
+                   f"--precision auto tries {tried}")
 
 
 def available_memory() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import torch
 
@@ -67,17 +66,27 @@ def check_kernels(device: torch.device) -> None:
         )
 
 
-def resolve_precision(name: str, device: torch.device) -> str:
-    """`auto` as `bf16-mixed`, `16-mixed` or `32` by the true capability of `device`; fp16 on a CPU is
-    refused.
+def possible_precisions(device: torch.device) -> tuple[str, ...]:
+    """What `device` computes in hardware, as far as it says; fp32 first, then what needs no loss scaler.
 
     A T4 (7.5) reports bf16 but emulates it, so bf16 needs compute capability 8.0.
     """
     if device.type == "cuda":
         capability = torch.cuda.get_device_capability(device)
+        lowest = {"32": (0, 0), "bf16-mixed": (8, 0), "16-mixed": (7, 0)}
+        return tuple(name for name in lowest if capability >= lowest[name])
+    return ("32", "bf16-mixed") if device.type == "cpu" else ("32",)
+
+
+def resolve_precision(name: str, device: torch.device) -> str:
+    """A named arithmetic, refused where `device` lacks it; for `auto` what is taken unmeasured: bf16 or fp16
+    on GPUs that have it, else fp32 (`runtime.precision` measures).
+    """
+    if device.type == "cuda":
+        possible = possible_precisions(device)
         if name == "auto":
-            return "bf16-mixed" if capability >= (8, 0) else "16-mixed" if capability >= (7, 0) else "32"
-        if name == "bf16-mixed" and capability < (8, 0):
+            return next(one for one in ("bf16-mixed", "16-mixed", "32") if one in possible)
+        if name == "bf16-mixed" and name not in possible:
             raise UserError(
                 f"--precision bf16-mixed: {torch.cuda.get_device_name(device)} only emulates bf16; "
                 "use auto or 16-mixed"
@@ -87,16 +96,7 @@ def resolve_precision(name: str, device: torch.device) -> str:
         raise UserError(
             f"--precision 16-mixed: needs a GPU, and this run uses {device.type}; use auto, bf16-mixed or 32"
         )
-    if name == "auto":
-        return "bf16-mixed" if device.type == "cpu" and cpu_has_bf16() else "32"
-    return name
-
-
-def cpu_has_bf16() -> bool:
-    """True where the CPU multiplies bf16 matrices in hardware (AMX or AVX512-BF16), so that bf16 pays."""
-    info = Path("/proc/cpuinfo")
-    flags = info.read_text() if info.is_file() else ""
-    return "amx_bf16" in flags or "avx512_bf16" in flags
+    return "32" if name == "auto" else name
 
 
 def tokenizer_precision(precision: str) -> str:

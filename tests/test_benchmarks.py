@@ -21,13 +21,12 @@ from data.latents import read_latents
 
 TINY = {"input_size": 16, "patch_size": 4, "in_channels": 32, "hidden_size": 32, "num_heads": 2, "depth": 1,
         "num_classes": bench_training.PEOPLE, "use_qknorm": True, "class_dropout_prob": 0.1}
-OPTIONS = SimpleNamespace(steps=3, compile=False)
+OPTIONS = SimpleNamespace(steps=3, compile=False, precision="32")
 
 
 @pytest.fixture(autouse=True)
-def on_the_cpu_in_fp32(monkeypatch):
+def on_the_cpu(monkeypatch):
     monkeypatch.setattr(bench_training, "resolve_device", lambda name: torch.device("cpu"))
-    monkeypatch.setattr(bench_training, "resolve_precision", lambda name, device: "32")
 
 
 def test_our_step_has_the_losses_of_the_published_loop():

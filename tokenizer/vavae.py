@@ -4,6 +4,7 @@ Shapes: images uint8 (B, 3, H, W), latents (B, C, h, w); only files hold (H, W, 
 Networks see [-1, 1].
 """
 
+import copy
 from pathlib import Path
 
 import numpy
@@ -176,6 +177,13 @@ class VAVAE:
                   precision: str = "32") -> "VAVAE":
         """Tokenizer of any weight file that `load_tokenizer` reads; its errors."""
         return cls(load_tokenizer(path), device, precision)
+
+    def at(self, precision: str) -> "VAVAE":
+        """This tokenizer in another arithmetic; the weights are shared."""
+        _check_precision(precision, self.device)
+        other = copy.copy(self)
+        other.precision = precision
+        return other
 
     def _autocast(self) -> torch.autocast:
         """The chosen precision, also inside a caller's own autocast."""

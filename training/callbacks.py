@@ -19,14 +19,11 @@ from configs.command_line import is_main_process, say
 from data.pictures import grid, save_png
 from data.progress import SECONDS_BETWEEN_LINES
 from models.lightningdit import LightningDiT
+from runtime.precision import DTYPES, measured_rate, now
 from runtime.seeds import noise_for
 from sampling.latent_sampler import LatentSampler, usual_settings
 from tokenizer.vavae import VAVAE, as_rows
 from training.dit_module import DiTModule
-
-DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-PRODUCT_SIDE = {"cpu": 1024, "cuda": 8192}
-PRODUCTS = 5
 
 
 def training_flops(arguments: dict[str, Any], batch_size: int = 1) -> int:
@@ -51,18 +48,6 @@ def counted_flops(arguments: dict[str, Any], batch_size: int) -> int:
     return counter.get_total_flops()
 
 
-def measured_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Operations a second of this device in large matrix products, the median of a few."""
-    side = PRODUCT_SIDE.get(device.type, 1024)
-    one = torch.randn(side, side, device=device, dtype=dtype)
-    seconds = []
-    for _ in range(PRODUCTS + 1):
-        started = now(device)
-        one @ one
-        seconds.append(now(device) - started)
-    return 2 * side**3 / statistics.median(seconds[1:])
-
-
 def peak_rate(device: torch.device, precision: str) -> tuple[float, str]:
     """Operations a second at a resolved precision, and where the figure comes from: the card's published peak
     where Lightning knows it, else a measurement.
@@ -72,13 +57,6 @@ def peak_rate(device: torch.device, precision: str) -> tuple[float, str]:
         warnings.simplefilter("ignore")
         known = get_available_flops(device, dtype)
     return (float(known), "published peak") if known else (measured_rate(device, dtype), "measured product")
-
-
-def now(device: torch.device) -> float:
-    """Seconds, once the device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 class Throughput(pl.Callback):

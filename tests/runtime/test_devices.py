@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from runtime import devices as hardware
 from runtime.devices import (
     autocast,
     lightning_precision,
+    possible_precisions,
     resolve_device,
     resolve_devices,
     resolve_precision,
@@ -47,7 +47,7 @@ def refusal(call, *arguments) -> str:
     ("Tesla T4", "16-mixed"), ("Tesla V100", "16-mixed"), ("NVIDIA A100", "bf16-mixed"),
     ("NVIDIA H100", "bf16-mixed"), ("Tesla P100-PCIE-16GB", "32"), ("NVIDIA GeForce GTX 1080", "32"),
 ])
-def test_auto_goes_by_the_true_capability(machine, card, expected):
+def test_unmeasured_auto_goes_by_the_true_capability(machine, card, expected):
     machine(card)
     assert resolve_precision("auto", CUDA) == expected
 
@@ -66,12 +66,19 @@ def test_16_bit_on_a_cpu_is_refused_with_the_choices():
     assert all(word in message for word in ("--precision 16-mixed", "cpu", "auto", "bf16-mixed", "32"))
 
 
-def test_a_cpu_takes_bf16_only_where_it_pays(monkeypatch):
+def test_what_is_possible_begins_with_fp32(machine):
+    assert possible_precisions(torch.device("cpu")) == ("32", "bf16-mixed")
+    assert possible_precisions(torch.device("mps")) == ("32",)
+    for card, expected in (("Tesla P100-PCIE-16GB", ("32",)), ("Tesla T4", ("32", "16-mixed")),
+                           ("NVIDIA A100", ("32", "bf16-mixed", "16-mixed"))):
+        machine(card)
+        assert possible_precisions(CUDA) == expected
+
+
+def test_unmeasured_a_cpu_takes_fp32_whatever_its_make():
     cpu = torch.device("cpu")
-    for has, expected in ((True, "bf16-mixed"), (False, "32")):
-        monkeypatch.setattr(hardware, "cpu_has_bf16", lambda has=has: has)
-        assert resolve_precision("auto", cpu) == expected
-        assert resolve_precision("32", cpu) == "32" and resolve_precision("bf16-mixed", cpu) == "bf16-mixed"
+    assert [resolve_precision(name, cpu) for name in ("auto", "32", "bf16-mixed")] == [
+        "32", "32", "bf16-mixed"]
 
 
 def test_a_card_without_kernels_is_refused_and_named(machine):

@@ -1,5 +1,6 @@
 """Two CPU processes, started as a user starts them, are one process with twice the batch."""
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import torch
 from tiny_runs import MODEL, TRAIN, read_last, stage2_settings, write_tiny_latents
 
 import stage2_train_dit
+from runtime.precision import LEAST_STEPS
 
 PROJECT = Path(__file__).resolve().parents[2]
 STEPS = {"max_steps": 4, "validate_every": 2}
@@ -83,6 +85,19 @@ def test_two_processes_write_and_say_everything_once(two):
         assert output.count(text) == 1, text
     assert len((folder / "training_log.csv").read_text().splitlines()) == 3
     assert "Warning" not in errors and "deprecated" not in errors
+
+
+@pytest.mark.slow
+def test_both_processes_take_the_arithmetic_that_the_main_one_chose(latents, tmp_path):
+    long = {"max_steps": LEAST_STEPS, "validate_every": LEAST_STEPS}
+    auto = command(latents, tmp_path / "auto", precision="auto", **long)
+    status, output, errors = finish(launch(auto), 240)
+    assert status == 0 and output.count("precision auto, training: ") == 1, errors
+    chosen = json.loads((tmp_path / "auto" / "precision.json").read_text())["cpu"]["training"]["precision"]
+    status, _, errors = finish(launch(command(latents, tmp_path / "named", precision=chosen, **long)), 240)
+    assert status == 0, errors
+    logs = [(tmp_path / name / "training_log.csv").read_bytes() for name in ("auto", "named")]
+    assert logs[0] == logs[1]
 
 
 def test_a_refusal_ends_the_whole_run_at_once(latents, two):
