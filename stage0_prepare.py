@@ -1,6 +1,7 @@
 """Stage 0: look at the machine, fetch weights, prepare data.
 
 python stage0_prepare.py doctor                                           # what this machine can run
+python stage0_prepare.py setup --folders /kaggle/input                    # weights and data to a --config
 python stage0_prepare.py download vavae --dir weights                     # published weights
 python stage0_prepare.py split --input_dir raw --output_dir data_split    # people's folders to train/, val/
 python stage0_prepare.py simulate --output_dir sim                        # walkers whose truth is known
@@ -20,7 +21,14 @@ from PIL import Image
 
 from configs.command_line import parse, run_script, say
 from configs.errors import UserError
-from configs.schema import DoctorConfig, DownloadConfig, SimulateConfig, SpectrogramConfig, SplitConfig
+from configs.schema import (
+    DoctorConfig,
+    DownloadConfig,
+    SetupConfig,
+    SimulateConfig,
+    SpectrogramConfig,
+    SplitConfig,
+)
 from data.atomic import replacing, write_text_if_new
 from data.images import SPLIT_NAMES, find_users, list_images
 from data.pictures import save_png
@@ -209,6 +217,26 @@ def doctor(config: DoctorConfig) -> None:
         sys.exit(exit_status(findings))
 
 
+def setup(config: SetupConfig) -> None:
+    """Find weights and images, check them, and write kaggle_inference_config.yaml, which every stage takes by
+    --config; what was not found is said with its way out. Exit status 0: stage 3 can draw; 1: not yet.
+    """
+    from preparation.doctor import exit_status
+    from preparation.setup import NAME, set_up
+
+    found, folder = set_up(config), Path(config.output_dir)
+    for finding in found.findings:
+        say(str(finding))
+    path, text = folder / NAME, found.text()
+    with lock_folder(folder):
+        if path.is_file() and path.read_text(encoding="utf-8") != text:
+            raise UserError(f"{path}: is there with other content; remove it, or choose another --output_dir")
+        write_text_if_new(path, text)
+    say(f"wrote {path}; next: python stage3_inference.py --config {path} --user_ids all")
+    if exit_status(found.findings):
+        sys.exit(exit_status(found.findings))
+
+
 def download(config: DownloadConfig) -> None:
     """Fetch published weights; again: go on, or check what is there. HF_ENDPOINT names a mirror."""
     from preparation.download import PUBLISHED, fetch
@@ -222,7 +250,7 @@ def download(config: DownloadConfig) -> None:
             say(fetch(PUBLISHED[name], Path(config.dir)))
 
 
-COMMANDS = {"doctor": doctor, "download": download, "split": split, "simulate": simulate,
+COMMANDS = {"doctor": doctor, "setup": setup, "download": download, "split": split, "simulate": simulate,
             "spectrogram": spectrogram}
 
 

@@ -58,6 +58,19 @@ class DoctorConfig:
 
 
 @dataclass
+class SetupConfig:
+    """stage0_prepare.py setup: exit status 0 = stage 3 can draw, 1 = something is missing or damaged."""
+
+    folders: List[str] = key(
+        ["/kaggle/input", "weights", "data_split", "trained_models", "trained_tokenizer"],
+        "Folders to look below for weights and images.",
+    )
+    output_dir: str = key(".", "Folder for kaggle_inference_config.yaml.")
+    max_depth: int = key(8, "Folders within folders that are looked into.", low=0, high=100)
+    max_entries: int = key(50000, "Names of files and folders looked at, at most.", low=1)
+
+
+@dataclass
 class DownloadConfig:
     """stage0_prepare.py download."""
 
@@ -440,6 +453,7 @@ class PipelineConfig:
 SECTIONS = {
     "split": SplitConfig,
     "doctor": DoctorConfig,
+    "setup": SetupConfig,
     "download": DownloadConfig,
     "simulate": SimulateConfig,
     "spectrogram": SpectrogramConfig,

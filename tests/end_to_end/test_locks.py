@@ -60,6 +60,7 @@ def command(section, toy, made, out):
                   "--val_fraction", 0.25),
         "download": (stage0_prepare, "download", "latents-stats"),
         "doctor": (stage0_prepare, "doctor", "--fix"),
+        "setup": (stage0_prepare, "setup", "--folders", toy.images.parent),
         "extract": (stage1_extract_features, "--data_dir", toy.data, "--vavae_path", toy.tokenizer, *EXACT),
         "train": (stage2_train_dit, "--latent_dir", toy.latents, "max_steps=1", *TINY_MODEL,
                   "accelerator=cpu", "--precision", 32),
