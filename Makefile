@@ -4,7 +4,7 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 OUT ?= out/demo
 
-.PHONY: demo test test-all test-oldest lint clean
+.PHONY: demo test test-all test-oldest test-kaggle lint clean
 
 demo: $(VENV)/.runtime
 	$(RUN) run_complete_pipeline.py --demo --output_dir $(OUT)
@@ -22,6 +22,12 @@ test-oldest:
 	$(VENV)-oldest/bin/python -m pip install -q -r $(VENV)-oldest/oldest.txt
 	$(VENV)-oldest/bin/python -m pytest -q
 
+# As much again. What Kaggle's image holds; its Python is another one.
+test-kaggle:
+	$(PYTHON) -m venv $(VENV)-kaggle
+	$(VENV)-kaggle/bin/python -m pip install -q -r requirements-dev.txt -c constraints-kaggle.txt
+	$(VENV)-kaggle/bin/python -m pytest -q
+
 lint: $(VENV)/.development
 	$(VENV)/bin/ruff check .
 
@@ -38,4 +44,4 @@ $(VENV)/.development: $(VENV)/.runtime requirements-dev.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-oldest out
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-kaggle out
