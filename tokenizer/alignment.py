@@ -35,14 +35,18 @@ def alignment_loss(projected: Tensor, teacher: Tensor, cos_margin: float = 0.5,
             "distmat": F.relu(difference.abs() - distmat_margin).mean()}
 
 
-def adaptive_weight(main_loss: Tensor, aux_loss: Tensor, last_parameter: Tensor) -> Tensor:
+def adaptive_weight(main_loss: Tensor, aux_loss: Tensor, last_parameter: Tensor,
+                    scale: Tensor | float = 1.0) -> Tensor:
     """Gradient norm of the main loss over that of the auxiliary one at `last_parameter`: a detached scalar.
 
-    Both losses must depend on the parameter; their graphs stay. At most 1e4.
+    Both losses must depend on the parameter; their graphs stay. At most 1e4; 0 where a norm is not finite.
+    The main gradient is taken at `scale`, that of a loss scaler: fp16 takes the gradient of a mean over all
+    pixel values for zero. The auxiliary loss, a mean over few positions, needs none.
     """
     main, aux = (torch.autograd.grad(loss, last_parameter, retain_graph=True)[0].float().norm()
-                 for loss in (main_loss, aux_loss))
-    return (main / (aux + 1e-8)).clamp(max=MAX_WEIGHT).detach()
+                 for loss in (main_loss * scale, aux_loss))
+    ratio = main / scale / (aux + 1e-8)
+    return ratio.nan_to_num(nan=0.0, posinf=0.0).clamp(max=MAX_WEIGHT).detach()
 
 
 class FoundationTeacher(nn.Module):

@@ -15,6 +15,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.plugins.precision import Precision
 from pytorch_lightning.strategies import DDPStrategy
 
 from configs.command_line import is_main_process, say
@@ -118,9 +119,11 @@ def fit(
     files: RunFiles,
     config: FitConfig,
     callbacks: Sequence[pl.Callback] = (),
+    arithmetic: Precision | None = None,
 ) -> None:
     """Train `module` up to `files.total_steps` or for `config.max_hours`, from last.ckpt where there is one.
 
+    `arithmetic`, Lightning's plugin with the loss scaler if any, takes the place of `config.precision`.
     KeyboardInterrupt: stopped from the keyboard.
     """
     files.deadline = time.monotonic() + 3600 * (config.max_hours or math.inf)
@@ -135,11 +138,13 @@ def fit(
         strategy=strategy(count * config.num_nodes),
         max_epochs=-1,
         max_steps=files.total_steps,
-        precision=lightning_precision(training_precision(config)),  # type: ignore[arg-type]
+        precision=(
+            None if arithmetic else lightning_precision(training_precision(config))  # type: ignore[arg-type]
+        ),
         accumulate_grad_batches=config.accumulate,
         gradient_clip_val=config.gradient_clip or None,
         callbacks=[progress_callback(), *callbacks, files],
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), *([arithmetic] if arithmetic else [])],
         logger=run_loggers(files.folder),
         log_every_n_steps=config.log_every,
         limit_val_batches=0,

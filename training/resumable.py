@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from configs.schema import FitConfig
 from runtime.seeds import generator
 from training.ema import update_ema_
+from training.loss_scale import SkippedSteps, scaler_of
 
 
 class ResumableModule(pl.LightningModule):
@@ -23,6 +24,10 @@ class ResumableModule(pl.LightningModule):
     loss.
 
     Sub-classes give `training_step`, `validate` and `export`. `config` is the section of the schema.
+
+    A step is one call of the optimizer: `trainer.global_step`, `max_steps`, the log and the position in the
+    data count all of them. Those that fp16's loss scaler skips teach nothing: the average, its warm-up and
+    the learning rate stay where they are.
     """
 
     net: Any
@@ -38,6 +43,7 @@ class ResumableModule(pl.LightningModule):
         self.register_buffer("loss_sum", torch.zeros(()), persistent=False)
         self.register_buffer("loss_count", torch.zeros(()), persistent=False)
         self._updates = 0
+        self._skipped = SkippedSteps(limit=total_steps)
 
     def train(self, mode: bool = True) -> ResumableModule:
         """The averaged network stays in evaluation mode whatever the mode of the rest."""
@@ -93,9 +99,25 @@ class ResumableModule(pl.LightningModule):
 
     def optimizer_step(self, *arguments: Any, **keywords: Any) -> None:
         super().optimizer_step(*arguments, **keywords)
-        self._updates += 1
         self.place_average()
-        update_ema_(self.ema, self.net, self._updates, self.config.ema_decay)
+        if not self._skipped.settle():
+            self._updates += 1
+            update_ema_(self.ema, self.net, self._updates, self.config.ema_decay)
+
+    def lr_scheduler_step(self, scheduler: torch.optim.lr_scheduler.LRScheduler, metric: Any) -> None:
+        """The learning rate goes on with the steps that taught something."""
+        if not self._skipped.last:
+            scheduler.step()
+
+    def loss_scale(self) -> Tensor | float:
+        """The loss scaler's factor, a scalar on the device; 1 without a scaler."""
+        scaler = scaler_of(self.trainer)
+        return 1.0 if scaler is None else scaler.scale(torch.ones((), device=self.device))
+
+    @property
+    def skipped_steps(self) -> int:
+        """Steps that the loss scaler has skipped since the run began, in earlier sessions too."""
+        return self.trainer.global_step - self._updates
 
     def place_average(self, needed: bool = False) -> None:
         """Put the averaged network on the device or, where asked and not `needed` there, on the host."""
@@ -128,15 +150,15 @@ class ResumableModule(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the norm of the true gradients. Lightning itself refuses to under a fused optimizer, which is
-        the fast one: with a loss scaler that optimizer would unscale them after the clipping.
+        """Take a loss scaler's scale from the gradients, then clip the norm of the true ones. Lightning
+        refuses to clip under a fused optimizer, which is the fast one: left alone, that takes the scale from
+        them afterwards.
         """
-        if not gradient_clip_val:
-            return
-        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
-        if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
-            scaler.unscale_(optimizer)  # from others Lightning has taken the scale already
-        torch.nn.utils.clip_grad_norm_(self.trained_parameters(), gradient_clip_val)
+        scaler = scaler_of(self.trainer)
+        if scaler is not None:
+            self._skipped.unscale_(scaler, optimizer)
+        if gradient_clip_val:
+            torch.nn.utils.clip_grad_norm_(self.trained_parameters(), gradient_clip_val)
 
     def best(self) -> dict[str, Any]:
         """Content of best.ckpt: the averaged weights under `ema.`, and what the module adds."""

@@ -194,7 +194,8 @@ class RunFiles(Checkpoint):
             if value is not None
             else "no validation data"
         )
-        say(f"step {step}/{self.total_steps}: train_loss {row['train_loss']:.4f}, {shown}")
+        skipped = f", {module.skipped_steps} steps skipped by the loss scaler" if module.skipped_steps else ""
+        say(f"step {step}/{self.total_steps}: train_loss {row['train_loss']:.4f}, {shown}{skipped}")
 
     def _rank(self, row: dict[str, float]) -> Rank:
         value = row[self.monitor]

@@ -73,7 +73,7 @@ class TokenizerModule(ResumableModule):
         teacher = self._teacher[0].to(x.device)
         terms = alignment_loss(self.linear_proj(z), teacher(x, z.shape[-1]))
         aligned = torch.stack(list(terms.values())).sum()
-        weight = adaptive_weight(main, aligned, self.net.encoder.conv_out.weight)
+        weight = adaptive_weight(main, aligned, self.net.encoder.conv_out.weight, self.loss_scale())
         return self.config.align_weight * weight * aligned
 
     def trained_parameters(self) -> list[torch.nn.Parameter]:
