@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from configs.command_line import parse, preset_of, run_script, say, take_overrides
+from configs.dry_run import LAST_LINE
 from configs.errors import UserError
 from configs.schema import PipelineConfig
 
@@ -25,6 +26,7 @@ PROJECT = Path(__file__).resolve().parent
 DEMO_PRESETS = {False: PROJECT / "configs" / "demo_cpu.yaml", True: PROJECT / "configs" / "demo_quick.yaml"}
 EMBEDDED_TOKENIZER = "compact"
 FOLDERS = ("simulated", "data_split", "latent_features", "trained_models", "generated_images", "evaluation")
+MADE_BEFORE = ("input_dir", "data_dir", "latent_dir", "dit_checkpoint", "real", "generated")  # by a stage
 DEMO_AXES = [-1.225, 5.175, 2.11]  # m/s, m/s, s: edges of the pictures that stage 0 simulates
 
 
@@ -33,7 +35,7 @@ def run(config: PipelineConfig, further: list[str]) -> None:
     complete.
 
     `further` are arguments every stage gets: `--config` and section.key=value. A failing stage ends the run
-    with its status.
+    with its status. In a dry run every stage whose inputs are there runs dry, too; the others are told.
     """
     deadline = time.monotonic() + 3600 * (config.max_hours or math.inf)
     if config.quick and not config.demo:
@@ -41,7 +43,7 @@ def run(config: PipelineConfig, further: list[str]) -> None:
     out = Path(config.output_dir)
     data, tokenizer = inputs_of(config)
     if config.resume_from:
-        bring(Path(config.resume_from), out)
+        bring(Path(config.resume_from), out, config.dry_run)
     if config.demo:
         data = prepare_demo(out, config, further, deadline)
     for name, skipped, script, flags in stages_of(config, out, data, tokenizer):
@@ -49,8 +51,11 @@ def run(config: PipelineConfig, further: list[str]) -> None:
             say(f"== {name}: skipped, as asked ==")
         else:
             run_stage(name, script, [], flags, further, deadline)
-            if name == "training" and (out / "trained_models" / "time_is_up.txt").is_file():
+            late = (out / "trained_models" / "time_is_up.txt").is_file()
+            if name == "training" and late and not config.dry_run:
                 stop_for_time()
+    if config.dry_run:
+        say(LAST_LINE)
 
 
 def stages_of(
@@ -149,16 +154,19 @@ def inputs_of(config: PipelineConfig) -> tuple[str | None, str | None]:
     return config.data_dir, config.vavae_path
 
 
-def bring(earlier: Path, out: Path) -> None:
-    """Copy the folders of an earlier session that `out` lacks, each whole or not at all."""
+def bring(earlier: Path, out: Path, dry_run: bool) -> None:
+    """Copy the folders of an earlier session that `out` lacks, each whole or not at all; or tell them."""
     found = [earlier / name for name in FOLDERS if (earlier / name).is_dir()]
     if not found:
         raise UserError(
             f"--resume_from {earlier}: none of {', '.join(FOLDERS)} inside; expected the --output_dir of an "
             "earlier session"
         )
+    lacking = [folder for folder in found if not (out / folder.name).exists()]
+    if dry_run:
+        return say("\n".join(f"would start from {folder}" for folder in lacking))
     out.mkdir(parents=True, exist_ok=True)
-    for folder in [folder for folder in found if not (out / folder.name).exists()]:
+    for folder in lacking:
         partial = out / f".{folder.name}.part"
         shutil.rmtree(partial, ignore_errors=True)
         for path in [path for path in folder.rglob("*") if path.is_file()]:
@@ -205,6 +213,9 @@ def run_stage(
         elif value is not None:
             arguments += [f"--{key}", *(map(str, value) if isinstance(value, list) else [str(value)])]
     say(f"== {name}: python {script} {shlex.join(arguments)} ==")
+    absent = [str(flags[key]) for key in MADE_BEFORE if flags.get(key) and not Path(flags[key]).exists()]
+    if absent and "--dry_run" in further:
+        return say(f"would run when the stages before it have made {', '.join(absent)}")
     started = time.monotonic()
     try:
         status = subprocess.run([sys.executable, str(PROJECT / script), *arguments], timeout=limit).returncode
@@ -227,10 +238,8 @@ def main(argv: list[str]) -> None:
     ]
     preset = preset_of(argv) or (str(DEMO_PRESETS[config.quick]) if config.demo else None)
     overrides = [token for token in take_overrides("pipeline", argv)[1] if "." in token.partition("=")[0]]
-    run(
-        config,
-        [*(["--config", preset] if preset else []), *(["--debug"] if "--debug" in argv else []), *overrides],
-    )
+    switches = [f"--{name}" for name, on in (("debug", "--debug" in argv), ("dry_run", config.dry_run)) if on]
+    run(config, [*(["--config", preset] if preset else []), *switches, *overrides])
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import numpy
 from PIL import Image
 
 from configs.command_line import parse, run_script, say
+from configs.dry_run import tell_plan
 from configs.errors import UserError
 from configs.schema import (
     DoctorConfig,
@@ -67,9 +68,14 @@ def split(config: SplitConfig) -> None:
             config.output_dir,
             link=not config.copy,
             progress=lambda done, total: bar.update(done - bar.n),
+            dry_run=config.dry_run,
         )
     for line in split_table(result, labels.names):
         say(line)
+    if config.dry_run:
+        return tell_plan({"split": config}, reads=[f"{config.input_dir}: {len(records)} images"],
+                         writes=[config.output_dir],
+                         does=f"{'copy' if config.copy else 'link'} {kept} images")
     say(
         f"wrote {config.output_dir}; next: python stage1_extract_features.py --data_dir {config.output_dir} "
         "--vavae_path <tokenizer> --output_path latent_features"
@@ -94,8 +100,11 @@ def simulate(config: SimulateConfig) -> None:
     row per picture with everything that is known of it.
     """
     folder = Path(config.output_dir)
-    with claim_folder(folder, deciding(config), "ID_*"):
-        rows, total = [], config.num_users * len(set(config.gaits)) * config.samples_per_user
+    rows, total = [], config.num_users * len(set(config.gaits)) * config.samples_per_user
+    with claim_folder(folder, deciding(config), "ID_*", config.dry_run):
+        if config.dry_run:
+            return tell_plan({"simulate": config}, reads=[], writes=[folder],
+                             does=f"simulate {total} images of {config.num_users} people")
         with progress(total=total, description="walking", unit="img") as bar:
             for user in range(1, config.num_users + 1):
                 for gait in dict.fromkeys(config.gaits):
@@ -109,7 +118,7 @@ def simulate(config: SimulateConfig) -> None:
 
 def deciding(config: SimulateConfig | SpectrogramConfig) -> dict[str, Any]:
     """The settings that decide what the pictures look like: all but where they go."""
-    return {name: value for name, value in asdict(config).items() if name != "output_dir"}
+    return {name: value for name, value in asdict(config).items() if name not in ("output_dir", "dry_run")}
 
 
 def simulate_user(
@@ -173,13 +182,17 @@ def spectrogram(config: SpectrogramConfig) -> None:
             units = [doppler.to_unit(window.power_db, config.dynamic_range_db) for window in windows]
             pictures = [doppler.to_picture(unit, config.colour_map) for unit in units]
             if not rows:  # only now, so that settings that cannot work claim nothing
-                claim.enter_context(claim_folder(folder, deciding(config), "**/*.png"))
-            (folder / stem).parent.mkdir(exist_ok=True)
+                claim.enter_context(claim_folder(folder, deciding(config), "**/*.png", config.dry_run))
+            if not config.dry_run:
+                (folder / stem).parent.mkdir(exist_ok=True)
             for number, (window, picture) in enumerate(zip(windows, pictures), start=1):
                 name = f"{stem}_{number:03d}.png"
-                if not (folder / name).exists():
+                if not config.dry_run and not (folder / name).exists():
                     save_png(picture, folder / name)
                 rows.append({"path": name} | {key: f"{value:.6g}" for key, value in window.edges.items()})
+        if config.dry_run:
+            return tell_plan({"spectrogram": config}, reads=[f"{config.input}: recordings"], writes=[folder],
+                             does=f"draw {len(rows)} images")
         write_text_if_new(folder / "axes.csv", csv_text(rows))
     say(
         f"wrote {len(rows)} pictures to {folder}; next: python stage0_prepare.py split --input_dir {folder} "
@@ -213,6 +226,10 @@ def doctor(config: DoctorConfig) -> None:
     for finding in examine(config):
         say(str(finding))
         findings.append(finding)
+    if config.dry_run:
+        mended = [f"{config.latent_dir}: a broken latents_stats.pt"] if config.fix else []
+        tell_plan({"doctor": config}, reads=[config.output_dir, config.weights_dir], writes=mended,
+                  does="examine the machine, as above")
     if exit_status(findings):
         sys.exit(exit_status(findings))
 
@@ -228,10 +245,13 @@ def setup(config: SetupConfig) -> None:
     for finding in found.findings:
         say(str(finding))
     path, text = folder / NAME, found.text()
-    with lock_folder(folder):
+    with lock_folder(folder, config.dry_run):
         if path.is_file() and path.read_text(encoding="utf-8") != text:
             raise UserError(f"{path}: is there with other content; remove it, or choose another --output_dir")
-        write_text_if_new(path, text)
+        if not config.dry_run:
+            write_text_if_new(path, text)
+    if config.dry_run:
+        return tell_plan({"setup": config}, reads=config.folders, writes=[path], does=f"write:\n{text}")
     say(f"wrote {path}; next: python stage3_inference.py --config {path} --user_ids all")
     if exit_status(found.findings):
         sys.exit(exit_status(found.findings))
@@ -239,13 +259,17 @@ def setup(config: SetupConfig) -> None:
 
 def download(config: DownloadConfig) -> None:
     """Fetch published weights; again: go on, or check what is there. HF_ENDPOINT names a mirror."""
-    from preparation.download import PUBLISHED, fetch
+    from preparation.download import PUBLISHED, endpoint, fetch
 
     wanted = list(PUBLISHED) if "all" in config.weights else config.weights
     for name in wanted:
         if name not in PUBLISHED:
             raise UserError(f"download {name}: expected {' | '.join([*PUBLISHED, 'all'])}")
-    with lock_folder(Path(config.dir)):
+    with lock_folder(Path(config.dir), config.dry_run):
+        if config.dry_run:
+            files = [f"{PUBLISHED[name].file}, about {PUBLISHED[name].size / 1e9:.2f} GB" for name in wanted]
+            return tell_plan({"download": config}, reads=[endpoint()], writes=[config.dir],
+                             does=f"fetch {'; '.join(files)}, but for what is there")
         for name in dict.fromkeys(wanted):
             say(fetch(PUBLISHED[name], Path(config.dir)))
 

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from configs.command_line import is_main_process, parse, run_script, say
+from configs.dry_run import tell_plan
 from configs.errors import UserError
 from configs.schema import ExtractConfig
 from data.atomic import write_text_if_new
@@ -32,7 +33,7 @@ from data.images import (
     open_rgb,
     scan_images,
 )
-from data.labels import LabelTable
+from data.labels import LabelTable, listing
 from data.latent_stats import LatentStatistics, recommend
 from data.latents import KINDS, LatentFiles, LatentSet, export_lightningdit, read_latents, read_metadata
 from data.pictures import grid, save_png
@@ -75,8 +76,11 @@ def run(config: ExtractConfig) -> None:
     resolve_devices(device.type, config.devices)
     # The main process alone looks at the inputs and refuses; further processes get the jobs from it.
     inputs = read_inputs(config, device) if is_main_process() else None
-    with lock_folder(Path(config.output_path)):
-        jobs = open_jobs(inputs, config) if inputs else []
+    with lock_folder(Path(config.output_path), config.dry_run):
+        jobs = jobs_of(inputs, config) if inputs else []
+        if inputs and config.dry_run:
+            return tell(inputs, jobs, config)
+        remove_derived(jobs, config)
         crew = start_crew(device, config.devices)
         vae = inputs.vae if inputs else load_tokenizer(config, crew.device)
         jobs = crew.agree(jobs)
@@ -111,8 +115,23 @@ def read_inputs(config: ExtractConfig, device: torch.device) -> Inputs:
     return Inputs(labels, records, digests, vae, imagenet)
 
 
-def open_jobs(inputs: Inputs, config: ExtractConfig) -> list[Job]:
-    """The splits to encode; removes what was derived from latents that are to be replaced."""
+def tell(inputs: Inputs, jobs: list[Job], config: ExtractConfig) -> None:
+    """What a dry run says."""
+    counts = ", ".join(f"{len(entries)} of {split}" for split, entries in inputs.records.items())
+    encoded = sum(len(job.records) for job in jobs)
+    tell_plan({"extract": config}, reads=[f"{config.data_dir}: images, {counts}"],
+              writes=[f"{config.output_path}: latents of {listing(job.split for job in jobs) or 'none'}"],
+              does=f"encode {encoded} images, {config.batch_size} at once")
+
+
+def remove_derived(jobs: list[Job], config: ExtractConfig) -> None:
+    """Remove what was made from latents that are to be replaced."""
+    for name in DERIVED if jobs else ():
+        (Path(config.output_path) / name).unlink(missing_ok=True)
+
+
+def jobs_of(inputs: Inputs, config: ExtractConfig) -> list[Job]:
+    """The splits to encode."""
     folder, vae, jobs = Path(config.output_path), inputs.vae, []
     for split, entries in inputs.records.items():
         flips = {"time_flip": True} if config.time_flip else {}
@@ -127,8 +146,6 @@ def open_jobs(inputs: Inputs, config: ExtractConfig) -> list[Job]:
             continue
         space = len(entries) * math.prod(vae.latent_shape) * 4 * (3 if config.time_flip else 2)
         require_space(folder, space, f"the latents of {split}")
-        for name in DERIVED:  # what was made from the earlier latents
-            (folder / name).unlink(missing_ok=True)
         jobs.append(Job(split, entries, inputs.labels, metadata))
     return jobs
 

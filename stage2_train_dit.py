@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from configs.command_line import is_main_process, parse, preset_of, run_script, say
+from configs.dry_run import tell_plan
 from configs.errors import UserError
 from configs.load import to_yaml
 from configs.schema import ModelConfig, TrainConfig, TransportConfig
@@ -95,8 +96,6 @@ def run(configs: dict[str, Any]) -> None:
     told = "precision auto" if config.precision == "auto" else precision
     hardware = f"{count * config.num_nodes} x {accelerator}, {told}"
     describe(configs, arguments, train, val, total_steps, hardware, precision)
-    if config.dry_run:
-        return
     settings = deciding_settings(configs, arguments, train, initial)
     payload = make_payload(configs, arguments, train, initial)
     vae = load_preview_tokenizer(config, payload)
@@ -104,6 +103,11 @@ def run(configs: dict[str, Any]) -> None:
     if steps_done(folder) < total_steps:
         require_checkpoint_space(folder, arguments, config.tune)
     with claim_run(folder, settings, config) as done:
+        if config.dry_run:
+            return tell_plan(
+                {}, reads=[f"{config.latent_dir}: latents and statistics"], writes=[folder],
+                does=f"train {max(0, total_steps - done)} steps, {done} of {total_steps} are done",
+            )
         if done >= total_steps:
             say(f"{folder} already holds {done} of {total_steps} steps with these settings; skipped")
             return say_next(folder)

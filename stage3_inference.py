@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 import textwrap
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ import torch
 from PIL import Image
 
 from configs.command_line import is_main_process, parse, run_script, say
+from configs.dry_run import tell_plan
 from configs.errors import UserError
 from configs.schema import SampleConfig
 from data.atomic import write_text
@@ -83,20 +84,49 @@ def run(config: SampleConfig) -> None:
     resolve_devices(device.type, config.devices)
     # The main process alone refuses; further ones start once all is well.
     prepared = prepare(config, device) if is_main_process() else None
-    with claim_folder(prepared.studio.folder, prepared.claimed, IMAGES) if prepared else nullcontext():
-        if config.select:
+    with claim(prepared, config) if prepared else nullcontext():
+        if prepared and config.dry_run:
+            tell(prepared, config)
+        elif config.select:
             draw_selected(prepared, config)
         else:
             draw_all(prepared, config, device)
 
 
+def claim(prepared: Prepared, config: SampleConfig) -> AbstractContextManager[None]:
+    return claim_folder(prepared.studio.folder, prepared.claimed, IMAGES, config.dry_run)
+
+
+def tell(prepared: Prepared, config: SampleConfig) -> None:
+    """What a dry run says."""
+    folder, users = prepared.studio.folder, prepared.users
+    if config.select:
+        keep = config.keep or config.num_samples_per_user
+        there = sum(bool(row["file"]) for row in selection_rows(folder))
+        does = (f"select {keep} images of each of {len(users)} people, {there} are there, from at most "
+                f"{config.attempts * keep}")
+    else:
+        images, missing = wished(prepared, config)
+        require_space(folder, len(missing) * 3 * prepared.studio.vae.image_size**2, "the images")
+        does = f"draw {len(missing)} of {len(images)} images of {len(users)} people"
+    tell_plan({"sample": config}, reads=[config.dit_checkpoint, config.vavae_path], writes=[folder],
+              does=f"{does}; {config.sampler}, {config.num_steps} steps")
+
+
+def wished(prepared: Prepared, config: SampleConfig) -> tuple[list[Wanted], set[Wanted]]:
+    """All images asked for, and those of them that are not there."""
+    labels, numbers = prepared.studio.payload.labels, range(1, config.num_samples_per_user + 1)
+    images = [wanted(labels, user, number) for user in prepared.users for number in numbers]
+    return images, {image for image in images if not (prepared.studio.folder / image.name).exists()}
+
+
 def draw_all(prepared: Prepared | None, config: SampleConfig, device: torch.device) -> None:
     """Draw what is missing, shared by as many processes as were asked for."""
     crew = start_crew(device, config.devices)
-    studio, users = (prepared or prepare(config, crew.device))[:2]
+    prepared = prepared or prepare(config, crew.device)
+    studio, users = prepared[:2]
     folder, labels = studio.folder, studio.payload.labels
-    images = [wanted(labels, u, k) for u in users for k in range(1, config.num_samples_per_user + 1)]
-    missing = {image for image in images if not (folder / image.name).exists()}
+    images, missing = wished(prepared, config)
     require_space(folder, len(missing) * 3 * studio.vae.image_size**2, "the images")
     say(
         f"{len(images)} images of {len(users)} people, {len(images) - len(missing)} of them there: "

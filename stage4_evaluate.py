@@ -20,6 +20,7 @@ import numpy
 import torch
 
 from configs.command_line import PROJECT, parse, run_script, say
+from configs.dry_run import tell_plan
 from configs.errors import UserError
 from configs.schema import EvaluateConfig, SelectingJudgeConfig, SweepConfig
 from data.atomic import write_text
@@ -68,8 +69,11 @@ def run(config: EvaluateConfig) -> None:
     if selected_by:
         claimed["selector_training"], real["val"] = selected_by, val
     inputs = {**claimed, "generated": inputs_digest(generated), **other_inputs(config)}
-    with claim_folder(folder, claimed, path.name):
+    with claim_folder(folder, claimed, path.name, config.dry_run):
         metrics = read_metrics(path)
+        if config.dry_run:
+            load_networks(config)
+            return tell(config, {**real, "generated": generated}, metrics.get("inputs") == inputs)
         if metrics.get("inputs") == inputs:
             say(f"{path} was measured on the same pictures: skipped")
         else:
@@ -80,6 +84,17 @@ def run(config: EvaluateConfig) -> None:
     lines = verdict_lines(metrics) if "verdict" in metrics else []
     say("\n".join([*table(metrics), *lines, *metrics["summary"], f"all figures are in {path}"]))
     say(f"look at {folder / 'report.html'} and {folder / 'real_beside_generated.png'}")
+
+
+def tell(config: EvaluateConfig, records: dict[str, list[ImageRecord]], measured: bool) -> None:
+    """What a dry run says; images that cannot be read are refused."""
+    for record in [record for part in records.values() for record in part]:
+        open_rgb(record.path)
+    counts = ", ".join(f"{len(part)} {name}" for name, part in records.items())
+    does = f"train {config.judge_seeds} judges and measure" + (", with the study" if config.verdict else "")
+    tell_plan({"evaluate": config}, reads=[f"{config.real} and {config.generated}: images, {counts}"],
+              writes=[] if measured else [config.output_dir],
+              does="show what was measured on the same images" if measured else does)
 
 
 def other_inputs(config: EvaluateConfig) -> dict[str, Any]:
@@ -265,7 +280,10 @@ def train_selecting_judge(config: SelectingJudgeConfig) -> None:
     path = folder / "judge.safetensors"
     claimed = {"seed": config.seed, "colour_map": config.colour_map}
     claimed |= {name: inputs_digest(real[name]) for name in ("train", "val")}
-    with claim_folder(folder, claimed, path.name):
+    with claim_folder(folder, claimed, path.name, config.dry_run):
+        if config.dry_run:
+            return tell_plan({"judge": config}, reads=[f"{config.real}: images"], writes=[path],
+                             does=f"train a judge on {len(train)} images, {len(val)} held out")
         if path.is_file():
             return say(f"{path} is there: skipped")
         everything = read(real["train"], people, (), config.colour_map)
@@ -291,7 +309,12 @@ def run_sweep(config: SweepConfig) -> None:
     claimed = {"seed": config.seed, **{name: inputs_digest(part) for name, part in real.items()}}
     claimed["dit"] = file_digest(config.dit_checkpoint)
     claimed["tokenizer"] = file_digest(resolve_path(config.vavae_path))
-    with claim_folder(folder, claimed, "sweep.*"):
+    with claim_folder(folder, claimed, "sweep.*", config.dry_run):
+        if config.dry_run:
+            settings = len(config.samplers) * len(config.guidance)
+            number = settings * len(people) * config.num_samples_per_user
+            return tell_plan({"sweep": config}, reads=[config.real, config.dit_checkpoint, config.vavae_path],
+                             writes=[folder], does=f"draw {number} images in {settings} settings, score them")
         sets = {name: look(part, people) for name, part in real.items()}
         judge = obtain_judges(folder, sets["train"], sets.get("val"), people, config.seed)[0]
         settings = []

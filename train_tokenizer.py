@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from configs.command_line import is_main_process, parse, run_script, say
+from configs.dry_run import tell_plan
 from configs.errors import UserError
 from configs.load import to_yaml
 from configs.schema import TokenizerConfig
@@ -78,6 +79,9 @@ def run(config: TokenizerConfig) -> None:
     teacher = teacher_of(config)
     # In every process: where only one refuses, the others would wait for it.
     with claim_run(folder, settings, config) as done:
+        if config.dry_run:
+            return tell_plan({}, reads=[f"{data}: {len(train)} training, {len(val)} validation images"],
+                             writes=[folder], does=f"train {max(0, total_steps - done)} steps")
         if done >= total_steps:
             say(f"{folder} already holds {done} of {total_steps} steps with these settings; skipped")
             return finish(folder, val or train, config)

@@ -22,8 +22,17 @@ PRESETS = tuple(
 )
 
 
+@dataclass(kw_only=True)
+class Command:
+    """What every command has."""
+
+    dry_run: bool = key(
+        False, "Say what would be read, written and done, refuse what the real run would, and write nothing."
+    )
+
+
 @dataclass
-class SplitConfig:
+class SplitConfig(Command):
     """stage0_prepare.py split."""
 
     input_dir: str = key(REQUIRED, "Folder with one sub-folder of images per person, e.g. ID_1 ... ID_31.")
@@ -48,7 +57,7 @@ class SplitConfig:
 
 
 @dataclass
-class DoctorConfig:
+class DoctorConfig(Command):
     """stage0_prepare.py doctor: exit status 0 = nothing to mend, 1 = warnings, 2 = something cannot run."""
 
     output_dir: str = key(".", "Folder in which runs will write, whose disk is examined.")
@@ -58,7 +67,7 @@ class DoctorConfig:
 
 
 @dataclass
-class SetupConfig:
+class SetupConfig(Command):
     """stage0_prepare.py setup: exit status 0 = stage 3 can draw, 1 = something is missing or damaged."""
 
     folders: List[str] = key(
@@ -71,7 +80,7 @@ class SetupConfig:
 
 
 @dataclass
-class DownloadConfig:
+class DownloadConfig(Command):
     """stage0_prepare.py download."""
 
     weights: List[str] = key(
@@ -81,7 +90,7 @@ class DownloadConfig:
 
 
 @dataclass
-class SimulateConfig:
+class SimulateConfig(Command):
     """stage0_prepare.py simulate: walkers whose truth is known."""
 
     output_dir: str = key(REQUIRED, "Folder that will hold ID_1, ID_2, ... and truth.csv.")
@@ -99,7 +108,7 @@ class SimulateConfig:
 
 
 @dataclass
-class SpectrogramConfig:
+class SpectrogramConfig(Command):
     """stage0_prepare.py spectrogram: recordings of complex I/Q to pictures."""
 
     input: str = key(REQUIRED, "A recording (.npy, .mat, .h5), or a folder of them like ID_7/rec1.npy.")
@@ -119,7 +128,7 @@ class SpectrogramConfig:
 
 
 @dataclass
-class ExtractConfig:
+class ExtractConfig(Command):
     """stage1_extract_features.py."""
 
     data_dir: str = key(REQUIRED, "Folder with train/, val/ and perhaps test/, as stage 0 writes it.")
@@ -196,7 +205,7 @@ class TransportConfig:
 
 
 @dataclass
-class FitConfig:
+class FitConfig(Command):
     """What every training has: how long, how fast, on what."""
 
     batch_size: int = key(32, "Samples per device and step.", low=1, high=65536)
@@ -270,11 +279,10 @@ class TrainConfig(FitConfig):
     preview_users: int = key(4, "People shown in a preview.", low=1)
     preview_every: int = key(5, "Validations between previews.", low=1)
     compile: bool = key(False, "Compile the network: minutes at the start, faster steps.")
-    dry_run: bool = key(False, "Print the resolved configuration and the model's size, then stop.")
 
 
 @dataclass
-class SampleConfig:
+class SampleConfig(Command):
     """stage3_inference.py."""
 
     dit_checkpoint: str = key(
@@ -332,7 +340,7 @@ class SampleConfig:
 
 
 @dataclass
-class EvaluateConfig:
+class EvaluateConfig(Command):
     """stage4_evaluate.py."""
 
     real: str = key(REQUIRED, "Folder with train/ and val/ or test/ of real pictures, as stage 0 writes it.")
@@ -356,7 +364,7 @@ class EvaluateConfig:
 
 
 @dataclass
-class SelectingJudgeConfig:
+class SelectingJudgeConfig(Command):
     """stage4_evaluate.py judge."""
 
     real: str = key(REQUIRED, "Folder with train/ and val/ of real pictures, as stage 0 writes it.")
@@ -366,7 +374,7 @@ class SelectingJudgeConfig:
 
 
 @dataclass
-class SweepConfig:
+class SweepConfig(Command):
     """stage4_evaluate.py sweep."""
 
     real: str = key(REQUIRED, "Folder with train/ and val/ or test/ of real pictures, as stage 0 writes it.")
@@ -414,7 +422,7 @@ class TokenizerConfig(FitConfig):
 
 
 @dataclass
-class PipelineConfig:
+class PipelineConfig(Command):
     """run_complete_pipeline.py."""
 
     data_dir: Optional[str] = key(None, "Folder with train/ and val/; not needed with --demo.")

@@ -3,6 +3,7 @@ mixed."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -24,17 +25,21 @@ WAY_OUT = "use another --output_dir, or delete the folder to start anew"
 
 
 @contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path, dry_run: bool = False) -> Iterator[None]:
     """Make `folder` and keep other processes out of it within the block; UserError: one is writing there.
 
     The further processes of a run pass: the main one holds the lock for them. The system frees the lock of a
-    process that dies.
+    process that dies. In a dry run a folder that is not there is not made, only refused where it could not be
+    (OSError).
     """
     if not is_main_process():
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    if fcntl is None:
+    if dry_run:
+        _require_makeable(folder)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+    if fcntl is None or not folder.is_dir():
         yield
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -43,6 +48,14 @@ def lock_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _require_makeable(folder: Path) -> None:
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def _take(descriptor: int, folder: Path) -> None:
@@ -57,17 +70,19 @@ def _take(descriptor: int, folder: Path) -> None:
 
 
 @contextmanager
-def claim_folder(folder: Path, settings: Mapping[str, Any], outputs: str) -> Iterator[None]:
+def claim_folder(
+    folder: Path, settings: Mapping[str, Any], outputs: str, dry_run: bool = False
+) -> Iterator[None]:
     """`lock_folder`, for a folder made with `settings`: others are refused (UserError), new ones recorded in
     its run.json.
 
     `settings` is a flat mapping of JSON values that determine the outputs; `outputs` is a glob pattern of
-    files that may only be there together with a record. Calling again changes nothing.
+    files that may only be there together with a record. Calling again changes nothing, a dry run never does.
     """
     record = folder / RECORD
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file, expected a folder; {WAY_OUT}")
-    with lock_folder(folder):
+    with lock_folder(folder, dry_run):
         if record.is_file():
             check_record(folder, settings)
         elif is_main_process():  # under SLURM all processes come here at once
@@ -76,7 +91,8 @@ def claim_folder(folder: Path, settings: Mapping[str, Any], outputs: str) -> Ite
                 raise UserError(
                     f"{folder}: holds {stranger.name} but no {RECORD} that says how it was made; {WAY_OUT}"
                 )
-            write_text(record, json.dumps(dict(settings), indent=1, sort_keys=True) + "\n")
+            if not dry_run:
+                write_text(record, json.dumps(dict(settings), indent=1, sort_keys=True) + "\n")
         yield
 
 

@@ -190,7 +190,7 @@ def _share_recordings(sizes: Counter, fractions: dict[str, float], seed: str) ->
 
 
 def materialise(split: Split, output_dir: str | os.PathLike, link: bool = True, inputs: str | None = None,
-                progress: Progress | None = None) -> int:
+                progress: Progress | None = None, dry_run: bool = False) -> int:
     """Put the images at output_dir/{split}/{user}/{file} and return how many files were placed now.
 
     With `link`, as hard links, where impossible symbolic links, where impossible copies; else as copies. A
@@ -200,7 +200,7 @@ def materialise(split: Split, output_dir: str | os.PathLike, link: bool = True, 
     `split.json` (settings and inputs) is written first, `split.csv` (path, user, split, recording) last, as
     the mark of completeness. A killed run is finished by running it again; a finished one is left alone.
     UserError: the folder lies within the images' folder, or holds another split or files that are not part
-    of this one.
+    of this one; a dry run looks for no more than that.
     """
     output_dir = Path(output_dir)
     if output_dir.is_file():
@@ -210,8 +210,10 @@ def materialise(split: Split, output_dir: str | os.PathLike, link: bool = True, 
                for item in split.assignments if item.split != GUARD}
     plan = {"format": 1, **split.settings,
             "inputs": inputs or inputs_digest([item.record for item in split.assignments])}
-    with lock_folder(output_dir):
+    with lock_folder(output_dir, dry_run):
         _refuse_other_content(output_dir, plan, targets)
+        if dry_run:
+            return 0
         write_text_if_new(output_dir / "split.json", json.dumps(plan, indent=1) + "\n")
         placed = 0
         for done, (target, source) in enumerate(targets.items(), start=1):

@@ -69,7 +69,7 @@ def examine(config: DoctorConfig) -> Iterator[Finding]:
     yield internet()
     yield from weights(Path(config.weights_dir))
     if config.latent_dir:
-        yield statistics(Path(config.latent_dir), config.fix)
+        yield statistics(Path(config.latent_dir), config.fix, config.dry_run)
 
 
 def packages() -> Iterator[Finding]:
@@ -208,8 +208,10 @@ def weights(folder: Path) -> Iterator[Finding]:
                   + ("there" if shipped else f"missing, restore {COMPACT_FILE}"))
 
 
-def statistics(folder: Path, fix: bool) -> Finding:
-    """latents_stats.pt of a latents folder; with `fix`, one that cannot be used is computed anew."""
+def statistics(folder: Path, fix: bool, dry_run: bool = False) -> Finding:
+    """latents_stats.pt of a latents folder; with `fix`, one that cannot be used is computed anew, or would be
+    in a dry run.
+    """
     path = folder / "latents_stats.pt"
     try:
         found = LatentStatistics.load(path)
@@ -219,7 +221,10 @@ def statistics(folder: Path, fix: bool) -> Finding:
             return Finding("FAIL", "statistics", str(error))
         reason = str(error)
     train = read_latents(folder, "train")
-    with lock_folder(folder):
-        LatentStatistics.from_latents(train.latents, train.latents_std).save(path)
+    with lock_folder(folder, dry_run):
+        found = LatentStatistics.from_latents(train.latents, train.latents_std)
+        if dry_run:
+            return Finding("note", "statistics", f"{reason.partition(';')[0]}: can be computed anew")
+        found.save(path)
     mended = f"computed anew from {len(train)} latents"
     return Finding("ok", "statistics", f"{reason.partition(';')[0]}: {mended}")

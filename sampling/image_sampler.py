@@ -28,7 +28,7 @@ from tokenizer.vavae import VAVAE, as_rows
 
 METADATA = "micro_doppler"
 # Of the settings, these say where and how fast, not what an image looks like.
-NOT_TOLD = ("user_ids", "output_dir", "batch_size", "devices")
+NOT_TOLD = ("dry_run", "user_ids", "output_dir", "batch_size", "devices")
 
 
 @dataclass(frozen=True)

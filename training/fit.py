@@ -83,14 +83,14 @@ def claim_run(folder: Path, settings: dict[str, dict[str, Any]], config: FitConf
                 "--output_dir of an earlier session"
             )
         check_record(earlier, fixed, way_out="repeat its settings, or leave --resume_from out")
-    with claim_folder(folder, fixed, "checkpoints/*"):
-        if is_main_process():
+    with claim_folder(folder, fixed, "checkpoints/*", config.dry_run):
+        if is_main_process() and not config.dry_run:
             last.parent.mkdir(exist_ok=True)
             (folder / TIME_IS_UP).unlink(missing_ok=True)
             if earlier is not None:
                 with lock_folder(earlier):
                     bring(earlier, folder)
-        yield steps_done(folder)
+        yield steps_done(earlier if config.dry_run and earlier else folder)
 
 
 def bring(earlier: Path, folder: Path) -> None:

@@ -98,3 +98,22 @@ def test_a_second_process_is_refused_until_the_first_has_ended(tmp_path, monkeyp
     holder.kill()  # its death opens the folder
     holder.wait()
     claim(tmp_path, SETTINGS, "*.png")
+
+
+def test_a_dry_run_refuses_the_same_and_leaves_the_disk_alone(tmp_path):
+    with claim_folder(tmp_path / "a/new", SETTINGS, "*.png", dry_run=True):
+        assert not list(tmp_path.iterdir())
+    claim(tmp_path / "made", SETTINGS, "*.png")
+    (tmp_path / "stranger").mkdir()
+    (tmp_path / "stranger/a.png").touch()
+    (tmp_path / "file").touch()
+    for folder, settings in (("made", {**SETTINGS, "lr": 2e-4}), ("stranger", SETTINGS), ("file", SETTINGS),
+                             ("file/below", SETTINGS)):
+        texts = []
+        for dry_run in (False, True):
+            with pytest.raises((UserError, OSError)) as caught:
+                with claim_folder(tmp_path / folder, settings, "*.png", dry_run):
+                    pass
+            texts.append(str(caught.value))
+        assert texts[0] == texts[1]
+    assert not (tmp_path / "stranger" / RECORD).exists()

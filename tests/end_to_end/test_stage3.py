@@ -55,7 +55,7 @@ def test_every_setting_is_in_the_table_and_in_each_image(toy, drawn):
         rows = {row["file"]: row for row in csv.DictReader(file)}
     assert set(rows) == IMAGES
     settings = {item.name for item in fields(SampleConfig)}
-    settings -= {"user_ids", "output_dir", "batch_size", "devices"}
+    settings -= {"dry_run", "user_ids", "output_dir", "batch_size", "devices"}
     net, payload = load_trained(toy.lively)
     for name, row in rows.items():
         inside = json.loads(Image.open(drawn / name).info["micro_doppler"])

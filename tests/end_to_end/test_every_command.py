@@ -1,11 +1,13 @@
-"""Every command that writes a folder keeps others out of it for as long as it writes."""
+"""Every command keeps others out of the folder for as long as it writes, and in a dry run writes nothing."""
 
+import re
 import shutil
+from types import SimpleNamespace
 
 import numpy
 import pytest
 from lock_watch import held_by_another_process, is_locked, watched
-from toy_run import DRAWING, EXACT, TINY_MODEL, output_of, refusal_of
+from toy_run import DRAWING, EXACT, TINY_MODEL, output_of, refusal_of, snapshot
 
 import run_complete_pipeline
 import stage0_prepare
@@ -14,6 +16,7 @@ import stage2_train_dit
 import stage3_inference
 import stage4_evaluate
 import train_tokenizer
+from configs.dry_run import LAST_LINE
 from configs.schema import SECTIONS
 from evaluation.judge import train_judge
 
@@ -98,9 +101,11 @@ def test_a_command_writes_under_its_lock_alone(section, toy, made, out):
     assert not is_locked(out)
 
 
+@pytest.mark.parametrize("more", [(), ("--dry_run",)], ids=["real", "dry"])
 @pytest.mark.parametrize("section", [name for name in SECTIONS if name not in NOT_COMMANDS | BY_STAGES])
-def test_a_command_is_refused_while_another_process_writes(section, toy, made, out):
+def test_a_command_is_refused_while_another_process_writes(section, more, toy, made, out):
     main, arguments = command(section, toy, made, out)
+    arguments += more
     with held_by_another_process(out):
         assert f"{out}: another process is writing into it" in refusal_of(main, *arguments, unchanged=out)
 
@@ -112,3 +117,64 @@ def test_the_runner_ends_where_a_stage_is_refused(section, toy, made, out, capfd
     with held_by_another_process(out / "latent_features"), pytest.raises(SystemExit, match="2"):
         main([*map(str, arguments)])
     assert "latent_features: another process is writing into it" in capfd.readouterr().err
+
+
+# Dry runs
+
+
+@pytest.mark.parametrize("section", [name for name in SECTIONS if name not in NOT_COMMANDS])
+def test_a_dry_run_says_what_it_would_do_and_touches_nothing(section, toy, made, out, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # the doctor asks nobody
+    target = out if section == "doctor" else out / "new"
+    main, arguments = command(section, toy, made, target)
+    before = everything(out), everything(toy.images.parent)
+    said = output_of(main, *arguments, "--dry_run")
+    assert said.endswith(f"{LAST_LINE}\n") and (everything(out), everything(toy.images.parent)) == before
+    if section != "pipeline":  # which tells what its stages say
+        assert re.search(f"^would write .*{re.escape(str(target))}", said, flags=re.M)
+        assert any(f"{section}:" == line for line in said.splitlines())  # the resolved configuration
+
+
+def everything(folder):
+    """Names of all folders below it, and time and digest of all files."""
+    return {path for path in folder.rglob("*") if path.is_dir()}, snapshot(folder)
+
+
+@pytest.mark.parametrize(("section", "wrong", "words"), [
+    ("simulate", ("--num_users", "0"), "expected at least 1"),
+    ("split", ("--input_dir", "absent"), "absent"), ("extract", ("--data_dir", "absent"), "no such folder"),
+    ("train", ("--latent_dir", "absent"), "absent"), ("sample", ("--user_ids", "99"), "unknown user 99"),
+    ("evaluate", ("--vavae_path", "absent.pt"), "absent.pt: no such file"),
+    ("judge", ("--real", "absent"), "absent"), ("sweep", ("--dit_checkpoint", "absent"), "absent"),
+    ("tokenizer", ("--crop", "33"), "expected a multiple"), ("pipeline", ("--data_dir", "absent"), "absent"),
+])
+def test_a_dry_run_refuses_what_the_real_one_does(section, wrong, words, toy, made, out):
+    main, arguments = command(section, toy, made, out)
+    said = [refusal_of(main, *arguments, *wrong, *more, unchanged=out) for more in ((), ("--dry_run",))]
+    assert said[0] == said[1] and words in said[0]
+
+
+def test_a_dry_run_of_the_runner_asks_the_stages_whose_inputs_are_there(toy, made, tmp_path, monkeypatch):
+    asked, out = [], tmp_path / "out"
+    monkeypatch.setattr(run_complete_pipeline.subprocess, "run", lambda command, **_: asked.append(
+        command[1:]) or SimpleNamespace(returncode=0))
+    main, arguments = command("pipeline", toy, made, out)
+    said = output_of(main, *arguments, "--dry_run")
+    assert len(asked) == 1 and "stage1" in asked[0][0] and "--dry_run" in asked[0]
+    assert f"would run when the stages before it have made {out / 'latent_features'}" in said
+    assert said.count("would run when") == 2 and not out.exists()
+    shutil.copytree(toy.latents, tmp_path / "session/latent_features")
+    said = output_of(main, *arguments, "--dry_run", "--resume_from", tmp_path / "session")
+    assert "would start from" in said and not out.exists()
+
+
+def test_a_dry_run_counts_what_is_left(toy, made, tmp_path):
+    drawn = shutil.copytree(made / "images", tmp_path / "images")
+    arguments = (*draw_from(toy), *DRAWING, "--output_dir", drawn, "--dry_run")
+    assert "would draw 0 of 6 images of 3 people" in output_of(stage3_inference.main, *arguments)
+    next(drawn.glob("*user01_001.png")).unlink()
+    assert "would draw 1 of 6 images of 3 people" in output_of(stage3_inference.main, *arguments)
+    given = ("--latent_dir", toy.latents, "--output_dir", toy.models, "--batch_size", "32", "--lr", "1e-4",
+             "--devices", "1", "--precision", "32", "accelerator=cpu", *TINY_MODEL, "--dry_run")
+    said = output_of(stage2_train_dit.main, *given, "max_steps=5")
+    assert "would train 2 steps, 3 of 5 are done" in said
