@@ -7,7 +7,7 @@ its own section, so a key is described once, here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Optional
+from typing import ClassVar, List, Optional
 
 from omegaconf import MISSING as REQUIRED
 
@@ -24,8 +24,9 @@ PRESETS = tuple(
 
 @dataclass(kw_only=True)
 class Command:
-    """What every command has."""
+    """What every command has; `given` names the keys that were asked for, even at their default."""
 
+    given: ClassVar[frozenset[str]] = frozenset()
     dry_run: bool = key(
         False, "Say what would be read, written and done, refuse what the real run would, and write nothing."
     )

@@ -77,7 +77,9 @@ def search(roots: list[Path], max_depth: int, max_entries: int) -> Found:
 
 def _listed(folder: Path, found: Found) -> tuple[list[Path], list[Path]]:
     """Files and sub-folders, in natural order, of which very many are not read."""
-    files, subfolders, images, read = [], [], 0, 0
+    files: list[Path] = []
+    subfolders: list[Path] = []
+    images = read = 0
     try:
         with os.scandir(folder) as entries:
             for entry in itertools.islice(entries, ENTRIES_OF_A_FOLDER):

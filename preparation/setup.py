@@ -140,8 +140,9 @@ def fitting_tokenizer(model: Any, tokenizers: dict[Path, str], setup: Setup) -> 
     the one that ships where there is none.
     """
     wanted = model.tokenizer_digest if isinstance(model, DitPayload) else None
-    shipped = {COMPACT: digest(load_tokenizer(COMPACT))} if COMPACT_FILE.is_file() else {}
-    known: dict[Path | str, str] = {**tokenizers, **shipped}
+    known: dict[Path | str, str] = {path: value for path, value in tokenizers.items()}
+    if COMPACT_FILE.is_file():
+        known[COMPACT] = digest(load_tokenizer(COMPACT))
     fitting = [name for name in known if wanted in (None, known[name])]
     if wanted and not fitting:
         setup.say("warn", "tokenizer", f"none with the digest {wanted[:12]} that the model was trained with; "

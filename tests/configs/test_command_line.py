@@ -1,6 +1,7 @@
 """How a script ends: one line and 2 for a user's mistake, a traceback for ours, 130 when interrupted."""
 
 import json
+from dataclasses import fields
 
 import pytest
 from toy_run import run_as_script
@@ -95,8 +96,8 @@ def test_argparse_errors_are_one_line_and_status_2(given):
 def test_help_shows_every_key(section):
     parser = build_parser(section, "p", "100 % of the keys")
     text = parser.format_help()
-    for item, rule in SECTIONS[section].__dataclass_fields__.items():
-        shown = f"[{item} ...]" if rule.metadata["positional"] else f"--{item}"
+    for item in fields(SECTIONS[section]):
+        shown = f"[{item.name} ...]" if item.metadata["positional"] else f"--{item.name}"
         assert f"{shown} " in text or f"{shown}," in text or f"{shown}\n" in text
     assert "--config" in text and "--debug" in text
 
