@@ -85,11 +85,7 @@ def run(configs: dict[str, Any]) -> None:
         configs = {**configs, "model": as_built(configs["model"], arguments)}
     accelerator, count = resolve_devices(config.accelerator, config.devices)
     total_steps, steps_per_pass = run_length(
-        len(train.labels),
-        config.batch_size,
-        count * config.num_nodes,
-        config.accumulate,
-        config.max_epochs,
+        len(train.labels), config.batch_size, count * config.num_nodes, config.accumulate, config.max_epochs,
         config.max_steps,
     )
     precision = training_precision(config)
@@ -104,10 +100,7 @@ def run(configs: dict[str, Any]) -> None:
         require_checkpoint_space(folder, arguments, config.tune)
     with claim_run(folder, settings, config) as done:
         if config.dry_run:
-            return tell_plan(
-                {}, reads=[f"{config.latent_dir}: latents and statistics"], writes=[folder],
-                does=f"train {max(0, total_steps - done)} steps, {done} of {total_steps} are done",
-            )
+            return tell(config, done, total_steps)
         if done >= total_steps:
             say(f"{folder} already holds {done} of {total_steps} steps with these settings; skipped")
             return say_next(folder)
@@ -134,6 +127,12 @@ def run(configs: dict[str, Any]) -> None:
         fit(module, data, files, config, callbacks)
         if not files.stopped_early:
             say_next(folder)
+
+
+def tell(config: TrainConfig, done: int, total: int) -> None:
+    """What a dry run says after the model has been described."""
+    tell_plan({}, reads=[f"{config.latent_dir}: latents and statistics"], writes=[config.output_dir],
+              does=f"train {max(0, total - done)} steps, {done} of {total} are done")
 
 
 def comparable(transport: TransportConfig) -> bool:
