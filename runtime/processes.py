@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from datetime import timedelta
@@ -57,6 +58,8 @@ def start_crew(device: torch.device, devices: str) -> Crew:
     from lightning_fabric import Fabric
     from lightning_fabric.strategies import DDPStrategy
 
+    for name in ("lightning_fabric", "pytorch_lightning"):  # their news of every process
+        logging.getLogger(name).setLevel(logging.WARNING)
     # gloo on every device: the processes only exchange a plan and wait for each other.
     strategy = DDPStrategy(process_group_backend="gloo", timeout=LONGEST_WAIT)
     fabric = Fabric(accelerator=device.type, devices=count, strategy=strategy)

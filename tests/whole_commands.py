@@ -1,0 +1,258 @@
+"""Every command with arguments for toy data, and what its outputs must be: there, finite, not one value."""
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy
+import torch
+from PIL import Image
+from test_selecting import lenient
+from test_stage4 import SPEED, walk
+from toy_run import TINY_MODEL, Toy
+
+import run_complete_pipeline
+import stage0_prepare
+import stage1_extract_features
+import stage2_train_dit
+import stage3_inference
+import stage4_evaluate
+import train_tokenizer
+from configs.schema import SECTIONS
+from data.labels import LabelTable
+from data.latent_stats import LatentStatistics
+from data.latents import read_latents, write_latents
+from evaluation.selection import Selector
+from sampling.model_file import load_trained
+from tokenizer.vavae import VAVAE
+
+STEPS = 4
+DRAWING = ("--num_samples_per_user", 2, "--num_steps", 2, "--batch_size", 2)
+TRAINING = ("--batch_size", 4, f"max_steps={STEPS}", "validate_every=2", "warmup_steps=1", "lr=1e-3")
+
+
+class Inputs:
+    """What commands read. `finished(name)` is the output folder of a row's plain command."""
+
+    def __init__(self, toy: Toy, folder: Path, finished: Callable[[str], Path]) -> None:
+        self.toy, self.folder, self.finished = toy, folder, finished
+
+    def latents_of(self, *names: str) -> Path:
+        """The toy's latents under other people's names."""
+        folder, table = self.folder / "-".join(names), LabelTable(names)
+        for split in ("train", "val") if not folder.is_dir() else ():
+            old = read_latents(self.toy.latents, split)
+            kept = {key: old.metadata[key] for key in ("tokenizer_digest", "inputs_digest", "preprocessing")}
+            write_latents(folder, split, old.latents, old.latents_std, old.labels, table, old.paths, kept)
+        train = read_latents(folder, "train")
+        LatentStatistics.from_latents(train.latents, train.latents_std).save(folder / "latents_stats.pt")
+        return folder
+
+    @cached_property
+    def walks(self) -> Path:
+        """Drawn walks of the toy's people, enough of them for judges."""
+        rng, folder = numpy.random.default_rng(0), self.folder / "walks"
+        for split, count in {"train": 6, "val": 4, "test": 4}.items():
+            for person, speed in SPEED.items():
+                (folder / split / person).mkdir(parents=True)
+                for number in range(count):
+                    walk(speed, rng).save(folder / split / person / f"{number}.png")
+        return folder
+
+    @cached_property
+    def recording(self) -> Path:
+        """Four seconds of noise at 1000 pulses a second."""
+        draw, path = numpy.random.default_rng(0), self.folder / "ID_1" / "rec1.npy"
+        path.parent.mkdir()
+        numpy.save(path, draw.normal(size=4000) + 1j * draw.normal(size=4000))
+        return path.parent.parent
+
+    @cached_property
+    def selector(self) -> Path:
+        judge = self.finished("stage 4 judge") / "judge.safetensors"
+        return lenient(judge, self.folder / "lenient.safetensors")
+
+
+# Arguments, without output folder, device, devices and precision
+
+
+def extraction(given: Inputs) -> tuple:
+    return "--data_dir", given.toy.data, "--vavae_path", given.toy.tokenizer, "--batch_size", 4
+
+
+def training(given: Inputs) -> tuple:
+    previews = "--vavae_path", given.toy.tokenizer, "preview_every=1"
+    return "--latent_dir", given.toy.latents, *TRAINING, *previews, *TINY_MODEL
+
+
+def tuned(tune: str) -> Callable[[Inputs], tuple]:
+    """Starting from trained weights: one of three people is new."""
+    def arguments(given: Inputs) -> tuple:
+        weights = given.finished("stage 2") / "checkpoints/best.safetensors"
+        latents = given.latents_of("ID_1", "ID_2", "ID_7")
+        return "--latent_dir", latents, "--init_from", weights, "--tune", tune, *TRAINING
+    return arguments
+
+
+def conditioned(given: Inputs) -> tuple:
+    latents = given.latents_of("ID_1_backpack", "ID_1_normal", "ID_2_normal")
+    return "--latent_dir", latents, "--conditions", "_[a-z]+$", *TRAINING, *TINY_MODEL
+
+
+def drawing(given: Inputs) -> tuple:
+    return "--dit_checkpoint", given.toy.lively, "--vavae_path", given.toy.tokenizer, *DRAWING
+
+
+def selecting(given: Inputs) -> tuple:
+    return *drawing(given), "--select", given.selector, "--keep", 2
+
+
+def evaluation(given: Inputs) -> tuple:
+    generated = given.finished("stage 3")
+    return ("--real", given.walks, "--generated", generated, "--vavae_path", given.toy.tokenizer,
+            "--judge_seeds", 1)
+
+
+def sweep(given: Inputs) -> tuple:
+    networks = "--dit_checkpoint", given.toy.lively, "--vavae_path", given.toy.tokenizer
+    return ("--real", given.walks, *networks, "--guidance", 1.5, "--samplers", "euler",
+            "--num_samples_per_user", 2, "--num_steps", 2)
+
+
+def tokenizer_training(given: Inputs) -> tuple:
+    shape = "ch=32", "ch_mult=[1]", "patch_size=16", "num_res_blocks=1"
+    return "--data_dir", given.toy.data, *TRAINING, *shape, "crop=64"
+
+
+def everything(given: Inputs) -> tuple:
+    toy = given.toy
+    return ("--data_dir", toy.data, "--vavae_path", toy.tokenizer, "--batch_size", 4, "--max_steps", STEPS,
+            "--num_samples_per_user", 2, "--num_steps", 2, "train.validate_every=2", *TINY_MODEL)
+
+
+# Outputs: each function asserts that they are sane, and returns their figures
+
+
+def latents_in(folder: Path) -> torch.Tensor:
+    sets = [read_latents(folder, split) for split in ("train", "val")]
+    assert [len(one) for one in sets] == [18, 6]
+    assert (LatentStatistics.load(folder / "latents_stats.pt").std > 0).all()
+    assert (folder / "reconstruction_check.png").is_file()
+    return torch.cat([part for one in sets for part in (one.latents, one.latents_std)])
+
+
+def log_of(folder: Path, monitor: str) -> torch.Tensor:
+    """`monitor` at every validation; nothing in the log is infinite or no number."""
+    with open(folder / "training_log.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [2, STEPS]
+    assert all(math.isfinite(float(value)) for row in rows for value in row.values() if value)
+    return torch.tensor([float(row[monitor]) for row in rows])
+
+
+def model_in(folder: Path) -> torch.Tensor:
+    for name in ("best.ckpt", "best.safetensors"):
+        net, _ = load_trained(folder / "checkpoints" / name)
+        assert all(value.isfinite().all() for value in net.state_dict().values())
+    for preview in (folder / "previews").glob("*.png"):
+        assert numpy.asarray(Image.open(preview)).std() > 1
+    return log_of(folder, "val_loss")
+
+
+def tokenizer_in(folder: Path) -> torch.Tensor:
+    vae = VAVAE.from_file(folder / "tokenizer.safetensors")
+    assert vae.encode(torch.zeros(1, 3, 256, 256, dtype=torch.uint8)).mean.isfinite().all()
+    assert (folder / "reconstructions.png").is_file()
+    return log_of(folder, "val_psnr")
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def images_in(folder: Path) -> torch.Tensor:
+    """Two images of each of three people."""
+    files = [folder / row["file"] for row in rows_of(folder / "samples.csv")]
+    images = numpy.stack([numpy.asarray(Image.open(file)) for file in files])
+    assert images.shape == (6, 256, 256, 3) and (images.std((1, 2, 3)) > 1).all()
+    assert (folder / "micro_doppler_grid.png").is_file()
+    return torch.from_numpy(images).float()
+
+
+def selection_in(folder: Path) -> torch.Tensor:
+    decided = rows_of(folder / "selection.csv")
+    assert sum(row["decision"] == "kept" for row in decided) == 6
+    return images_in(folder)
+
+
+def metrics_in(folder: Path) -> torch.Tensor:
+    """Stage 4's page and figures, all of them finite."""
+    def refuse(word: str) -> None:
+        raise AssertionError(f"metrics.json holds {word}")
+
+    metrics = json.loads((folder / "metrics.json").read_text(), parse_constant=refuse)
+    assert (folder / "report.html").stat().st_size > 10_000
+    assert all((folder / f"{name}.png").is_file() for name in stage4_evaluate.PICTURES)
+    return torch.tensor([float(metrics[kind]["judged_right"]["count"]) for kind in ("real", "generated")])
+
+
+def sweep_in(folder: Path) -> torch.Tensor:
+    found = json.loads((folder / "sweep.json").read_text())["settings"]
+    assert (folder / "sweep.png").is_file()
+    images_in(next(path for path in folder.iterdir() if path.is_dir()))
+    return torch.tensor([found[0][name]["value"] for name in ("accuracy", "kid", "coverage", "memorised")])
+
+
+def judge_in(folder: Path) -> torch.Tensor:
+    return torch.tensor([*Selector.load(folder / "judge.safetensors").bounds.values()])
+
+
+def chain_in(folder: Path) -> torch.Tensor:
+    latents_in(folder / "latent_features"), model_in(folder / "trained_models")
+    return images_in(folder / "generated_images")
+
+
+def pictures_in(folder: Path) -> torch.Tensor:
+    """What stage 0 leaves."""
+    files = sorted(folder.rglob("*.png"))
+    images = numpy.stack([numpy.asarray(Image.open(file)) for file in files])
+    assert (images.std((1, 2, 3)) > 1).all()
+    return torch.from_numpy(images).float()
+
+
+class Row(NamedTuple):
+    """A command in one of its forms: section of its keys, script, arguments, figures of its outputs."""
+
+    section: str
+    main: Callable
+    arguments: Callable[[Inputs], tuple]
+    figures: Callable[[Path], torch.Tensor]
+    one_process: str = ""  # why it takes no second one, though its section has `devices`
+
+
+stage0, stage2, stage4 = stage0_prepare.main, stage2_train_dit.main, stage4_evaluate.main
+TUNES = SECTIONS["train"].__dataclass_fields__["tune"].metadata["choices"]
+ROWS = {
+    "stage 0 simulate": Row("simulate", stage0, lambda given: ("--num_users", 1, "--samples_per_user", 2),
+                            pictures_in),
+    "stage 0 split": Row("split", stage0, lambda given: ("--input_dir", given.toy.images), pictures_in),
+    "stage 0 spectrogram": Row("spectrogram", stage0, lambda given: (
+        "--input", given.recording, "--carrier", "77e9", "--prf", 1000), pictures_in),
+    "stage 1": Row("extract", stage1_extract_features.main, extraction, latents_in),
+    "stage 2": Row("train", stage2, training, model_in),
+    **{f"stage 2 from weights, {tune}": Row("train", stage2, tuned(tune), model_in) for tune in TUNES},
+    "stage 2 with conditions": Row("train", stage2, conditioned, model_in),
+    "stage 3": Row("sample", stage3_inference.main, drawing, images_in),
+    "stage 3 selecting": Row("sample", stage3_inference.main, selecting, selection_in,
+                             "--select draws on one device"),
+    "stage 4": Row("evaluate", stage4, evaluation, metrics_in),
+    "stage 4 judge": Row("judge", stage4, lambda given: ("--real", given.walks), judge_in),
+    "stage 4 sweep": Row("sweep", stage4, sweep, sweep_in),
+    "train_tokenizer": Row("tokenizer", train_tokenizer.main, tokenizer_training, tokenizer_in),
+    "run_complete_pipeline": Row("pipeline", run_complete_pipeline.main, everything, chain_in),
+}
