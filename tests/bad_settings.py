@@ -100,6 +100,9 @@ def preset_cases() -> Iterator[Bad]:
 
 
 MAINS = {
+    "doctor": stage0.main,
+    "setup": stage0.main,
+    "download": stage0.main,
     "split": stage0.main,
     "simulate": stage0.main,
     "spectrogram": stage0.main,
@@ -109,10 +112,18 @@ MAINS = {
     "transport": stage2.main,
     "sample": stage3.main,
     "evaluate": stage4.main,
+    "judge": stage4.main,
+    "sweep": stage4.main,
     "tokenizer": train_tokenizer.main,
     "pipeline": runner.main,
 }
 REQUIRED = {
+    "doctor": lambda toy, work: ["doctor", "--output_dir", work],
+    "setup": lambda toy, work: ["setup", "--folders", toy.data, "--output_dir", work / "out"],
+    "download": lambda toy, work: ["download", "latents-stats", "--dir", work / "out"],
+    "judge": lambda toy, work: ["judge", "--real", toy.data, "--output_dir", work / "out"],
+    "sweep": lambda toy, work: ["sweep", "--real", toy.data, "--dit_checkpoint", toy.lively, "--vavae_path",
+                                toy.tokenizer, "--output_dir", work / "out"],
     "split": split,
     "spectrogram": spectrogram,
     "extract": extract,

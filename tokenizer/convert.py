@@ -8,7 +8,7 @@ from pathlib import Path
 
 from configs.errors import UserError
 from tokenizer.vavae import build_tokenizer, load_tokenizer
-from tokenizer.weights import SLIM_DTYPES, Checkpoint, digest, read_checkpoint, save_slim
+from tokenizer.weights import SLIM_DTYPES, Checkpoint, digest, read_checkpoint, save_slim, slim_values
 
 DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in SLIM_DTYPES}
 
@@ -23,8 +23,8 @@ def _megabytes(path: Path) -> str:
     return f"{path.stat().st_size / 1e6:.1f} MB"
 
 
-def run(source: Path, target: Path, dtype: str = "float16") -> list[str]:
-    """Convert `source` to the slim file `target` and read it back; the lines to print.
+def run(source: Path, target: Path, dtype: str = "float16", dry_run: bool = False) -> list[str]:
+    """Convert `source` to the slim file `target` and read it back, or only say so; the lines to print.
 
     The reader's and writer's errors, and UserError where the two are the same file.
     """
@@ -32,14 +32,20 @@ def run(source: Path, target: Path, dtype: str = "float16") -> list[str]:
         raise UserError(f"{target}: the target is the source; choose another name for the slim file")
     checkpoint = read_checkpoint(source)
     model = build_tokenizer(checkpoint)
-    save_slim(model, target, DTYPES[dtype])
     parameters = sum(value.numel() for value in model.parameters())
     config = model.config
-    return [
+    told = [
         f"read {source}: {_megabytes(source)}",
         f"ignored: {describe_ignored(checkpoint)}",
         f"architecture: {config['model_type']} f{model.downsampling}d{config['embed_dim']}, "
         f"{parameters:,} parameters",
+    ]
+    if dry_run:
+        slim_values(model, target, DTYPES[dtype])  # refuses as writing would
+        return [*told, f"would write {target}: {dtype}", "dry run: nothing was written"]
+    save_slim(model, target, DTYPES[dtype])
+    return [
+        *told,
         f"wrote {target}: {_megabytes(target)}, {dtype}",
         f"digest: {digest(load_tokenizer(target))}",
     ]
@@ -51,9 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("source", type=Path, help="any tokenizer file: published .pt, .ckpt, .safetensors")
     parser.add_argument("target", type=Path, help="slim file to write, ending in .safetensors")
     parser.add_argument("--dtype", choices=DTYPES, default="float16", help="precision of the slim file")
+    parser.add_argument("--dry_run", action="store_true", help="say what would be written, and write nothing")
     options = parser.parse_args(arguments)
     try:
-        lines = run(options.source, options.target, options.dtype)
+        lines = run(options.source, options.target, options.dtype, options.dry_run)
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

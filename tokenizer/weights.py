@@ -215,18 +215,11 @@ def save_slim(model: nn.Module, path: str | Path, dtype: torch.dtype = torch.flo
               metadata: dict[str, str] | None = None) -> None:
     """Write the autoencoder alone, in `dtype`, its architecture and `metadata` inside; whole or not at all.
 
-    UserError for a name that does not end in .safetensors, and for values that are not finite in `dtype`.
+    UserError as of `slim_values`.
     """
     path, metadata = Path(path), metadata or {}
     assert dtype in SLIM_DTYPES and "config" not in metadata, (dtype, metadata)
-    if path.suffix != ".safetensors":
-        raise UserError(f"{path}: expected a name ending in .safetensors, by which the reader knows it")
-    state = model.state_dict()
-    values = {name: value.detach().to("cpu", dtype).contiguous() for name, value in state.items()}
-    overflown = [name for name, value in values.items() if not torch.isfinite(value).all()]
-    if overflown:
-        raise UserError(f"{path}: not written, values not finite in {dtype}: {list_names(overflown)}; "
-                        "choose float32 or bfloat16, or check the weights")
+    values = slim_values(model, path, dtype)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -235,6 +228,22 @@ def save_slim(model: nn.Module, path: str | Path, dtype: torch.dtype = torch.flo
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def slim_values(model: nn.Module, path: Path, dtype: torch.dtype) -> dict[str, Tensor]:
+    """What a slim file `path` would hold.
+
+    UserError for a name that does not end in .safetensors, and for values that are not finite in `dtype`.
+    """
+    if path.suffix != ".safetensors":
+        raise UserError(f"{path}: expected a name ending in .safetensors, by which the reader knows it")
+    state = model.state_dict()
+    values = {name: value.detach().to("cpu", dtype).contiguous() for name, value in state.items()}
+    overflown = [name for name, value in values.items() if not torch.isfinite(value).all()]
+    if overflown:
+        raise UserError(f"{path}: not written, values not finite in {dtype}: {list_names(overflown)}; "
+                        "choose float32 or bfloat16, or check the weights")
+    return values
 
 
 def digest(model: nn.Module) -> str:

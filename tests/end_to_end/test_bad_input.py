@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 from bad_pictures import FOLDERS, IMAGES, recordings, tables
-from bad_settings import ABSURD, preset_cases, schema_cases
+from bad_settings import ABSURD, MAINS, preset_cases, schema_cases
 from bad_tensors import LATENTS, models, statistics
 from toy_run import refusal_of, snapshot
+
+from configs.schema import SECTIONS
 
 PROJECT = Path(__file__).resolve().parents[2]
 CASES = [*IMAGES, *FOLDERS, *LATENTS, *models(), *statistics(), *preset_cases(), *schema_cases(), *ABSURD,
@@ -20,6 +22,10 @@ def check(bad, toy, work):
     message = refusal_of(bad.main, *bad.make(toy, work), unchanged=work)
     assert bad.said in message and len(message) < 2000
     assert not (work / "sprung").exists() and not Path("sprung").exists()  # no code was run
+
+
+def test_every_section_is_tried():
+    assert set(MAINS) == set(SECTIONS)
 
 
 @pytest.mark.parametrize("bad", QUICK, ids=[bad.name[:60] for bad in QUICK])

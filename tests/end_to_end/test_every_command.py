@@ -2,10 +2,12 @@
 
 import re
 import shutil
+import subprocess
 from types import SimpleNamespace
 
 import numpy
 import pytest
+from conftest import PROJECT
 from lock_watch import held_by_another_process, is_locked, watched
 from toy_run import DRAWING, EXACT, TINY_MODEL, output_of, refusal_of, snapshot
 
@@ -178,3 +180,16 @@ def test_a_dry_run_counts_what_is_left(toy, made, tmp_path):
              "--devices", "1", "--precision", "32", "accelerator=cpu", *TINY_MODEL, "--dry_run")
     said = output_of(stage2_train_dit.main, *given, "max_steps=5")
     assert "would train 2 steps, 3 of 5 are done" in said
+
+
+def test_every_program_is_among_these():
+    """A program is a file that runs as one; measuring ones, which write a form, aside."""
+    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"],
+                            cwd=PROJECT, capture_output=True, text=True, check=True).stdout.split()
+    programs = {name for name in listed if not name.startswith(("tests/", "benchmarks/"))
+                and (PROJECT / name).is_file() and "__main__" in (PROJECT / name).read_text(encoding="utf-8")}
+    modules = (run_complete_pipeline, stage0_prepare, stage1_extract_features, stage2_train_dit,
+               stage3_inference, stage4_evaluate, train_tokenizer)
+    # The converter has a test of its own.
+    assert programs == {f"{module.__name__}.py" for module in modules} | {"tokenizer/convert.py"}
+    assert set(stage0_prepare.COMMANDS) | set(stage4_evaluate.COMMANDS) <= set(SECTIONS)

@@ -69,3 +69,14 @@ def test_the_source_is_not_overwritten(published, tmp_path, capsys):
     assert main([str(source), str(tmp_path / "slim.bin")]) == 2
     assert "ending in .safetensors" in capsys.readouterr().err
     assert source.read_bytes() == before
+
+
+def test_a_dry_run_says_the_same_and_writes_nothing(published, tmp_path, capsys):
+    source, _ = published
+    before = set(tmp_path.iterdir())
+    assert main([str(source), str(tmp_path / "new/slim.safetensors"), "--dry_run"]) == 0
+    said = capsys.readouterr().out
+    assert "parameters\nwould write " in said and said.endswith("dry run: nothing was written\n")
+    assert main([str(source), str(tmp_path / "slim.pt"), "--dry_run"]) == 2
+    assert "expected a name ending in .safetensors" in capsys.readouterr().err
+    assert set(tmp_path.iterdir()) == before
