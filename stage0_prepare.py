@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from PIL import Image
 from configs.command_line import parse, run_script, say
 from configs.dry_run import tell_plan
 from configs.errors import UserError
+from configs.keys import identity
 from configs.schema import (
     DoctorConfig,
     DownloadConfig,
@@ -101,7 +102,7 @@ def simulate(config: SimulateConfig) -> None:
     """
     folder = Path(config.output_dir)
     rows, total = [], config.num_users * len(set(config.gaits)) * config.samples_per_user
-    with claim_folder(folder, deciding(config), "ID_*", config.dry_run):
+    with claim_folder(folder, identity(config), "ID_*", config.dry_run):
         if config.dry_run:
             return tell_plan({"simulate": config}, reads=[], writes=[folder],
                              does=f"simulate {total} images of {config.num_users} people")
@@ -114,11 +115,6 @@ def simulate(config: SimulateConfig) -> None:
         f"wrote {folder}; next: python stage0_prepare.py split --input_dir {folder} --output_dir data_split "
         r"--recordings 'rec(\d+)'"
     )
-
-
-def deciding(config: SimulateConfig | SpectrogramConfig) -> dict[str, Any]:
-    """The settings that decide what the pictures look like: all but where they go."""
-    return {name: value for name, value in asdict(config).items() if name not in ("output_dir", "dry_run")}
 
 
 def simulate_user(
@@ -182,7 +178,7 @@ def spectrogram(config: SpectrogramConfig) -> None:
             units = [doppler.to_unit(window.power_db, config.dynamic_range_db) for window in windows]
             pictures = [doppler.to_picture(unit, config.colour_map) for unit in units]
             if not rows:  # only now, so that settings that cannot work claim nothing
-                claim.enter_context(claim_folder(folder, deciding(config), "**/*.png", config.dry_run))
+                claim.enter_context(claim_folder(folder, identity(config), "**/*.png", config.dry_run))
             if not config.dry_run:
                 (folder / stem).parent.mkdir(exist_ok=True)
             for number, (window, picture) in enumerate(zip(windows, pictures), start=1):

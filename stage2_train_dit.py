@@ -15,6 +15,7 @@ import torch
 from configs.command_line import is_main_process, parse, preset_of, run_script, say
 from configs.dry_run import tell_plan
 from configs.errors import UserError
+from configs.keys import identity, told
 from configs.load import to_yaml
 from configs.schema import ModelConfig, TrainConfig, TransportConfig
 from data.atomic import write_text
@@ -48,25 +49,6 @@ VALIDATIONS_IN_A_RUN = 50
 MOST_BLOCKS = 6  # of the network on which arithmetic is tried
 # Of the validation loss. Less tells no models apart, while gaits still grow more regular with the passes.
 INDISTINCT = 0.005
-# What says nothing about the weights: they are equal, and so are their files, whatever these are.
-UNTOLD_KEYS = {
-    "latent_dir",
-    "output_dir",
-    "init_from",
-    "vavae_path",
-    "dry_run",
-    "devices",
-    "num_nodes",
-    "ema_on_host",
-    "accelerator",
-    "log_every",
-    "patience",
-    "preview_users",
-    "preview_every",
-    "max_hours",
-    "resume_from",
-}
-DECIDING_METADATA = ("inputs_digest", "tokenizer_digest", "preprocessing")
 
 
 def run(configs: dict[str, Any]) -> None:
@@ -312,22 +294,28 @@ def deciding_settings(
     configs: dict[str, Any], arguments: dict[str, Any], train: LatentSet, initial: Initial | None
 ) -> dict[str, dict[str, Any]]:
     """What a folder's run is known by, section by section."""
-    config = configs["train"]
-    latents = {name: train.metadata.get(name) for name in DECIDING_METADATA}
+    built = as_built(configs["model"], arguments)
     return {
-        "train": asdict(config),
-        "model": arguments,
-        "transport": asdict(configs["transport"]),
-        "latents": {"statistics": chosen_statistics(config, initial), **latents},
-        **({"init": {"digest": initial.digest}} if initial else {}),
+        "train": identity(configs["train"], **contents(configs["train"], train, initial)),
+        # A preset is known by what it stands for.
+        "model": {**arguments, **identity(built), "use_checkpoint": None, "preset": None},
+        "transport": identity(configs["transport"]),
     }
+
+
+def contents(config: TrainConfig, train: LatentSet, initial: Initial | None) -> dict[str, Any]:
+    """What the latents and the weights to start from are known by."""
+    names = ("inputs_digest", "tokenizer_digest", "preprocessing")
+    known = {name: train.metadata.get(name) for name in names}
+    latents = {"statistics": chosen_statistics(config, initial), "count": len(train.labels), **known}
+    return {"latent_dir": latents, "init_from": initial.digest if initial else None}
 
 
 def make_payload(
     configs: dict[str, Any], arguments: dict[str, Any], train: LatentSet, initial: Initial | None
 ) -> DitPayload:
     """What travels in the checkpoint beside the weights."""
-    settings = {name: value for name, value in asdict(configs["train"]).items() if name not in UNTOLD_KEYS}
+    settings = told(configs["train"], **contents(configs["train"], train, initial))
     return DitPayload(
         {**arguments, "use_checkpoint": False},
         asdict(configs["transport"]),

@@ -13,7 +13,7 @@ import csv
 import textwrap
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from PIL import Image
 from configs.command_line import is_main_process, parse, run_script, say
 from configs.dry_run import tell_plan
 from configs.errors import UserError
+from configs.keys import identity, told
 from configs.schema import SampleConfig
 from data.atomic import write_text
 from data.images import file_digest
@@ -56,20 +57,6 @@ DEMO = {
     "guidance_interval": [0.0, 1.0],
     "timestep_shift": 0.0,
 }
-# Settings that decide what an image looks like; one folder holds images of one choice of them.
-DECIDING = (
-    "guidance_scale",
-    "guidance_condition",
-    "guidance_interval",
-    "guidance_channels",
-    "guidance_rescale",
-    "num_steps",
-    "sampler",
-    "timestep_shift",
-    "timestep_cosine",
-    "seed",
-)
-
 
 
 def run(config: SampleConfig) -> None:
@@ -164,16 +151,16 @@ def prepare(config: SampleConfig, device: torch.device) -> Prepared:
     users = payload.labels.resolve(class_numbers(payload.labels, config.user_ids))
     selector = load_selector(config, [payload.labels.names[user] for user in users])
     vae = load_tokenizer_for(config, net, payload, device, precision)
-    identity = {"dit": weights_digest(net), "tokenizer": vae.digest}
+    digests = {"dit": weights_digest(net), "tokenizer": vae.digest}
     if selector:
-        identity["selector"] = file_digest(config.select)
-        identity["selector_training"] = digest_of(selector.training_files)
+        digests["selector"] = file_digest(config.select)
+        digests["selector_training"] = digest_of(selector.training_files)
     draw = LatentSampler(net, payload, config, device, precision)
-    deciding = ("atol", "rtol", *DECIDING) if config.sampler == "dopri5" else DECIDING
-    claimed, folder = {name: getattr(config, name) for name in deciding}, Path(config.output_dir)
-    settings = {**asdict(config), **identity, "precision": precision, "device": device.type}
-    studio = Studio(folder, payload, draw, vae, config.seed, settings)
-    return Prepared(studio, users, selector, {**claimed, **identity})
+    claimed = identity(config, dit_checkpoint=digests["dit"], vavae_path=vae.digest,
+                       latents_stats=payload.statistics.digest(), select=digests.get("selector"))
+    settings = {**told(config), **digests, "precision": precision, "device": device.type}
+    studio = Studio(Path(config.output_dir), payload, draw, vae, config.seed, settings)
+    return Prepared(studio, users, selector, claimed)
 
 
 def load_tokenizer_for(

@@ -22,6 +22,7 @@ import torch
 from configs.command_line import PROJECT, parse, run_script, say
 from configs.dry_run import tell_plan
 from configs.errors import UserError
+from configs.keys import identity, told
 from configs.schema import EvaluateConfig, SelectingJudgeConfig, SweepConfig
 from data.atomic import write_text
 from data.images import ImageRecord, file_digest, inputs_digest, open_rgb
@@ -65,10 +66,12 @@ def run(config: EvaluateConfig) -> None:
     folder, path = Path(config.output_dir), Path(config.output_dir) / "metrics.json"
     selected_by = selecting_training(Path(config.generated))
     judged, val = scoring_parts(real, selected_by, config.generated)
-    claimed = {"seed": config.seed, **{name: inputs_digest(part) for name, part in real.items()}}
+    contents = {"selector_training": selected_by, **{name: inputs_digest(real[name]) for name in real}}
     if selected_by:
-        claimed["selector_training"], real["val"] = selected_by, val
-    inputs = {**claimed, "generated": inputs_digest(generated), **other_inputs(config)}
+        real["val"] = val
+    claimed = identity(config, real=contents)
+    others = {name: digest_of_file(config, name) for name in ("vavae_path", "sweep", *NETWORKS)}
+    inputs = told(config, real=contents, generated=inputs_digest(generated), **others)
     with claim_folder(folder, claimed, path.name, config.dry_run):
         metrics = read_metrics(path)
         if config.dry_run:
@@ -97,23 +100,13 @@ def tell(config: EvaluateConfig, records: dict[str, list[ImageRecord]], measured
               does="show what was measured on the same images" if measured else does)
 
 
-def other_inputs(config: EvaluateConfig) -> dict[str, Any]:
-    """What else decides the figures: the settings, and the digests of the networks' files."""
-    networks = {name: getattr(config, name) for name in ("vavae_path", *NETWORKS)}
-    digests = {}
-    for name, given in networks.items():
-        file = resolve_path(given) if given else None
-        if file and not file.is_file():
-            raise FileNotFoundError(f"--{name} {given}: no such file")
-        digests[name] = file_digest(file) if file else None
-    return {
-        "axes": config.axes,
-        "colour_map": config.colour_map,
-        "judge_seeds": config.judge_seeds,
-        "verdict": config.verdict and config.verdict_seeds,
-        "sweep": file_digest(config.sweep) if config.sweep else None,
-        **digests,
-    }
+def digest_of_file(config: EvaluateConfig, name: str) -> str | None:
+    """Digest of the file that the key `name` gives, if it gives one."""
+    given = getattr(config, name)
+    file = resolve_path(given) if given else None
+    if file and not file.is_file():
+        raise FileNotFoundError(f"--{name} {given}: no such file")
+    return file_digest(file) if file else None
 
 
 def versions() -> dict[str, str | None]:
@@ -278,9 +271,8 @@ def train_selecting_judge(config: SelectingJudgeConfig) -> None:
     (train, _), (val, _) = halves(real["train"]), halves(real["val"])
     folder = Path(config.output_dir)
     path = folder / "judge.safetensors"
-    claimed = {"seed": config.seed, "colour_map": config.colour_map}
-    claimed |= {name: inputs_digest(real[name]) for name in ("train", "val")}
-    with claim_folder(folder, claimed, path.name, config.dry_run):
+    contents = {name: inputs_digest(real[name]) for name in ("train", "val")}
+    with claim_folder(folder, identity(config, real=contents), path.name, config.dry_run):
         if config.dry_run:
             return tell_plan({"judge": config}, reads=[f"{config.real}: images"], writes=[path],
                              does=f"train a judge on {len(train)} images, {len(val)} held out")
@@ -306,9 +298,12 @@ def run_sweep(config: SweepConfig) -> None:
     """Draw and score a small set for every sampler and guidance scale; sweep.json, sweep.png."""
     people, real = find_real(Path(config.real))
     folder, held_out = Path(config.output_dir), "test" if "test" in real else "val"
-    claimed = {"seed": config.seed, **{name: inputs_digest(part) for name, part in real.items()}}
-    claimed["dit"] = file_digest(config.dit_checkpoint)
-    claimed["tokenizer"] = file_digest(resolve_path(config.vavae_path))
+    claimed = identity(
+        config,
+        real={name: inputs_digest(part) for name, part in real.items()},
+        dit_checkpoint=file_digest(config.dit_checkpoint),
+        vavae_path=file_digest(resolve_path(config.vavae_path)),
+    )
     with claim_folder(folder, claimed, "sweep.*", config.dry_run):
         if config.dry_run:
             settings = len(config.samplers) * len(config.guidance)

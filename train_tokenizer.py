@@ -8,18 +8,20 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from configs.command_line import is_main_process, parse, run_script, say
 from configs.dry_run import tell_plan
 from configs.errors import UserError
+from configs.keys import identity
 from configs.load import to_yaml
 from configs.schema import TokenizerConfig
 from data.atomic import write_text
-from data.images import ImageRecord, find_users, inputs_digest, list_images, open_rgb
+from data.images import ImageRecord, file_digest, find_users, inputs_digest, list_images, open_rgb
 from data.pictures import grid, save_png
 from data.progress import progress
 from runtime.devices import resolve_devices
@@ -27,6 +29,7 @@ from runtime.seeds import generator
 from tokenizer.alignment import FoundationTeacher, load_teacher
 from tokenizer.autoencoder import AutoencoderKL
 from tokenizer.vavae import VAVAE, as_rows, load_tokenizer, preprocess
+from tokenizer.weights import resolve_path
 from training.batches import run_length
 from training.fit import claim_run, fit, training_precision
 from training.run_files import RunFiles
@@ -72,11 +75,8 @@ def run(config: TokenizerConfig) -> None:
     )
     if not val:
         say(f"warning: {data} has no val folder; the latest weights will count as best")
-    settings = {
-        "tokenizer": asdict(config),
-        "images": {"train": inputs_digest(train), "val": inputs_digest(val)},
-    }
     teacher = teacher_of(config)
+    settings = {"tokenizer": identity(config, **contents(config, train, val))}
     # In every process: where only one refuses, the others would wait for it.
     with claim_run(folder, settings, config) as done:
         if config.dry_run:
@@ -122,6 +122,16 @@ def arithmetic(
         return module, {"images": images.images[rows], "position": 0}
 
     return training_arithmetic(Path(config.output_dir), config, steps * config.accumulate, trial)
+
+
+def contents(
+    config: TokenizerConfig, train: Sequence[ImageRecord], val: Sequence[ImageRecord]
+) -> dict[str, Any]:
+    """What the images and the files of weights are known by."""
+    start = file_digest(resolve_path(config.init_from)) if config.init_from else None
+    teacher = file_digest(config.align_weights) if config.align_weights else None
+    images = {"train": inputs_digest(train), "val": inputs_digest(val)}
+    return {"data_dir": images, "init_from": start, "align_weights": teacher}
 
 
 def finish(folder: Path, records: Sequence[ImageRecord], config: TokenizerConfig) -> None:

@@ -1,9 +1,9 @@
-"""How a key of the schema is declared, and the check of its value."""
+"""How a key of the schema is declared, the check of its value, and what makes a folder's identity."""
 
 from __future__ import annotations
 
 from dataclasses import MISSING, field, fields
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from configs.errors import UserError
 
@@ -12,6 +12,8 @@ def key(
     default: Any,
     sentence: str,
     *,
+    affects: Literal["output", "run", "nothing"],
+    content: bool = False,
     unit: str = "",
     choices: tuple = (),
     low: float | None = None,
@@ -21,10 +23,14 @@ def key(
 ) -> Any:
     """A dataclass field with its one-sentence description and, where they exist, the values it may take.
 
+    `affects`: "output" changes what is written, so a folder made with another value is refused; "run" may
+    change when a folder is gone on with (how much, by which arithmetic, or what is made anew whole), and is
+    told in the files; "nothing" says where, how fast or what is shown, and stands in no file.
+    `content`: the value names a file or folder, which counts by its content, not by its path.
     `positional`: on the command line its values stand without a flag.
     """
-    metadata = dict(sentence=sentence, unit=unit, choices=choices, low=low, high=high, above=above,
-                    positional=positional)
+    metadata = dict(sentence=sentence, affects=affects, content=content, unit=unit, choices=choices,
+                    low=low, high=high, above=above, positional=positional)
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -79,3 +85,38 @@ def _check_number(where: str, number: float, rule: Any) -> None:
 def default_of(item: Any) -> Any:
     """Default value of a dataclass field, also where it is made by a factory."""
     return item.default if item.default is not MISSING else item.default_factory()
+
+
+def passed_on(owner: type, name: str) -> Any:
+    """The key `name` of `owner` in a section that hands it on: the same rules; none, or a switch that is off,
+    leaves it to the owner.
+    """
+    item = next(item for item in fields(owner) if item.name == name)
+    rule, is_switch = item.metadata, default_of(item) is False
+    choices = (None, *rule["choices"]) if rule["choices"] else ()
+    sentence = rule["sentence"]
+    if not is_switch and "none =" not in sentence:
+        sentence = f"{sentence.rstrip('.')}; none = as the stage has it."
+    return field(default=False if is_switch else None,
+                 metadata={**rule, "sentence": sentence, "choices": choices})
+
+
+def identity(config: Any, **contents: Any) -> dict[str, Any]:
+    """What a folder that `config` made is known by: the keys that affect the output.
+
+    `contents` holds, for each key that names a file or folder, what its content is known by (JSON). A key
+    without one is a defect (TypeError), and so is one too many.
+    """
+    deciding = [item for item in fields(config) if item.metadata["affects"] == "output"]
+    named = {item.name for item in deciding if item.metadata["content"]}
+    if named != set(contents):
+        raise TypeError(f"{type(config).__name__}: contents of {sorted(contents)}, expected {sorted(named)}")
+    return {item.name: contents.get(item.name, getattr(config, item.name)) for item in deciding}
+
+
+def told(config: Any, **contents: Any) -> dict[str, Any]:
+    """What files tell of the settings that made them: the keys that affect anything, with `contents` in
+    place of paths.
+    """
+    affecting = [item.name for item in fields(config) if item.metadata["affects"] != "nothing"]
+    return {name: contents.get(name, getattr(config, name)) for name in affecting}

@@ -5,6 +5,7 @@ z is a latent (N, C, H, W). Normalised latents are (z - mean) / std per channel 
 these).
 """
 
+import hashlib
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -100,6 +101,11 @@ class LatentStatistics:
         constant = std <= resolution * mean.abs() + 1e-12
         std = torch.where(constant, torch.ones_like(std), std)
         return cls(mean.float(), std.float(), tuple(constant.flatten().nonzero().flatten().tolist()))
+
+    def digest(self) -> str:
+        """SHA-256 of the values, whatever file they came from."""
+        both = torch.cat([self.mean.flatten(), self.std.flatten()]).cpu()
+        return hashlib.sha256(both.numpy().tobytes()).hexdigest()
 
     def save(self, path: str | os.PathLike) -> None:
         """Write {'mean', 'std'} as upstream does; the file is complete or absent."""

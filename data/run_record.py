@@ -21,6 +21,7 @@ except ImportError:  # no such locks on Windows
     fcntl = None  # type: ignore[assignment]
 
 RECORD = "run.json"
+FORMAT = 2  # of the record; 1 said less of inputs
 WAY_OUT = "use another --output_dir, or delete the folder to start anew"
 
 
@@ -92,18 +93,33 @@ def claim_folder(
                     f"{folder}: holds {stranger.name} but no {RECORD} that says how it was made; {WAY_OUT}"
                 )
             if not dry_run:
-                write_text(record, json.dumps(dict(settings), indent=1, sort_keys=True) + "\n")
+                content = {"format": FORMAT, **settings}
+                write_text(record, json.dumps(content, indent=1, sort_keys=True) + "\n")
         yield
 
 
 def check_record(folder: Path, settings: Mapping[str, Any], way_out: str = WAY_OUT) -> None:
     """UserError, naming the first keys that differ, where `folder` was made with other settings."""
-    record, wanted = folder / RECORD, json.loads(json.dumps(dict(settings)))
+    record, wanted = folder / RECORD, json.loads(json.dumps({"format": FORMAT, **settings}))
     try:
         earlier = dict(json.loads(record.read_text(encoding="utf-8")))
     except (ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{record}: damaged; {way_out}") from error
+    if earlier.get("format") != FORMAT:
+        found = earlier.get("format", 1)
+        raise UserError(f"{folder} was made by another version of this project, whose {RECORD} says other "
+                        f"things of inputs (expected format {FORMAT}, found {found!r}); {way_out}")
+    earlier, wanted = _flat(earlier), _flat(wanted)
     changed = [key for key in {**earlier, **wanted} if earlier.get(key) != wanted.get(key)]
     if changed:
         listed = "; ".join(f"{key} was {earlier.get(key)!r}, now {wanted.get(key)!r}" for key in changed[:4])
         raise UserError(f"{folder} was made with other settings: {listed}; {way_out}")
+
+
+def _flat(settings: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Settings within settings as `outer.inner`, so that what differs is named alone."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        inner = isinstance(value, dict)
+        flat |= _flat(value, f"{before}{name}.") if inner else {f"{before}{name}": value}
+    return flat

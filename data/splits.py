@@ -79,17 +79,15 @@ def split_records(records: Sequence[ImageRecord], method: str | None = None, rec
     _check_settings(method, recordings, val_fraction, test_fraction, guard)
     fractions = {"train": 1 - val_fraction - test_fraction, "val": val_fraction, "test": test_fraction}
     fractions = {name: fractions[name] for name in SPLIT_NAMES if fractions[name] > 0}
-    settings = {"method": method, "val_fraction": val_fraction, "test_fraction": test_fraction}
+    settings = {"method": method, "recordings": recordings, "val_fraction": val_fraction,
+                "test_fraction": test_fraction, "guard": guard, "seed": seed}
     users: dict[str, list[ImageRecord]] = {}
     for record in records:
         users.setdefault(record.user, []).append(record)
     if method == "recordings":
-        settings |= {"recordings": recordings, "seed": seed}
         return Split(_by_recording(users, re.compile(recordings), fractions, seed), settings)
     if method == "random":
-        settings |= {"seed": seed}
         return Split(_by_position(users, fractions, 0, seed), settings, RANDOM_WARNING)
-    settings |= {"guard": guard}
     return Split(_by_position(users, fractions, guard, None), settings)
 
 

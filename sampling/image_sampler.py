@@ -27,8 +27,6 @@ from sampling.model_file import DitPayload
 from tokenizer.vavae import VAVAE, as_rows
 
 METADATA = "micro_doppler"
-# Of the settings, these say where and how fast, not what an image looks like.
-NOT_TOLD = ("dry_run", "user_ids", "output_dir", "batch_size", "devices")
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ class Studio:
             **({"class": name} if (name := class_name(self.payload.labels, image.label)) else {}),
             "sample": image.number,
             "network_evaluations": self.draw.network_evaluations,
-            **{name: value for name, value in self.settings.items() if name not in NOT_TOLD},
+            **self.settings,
         }
         save_png(Image.fromarray(pixels), self.folder / image.name, {METADATA: json.dumps(row)})
 

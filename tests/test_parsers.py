@@ -47,7 +47,7 @@ PAYLOAD = {"format": "microdoppler-dit-1", "model": {}, "transport": {}, "labels
 GOOD = {
     "labels": b'["ID_1", "ID_2", "ID_10"]', "users": b"1\n2-2\nID_10\nall", "header": b'paths=["b.png"]',
     "latents": latents_bytes(), "statistics": torch_bytes(), "advice": b"Recommendation: imagenet\n",
-    "payload": json.dumps(PAYLOAD).encode(), "record": b'{"lr": 1.0}',
+    "payload": json.dumps(PAYLOAD).encode(), "record": b'{"format": 2, "lr": 1.0}',
     "samples": b"file,user\na.png,ID_1\n", "preset": b"train: {lr: 1.0e-3, max_steps: 5}\n",
     "override": b"model.depth=3", "image": png_bytes(), "recording": numpy_bytes(),
     "colours": bytes(range(30)),

@@ -30,51 +30,17 @@ from training.callbacks import progress_callback
 from training.resumable import ResumableModule
 from training.run_files import TIME_IS_UP, AtomicCheckpointIO, RunFiles
 
-# Settings that may change when a run goes on: how long, on what, and what is shown, but not what is learnt.
-FREE_KEYS = {
-    "output_dir",
-    "max_epochs",
-    "max_steps",
-    "devices",
-    "num_nodes",
-    "accelerator",
-    "precision",
-    "compile",
-    "ema_on_host",
-    "patience",
-    "log_every",
-    "vavae_path",
-    "preview_users",
-    "preview_every",
-    "dry_run",
-    "latent_dir",
-    "data_dir",
-    "init_from",
-    "use_checkpoint",
-    "max_hours",
-    "resume_from",
-}
-
-
-def fixed_settings(sections: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Flat `section.key` settings without those that may change when a run goes on."""
-    return {
-        f"{section}.{key}": value
-        for section, values in sections.items()
-        for key, value in values.items()
-        if key not in FREE_KEYS
-    }
-
 
 @contextmanager
 def claim_run(folder: Path, settings: dict[str, dict[str, Any]], config: FitConfig) -> Iterator[int]:
-    """Keep `folder` for the run with `settings` within the block, bringing what `config.resume_from` holds
-    into an empty one.
+    """Keep `folder` for the run with `settings` (by section) within the block, bringing what
+    `config.resume_from` holds into an empty one.
 
     Yields the optimizer steps already done. UserError: the folder or the earlier one holds another run, or
     another process writes there.
     """
-    fixed, last = fixed_settings(settings), folder / "checkpoints" / "last.ckpt"
+    fixed = {f"{section}.{key}": value for section in settings for key, value in settings[section].items()}
+    last = folder / "checkpoints" / "last.ckpt"
     earlier = Path(config.resume_from) if config.resume_from and not last.is_file() else None
     if earlier is not None:
         if not ((earlier / "run.json").is_file() and (earlier / "checkpoints" / "last.ckpt").is_file()):

@@ -8,7 +8,7 @@ import pytest
 from conftest import PROJECT
 
 from configs.errors import UserError
-from data.run_record import RECORD, claim_folder, lock_folder
+from data.run_record import FORMAT, RECORD, claim_folder, lock_folder
 
 SETTINGS = {"lr": 1e-4, "users": [1, 2], "name": None, "rate": 0.5, "word": "ü"}
 
@@ -28,7 +28,7 @@ def message(folder, settings, outputs="*.png"):
 def test_the_first_claim_records_and_the_second_changes_nothing(tmp_path):
     folder = tmp_path / "new" / "folder"
     claim(folder, SETTINGS, "*.png")
-    assert json.loads((folder / RECORD).read_text(encoding="utf-8")) == SETTINGS
+    assert json.loads((folder / RECORD).read_text(encoding="utf-8")) == {"format": FORMAT, **SETTINGS}
     before = (folder / RECORD).stat().st_mtime_ns
     claim(folder, {**SETTINGS, "users": (1, 2)}, "*.png")  # JSON knows lists only
     assert (folder / RECORD).stat().st_mtime_ns == before
@@ -90,7 +90,8 @@ def test_a_second_process_is_refused_until_the_first_has_ended(tmp_path, monkeyp
     holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE,
                               stdout=subprocess.PIPE, cwd=PROJECT)
     assert holder.stdout.readline() == b"in\n"
-    assert "another process is writing into it; wait for its end" in message(tmp_path, SETTINGS)
+    with pytest.raises(UserError, match="another process is writing into it; wait for its end"):
+        claim(tmp_path, SETTINGS, "*.png")
     monkeypatch.setenv("LOCAL_RANK", "1")  # a further process of the run that holds it
     with lock_folder(tmp_path):
         pass

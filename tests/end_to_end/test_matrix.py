@@ -5,9 +5,11 @@ The cells follow from the schema: from a section's `precision` and `devices`, an
 
 import importlib
 import itertools
+import json
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -29,6 +31,8 @@ TOLERANCE = {"auto": 0.02, "32": 1e-4, "bf16-mixed": 0.02, "16-mixed": 0.02}
 ELSEWHERE = {"model": "keys of stage 2", "transport": "keys of stage 2", "download": "requires the network",
              "doctor": "its exit status is the machine's",
              "setup": "it writes what is there"}
+# Sections whose folders are known by other files: split.json, the latents' metadata, those of each stage.
+KNOWN_OTHERWISE = ("split", "extract", "pipeline")
 GPUS = torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
@@ -199,3 +203,19 @@ def test_a_compiled_command_does_the_same(row, done, tmp_path):
     said = done.run(plain(row), tmp_path / "run", "compile=true")
     assert "torch.compile failed" not in said
     assert relative_error(ROWS[row].figures(tmp_path / "run"), done.figures_of(plain(row))) <= 1e-3
+
+
+def recorded(folder: Path) -> set[str]:
+    """Names of the settings in a folder's record, without their sections."""
+    names = json.loads((folder / "run.json").read_text())
+    return {name.rpartition(".")[2] for name in names}
+
+
+@pytest.mark.parametrize("row", first_rows(lambda section: section not in KNOWN_OTHERWISE))
+def test_a_folder_is_known_by_every_key_that_affects_its_output(row, done):
+    sections = (ROWS[row].section, *(("model", "transport") if ROWS[row].section == "train" else ()))
+    keys = [item for section in sections for item in fields(SECTIONS[section])]
+    deciding = {item.name for item in keys if item.metadata["affects"] == "output"}
+    others = {item.name for item in keys} - deciding - {"use_checkpoint"}  # describes the network, too
+    known = recorded(done.folder_of(plain(row)))
+    assert deciding and not deciding - known and not others & known

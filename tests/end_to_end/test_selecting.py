@@ -124,7 +124,7 @@ def test_a_strict_judge_keeps_nothing_and_says_so(toy, judge, tmp_path):
 
 def test_selection_is_refused_where_it_cannot_be(toy, judge, selected, tmp_path, real):
     asked = arguments(toy, selected, judge)
-    assert "selector was" in refusal_of(stage3.main, *asked, unchanged=selected)
+    assert "select was" in refusal_of(stage3.main, *asked, unchanged=selected)
     alone = refusal_of(stage3.main, *arguments(toy, tmp_path / "x", judge)[:6], "--keep", "3")
     assert "--keep 3: how many to keep of what --select passes; add --select" in alone
     shutil.copytree(real / "train/ID_1", tmp_path / "data/train/ID_1")
@@ -168,7 +168,7 @@ def test_a_judge_that_may_share_pictures_is_refused(real, selected, judge, tmp_p
         writer.writerows(rows)
     given = "--real", real, "--generated", plain, "--output_dir", report, "--judge_seeds", "1"
     output_of(stage4.main, *given)
-    assert "selector_training was None" in refused(real, selected)
+    assert "real.selector_training was None" in refused(real, selected)
     shutil.copy(judge, report / "judge.safetensors")  # in the place of the one that scores
     (report / "metrics.json").unlink()
     assert "not a judge's weights" in refused(real, plain)

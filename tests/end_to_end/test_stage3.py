@@ -170,7 +170,7 @@ def test_one_folder_holds_images_of_one_kind(toy, drawn, other, said):
 def test_images_of_another_model_are_refused(toy, drawn):
     text = refusal_of(stage3.main, "--dit_checkpoint", toy.checkpoint, "--vavae_path", toy.tokenizer,
                       "--output_dir", drawn, "--user_ids", "1", *DRAWING, *EXACT, unchanged=drawn)
-    assert "dit was" in text
+    assert "dit_checkpoint was" in text
 
 
 def test_the_whole_chain_leaves_no_temporary_files(toy, drawn):

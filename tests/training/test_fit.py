@@ -334,7 +334,7 @@ def test_other_latents_in_the_same_folder_are_refused(latents, twelve, tmp_path)
     write_latents(tmp_path / "latents", "train", old.latents, old.latents_std, old.labels, old.label_table,
                   old.paths, metadata)
     message = refusal(train, tmp_path / "latents", twelve, max_steps=24)
-    assert "latents.inputs_digest" in message and "latents.preprocessing" in message
+    assert "train.latent_dir.inputs_digest" in message and "latent_dir.preprocessing.geometry" in message
 
 
 def test_other_statistics_in_the_same_folder_are_refused(latents, twelve, tmp_path):
@@ -342,7 +342,7 @@ def test_other_statistics_in_the_same_folder_are_refused(latents, twelve, tmp_pa
     shutil.copy(latents / "latents_stats.pt", tmp_path / "latents" / "latents_stats_imagenet.pt")
     (tmp_path / "latents" / "stats_recommendation.txt").write_text("Recommendation: imagenet\n")
     message = refusal(train, tmp_path / "latents", twelve, max_steps=24)
-    assert "latents.statistics was 'micro_doppler', now 'imagenet'" in message
+    assert "train.latent_dir.statistics was 'micro_doppler', now 'imagenet'" in message
 
 
 def test_how_long_and_where_to_look_may_change(latents, twelve, tmp_path):

@@ -140,7 +140,7 @@ def test_other_settings_and_other_images_are_refused(images, four, tmp_path):
     for split in ("train", "val"):
         (tmp_path / split / "ID_1").mkdir(parents=True)
         Image.new("RGB", (256, 256), "red").save(tmp_path / split / "ID_1" / "0.png")
-    with pytest.raises(ValueError, match="images.train was "):
+    with pytest.raises(ValueError, match="tokenizer.data_dir.train was "):
         train(tmp_path, four, max_steps=8)
 
 
