@@ -35,15 +35,19 @@ from data.atomic import replacing, write_text_if_new
 from data.images import SPLIT_NAMES, find_users, list_images
 from data.pictures import save_png
 from data.progress import progress
-from data.recordings import list_recordings, read_iq
+from data.recordings import list_recordings
 from data.run_record import claim_folder, lock_folder
 from data.splits import GUARD, Split, materialise, split_records
 from data.tables import csv_text
+from preparation.spectrograms import recording_windows
 from radar import spectrogram as doppler
+from radar.captures import companions
 from radar.person import Walker, draw_walker, in_gait
 from radar.recording import Setup, Window, draw_recording, draw_setup
 from radar.spectrogram import Radar
 from radar.walker import Walk
+
+SHOWN_NOTES = 8  # of what was concluded from recordings
 
 
 def split(config: SplitConfig) -> None:
@@ -171,10 +175,14 @@ def spectrogram(config: SpectrogramConfig) -> None:
     """Turn recordings of complex I/Q into pictures, ID_7/rec1.npy into ID_7/rec1_001.png, ...; axes.csv keeps
     their axes.
     """
-    folder, rows = Path(config.output_dir), []
+    folder, rows, told = Path(config.output_dir), [], []
     with ExitStack() as claim:
-        for path, stem in progress(list_recordings(config.input).items(), description="reading", unit="rec"):
-            windows = recording_windows(path, config)
+        recordings = list_recordings(config.input)
+        parts = {part for path in recordings for part in companions(path)}
+        wanted = {path: stem for path, stem in recordings.items() if path not in parts}
+        for path, stem in progress(wanted.items(), description="reading", unit="rec"):
+            windows, notes = recording_windows(path, config)
+            told += [f"{path}: {note}" for note in notes]
             units = [doppler.to_unit(window.power_db, config.dynamic_range_db) for window in windows]
             pictures = [doppler.to_picture(unit, config.colour_map) for unit in units]
             if not rows:  # only now, so that settings that cannot work claim nothing
@@ -190,27 +198,14 @@ def spectrogram(config: SpectrogramConfig) -> None:
             return tell_plan({"spectrogram": config}, reads=[f"{config.input}: recordings"], writes=[folder],
                              does=f"draw {len(rows)} images")
         write_text_if_new(folder / "axes.csv", csv_text(rows))
+    for line in told[:SHOWN_NOTES]:
+        say(line)
+    if len(told) > SHOWN_NOTES:
+        say(f"and {len(told) - SHOWN_NOTES} more such notes")
     say(
         f"wrote {len(rows)} pictures to {folder}; next: python stage0_prepare.py split --input_dir {folder} "
         r"--output_dir data_split --recordings '(.+)_\d+\.png'"
     )
-
-
-def recording_windows(path: Path, config: SpectrogramConfig) -> list[doppler.Spectrogram]:
-    """Sliding windows of one recording; errors name its file."""
-    if len(config.velocity_range) not in (0, 2):
-        raise UserError(f"spectrogram.velocity_range={config.velocity_range}: expected two or none")
-    try:
-        iq = read_iq(path, config.cells, config.variable)
-        iq = doppler.remove_clutter(iq, config.prf, config.clutter_s)
-        return doppler.windows(
-            doppler.spectrogram(iq, config.carrier, config.prf, window_s=config.window_s,
-                                frames_per_second=config.frames_per_second,
-                                velocity_range=tuple(config.velocity_range) or None)
-        )
-    except UserError as error:
-        named = str(error) if str(path) in str(error) else f"{path}: {error}"
-        raise UserError(named) from error
 
 
 def doctor(config: DoctorConfig) -> None:

@@ -21,10 +21,6 @@ PRESETS = tuple(
     f"LightningDiT-{size}/{patch}" for size in ("S", "B", "L", "XL", "1p0B", "1p6B") for patch in (1, 2)
 )
 
-# What several commands say of one key.
-AXES = "Lowest and highest velocity shown (m/s) and a picture's length (s); none = Doppler bins."
-COLOUR_MAP = "Matplotlib colour map of the pictures."
-
 
 @dataclass(kw_only=True)
 class Command:
@@ -140,18 +136,44 @@ class SpectrogramConfig(Command):
     """stage0_prepare.py spectrogram: recordings of complex I/Q to pictures."""
 
     input: str = key(
-        REQUIRED, "A recording (.npy, .mat, .h5), or a folder of them like ID_7/rec1.npy.",
+        REQUIRED, "A recording (docs/data.md lists the formats), or a folder of them like ID_7/rec1.npy.",
         affects="run", content=True
     )
     output_dir: str = key(REQUIRED, "Folder for ID_7/rec1_001.png, ... and axes.csv.", affects="nothing")
-    carrier: float = key(REQUIRED, "Carrier frequency, e.g. 77e9.", unit="Hz", above=0, affects="output")
-    prf: float = key(
-        REQUIRED, "Pulses (samples of slow time) per second.", unit="Hz", above=0, affects="output"
+    carrier: Optional[float] = key(
+        None, "Carrier frequency, e.g. 77e9; none = as the file states.", unit="Hz", above=0, affects="output"
+    )
+    prf: Optional[float] = key(
+        None, "Pulses (samples of slow time) per second; none = as the file states.", unit="Hz", above=0,
+        affects="output"
     )
     variable: Optional[str] = key(
-        None, "Name of the array in a .mat or .h5 that holds several.", affects="output"
+        None, "Name of the array in a file that holds several.", affects="output"
     )
-    cells: int = key(4, "Strongest range cells whose powers are summed.", low=1, affects="output")
+    layout: Optional[str] = key(
+        None, "Axes of the array in order, e.g. frames,chirps,receivers,samples or iq,pulses; "
+        "chirps*samples=64 is one axis of both.", affects="output"
+    )
+    burst_samples: Optional[int] = key(
+        None, "Pulses of a burst, of recordings in bursts.", low=2, affects="output"
+    )
+    burst_period: Optional[float] = key(
+        None, "Time from burst to burst (of frames of chirps: from frame to frame).", unit="s", above=0,
+        affects="output"
+    )
+    cells: Optional[int] = key(
+        None, "Range cells of the gate that follows the walker; none = 1.6 m of them, or 8.", low=1,
+        affects="output"
+    )
+    folded: bool = key(False, "Draw the speeds of one real channel, which have no sign.", affects="output")
+    balance: bool = key(True, "Estimate and remove the imbalance of I and Q.", affects="output")
+    conjugate: bool = key(
+        False, "Swap the sign of velocities, of receivers whose Q runs the other way.", affects="output"
+    )
+    frames: Optional[int] = key(
+        None, "Frames of an image; none = 55, or all bursts where they are fewer.", low=8, high=4096,
+        affects="output"
+    )
     velocity_range: List[float] = key(
         [], "Lowest and highest velocity shown; none = all unambiguous ones around 0.", unit="m/s",
         affects="output"
@@ -160,7 +182,7 @@ class SpectrogramConfig(Command):
         None, "Length of the window; none = by carrier.", unit="s", above=0, affects="output"
     )
     frames_per_second: float = key(
-        26.0, "Frames per second; a picture has 55 of them.", above=0, high=1e4, affects="output"
+        26.0, "Frames per second.", above=0, high=1e4, affects="output"
     )
     clutter_s: float = key(
         0.5, "Width of the moving mean that removes static echoes.", unit="s", above=0, affects="output"
@@ -474,8 +496,11 @@ class EvaluateConfig(Command):
     output_dir: str = key(
         "evaluation_report", "Folder for metrics.json, pictures and the judges' weights.", affects="nothing"
     )
-    axes: List[float] = key([], AXES, affects="run")
-    colour_map: str = key("jet", COLOUR_MAP, affects="run")
+    axes: List[float] = key(
+        [], "Lowest and highest velocity shown (m/s) and a picture's length (s); none = Doppler bins.",
+        affects="run"
+    )
+    colour_map: str = key("jet", "Matplotlib colour map of the pictures.", affects="run")
     vavae_path: Optional[str] = key(
         None, "Tokenizer to measure in its latents and to check it, or the word compact; none = without.",
         affects="run", content=True
@@ -514,7 +539,7 @@ class SelectingJudgeConfig(Command):
         affects="output", content=True
     )
     output_dir: str = key("selector", "Folder for judge.safetensors.", affects="nothing")
-    colour_map: str = key("jet", COLOUR_MAP, affects="output")
+    colour_map: str = key("jet", "Matplotlib colour map of the pictures.", affects="output")
     seed: int = key(0, "Seed of the judge.", low=0, affects="output")
 
 
@@ -531,8 +556,6 @@ class SweepConfig(Command):
     output_dir: str = key(
         "guidance_sweep", "Folder for sweep.json, sweep.png and the images.", affects="nothing"
     )
-    axes: List[float] = key([], AXES, affects="run")
-    colour_map: str = key("jet", COLOUR_MAP, affects="run")
     guidance: List[float] = key(
         [1.0, 1.5, 2.0, 3.0, 4.0], "Guidance scales to try.", low=0, high=100, affects="run"
     )

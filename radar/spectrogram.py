@@ -24,6 +24,7 @@ VELOCITY_SPAN_MPS = 6.4  # 128 bins of 5 cm/s
 FRAMES, HOP, SIZE = 55, 14, 256  # a picture; neighbouring pictures share three quarters
 CANVAS = 8  # pixels of the canvas for each cell, both ways
 BURST_S = 0.04
+FINEST_MPS, FASTEST_MPS = 1e-3, 1e4  # beyond lie slips of units, for which no memory suffices
 KNOT_S = 0.01  # amplitudes change linearly between knots this far apart
 KNOTS_AT_ONCE = 64  # keeps the work of a block in the processor's cache
 
@@ -188,23 +189,59 @@ def spectrogram(iq: numpy.ndarray, carrier_hz: float, prf_hz: float, window: str
     UserError: a range wider than the unambiguous one, a window longer than the transform, or a signal
     shorter than the window.
     """
-    span = prf_hz * speed_of_light / carrier_hz / 2
-    low, high = velocity_range or (-span / 2, span / 2)
-    if not 0 < high - low <= span * (1 + 0.5 / num_bins):
-        raise UserError(f"velocity_range {low:g} to {high:g} m/s: expected more than 0 and at most the "
-                        f"{span:g} m/s that a PRF of {prf_hz:g} Hz at {carrier_hz:g} Hz tells apart")
-    length = round(num_bins * span / (high - low))
+    bins, length, velocity_mps = _velocity_bins(carrier_hz, prf_hz, num_bins, velocity_range)
     samples = _window_samples(iq.shape[-1], length, prf_hz, carrier_hz, window_s)
     hop = max(1, round(prf_hz / frames_per_second))
     transform = ShortTimeFFT(get_window(window, samples), hop, prf_hz, fft_mode="twosided", mfft=length,
                              scale_to="magnitude")
     frames = slice(-(-transform.m_num_mid // hop), transform.upper_border_begin(iq.shape[-1])[1])
-    spectrum = transform.stft(numpy.atleast_2d(iq), p0=frames.start, p1=frames.stop)
+    power = numpy.zeros((num_bins, frames.stop - frames.start))
+    for look in numpy.atleast_2d(iq):  # one after the other: many looks of a long signal would not fit
+        spectrum = transform.stft(look, p0=frames.start, p1=frames.stop)[bins]
+        power += spectrum.real**2 + spectrum.imag**2
+    return Spectrogram(_decibels(power), numpy.arange(frames.start, frames.stop) * hop / prf_hz, velocity_mps)
+
+
+def burst_spectrogram(iq: numpy.ndarray, carrier_hz: float, prf_hz: float, period_s: float,
+                      window: str = "blackman", num_bins: int = 128,
+                      velocity_range: tuple[float, float] | None = None) -> Spectrogram:
+    """As `spectrogram`, with one frame for each burst of `iq` (bursts, P) or (looks, bursts, P).
+
+    The window is the burst. UserError: as `spectrogram`.
+    """
+    bins, length, velocity_mps = _velocity_bins(carrier_hz, prf_hz, num_bins, velocity_range)
+    pulses = iq.shape[-1]
+    if pulses > length:
+        raise UserError(f"a burst of {pulses} pulses resolves velocity finer than {num_bins} bins show: "
+                        "expected a narrower velocity_range")
+    taper = get_window(window, pulses)
+    spectrum = numpy.fft.fft(iq * (taper / taper.sum()), length)[..., bins]
+    power = (spectrum.real**2 + spectrum.imag**2).reshape(-1, *spectrum.shape[-2:]).sum(0)
+    time_s = numpy.arange(iq.shape[-2]) * period_s + (pulses - 1) / 2 / prf_hz
+    return Spectrogram(_decibels(power.T), time_s, velocity_mps)
+
+
+def _velocity_bins(carrier_hz: float, prf_hz: float, num_bins: int,
+                   velocity_range: tuple[float, float] | None) -> tuple[numpy.ndarray, int, numpy.ndarray]:
+    """Bins of a transform, its length, and their velocities."""
+    span = prf_hz * speed_of_light / carrier_hz / 2
+    low, high = velocity_range or (-span / 2, span / 2)
+    if not 0 < high - low <= span * (1 + 0.5 / num_bins):
+        raise UserError(f"velocity_range {low:g} to {high:g} m/s: expected more than 0 and at most the "
+                        f"{span:g} m/s that a PRF of {prf_hz:g} Hz at {carrier_hz:g} Hz tells apart")
+    if (high - low) / num_bins < FINEST_MPS:
+        raise UserError(f"velocity_range {low:g} to {high:g} m/s: {num_bins} bins would be finer than "
+                        f"{FINEST_MPS:g} m/s; expected {num_bins * FINEST_MPS:g} m/s or more")
+    if max(abs(low), abs(high)) > FASTEST_MPS:
+        raise UserError(f"velocity_range {low:g} to {high:g} m/s: nobody moves at more than {FASTEST_MPS:g} "
+                        "m/s; expected what a walker shows, like -2 5")
+    length = round(num_bins * span / (high - low))
     bins = round(low / span * length) + numpy.arange(num_bins)
-    power = (spectrum.real**2 + spectrum.imag**2).sum(0)[bins % length]
-    power_db = 10 * numpy.log10(numpy.maximum(power, numpy.finfo(numpy.float32).tiny))
-    time_s = numpy.arange(frames.start, frames.stop) * hop / prf_hz
-    return Spectrogram(power_db.astype(numpy.float32), time_s, bins * span / length)
+    return bins % length, length, bins * span / length
+
+
+def _decibels(power: numpy.ndarray) -> numpy.ndarray:
+    return (10 * numpy.log10(numpy.maximum(power, numpy.finfo(numpy.float32).tiny))).astype(numpy.float32)
 
 
 def _window_samples(signal: int, length: int, prf_hz: float, carrier_hz: float, window_s: float | None

@@ -36,9 +36,9 @@ with load:
     from data.labels import LabelTable
     from data.latent_stats import LatentStatistics, read_recommendation
     from data.latents import read_latents
-    from data.recordings import read_iq
     from data.run_record import claim_folder
     from evaluation.folders import find_generated
+    from radar.captures import Facts, Hints, read
     from radar.colormap import from_rgb
     from sampling.model_file import DitPayload
 
@@ -121,7 +121,7 @@ def image(data: bytes) -> None:
 
 
 def recording(data: bytes) -> None:
-    assert read_iq(written("rec.npy", data)).ndim == 2
+    assert read(written("rec.npy", data), Hints(Facts(24e9, 2000.0))).iq.ndim == 4
 
 
 def colours(data: bytes) -> None:

@@ -30,7 +30,7 @@ def png_bytes() -> bytes:
 
 def numpy_bytes() -> bytes:
     stream = io.BytesIO()
-    numpy.save(stream, numpy.exp(1j * numpy.arange(40)))
+    numpy.save(stream, numpy.exp(1j * numpy.arange(600)))
     return stream.getvalue()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from radar.captures.contract import (
     check_carrier,
     check_prf,
 )
+from radar.captures.fmcw import ORDER, ArrayCube, Cube, follow
 from radar.captures.layout import SLOW, name_axes, slow_axes, to_order
 from radar.captures.naming import find_facts, find_signal, find_time
 
@@ -31,11 +33,14 @@ SEAM = 4.5  # standard errors; noise reaches it once in 300,000 lengths
 def assemble(path: Path, contents: Contents, hints: Hints) -> Capture:
     """The one recording of a file; UserError says what is missing or wrong, and the way out."""
     notes = list(contents.notes)
-    name, parts = find_signal(contents.arrays, hints.variable)
-    axes, shape = name_axes(parts[0], hints.layout, contents.axes)
+    if contents.cube is not None:
+        name, parts, axes, shape = path.stem, (), ORDER, contents.cube.shape
+    else:
+        name, parts = find_signal(contents.arrays, hints.variable)
+        axes, shape = name_axes(parts[0], hints.layout, contents.axes)
     lengths = dict(zip(axes, shape))
     facts = _facts(contents, hints, lengths, notes)
-    pulses = numpy.prod([lengths[axis] for axis in slow_axes(lengths)], dtype=numpy.int64)
+    pulses = math.prod(lengths[axis] for axis in slow_axes(lengths))
     if pulses < LEAST_PULSES:
         raise NoCapture(f"{name} has {pulses} pulses; a walk has thousands")
     carrier = check_carrier(facts.carrier_hz, "" if hints.facts.carrier_hz else " of the file")
@@ -43,16 +48,31 @@ def assemble(path: Path, contents: Contents, hints: Hints) -> Capture:
     if pulses / prf < LEAST_S:
         raise NoCapture(f"{pulses} pulses at {prf:g} Hz last {pulses / prf:.3g} s; expected {LEAST_S:g} s or "
                         "more, because a step takes half a second")
+    if "samples" in lengths or "ranges" in lengths:
+        cube = contents.cube or ArrayCube([part.reshape(shape) for part in parts], axes)
+        return _followed(path, cube, replace(facts, carrier_hz=carrier, prf_hz=prf), hints, notes)
     iq, folded = _complex([part.reshape(shape) for part in parts], axes, hints.folded)
     iq = to_order(iq, [axis for axis in axes if axis != "iq"], ("receivers", "ranges", *SLOW))
     bursts = lengths.get("bursts") or (lengths.get("frames", 1) if "chirps" in lengths else 1)
-    iq = _in_bursts(iq.reshape(*iq.shape[:2], bursts, -1), facts)
+    iq = iq.reshape(*iq.shape[:2], *_burst_shape(bursts, pulses // bursts, facts))
     _check(iq, facts)
-    if hints.balance and not folded and iq.shape[1] == 1:
+    if hints.balance and not folded:
         iq = balanced(iq[:, 0], prf, notes)[:, None]
     iq = numpy.ascontiguousarray(iq.conj() if hints.conjugate else iq, numpy.complex64)
     return Capture(iq, carrier, prf, facts.burst_period_s if iq.shape[2] > 1 else None, path,
                    facts.range_step_m, folded=folded, notes=tuple(notes))
+
+
+def _followed(path: Path, cube: Cube, facts: Facts, hints: Hints, notes: list[str]) -> Capture:
+    """The gate that follows the walker through the range cells of chirps."""
+    frames, chirps = cube.shape[:2]
+    bursts = _burst_shape(frames, chirps, facts)
+    prf, period = facts.prf_hz, facts.burst_period_s
+    followed = follow(cube, prf, bursts, period, facts.range_step_m, hints.cells, notes)
+    iq = followed.iq.conj() if hints.conjugate else followed.iq
+    where = followed.cells * facts.range_step_m if facts.range_step_m else None
+    return Capture(iq, facts.carrier_hz, prf, period if bursts[0] > 1 else None, path, facts.range_step_m,
+                   where, notes=tuple(notes))
 
 
 def _facts(contents: Contents, hints: Hints, lengths: Mapping[str, int], notes: list[str]) -> Facts:
@@ -104,26 +124,26 @@ def _complex(parts: list[Any], axes: tuple[str, ...], folded: bool) -> tuple[num
     return array.astype(numpy.complex64), True
 
 
-def _in_bursts(iq: numpy.ndarray, facts: Facts) -> numpy.ndarray:
-    """(receivers, ranges, bursts, pulses) of bursts that are already axes, or joined; else one burst."""
+def _burst_shape(bursts: int, pulses: int, facts: Facts) -> tuple[int, int]:
+    """(bursts, pulses) of what lies as bursts already, or was joined; one burst where no pause is."""
     length, period, prf = facts.burst_samples, facts.burst_period_s, facts.prf_hz
-    if iq.shape[2] > 1 or (length or 0) > 1:
-        length = iq.shape[3] if iq.shape[2] > 1 else length
-        total = iq.shape[2] * iq.shape[3]
-        if total % length:
-            raise UserError(f"{total} pulses are not whole bursts of {length}: the file is cut short, or "
-                            "another --burst_samples is true")
-        if period is None:
-            raise UserError(f"bursts of {length} pulses: how long from one to the next? give --burst_period "
-                            f"in s ({length / prf:.4g} when they follow without a pause)")
-        if period < length / prf * (1 - 1e-3):
-            raise UserError(f"--burst_period {period:g}: a burst of {length} pulses at {prf:g} Hz lasts "
-                            f"{length / prf:.4g} s; expected as much or more")
-        whole = period < length / prf * (1 + 1e-3)
-        return iq.reshape(*iq.shape[:2], 1, -1) if whole else iq.reshape(*iq.shape[:2], -1, length)
-    if period is not None:
-        raise UserError("--burst_period needs --burst_samples: how many pulses has a burst?")
-    return iq
+    if bursts > 1 and pulses == 1:  # one chirp a frame
+        return 1, bursts
+    if bursts == 1 and length is None:
+        if period is not None:
+            raise UserError("--burst_period needs --burst_samples: how many pulses has a burst?")
+        return 1, pulses
+    total, length = bursts * pulses, pulses if bursts > 1 else length
+    if total % length:
+        raise UserError(f"{total} pulses are not whole bursts of {length}: the file is cut short, or another "
+                        "--burst_samples is true")
+    if period is None:
+        raise UserError(f"bursts of {length} pulses: how long from one to the next? give --burst_period in s "
+                        f"({length / prf:.4g} when they follow without a pause)")
+    if period < length / prf * (1 - 1e-3):
+        raise UserError(f"--burst_period {period:g}: a burst of {length} pulses at {prf:g} Hz lasts "
+                        f"{length / prf:.4g} s; expected as much or more")
+    return (1, total) if period < length / prf * (1 + 1e-3) else (total // length, length)
 
 
 def _check(iq: numpy.ndarray, facts: Facts) -> None:

@@ -84,6 +84,7 @@ class Contents:
     facts: Facts = field(default_factory=Facts)
     axes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    cube: Any = None  # radar.captures.fmcw.Cube in place of arrays: samples of chirps, read by blocks
 
 
 @dataclass(frozen=True, eq=False)

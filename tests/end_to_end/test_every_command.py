@@ -60,7 +60,7 @@ def command(section, toy, made, out):
     script, *arguments = {
         "simulate": (stage0_prepare, "simulate", "--num_users", 1, "--samples_per_user", 1),
         "spectrogram": (stage0_prepare, "spectrogram", "--input", made / "recordings", "--carrier", "77e9",
-                        "--prf", 1000),
+                        "--prf", 1000, "--layout", "receivers,pulses"),
         "split": (stage0_prepare, "split", "--input_dir", toy.images, "--recordings", r"rec(\d+)",
                   "--val_fraction", 0.25),
         "download": (stage0_prepare, "download", "latents-stats"),

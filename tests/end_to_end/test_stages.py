@@ -98,7 +98,8 @@ def test_stage_0_explains_itself():
     assert "got nothing" in refusal_of(stage0_prepare.main)
 
 
-SHOW = ("--carrier", "77e9", "--prf", f"{Radar().prf_hz}", "--velocity_range", "-1.2", "5.2")
+SHOW = ("--carrier", "77e9", "--prf", f"{Radar().prf_hz}", "--velocity_range", "-1.2", "5.2",
+        "--layout", "receivers,pulses", "--no-balance")
 SPEEDS = {"ID_1/a": 0.8, "ID_1/b": 1.0, "ID_2/day1/a": 1.2, "ID_2/day2/a": 1.3}
 WINDOW = r"(.+)_\d+\.png"  # the recording of a file name, as the sub-command says
 

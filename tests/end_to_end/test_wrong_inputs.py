@@ -91,6 +91,11 @@ def spectrogram(work, *more, iq=None):
     (("--input", "absent"), "absent: no such file or folder; expected recordings like ID_1/rec1.npy"),
     (("--carrier", "0"), "spectrogram.carrier=0.0: expected more than 0"),
     (("--prf", "fast"), "spectrogram.prf: Value 'fast'"),
+    (("--carrier", "77"), "--carrier 77: expected 3e+08 to 3e+11 Hz; give --carrier 77000000000 if"),
+    (("--prf", "3.288"), "--prf 3.288: expected 20 to 1e+06 Hz; give --prf 3288 if"),
+    (("--velocity_range", "0", "1e-9"), "128 bins would be finer than 0.001 m/s"),
+    (("--layout", "rows,pulses"), "names 2 axes, the array has 1"),
+    (("--burst_samples", "64"), "8219 pulses are not whole bursts of 64"),
     (("--cells", "0"), "spectrogram.cells=0: expected at least 1"),
     (("--velocity_range", "5"), "spectrogram.velocity_range=[5.0]: expected two or none"),
     (("--velocity_range", "5", "-1"), "iq/rec1.npy: velocity_range 5 to -1 m/s: expected more than 0"),
@@ -105,10 +110,10 @@ def test_spectrogram_settings(work, given, said):
 
 
 @pytest.mark.parametrize(("iq", "said"), [
-    (numpy.real, "no complex array and none with a last axis of 2"),
-    (lambda noise: noise[:100], "the signal has 100 samples, a window needs"),
+    (numpy.real, "one real channel cannot tell approaching from receding"),
+    (lambda noise: noise[:100], "rec1 has 100 pulses; a walk has thousands"),
     (lambda noise: noise[:4000], "a picture needs 55: give a longer recording"),
-    (lambda noise: noise[:, None].repeat(3, 1), "more rows than samples"),
+    (lambda noise: noise[:, None].repeat(3, 1), "which axis is what? say it in order with --layout"),
     (lambda noise: numpy.where(numpy.arange(len(noise)) == 7, numpy.nan, noise), "expected finite samples"),
     (lambda noise: 0 * noise, "not all 0"),
 ])
@@ -131,7 +136,7 @@ def test_spectrogram_folders(work):
 
 @pytest.mark.parametrize(("main", "given", "said"), [
     (stage0_prepare.main, ("spectrogram", "--prf", "1"),
-     "--carrier, --input, --output_dir: required, but not given"),
+     "--input, --output_dir: required, but not given"),
     (stage4.main, (), "--generated, --real: required, but not given"),
     (stage0_prepare.main, ("split",), "--input_dir, --output_dir: required, but not given"),
     (stage0_prepare.main, ("simulate",), "--output_dir: required, but not given"),

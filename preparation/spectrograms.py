@@ -1,0 +1,61 @@
+"""From a recording's file to the spectrograms of its images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scipy.constants import speed_of_light
+
+from configs.errors import UserError
+from configs.schema import SpectrogramConfig
+from radar import captures
+from radar.captures import Capture, Facts, Hints
+from radar.spectrogram import (
+    FRAMES,
+    HOP,
+    Spectrogram,
+    burst_spectrogram,
+    remove_clutter,
+    spectrogram,
+    windows,
+)
+
+LEAST_FRAMES = 8
+
+
+def recording_windows(path: Path, config: SpectrogramConfig) -> tuple[list[Spectrogram], tuple[str, ...]]:
+    """Sliding windows of one recording, and what was concluded about it; errors name its file."""
+    if len(config.velocity_range) not in (0, 2):
+        raise UserError(f"spectrogram.velocity_range={config.velocity_range}: expected two or none")
+    capture = captures.read(path, hints_of(config))
+    try:
+        shown = whole_spectrogram(capture, config)
+        frames = config.frames or (FRAMES if capture.bursts == 1 else min(FRAMES, capture.bursts))
+        if frames < LEAST_FRAMES:
+            raise UserError(f"{frames} bursts are no walk; an image needs {LEAST_FRAMES}")
+        return windows(shown, frames, max(1, round(HOP * frames / FRAMES))), capture.notes
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def hints_of(config: SpectrogramConfig) -> Hints:
+    """What the command line says of the files."""
+    facts = Facts(config.carrier, config.prf, config.burst_samples, config.burst_period)
+    layout = tuple(config.layout.split(",")) if config.layout else ()
+    return Hints(facts, config.variable, layout, folded=config.folded, balance=config.balance,
+                 cells=config.cells, conjugate=config.conjugate)
+
+
+def whole_spectrogram(capture: Capture, config: SpectrogramConfig) -> Spectrogram:
+    """Of the whole recording, one frame a burst where it is in bursts."""
+    fastest = capture.prf_hz * speed_of_light / capture.carrier_hz / 4
+    shown = tuple(config.velocity_range) or ((0.0, fastest) if capture.folded else None)
+    if capture.folded and shown[0] < 0:
+        raise UserError(f"velocity_range {shown[0]:g} to {shown[1]:g} m/s: speeds without a sign begin at 0")
+    if capture.bursts > 1:
+        still = capture.looks - capture.looks.mean(-1, keepdims=True)
+        return burst_spectrogram(still, capture.carrier_hz, capture.prf_hz, capture.burst_period_s,
+                                 velocity_range=shown)
+    moving = remove_clutter(capture.looks, capture.prf_hz, config.clutter_s)
+    return spectrogram(moving, capture.carrier_hz, capture.prf_hz, window_s=config.window_s,
+                       frames_per_second=config.frames_per_second, velocity_range=shown)
