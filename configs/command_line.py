@@ -51,7 +51,10 @@ def parse(
     flags_given: dict[str, dict[str, Any]] = {}
     for name, value in arguments.items():
         flags_given.setdefault(section_of(own_section, name), {})[name] = value
-    return resolve(sections, preset, flags_given, given)
+    configs = resolve(sections, preset, flags_given, given)
+    for note in [note for config in configs.values() for note in config.notes]:
+        say(note)
+    return configs
 
 
 def flags_of(section: str) -> list[tuple[str, Any]]:

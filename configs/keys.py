@@ -20,6 +20,7 @@ def key(
     high: float | None = None,
     above: float | None = None,
     positional: bool = False,
+    renamed: dict[str, str] | None = None,
 ) -> Any:
     """A dataclass field with its one-sentence description and, where they exist, the values it may take.
 
@@ -27,10 +28,11 @@ def key(
     change when a folder is gone on with (how much, by which arithmetic, or what is made anew whole), and is
     told in the files; "nothing" says where, how fast or what is shown, and stands in no file.
     `content`: the value names a file or folder, which counts by its content, not by its path.
-    `positional`: on the command line its values stand without a flag.
+    `positional`: on the command line its values stand without a flag. `renamed`: words of older versions that
+    are still taken, and what they are called now.
     """
     metadata = dict(sentence=sentence, affects=affects, content=content, unit=unit, choices=choices,
-                    low=low, high=high, above=above, positional=positional)
+                    low=low, high=high, above=above, positional=positional, renamed=renamed or {})
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -52,6 +54,18 @@ def range_of(item: Any) -> str:
     rule = item.metadata
     words = {"low": "at least", "above": "more than", "high": "at most"}
     return ", ".join(f"{word} {rule[name]:g}" for name, word in words.items() if rule[name] is not None)
+
+
+def take_renamed(section: str, config: Any) -> list[str]:
+    """Put the words of today in place of those of older versions; a note on each."""
+    notes = []
+    for item in fields(config):
+        value = getattr(config, item.name)
+        now = item.metadata["renamed"].get(value) if isinstance(value, str) else None
+        if now:
+            setattr(config, item.name, now)
+            notes.append(f"note: {section}.{item.name}={value} is called {now} now")
+    return notes
 
 
 def check_ranges(section: str, config: Any) -> None:

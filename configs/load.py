@@ -16,7 +16,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
 from configs.errors import UserError
-from configs.keys import check_ranges
+from configs.keys import check_ranges, take_renamed
 from configs.schema import SECTIONS
 
 
@@ -79,6 +79,7 @@ def _resolve_section(name: str, layers: list[Mapping[str, Any]]) -> Any:
         raise UserError(f"{name}.{error.full_key or '?'}: {_first_line(error)}") from error
     except TypeError as error:  # OmegaConf's word for a mapping where a list belongs
         raise UserError(f"{name}: a key has a value of another kind ({_first_line(error)})") from error
+    config.notes = take_renamed(name, config)
     check_ranges(name, config)
     config.given = frozenset().union(*layers)  # a default and the same value asked for are not the same wish
     return config

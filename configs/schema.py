@@ -382,9 +382,9 @@ class TrainConfig(FitConfig):
     )
     tune: str = key(
         "full",
-        "With init_from, what is trained: everything; biases, norms' scales and the class table; or new "
-        "people's rows of that table alone, beside the people known, who stay as they are.",
-        choices=("full", "diffit", "person"), affects="output",
+        "With init_from, what is trained: everything; biases, norms' scales and the class table (DiffFit); "
+        "or new people's rows of that table alone, beside the people known, who stay as they are.",
+        choices=("full", "difffit", "person"), renamed={"diffit": "difffit"}, affects="output",
     )
     conditions: Optional[str] = key(
         None, "Regular expression of what in a folder's name is a condition (_[a-z]+$ of ID_7_backpack); "

@@ -130,11 +130,11 @@ def beside_known(initial: Initial, latents: LatentSet) -> LatentSet:
 
 
 def is_tuned(name: str, parameter: Tensor, tune: str) -> bool:
-    """Whether a parameter is trained. "full": all are; "diffit": biases and norms' scales, which are the
+    """Whether a parameter is trained. "full": all are; "difffit": biases and norms' scales, which are the
     parameters of one axis, and the class table (arXiv 2304.06648, without its further scale factors);
     "person": the class table (of which `hold_rows_` holds the known people's rows).
     """
-    return tune == "full" or name == CLASS_TABLE or (tune == "diffit" and parameter.ndim == 1)
+    return tune == "full" or name == CLASS_TABLE or (tune == "difffit" and parameter.ndim == 1)
 
 
 def freeze_(net: nn.Module, tune: str) -> None:

@@ -154,3 +154,11 @@ def test_the_main_process_under_every_launcher(environment, main, monkeypatch):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert is_main_process() is main
+
+
+def test_a_word_of_an_older_version_is_taken_with_a_note(capsys):
+    argv = ["--latent_dir", "l", "--init_from", "W.pt", "--tune"]
+    configs = [parse("train", ("train",), [*argv, tune], prog="p", description="d")["train"]
+               for tune in ("diffit", "difffit")]
+    assert configs[0] == configs[1] and configs[0].tune == "difffit"
+    assert capsys.readouterr().out == "note: train.tune=diffit is called difffit now\n"

@@ -141,7 +141,7 @@ def test_files_of_true_size_go_through_every_command(tmp_path, monkeypatch):
     output_of(stage1.main, "--data_dir", tmp_path / "images", "--vavae_path", vae, "--output_path",
               tmp_path / "latents", "--imagenet_stats", weights / "latents_stats.pt", *EXACT)
     output_of(stage2.main, "--latent_dir", tmp_path / "latents", "--output_dir", tmp_path / "models",
-              "--init_from", dit, "--tune", "diffit", "--batch_size", "1", "--max_steps", "1",
+              "--init_from", dit, "--tune", "difffit", "--batch_size", "1", "--max_steps", "1",
               "--accelerator", "cpu", "--precision", "32")
     draw = ("--vavae_path", vae, "--sampler", "euler", "--num_steps", "1", "--num_samples_per_user", "1")
     best = tmp_path / "models/checkpoints/best.safetensors"

@@ -101,6 +101,6 @@ def test_the_largest_batch_fits_and_its_double_does_not():
 
 
 def test_what_is_not_tuned_needs_neither_gradient_nor_moments():
-    full, part = (training_memory(SMALL, 1, "32", tune=tune) for tune in ("full", "diffit"))
+    full, part = (training_memory(SMALL, 1, "32", tune=tune) for tune in ("full", "difffit"))
     assert part["optimizer"] == 2 * part["gradients"] < 0.2 * full["optimizer"]
     assert part["weights"] == full["weights"]

@@ -20,7 +20,7 @@ Usage = namedtuple("Usage", "total used free")
 
 def test_parameters_and_sizes_are_the_known_ones():
     xl = {**LightningDiT_models["LightningDiT-XL/1"].keywords, "input_size": 16, "num_classes": 1000}
-    parameters, tuned = count_parameters(xl, "diffit")
+    parameters, tuned = count_parameters(xl, "difffit")
     assert parameters == pytest.approx(675e6, rel=0.005) and tuned < parameters / 100
     assert checkpoint_bytes(xl) == 40 * parameters  # two of 16 bytes a parameter and two of 4
 

@@ -105,8 +105,8 @@ def test_published_classes_are_numbers_only_for_upstream_s_latents(published):
     assert torch.equal(adapted(published, folders)[1][CLASS_TABLE], old[CLASS_TABLE])
 
 
-def test_diffit_gives_a_gradient_to_exactly_biases_norm_scales_and_the_class_table():
-    module = tiny_module(tiny_network(class_dropout_prob=0.5), tune="diffit")
+def test_difffit_gives_a_gradient_to_exactly_biases_norm_scales_and_the_class_table():
+    module = tiny_module(tiny_network(class_dropout_prob=0.5), tune="difffit")
     batch = {"mean": torch.randn(8, CHANNELS, SIDE, SIDE), "labels": torch.arange(8) % 3, "position": 0}
     module.training_step(batch, 0).backward()
     touched = {name for name, value in module.net.named_parameters()
@@ -129,7 +129,7 @@ def test_the_shipped_model_s_walkers_are_nobody_s(tmp_path):
     assert torch.equal(rows, torch.stack([mean, mean, old[31]]))
 
 
-@pytest.mark.parametrize("tune", ["full", "diffit"])
+@pytest.mark.parametrize("tune", ["full", "difffit"])
 def test_fine_tuning_trains_what_it_should_and_resumes_to_the_same_bytes(latents, published, tmp_path, tune):
     interrupted_is_at_once(latents, tmp_path, init_from=str(published), tune=tune, lr=1e-3)
     state = read_last(tmp_path / "whole")["state_dict"]
@@ -137,7 +137,7 @@ def test_fine_tuning_trains_what_it_should_and_resumes_to_the_same_bytes(latents
     del start[CLASS_TABLE]
     changed = {name for name in start if not torch.equal(start[name], state[f"net.{name}"])}
     frozen = {name for name in start if start[name].ndim > 1}
-    assert changed and (changed & frozen == set()) == (tune == "diffit")
+    assert changed and (changed & frozen == set()) == (tune == "difffit")
     assert load_trained(tmp_path / "whole/checkpoints/best.ckpt")[1].labels.names == USERS
 
 
@@ -159,7 +159,7 @@ def test_other_refusals(latents, published, tmp_path):
         return refusal_of(stage2.main, "--latent_dir", latents, "--output_dir", tmp_path / "out", *more,
                           unchanged=tmp_path)
 
-    assert "--tune diffit: changes trained weights a little; add --init_from" in refused("--tune", "diffit")
+    assert "--tune difffit: changes trained weights a little; add --init_from" in refused("--tune", "difffit")
     assert "no such file; give best.safetensors" in refused("--init_from", tmp_path / "absent.pt")
     wide = tmp_path / "wide.pt"
     torch.save({"ema": tiny_network(in_channels=8).state_dict()}, wide)
