@@ -1,8 +1,7 @@
 """Stage 3: draw spectrograms of chosen people. The same command with more of them adds what is missing.
 
     python stage3_inference.py --dit_checkpoint trained_models/checkpoints/best.ckpt --vavae_path W.pt \\
-        --output_dir generated_images --user_ids 1 2 3 4 5 --num_samples_per_user 4 \\
-        --guidance_scale 4.0 --num_steps 250
+        --output_dir generated_images --user_ids 1 2 3 4 5 --num_samples_per_user 4
 
 With --select judge.safetensors --keep 200 it keeps only what a selecting judge passes.
 """

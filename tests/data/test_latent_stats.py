@@ -22,8 +22,8 @@ def drawn(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def test_published_statistics(shared_golden):
-    expected = load_file(shared_golden / "pixels_and_stats.safetensors")
+def test_published_statistics(golden):
+    expected = load_file(golden / "pixels_and_stats.safetensors")
     draw = numpy.random.default_rng(zlib.crc32(b"latents")).standard_normal((20, 32, 16, 16))
     ours = LatentStatistics.from_latents(torch.from_numpy((draw * 1.7 + 0.3).astype(numpy.float32)))
     assert relative_error(ours.mean, expected["stats.mean"]) <= 1e-5
