@@ -154,6 +154,10 @@ class SpectrogramConfig(Command):
         None, "Axes of the array in order, e.g. frames,chirps,receivers,samples or iq,pulses; "
         "chirps*samples=64 is one axis of both.", affects="output"
     )
+    cfg: Optional[str] = key(
+        None, "Profile of a TI radar (mmWave SDK .cfg, Studio .json); none = the one beside the stream.",
+        affects="run", content=True
+    )
     burst_samples: Optional[int] = key(
         None, "Pulses of a burst, of recordings in bursts.", low=2, affects="output"
     )

@@ -42,7 +42,8 @@ def hints_of(config: SpectrogramConfig) -> Hints:
     """What the command line says of the files."""
     facts = Facts(config.carrier, config.prf, config.burst_samples, config.burst_period)
     layout = tuple(config.layout.split(",")) if config.layout else ()
-    return Hints(facts, config.variable, layout, folded=config.folded, balance=config.balance,
+    cfg = Path(config.cfg) if config.cfg else None
+    return Hints(facts, config.variable, layout, cfg, folded=config.folded, balance=config.balance,
                  cells=config.cells, conjugate=config.conjugate)
 
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from configs.errors import UserError
-from radar.captures import arrays, text, wav
+from radar.captures import arrays, infineon, text, ti, wav
 from radar.captures.assembly import assemble
 from radar.captures.contract import Capture, Facts, Format, Hints, NoCapture, check_carrier, check_prf
 
 __all__ = ["FORMATS", "Capture", "Facts", "Hints", "NoCapture", "check_carrier", "check_prf",
            "companions", "find_format", "read"]
 
-FORMATS = (*arrays.FORMATS, *wav.FORMATS, *text.FORMATS)  # the first that recognises a file reads it
+# The first that recognises a file reads it.
+FORMATS = (*arrays.FORMATS, *wav.FORMATS, *infineon.FORMATS, *text.FORMATS, *ti.FORMATS)
 NO_HINTS = Hints()
 HEAD = 4096  # bytes that a format may look at
 
