@@ -39,7 +39,7 @@ from data.recordings import list_recordings
 from data.run_record import claim_folder, lock_folder
 from data.splits import GUARD, Split, materialise, split_records
 from data.tables import csv_text
-from preparation.spectrograms import recording_windows
+from preparation.spectrograms import image_name, place_images, recording_windows, rows_of_others
 from radar import spectrogram as doppler
 from radar.captures import companions
 from radar.person import Walker, draw_walker, in_gait
@@ -188,16 +188,18 @@ def spectrogram(config: SpectrogramConfig) -> None:
             if not rows:  # only now, so that settings that cannot work claim nothing
                 claim.enter_context(claim_folder(folder, identity(config), "**/*.png", config.dry_run))
             if not config.dry_run:
-                (folder / stem).parent.mkdir(exist_ok=True)
-            for number, (window, picture) in enumerate(zip(windows, pictures), start=1):
-                name = f"{stem}_{number:03d}.png"
-                if not config.dry_run and not (folder / name).exists():
-                    save_png(picture, folder / name)
-                rows.append({"path": name} | {key: f"{value:.6g}" for key, value in window.edges.items()})
+                told += place_images(folder, stem, pictures, path)
+            rows += [{"path": image_name(stem, number)}
+                     | {key: f"{value:.6g}" for key, value in window.edges.items()}
+                     for number, window in enumerate(windows, start=1)]
         if config.dry_run:
             return tell_plan({"spectrogram": config}, reads=[f"{config.input}: recordings"], writes=[folder],
                              does=f"draw {len(rows)} images")
-        write_text_if_new(folder / "axes.csv", csv_text(rows))
+        kept = rows_of_others(folder, {row["path"] for row in rows})
+        write_text_if_new(folder / "axes.csv", csv_text([*rows, *kept]))
+    if kept:
+        told.insert(0, f"{folder}: {len(kept)} images of recordings that are not in {config.input} are kept, "
+                       f"the first is {kept[0]['path']}; remove them if they are not wanted")
     for line in told[:SHOWN_NOTES]:
         say(line)
     if len(told) > SHOWN_NOTES:

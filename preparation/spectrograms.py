@@ -1,15 +1,21 @@
-"""From a recording's file to the spectrograms of its images."""
+"""From a recording's file to the spectrograms of its images, and these in their folder."""
 
 from __future__ import annotations
 
+import csv
+import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from PIL import Image
 from scipy.constants import speed_of_light
 
 from configs.errors import UserError
 from configs.schema import SpectrogramConfig
+from data.images import file_digest
+from data.pictures import save_png
 from radar import captures
-from radar.captures import Capture, Facts, Hints
+from radar.captures import Capture, Facts, Hints, companions
 from radar.spectrogram import (
     FRAMES,
     HOP,
@@ -21,6 +27,7 @@ from radar.spectrogram import (
 )
 
 LEAST_FRAMES = 8
+RECORDING = "recording_sha256"  # in each image: what it was drawn from
 
 
 def recording_windows(path: Path, config: SpectrogramConfig) -> tuple[list[Spectrogram], tuple[str, ...]]:
@@ -60,3 +67,46 @@ def whole_spectrogram(capture: Capture, config: SpectrogramConfig) -> Spectrogra
     moving = remove_clutter(capture.looks, capture.prf_hz, config.clutter_s)
     return spectrogram(moving, capture.carrier_hz, capture.prf_hz, window_s=config.window_s,
                        frames_per_second=config.frames_per_second, velocity_range=shown)
+
+
+def image_name(stem: str, number: int) -> str:
+    """Window `number`, from 1, of a recording, below the folder of all images."""
+    return f"{stem}_{number:03d}.png"
+
+
+def place_images(folder: Path, stem: str, pictures: Sequence[Image.Image], recording: Path) -> list[str]:
+    """Write the images of one recording that are not there; those that another content of the recording gave
+    are removed first, which the lines returned tell.
+    """
+    digest = " ".join(file_digest(path) for path in (recording, *companions(recording)))
+    first = folder / image_name(stem, 1)
+    first.parent.mkdir(exist_ok=True)
+    of_recording = re.compile(re.escape((folder / stem).name) + r"_\d+\.png")
+    there = [path for path in first.parent.iterdir() if of_recording.fullmatch(path.name)]
+    stale = [path for path in there if recording_of(path) != digest]
+    for path in stale:
+        path.unlink()
+    for number, picture in enumerate(pictures, start=1):
+        if not (folder / image_name(stem, number)).exists():
+            save_png(picture, folder / image_name(stem, number), {RECORDING: digest})
+    said = f"{recording} has changed: its {len(stale)} images were removed, {len(pictures)} drawn anew"
+    return [said] if stale else []
+
+
+def recording_of(image: Path) -> str | None:
+    """Digest of the recording that an image was drawn from; None where it says none, or is damaged."""
+    try:
+        with Image.open(image) as opened:
+            return opened.info.get(RECORDING)
+    except OSError:
+        return None
+
+
+def rows_of_others(folder: Path, drawn: Collection[str]) -> list[dict[str, str]]:
+    """Rows of an earlier axes.csv whose images are there and not among those `drawn` now."""
+    path = folder / "axes.csv"
+    if not path.is_file():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file)
+                if row["path"] not in drawn and (folder / row["path"]).is_file()]
