@@ -169,6 +169,13 @@ class SpectrogramConfig(Command):
         None, "Range cells of the gate that follows the walker; none = 1.6 m of them, or 8.", low=1,
         affects="output"
     )
+    duration: Optional[float] = key(
+        None, "Length of a ready matrix (--layout velocities,times).", unit="s", above=0, affects="output"
+    )
+    scale: str = key(
+        "unknown", "What the values of a ready matrix are.",
+        choices=("unknown", "db", "power", "amplitude"), affects="output"
+    )
     folded: bool = key(False, "Draw the speeds of one real channel, which have no sign.", affects="output")
     balance: bool = key(True, "Estimate and remove the imbalance of I and Q.", affects="output")
     conjugate: bool = key(

@@ -36,13 +36,19 @@ def recording_windows(path: Path, config: SpectrogramConfig) -> tuple[list[Spect
         raise UserError(f"spectrogram.velocity_range={config.velocity_range}: expected two or none")
     capture = captures.read(path, hints_of(config))
     try:
+        if isinstance(capture, Spectrogram):
+            return _cut(capture, config.frames or min(FRAMES, capture.time_s.size)), ()
         shown = whole_spectrogram(capture, config)
         frames = config.frames or (FRAMES if capture.bursts == 1 else min(FRAMES, capture.bursts))
         if frames < LEAST_FRAMES:
             raise UserError(f"{frames} bursts are no walk; an image needs {LEAST_FRAMES}")
-        return windows(shown, frames, max(1, round(HOP * frames / FRAMES))), capture.notes
+        return _cut(shown, frames), capture.notes
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+
+
+def _cut(shown: Spectrogram, frames: int) -> list[Spectrogram]:
+    return windows(shown, frames, max(1, round(HOP * frames / FRAMES)))
 
 
 def hints_of(config: SpectrogramConfig) -> Hints:
@@ -51,7 +57,9 @@ def hints_of(config: SpectrogramConfig) -> Hints:
     layout = tuple(config.layout.split(",")) if config.layout else ()
     cfg = Path(config.cfg) if config.cfg else None
     return Hints(facts, config.variable, layout, cfg, folded=config.folded, balance=config.balance,
-                 cells=config.cells, conjugate=config.conjugate)
+                 cells=config.cells, conjugate=config.conjugate, duration_s=config.duration,
+                 scale=None if config.scale == "unknown" else config.scale,
+                 velocity_mps=tuple(config.velocity_range) or None)
 
 
 def whole_spectrogram(capture: Capture, config: SpectrogramConfig) -> Spectrogram:

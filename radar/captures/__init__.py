@@ -12,6 +12,7 @@ from configs.errors import UserError
 from radar.captures import arrays, infineon, text, ti, wav
 from radar.captures.assembly import assemble
 from radar.captures.contract import Capture, Facts, Format, Hints, NoCapture, check_carrier, check_prf
+from radar.spectrogram import Spectrogram
 
 __all__ = ["FORMATS", "Capture", "Facts", "Hints", "NoCapture", "check_carrier", "check_prf",
            "companions", "find_format", "read"]
@@ -22,8 +23,8 @@ NO_HINTS = Hints()
 HEAD = 4096  # bytes that a format may look at
 
 
-def read(path: str | Path, hints: Hints = NO_HINTS) -> Capture:
-    """The recording in a file and its `companions`; see `Capture`.
+def read(path: str | Path, hints: Hints = NO_HINTS) -> Capture | Spectrogram:
+    """The recording in a file and its `companions`, or the ready spectrogram that it holds.
 
     FileNotFoundError: no such file. NoCapture: it holds no recording. UserError: it cannot be read, or it
     does not say what the hints must say; one line that names the file.

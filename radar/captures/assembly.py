@@ -24,13 +24,15 @@ from radar.captures.contract import (
 )
 from radar.captures.fmcw import ORDER, ArrayCube, Cube, follow
 from radar.captures.layout import SLOW, name_axes, slow_axes, to_order
+from radar.captures.maps import ready_map
 from radar.captures.naming import find_facts, find_signal, find_time
+from radar.spectrogram import Spectrogram
 
 LEAST_PULSES, LEAST_S = 128, 0.25  # fewer or shorter is a calibration or one frame, not a walk
 SEAM = 4.5  # standard errors; noise reaches it once in 300,000 lengths
 
 
-def assemble(path: Path, contents: Contents, hints: Hints) -> Capture:
+def assemble(path: Path, contents: Contents, hints: Hints) -> Capture | Spectrogram:
     """The one recording of a file; UserError says what is missing or wrong, and the way out."""
     notes = list(contents.notes)
     if contents.cube is not None:
@@ -39,21 +41,24 @@ def assemble(path: Path, contents: Contents, hints: Hints) -> Capture:
         name, parts = find_signal(contents.arrays, hints.variable)
         axes, shape = name_axes(parts[0], hints.layout, contents.axes)
     lengths = dict(zip(axes, shape))
+    if "velocities" in lengths or "times" in lengths:
+        return ready_map(parts[0].reshape(shape), axes, contents.arrays, hints)
     facts = _facts(contents, hints, lengths, notes)
     pulses = math.prod(lengths[axis] for axis in slow_axes(lengths))
     if pulses < LEAST_PULSES:
         raise NoCapture(f"{name} has {pulses} pulses; a walk has thousands")
     carrier = check_carrier(facts.carrier_hz, "" if hints.facts.carrier_hz else " of the file")
     prf = check_prf(facts.prf_hz, "" if hints.facts.prf_hz else " of the file")
-    if pulses / prf < LEAST_S:
-        raise NoCapture(f"{pulses} pulses at {prf:g} Hz last {pulses / prf:.3g} s; expected {LEAST_S:g} s or "
+    bursts = lengths.get("bursts") or (lengths.get("frames", 1) if "chirps" in lengths else 1)
+    seconds = max(pulses / prf, bursts * (facts.burst_period_s or 0.0) * (bursts > 1))
+    if seconds < LEAST_S:
+        raise NoCapture(f"{pulses} pulses at {prf:g} Hz last {seconds:.3g} s; expected {LEAST_S:g} s or "
                         "more, because a step takes half a second")
     if "samples" in lengths or "ranges" in lengths:
         cube = contents.cube or ArrayCube([part.reshape(shape) for part in parts], axes)
         return _followed(path, cube, replace(facts, carrier_hz=carrier, prf_hz=prf), hints, notes)
     iq, folded = _complex([part.reshape(shape) for part in parts], axes, hints.folded)
     iq = to_order(iq, [axis for axis in axes if axis != "iq"], ("receivers", "ranges", *SLOW))
-    bursts = lengths.get("bursts") or (lengths.get("frames", 1) if "chirps" in lengths else 1)
     iq = iq.reshape(*iq.shape[:2], *_burst_shape(bursts, pulses // bursts, facts))
     _check(iq, facts)
     if hints.balance and not folded:

@@ -62,6 +62,8 @@ class Hints:
     balance    estimate and remove the imbalance of I and Q
     cells      range cells of the gate that follows the walker; None: 1.6 m of them, or 8
     conjugate  swap the sign of velocities: receivers whose Q runs the other way
+    velocity_mps, duration_s, scale   of a ready matrix: velocities of the first and the last row's edges, its
+               length, and whether its values are "db", "power" or "amplitude"
     """
 
     facts: Facts = field(default_factory=Facts)
@@ -72,6 +74,9 @@ class Hints:
     balance: bool = True
     cells: int | None = None
     conjugate: bool = False
+    velocity_mps: tuple[float, float] | None = None
+    duration_s: float | None = None
+    scale: str | None = None
 
 
 @dataclass(eq=False)

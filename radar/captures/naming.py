@@ -21,6 +21,7 @@ PRF = {"prf", "pulserate", "pulserepetitionfrequency", "chirprate", "slowtimerat
 INTERVAL = {"pri", "prt", "pulserepetitioninterval", "chirpperiod", "chirpinterval"}
 BANDWIDTH = {"bandwidth", "sweepbandwidth", "chirpbandwidth", "bw"}
 TIME = {"t", "time", "times", "timestamp", "timestamps", "seconds", "slowtime"}
+VELOCITY = {"v", "velocity", "velocities", "speed", "speeds"}
 HERTZ = (("ghz", 1e9), ("mhz", 1e6), ("khz", 1e3), ("hz", 1.0), ("", 1.0))
 SECOND = (("us", 1e-6), ("ms", 1e-3), ("sec", 1.0), ("s", 1.0), ("", 1.0))
 
@@ -126,10 +127,20 @@ def find_time(arrays: Mapping[str, Any], samples: int) -> numpy.ndarray | None:
     return None
 
 
+def find_velocity(arrays: Mapping[str, Any], bins: int) -> numpy.ndarray | None:
+    """The velocity of every row in m/s, where an array is called so."""
+    for name, array in arrays.items():
+        plain = "".join(_words(leaf(name))).removesuffix("mps")
+        if plain in VELOCITY and size(array) == bins and array.dtype.kind in "fiu":
+            return numpy.asarray(array[()], numpy.float64).ravel()
+    return None
+
+
 def is_axis(name: str) -> bool:
     """Whether an array's name is that of an axis of time."""
     plain = "".join(_words(leaf(name)))
-    return any(plain.removesuffix(unit) in TIME for unit, _ in SECOND)
+    in_time = any(plain.removesuffix(unit) in TIME for unit, _ in SECOND)
+    return in_time or plain.removesuffix("mps") in VELOCITY
 
 
 def leaf(name: str) -> str:

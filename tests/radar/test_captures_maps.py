@@ -1,0 +1,37 @@
+"""Ready matrices of velocity and time come in with their axes; what is not stated is asked for."""
+
+import numpy
+import pytest
+import scipy.io
+
+from configs.errors import UserError
+from radar.captures import Hints, read
+
+POWER_DB = numpy.random.default_rng(0).uniform(60, 100, (24, 40))
+VELOCITY, TIME = numpy.linspace(-1.15, 1.15, 24), (numpy.arange(40) + 0.5) / 20
+LAYOUT = ("velocities", "times")
+SCALES = {"db": POWER_DB, "power": 10 ** (POWER_DB / 10), "amplitude": 10 ** (POWER_DB / 20)}
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_matrix_by_its_axes(scale, tmp_path):
+    told = {"layout": LAYOUT, "velocity_mps": (-1.2, 1.2), "duration_s": 2.0, "scale": scale}
+    scipy.io.savemat(tmp_path / "a.mat", {"tfmap": SCALES[scale]})
+    numpy.savez(tmp_path / "b.npz", values=SCALES[scale].T[:, ::-1], velocity_mps=VELOCITY[::-1], time_s=TIME)
+    for name, hints in (("a.mat", told), ("b.npz", {"layout": LAYOUT[::-1], "scale": scale})):
+        shown = read(tmp_path / name, Hints(**hints))
+        assert numpy.allclose(shown.power_db, POWER_DB, atol=1e-4)
+        assert numpy.allclose(shown.velocity_mps, VELOCITY) and numpy.allclose(shown.time_s, TIME)
+
+
+@pytest.mark.parametrize(("hints", "said"), [
+    ({}, "which axis is what?"), ({"layout": LAYOUT}, "give --velocity_range"),
+    ({"layout": LAYOUT, "velocity_mps": (-1, 1)}, "give --duration in s"),
+    ({"layout": LAYOUT, "velocity_mps": (-1, 1), "duration_s": 2.0}, "give --scale db, power or"),
+    ({"layout": LAYOUT, "velocity_mps": (-1, 1), "duration_s": 2.0, "scale": "power"}, "expected --scale db"),
+    ({"layout": ("velocities", "pulses")}, "a ready matrix has velocities and times"),
+])
+def test_what_a_matrix_does_not_say(hints, said, tmp_path):
+    numpy.save(tmp_path / "a.npy", POWER_DB - 70)
+    with pytest.raises(UserError, match=said):
+        read(tmp_path / "a.npy", Hints(**hints))
