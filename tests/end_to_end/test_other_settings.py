@@ -1,0 +1,102 @@
+"""Every key that affects the output, one by one: a folder made with another value is refused by its name."""
+
+import shutil
+from dataclasses import fields
+
+import pytest
+from test_every_command import command, made  # noqa: F401 (a fixture)
+from toy_run import run_as_script, save_tokenizer, snapshot
+
+import data.run_record
+from configs.schema import SECTIONS
+from data.latents import read_latents, write_latents
+
+OWNERS = {"model": "train", "transport": "train"}
+WALKED = ("simulate", "split", "train", "model", "transport", "sample", "evaluate", "judge", "sweep",
+          "tokenizer")
+MADE_OTHERWISE = ("was made with other settings", "holds another split")
+NEEDS_MORE = {  # refused in the same folder by a word of its own, or in need of another key that is walked
+    ("model", "preset"),  # known by the sizes that it stands for
+    ("train", "tune"), ("sample", "select"), ("sample", "vavae_path"), ("sample", "latents_stats"),
+    ("sample", "guidance_condition"), ("sweep", "vavae_path"), ("tokenizer", "align_model"),
+    ("tokenizer", "align_weights"), ("tokenizer", "ch_mult"), ("tokenizer", "patch_size"),
+}
+GIVEN = {"hidden_size": 64, "num_heads": 4, "patch_size": 1, "depth": 2, "loss_weight": "velocity",
+         "train_eps": 0.01, "sample_eps": 0.01, "validate_every": 5, "conditions": "_[0-9]+$",
+         "guidance_interval": "[0.2,1.0]",
+         "guidance_channels": 3, "colour_map": "viridis", "recordings": "rec(.)", "ch": 64, "crop": 96,
+         "test_fraction": 0.1}
+
+
+def keys():
+    return [(section, item.name) for section in WALKED for item in fields(SECTIONS[section])
+            if item.metadata["affects"] == "output" and (section, item.name) not in NEEDS_MORE]
+
+
+@pytest.fixture(scope="module")
+def others(toy, made, tmp_path_factory):  # noqa: F811
+    """Inputs of the same kind with another content."""
+    folder = tmp_path_factory.mktemp("others")
+    shutil.copytree(toy.images, folder / "images")
+    next((folder / "images/ID_1").iterdir()).unlink()
+    for split in ("train", "val"):
+        old = read_latents(toy.latents, split)
+        known = {name: old.metadata[name] for name in ("tokenizer_digest", "preprocessing")}
+        write_latents(folder / "latents", split, old.latents, old.latents_std, old.labels, old.label_table,
+                      old.paths, {**known, "inputs_digest": "0" * 64})
+    shutil.copy(toy.latents / "latents_stats.pt", folder / "latents")
+    return {"input_dir": folder / "images", "latent_dir": folder / "latents", "init_from": toy.checkpoint,
+            "dit_checkpoint": toy.checkpoint, "real": made / "real", "data_dir": made / "real",
+            ("judge", "real"): toy.data,
+            ("tokenizer", "init_from"): save_tokenizer(folder / "W.safetensors", seed=1)}
+
+
+@pytest.fixture(scope="module")
+def claimed(toy, made, tmp_path_factory):  # noqa: F811
+    """A command's arguments and a folder that it has claimed; it is stopped there."""
+    kept = {}
+
+    def claim(section):
+        if section not in kept:
+            out = tmp_path_factory.mktemp(section) / "out"
+            main, arguments = command(section, toy, made, out)
+            if section == "split":
+                arguments = ["split", "--input_dir", toy.images, "guard=1", "--output_dir", out]
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(data.run_record, "write_text", stop_after(data.run_record.write_text))
+                assert run_as_script(main, *arguments)[0] == (0 if section == "split" else 130)
+            kept[section] = main, arguments, out
+        return kept[section]
+
+    return claim
+
+
+def stop_after(function):
+    def stopped(*arguments):
+        function(*arguments)
+        raise KeyboardInterrupt
+    return stopped
+
+
+def other_value(section, item, others):
+    """Another value than the default and than the one of `command`."""
+    for name in ((section, item.name), item.name):
+        if name in others or name in GIVEN:
+            return others.get(name, GIVEN.get(name))
+    default = item.default if isinstance(item.default, (bool, int, float, str, type(None))) else None
+    choices = [choice for choice in item.metadata["choices"] if choice not in (default, "normal", None)]
+    if choices:
+        return choices[0] if isinstance(default, str) else f"[{choices[0]}]"
+    return not default if isinstance(default, bool) else default + 3 if isinstance(default, int) else (
+        default * 0.9 or 0.25)
+
+
+@pytest.mark.parametrize(("section", "name"), keys())
+def test_another_value_is_refused(section, name, claimed, others):
+    main, arguments, out = claimed(OWNERS.get(section, section))
+    item = SECTIONS[section].__dataclass_fields__[name]
+    before = snapshot(out)
+    status, _, err = run_as_script(main, *arguments, f"{section}.{name}={other_value(section, item, others)}")
+    named = {"input_dir": "inputs"}.get(name, name)
+    assert status == 2 and any(words in err for words in MADE_OTHERWISE) and named in err, err
+    assert snapshot(out) == before
