@@ -24,6 +24,7 @@ VELOCITY_SPAN_MPS = 6.4  # 128 bins of 5 cm/s
 FRAMES, HOP, SIZE = 55, 14, 256  # a picture; neighbouring pictures share three quarters
 CANVAS = 8  # pixels of the canvas for each cell, both ways
 BURST_S = 0.04
+LEAST_BURST = 16  # pulses
 FINEST_MPS, FASTEST_MPS = 1e-3, 1e4  # beyond lie slips of units, for which no memory suffices
 KNOT_S = 0.01  # amplitudes change linearly between knots this far apart
 KNOTS_AT_ONCE = 64  # keeps the work of a block in the processor's cache
@@ -211,6 +212,9 @@ def burst_spectrogram(iq: numpy.ndarray, carrier_hz: float, prf_hz: float, perio
     """
     bins, length, velocity_mps = _velocity_bins(carrier_hz, prf_hz, num_bins, velocity_range)
     pulses = iq.shape[-1]
+    if pulses < LEAST_BURST:
+        raise UserError(f"a burst of {pulses} pulses tells as many velocities apart, too few: expected "
+                        f"{LEAST_BURST} or more")
     if pulses > length:
         raise UserError(f"a burst of {pulses} pulses resolves velocity finer than {num_bins} bins show: "
                         "expected a narrower velocity_range")

@@ -10,6 +10,7 @@ from radar.colormap import from_rgb
 from radar.spectrogram import (
     Radar,
     Spectrogram,
+    burst_spectrogram,
     iq_signal,
     remove_clutter,
     spectrogram,
@@ -241,3 +242,19 @@ def test_what_cannot_be_shown_is_refused_in_one_line(call, message):
     with pytest.raises(ValueError, match=message) as error:
         call(numpy.ones(2000, numpy.complex64))
     assert "\n" not in str(error.value)
+
+
+def test_a_burst_gives_one_spectrum_with_its_echo_at_its_velocity():
+    prf, carrier, velocity = 3000.0, 24e9, numpy.array([-1.5, 0.5, 2.0])
+    time = numpy.arange(128) / prf
+    bursts = 2 * numpy.exp(2j * numpy.pi * 2 * velocity[:, None] * carrier / 299_792_458 * time)
+    shown = burst_spectrogram(bursts, carrier, prf, 0.2, num_bins=512)
+    assert shown.time_s == pytest.approx([0.0212, 0.2212, 0.4212], abs=1e-4)
+    assert shown.velocity_mps[shown.power_db.argmax(0)] == pytest.approx(velocity, abs=0.02)
+    assert shown.power_db.max(0) == pytest.approx(10 * numpy.log10(4), abs=0.1)
+    with pytest.raises(ValueError, match="expected 16 or more"):
+        burst_spectrogram(bursts[:, :8], carrier, prf, 0.2)
+    with pytest.raises(ValueError, match="expected a narrower velocity_range"):
+        burst_spectrogram(bursts, carrier, prf, 0.2, num_bins=64)
+    with pytest.raises(ValueError, match="nobody moves at more than"):
+        burst_spectrogram(bursts, carrier, 1e9, 0.2, velocity_range=(0.0, 2e5))
