@@ -399,7 +399,7 @@ class TrainConfig(FitConfig):
     )
     conditions: Optional[str] = key(
         None, "Regular expression of what in a folder's name is a condition (_[a-z]+$ of ID_7_backpack); "
-        "people and conditions add up, and combinations never recorded can be drawn.", affects="output"
+        "people and conditions add up, and combinations never recorded can be asked for.", affects="output"
     )
     vavae_path: Optional[str] = key(
         None, "Tokenizer for sample previews; none = no previews.", affects="nothing"

@@ -17,17 +17,8 @@ CONSTRUCTED = ("pos_embed", "feat_rope.")
 
 
 @pytest.fixture(scope="session")
-def shared_golden() -> Path:
-    """Folder of the published models' golden vectors; the test skips where it is absent."""
-    folder = PROJECT.parent / "shared" / "golden"
-    if not folder.is_dir():
-        pytest.skip("the published models' golden vectors are not beside this checkout")
-    return folder
-
-
-@pytest.fixture(scope="session")
 def golden() -> Path:
-    """Folder of the small golden vectors committed with the project."""
+    """Folder of the vectors that the published code made."""
     return PROJECT / "tests" / "golden"
 
 

@@ -47,9 +47,9 @@ def test_guided_combination_agrees_with_published_code(golden):
 
 
 @torch.no_grad()
-def test_preset_b_agrees_with_published_code(shared_golden):
-    vectors = load_file(shared_golden / "lightningdit_b.safetensors")
-    entry = json.loads((shared_golden / "lightningdit_b.json").read_text())
+def test_preset_b_agrees_with_published_code(golden):
+    vectors = load_file(golden / "lightningdit_b.safetensors")
+    entry = json.loads((golden / "lightningdit_b.json").read_text())
     model = LightningDiT_models[entry["preset"]](num_classes=entry["num_classes"])
     assert shapes(model) == entry["keys"]
     output = reference_weights_(model)(vectors["x"], vectors["t"], vectors["y"])
