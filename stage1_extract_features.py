@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from data.images import (
     open_rgb,
     scan_images,
 )
+from data.kept_values import KeptValues
 from data.labels import LabelTable, listing
 from data.latent_stats import LatentStatistics, recommend
 from data.latents import KINDS, LatentFiles, LatentSet, export_lightningdit, read_latents, read_metadata
@@ -43,6 +44,7 @@ from runtime.compiling import compiled_tokenizer
 from runtime.devices import resolve_device, resolve_devices, resolve_precision, tokenizer_precision
 from runtime.disk import require_space
 from runtime.out_of_memory import Fitting
+from runtime.precision import RECORD, choose_tokenizer
 from runtime.processes import Crew, start_crew
 from tokenizer.losses import psnr
 from tokenizer.vavae import VAVAE, as_rows, preprocess
@@ -81,13 +83,16 @@ def run(config: ExtractConfig) -> None:
         if inputs and config.dry_run:
             return tell(inputs, jobs, config)
         remove_derived(jobs, config)
+        jobs = in_arithmetic(jobs, inputs.vae, config) if inputs and jobs else jobs
         crew = start_crew(device, config.devices)
         vae = inputs.vae if inputs else load_tokenizer(config, crew.device)
         jobs = crew.agree(jobs)
+        vae = vae.at(jobs[0].metadata["precision"]) if jobs else vae
+        vae = compiled_tokenizer(vae) if config.compile else vae
         for job in jobs:
             extract_split(job, vae, config, crew)
         if inputs:
-            finish(inputs, jobs, config)
+            finish(replace(inputs, vae=vae), jobs, config)
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ def read_inputs(config: ExtractConfig, device: torch.device) -> Inputs:
     records, digests = check_images(records, config)
     vae = load_tokenizer(config, device)
     imagenet = with_channels(imagenet, vae.latent_shape[0], config.imagenet_stats)
-    say(f"tokenizer {Path(config.vavae_path).name} on {device} ({vae.precision}), digest {vae.digest[:12]}")
+    say(f"tokenizer {Path(config.vavae_path).name} on {device}, digest {vae.digest[:12]}")
     return Inputs(labels, records, digests, vae, imagenet)
 
 
@@ -150,10 +155,21 @@ def jobs_of(inputs: Inputs, config: ExtractConfig) -> list[Job]:
     return jobs
 
 
+def in_arithmetic(jobs: Sequence[Job], vae: VAVAE, config: ExtractConfig) -> list[Job]:
+    """The jobs with the tokenizer's precision in their metadata, for `auto` the faster one."""
+    store, images = KeptValues(Path(config.output_path) / RECORD), sum(len(job.records) for job in jobs)
+
+    def encode(precision: str, count: int) -> torch.Tensor:
+        grey = torch.full((count, 3, vae.image_size, vae.image_size), 128, dtype=torch.uint8)
+        return vae.at(precision).encode(grey).mean
+
+    precision = choose_tokenizer(config.precision, encode, vae.device, images, config.batch_size, store)
+    return [replace(job, metadata={**job.metadata, "precision": precision}) for job in jobs]
+
+
 def load_tokenizer(config: ExtractConfig, device: torch.device) -> VAVAE:
     precision = tokenizer_precision(resolve_precision(config.precision, device))
-    vae = VAVAE.from_file(config.vavae_path, device=device, precision=precision)
-    return compiled_tokenizer(vae) if config.compile else vae
+    return VAVAE.from_file(config.vavae_path, device=device, precision=precision)
 
 
 def finish(inputs: Inputs, jobs: Sequence[Job], config: ExtractConfig) -> None:

@@ -37,7 +37,7 @@ from models.lightningdit import LightningDiT
 from runtime.devices import resolve_device, resolve_devices, resolve_precision, tokenizer_precision
 from runtime.disk import require_space
 from runtime.processes import start_crew
-from sampling.image_sampler import Studio, Wanted, sample_rows, wanted
+from sampling.image_sampler import Studio, Wanted, arithmetic, sample_rows, wanted
 from sampling.imagenet import DEMO_CLASSES, class_name, class_numbers
 from sampling.latent_sampler import LatentSampler
 from sampling.model_file import DitPayload, load_trained, weights_digest
@@ -108,9 +108,11 @@ def wished(prepared: Prepared, config: SampleConfig) -> tuple[list[Wanted], set[
 
 def draw_all(prepared: Prepared | None, config: SampleConfig, device: torch.device) -> None:
     """Draw what is missing, shared by as many processes as were asked for."""
+    taken = prepared and arithmetic(prepared.studio, config, len(wished(prepared, config)[1]))
     crew = start_crew(device, config.devices)
+    taken = crew.agree(taken)
     prepared = prepared or prepare(config, crew.device)
-    studio, users = prepared[:2]
+    studio, users = prepared.studio.at(*taken), prepared.users
     folder, labels = studio.folder, studio.payload.labels
     images, missing = wished(prepared, config)
     require_space(folder, len(missing) * 3 * studio.vae.image_size**2, "the images")
@@ -208,6 +210,8 @@ def draw_selected(prepared: Prepared, config: SampleConfig) -> None:
     folder, labels = studio.folder, studio.payload.labels
     table, rows, images = folder / "selection.csv", selection_rows(folder), []
     keep = config.keep or config.num_samples_per_user
+    missing = keep * len(users) - sum(row["decision"] == KEPT for row in rows)
+    studio = studio.at(*arithmetic(studio, config, max(0, missing)))
     say(f"selecting {keep} images of each of {len(users)} people from at most {config.attempts * keep}")
     with progress(total=keep * len(users), description="selecting", unit="img") as bar:
         for user in users:

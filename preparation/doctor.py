@@ -21,7 +21,7 @@ from data.latents import read_latents
 from data.run_record import lock_folder
 from models.lightningdit import LightningDiT_models
 from preparation.download import PUBLISHED, describe, endpoint, first_line
-from runtime.devices import check_kernels, possible_precisions, resolve_precision
+from runtime.devices import candidate_precisions, check_kernels, resolve_precision
 from runtime.disk import GIB, free_space
 from runtime.precision import worth_trying
 from tokenizer.weights import COMPACT_FILE
@@ -109,7 +109,7 @@ def graphics_cards() -> Iterator[Finding]:
         except UserError as error:
             yield Finding("FAIL", "GPU", str(error))
             continue
-        tried = " and ".join(possible_precisions(device))
+        tried = " and ".join(candidate_precisions(device))
         bf16 = "bf16 in hardware" if major >= 8 else "bf16 only emulated"
         yield Finding("ok", "GPU", f"{named}, {free / GIB:.1f} of {total / GIB:.1f} GiB free, CUDA "
                                    f"{torch.version.cuda}; {bf16}: --precision auto tries {tried}")
@@ -135,7 +135,7 @@ def processor() -> Finding:
     cores, free = len(os.sched_getaffinity(0)), available_memory()
     units = torch.backends.cpu.get_cpu_capability()
     cpu = torch.device("cpu")
-    tried = " and ".join(worth_trying(possible_precisions(cpu), cpu))
+    tried = " and ".join(worth_trying(candidate_precisions(cpu), cpu))
     level = "warn" if units == "DEFAULT" or free < 4 * GIB else "ok"
     return Finding(level, "CPU", f"{cores} cores, {units}, {free / GIB:.1f} GiB of memory free; "
                    f"--precision auto tries {tried}")

@@ -66,16 +66,18 @@ def check_kernels(device: torch.device) -> None:
         )
 
 
-def possible_precisions(device: torch.device) -> tuple[str, ...]:
-    """What `device` computes in hardware, as far as it says; fp32 first, then what needs no loss scaler.
+def candidate_precisions(device: torch.device) -> tuple[str, ...]:
+    """What `auto` chooses from, fp32 first: bf16 where `device` has it, fp16 on GPUs that have nothing
+    better, because it overflows.
 
     A T4 (7.5) reports bf16 but emulates it, so bf16 needs compute capability 8.0.
     """
     if device.type == "cuda":
         capability = torch.cuda.get_device_capability(device)
-        lowest = {"32": (0, 0), "bf16-mixed": (8, 0), "16-mixed": (7, 0)}
-        return tuple(name for name in lowest if capability >= lowest[name])
-    return ("32", "bf16-mixed") if device.type == "cpu" else ("32",)
+        low = "bf16-mixed" if capability >= (8, 0) else "16-mixed" if capability >= (7, 0) else None
+    else:
+        low = "bf16-mixed" if device.type == "cpu" else None
+    return ("32", low) if low else ("32",)
 
 
 def resolve_precision(name: str, device: torch.device) -> str:
@@ -83,10 +85,10 @@ def resolve_precision(name: str, device: torch.device) -> str:
     on GPUs that have it, else fp32 (`runtime.precision` measures).
     """
     if device.type == "cuda":
-        possible = possible_precisions(device)
+        candidates = candidate_precisions(device)
         if name == "auto":
-            return next(one for one in ("bf16-mixed", "16-mixed", "32") if one in possible)
-        if name == "bf16-mixed" and name not in possible:
+            return candidates[-1]
+        if name == "bf16-mixed" and name not in candidates:
             raise UserError(
                 f"--precision bf16-mixed: {torch.cuda.get_device_name(device)} only emulates bf16; "
                 "use auto or 16-mixed"

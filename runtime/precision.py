@@ -12,7 +12,7 @@ import torch
 
 from configs.command_line import is_main_process, say
 from configs.errors import UserError
-from runtime.devices import resolve_precision
+from runtime.devices import candidate_precisions, resolve_precision, tokenizer_precision
 from runtime.out_of_memory import is_out_of_memory
 
 DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -165,6 +165,33 @@ def choose(
     keep(store, what, choice, device)
     say(f"precision auto, {what}: {choice}")
     return choice.precision
+
+
+def choose_tokenizer(
+    name: str,
+    step: Callable[[str, int], object],
+    device: torch.device,
+    images: int,
+    batch_size: int,
+    store: Store,
+    lasting: bool = False,
+) -> str:
+    """The arithmetic, "32" or "bf16", of a tokenizer on `images` at the precision `name`, `auto` by `choose`.
+
+    `step(arithmetic, n)` encodes or decodes n images.
+    """
+    if name != "auto":
+        return tokenizer_precision(resolve_precision(name, device))
+    names = [one for one in candidate_precisions(device) if one == "32" or tokenizer_precision(one) != "32"]
+    size = trial_size(batch_size, images)
+    chosen = choose("tokenizer", lambda: lambda one: step(tokenizer_precision(one), size), names, device,
+                    images / size, store, lasting)
+    return tokenizer_precision(chosen)
+
+
+def trial_size(batch_size: int, images: int) -> int:
+    """Images in a step that is measured: a batch, or less where all there are make few batches."""
+    return max(1, min(batch_size, images // LEAST_STEPS))
 
 
 def measured_or(

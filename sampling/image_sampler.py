@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,9 +17,13 @@ from PIL import Image
 from torch import Tensor
 
 from configs.errors import UserError
+from configs.schema import SampleConfig
+from data.kept_values import KeptValues
 from data.labels import LabelTable, natural_key
 from data.pictures import save_png
+from runtime.devices import candidate_precisions, resolve_precision
 from runtime.out_of_memory import Fitting
+from runtime.precision import RECORD, choose, choose_tokenizer, trial_size
 from runtime.seeds import noise_for
 from sampling.imagenet import class_in_a_file_name, class_name
 from sampling.latent_sampler import LatentSampler
@@ -70,6 +74,11 @@ class Studio:
         warning = "; matrix products of another shape round differently, so images may differ by a rounding"
         self._fitting = Fitting(self._draw, sys.maxsize, warning)
 
+    def at(self, network: str, tokenizer: str) -> Studio:
+        """This studio in another arithmetic."""
+        settings = {**self.settings, "precision": network, "tokenizer_precision": tokenizer}
+        return replace(self, draw=self.draw.at(network), vae=self.vae.at(tokenizer), settings=settings)
+
     def draw_batch(self, batch: Sequence[Wanted]) -> int:
         """Draw one batch and write those of its images that are not there; how many they were.
 
@@ -112,6 +121,35 @@ class Studio:
             **self.settings,
         }
         save_png(Image.fromarray(pixels), self.folder / image.name, {METADATA: json.dumps(row)})
+
+
+def arithmetic(studio: Studio, config: SampleConfig, images: int) -> tuple[str, str]:
+    """The arithmetic of network and tokenizer that draw `images` into the studio's folder: as asked for, or
+    for `auto` each as kept there, else the faster one as tried on an evaluation and a decoding. It is kept
+    even where nothing was tried, so that all images of a folder are drawn alike.
+    """
+    device, store = studio.draw.device, KeptValues(studio.folder / RECORD)
+    if not images:
+        return studio.draw.precision, studio.vae.precision
+
+    def decode(precision: str, count: int) -> Tensor:
+        return studio.vae.at(precision).decode(torch.zeros(count, *studio.vae.latent_shape))
+
+    network, evaluations = resolve_precision(config.precision, device), images * config.num_steps
+    if config.precision == "auto":
+        size = trial_size(1 if config.sampler == "dopri5" else config.batch_size, evaluations)
+        network = choose("network", lambda: evaluation(studio, size), candidate_precisions(device), device,
+                         evaluations / size, store, lasting=True)
+    tokenizer = choose_tokenizer(config.precision, decode, device, images, config.batch_size, store,
+                                 lasting=True)
+    return network, tokenizer
+
+
+def evaluation(studio: Studio, size: int) -> Callable[[str], Tensor]:
+    """A function that evaluates the guided network on `size` latents in a named arithmetic."""
+    noise = torch.stack([noise_for(studio.vae.latent_shape, "trial", number) for number in range(size)])
+    labels, draw = torch.arange(size) % len(studio.payload.labels), studio.draw.one_evaluation()
+    return lambda precision: draw.at(precision)(noise, labels)
 
 
 def sample_rows(folder: Path) -> list[dict[str, Any]]:

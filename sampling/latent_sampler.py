@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -66,6 +67,18 @@ class LatentSampler:
             breaks=self.guidance.breaks,
         )
         self.network_evaluations = 0
+
+    def at(self, precision: str) -> LatentSampler:
+        """This sampler in another arithmetic; the network is shared."""
+        other = copy.copy(self)
+        other.precision = precision
+        return other
+
+    def one_evaluation(self) -> LatentSampler:
+        """A sampler that takes one guided evaluation a call, which is what the time of a call goes into."""
+        guided = {"guidance_interval": [0.0, 1.0], "compile": False}
+        one = replace(self.settings, sampler="euler", num_steps=1, **guided)
+        return LatentSampler(self.net, self.payload, one, self.device, self.precision)
 
     @torch.inference_mode()
     def __call__(self, noise: Tensor, labels: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 
 from configs.schema import FitConfig
 from data.kept_values import KeptValues
-from runtime.devices import autocast, possible_precisions, resolve_devices, resolve_precision
+from runtime.devices import autocast, candidate_precisions, resolve_devices, resolve_precision
 from runtime.precision import RECORD, choose
 from training.ema import update_ema_
 from training.resumable import ResumableModule
@@ -28,7 +28,7 @@ def training_arithmetic(
     device = torch.device(resolve_devices(config.accelerator, config.devices)[0])
     if config.precision != "auto":
         return resolve_precision(config.precision, device)
-    names, store = possible_precisions(device), KeptValues(folder / RECORD)
+    names, store = candidate_precisions(device), KeptValues(folder / RECORD)
     return choose("training", lambda: step_of(*trial(), device), names, device, steps, store)
 
 

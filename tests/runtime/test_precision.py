@@ -127,7 +127,7 @@ def test_a_short_run_is_not_measured(clock, store):
 
 
 @pytest.mark.parametrize(("capability", "names", "expected"), [
-    ((8, 0), ("32", "bf16-mixed", "16-mixed"), "bf16-mixed"), ((7, 5), ("32", "16-mixed"), "16-mixed"),
+    ((8, 0), ("32", "bf16-mixed"), "bf16-mixed"), ((7, 5), ("32", "16-mixed"), "16-mixed"),
     ((7, 5), ("32",), "32"), ((6, 0), ("32",), "32")])
 def test_a_short_run_on_a_gpu_goes_by_what_the_card_has(store, monkeypatch, capability, names, expected):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a card")
