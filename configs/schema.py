@@ -240,7 +240,7 @@ class ExtractConfig(Command):
     )
     device: str = key("auto", "auto, cpu, cuda, cuda:1, ...", affects="nothing")
     devices: str = key("1", "Number of devices, each with a process of its own, or auto.", affects="nothing")
-    precision: str = key("auto", "Arithmetic of the tokenizer.", choices=PRECISIONS, affects="run")
+    precision: str = key("auto", "Arithmetic; auto tries what is fastest.", choices=PRECISIONS, affects="run")
     compile: bool = key(
         False, "Compile the tokenizer; for GPUs, on a CPU without AMX it does not pay.", affects="run"
     )
@@ -490,7 +490,7 @@ class SampleConfig(Command):
     )
     device: str = key("auto", "auto, cpu, cuda, cuda:1, ...", affects="run")
     devices: str = key("1", "Number of devices, each with a process of its own, or auto.", affects="nothing")
-    precision: str = key("auto", "Arithmetic of the networks.", choices=PRECISIONS, affects="run")
+    precision: str = key("auto", "Arithmetic; auto tries what is fastest.", choices=PRECISIONS, affects="run")
 
 
 @dataclass

@@ -20,6 +20,7 @@ PRODUCT_SIDE = {"cpu": 1024, "cuda": 8192}
 PRODUCTS = 5
 RECORD = "precision.json"  # in the folder of a run
 LEAST_STEPS = 60  # a shorter run does not repay the steps that measuring takes
+TRIED_STEPS = 160  # of which a run has to consist for three turns of two arithmetics
 SHARE, MOST_SECONDS = 0.05, 10.0  # of the run, and of a user's patience
 MOST_TURNS = 7
 NOISE = {True: 0.03, False: 0.2}  # advantages below it are none, after three turns and after fewer
@@ -53,8 +54,10 @@ class Choice:
         ratios = " and ".join(f"{self.seconds[name] / self.seconds[self.precision]:.2f} x as fast as {name}"
                               for name in others)
         steps = ", ".join(f"{name} {seconds:.3g} s" for name, seconds in self.seconds.items())
+        tie = ", a tie within the noise" if self.seconds[self.precision] > min(self.seconds.values()) else ""
         turns = "1 turn" if self.turns == 1 else f"medians of {self.turns} turns"
-        return f"{self.precision}, {ratios} (a step: {steps}; {turns}, {self.measuring_s:.1f} s of measuring)"
+        cost = f"{turns}, {self.measuring_s:.1f} s of measuring"
+        return f"{self.precision}, {ratios}{tie} (a step: {steps}; {cost})"
 
 
 def now(device: torch.device) -> float:
@@ -191,7 +194,7 @@ def choose_tokenizer(
 
 def trial_size(batch_size: int, images: int) -> int:
     """Images in a step that is measured: a batch, or less where all there are make few batches."""
-    return max(1, min(batch_size, images // LEAST_STEPS))
+    return max(1, min(batch_size, images // TRIED_STEPS))
 
 
 def measured_or(

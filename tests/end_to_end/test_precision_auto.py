@@ -20,6 +20,7 @@ def clock(monkeypatch):
     """
     taken = []
     monkeypatch.setattr(precision, "LEAST_STEPS", 6)
+    monkeypatch.setattr(precision, "TRIED_STEPS", 6)
     monkeypatch.setattr(precision, "worth_trying", lambda names, device: list(names))
 
     def show(**seconds: float) -> list[str]:

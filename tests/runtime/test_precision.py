@@ -93,6 +93,11 @@ def test_the_choice_is_said_and_kept_with_its_figures(clock, store, capsys):
     assert kept["precision"] == "bf16-mixed" and kept["seconds"] == {"32": 0.5, "bf16-mixed": 0.4}
 
 
+def test_a_tie_is_called_one():
+    assert ", a tie within the noise (" in str(Choice("32", {"32": 1.02, "bf16-mixed": 1.0}, 3))
+    assert "tie" not in str(Choice("32", {"32": 1.0, "bf16-mixed": 1.5}, 3))
+
+
 def test_what_was_chosen_stays_even_where_the_clock_says_otherwise_now(clock, store, capsys):
     clock(**{"32": 2.0, "bf16-mixed": 1.0})
     assert chosen(store) == "bf16-mixed"
