@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,8 @@ SEAM = 4.5  # standard errors; noise reaches it once in 300,000 lengths
 def assemble(path: Path, contents: Contents, hints: Hints) -> Capture | Spectrogram:
     """The one recording of a file; UserError says what is missing or wrong, and the way out."""
     notes = list(contents.notes)
+    parts: tuple[Any, ...]
+    axes: tuple[str, ...]
     if contents.cube is not None:
         name, parts, axes, shape = path.stem, (), ORDER, contents.cube.shape
     else:
@@ -56,10 +57,10 @@ def assemble(path: Path, contents: Contents, hints: Hints) -> Capture | Spectrog
                         "more, because a step takes half a second")
     if "samples" in lengths or "ranges" in lengths:
         cube = contents.cube or ArrayCube([part.reshape(shape) for part in parts], axes)
-        return _followed(path, cube, replace(facts, carrier_hz=carrier, prf_hz=prf), hints, notes)
+        return _followed(path, cube, (carrier, prf), facts, hints, notes)
     iq, folded = _complex([part.reshape(shape) for part in parts], axes, hints.folded)
     iq = to_order(iq, [axis for axis in axes if axis != "iq"], ("receivers", "ranges", *SLOW))
-    iq = iq.reshape(*iq.shape[:2], *_burst_shape(bursts, pulses // bursts, facts))
+    iq = iq.reshape(*iq.shape[:2], *_burst_shape(bursts, pulses // bursts, prf, facts))
     _check(iq, facts)
     if hints.balance and not folded:
         iq = balanced(iq[:, 0], prf, notes)[:, None]
@@ -68,15 +69,17 @@ def assemble(path: Path, contents: Contents, hints: Hints) -> Capture | Spectrog
                    facts.range_step_m, folded=folded, notes=tuple(notes))
 
 
-def _followed(path: Path, cube: Cube, facts: Facts, hints: Hints, notes: list[str]) -> Capture:
-    """The gate that follows the walker through the range cells of chirps."""
+def _followed(path: Path, cube: Cube, radar: tuple[float, float], facts: Facts, hints: Hints,
+              notes: list[str]) -> Capture:
+    """The gate that follows the walker through the range cells of chirps; `radar` is carrier and PRF."""
+    carrier, prf = radar
     frames, chirps = cube.shape[:2]
-    bursts = _burst_shape(frames, chirps, facts)
-    prf, period = facts.prf_hz, facts.burst_period_s
+    bursts = _burst_shape(frames, chirps, prf, facts)
+    period = facts.burst_period_s
     followed = follow(cube, prf, bursts, period, facts.range_step_m, hints.cells, notes)
     iq = followed.iq.conj() if hints.conjugate else followed.iq
     where = followed.cells * facts.range_step_m if facts.range_step_m else None
-    return Capture(iq, facts.carrier_hz, prf, period if bursts[0] > 1 else None, path, facts.range_step_m,
+    return Capture(iq, carrier, prf, period if bursts[0] > 1 else None, path, facts.range_step_m,
                    where, notes=tuple(notes))
 
 
@@ -129,16 +132,18 @@ def _complex(parts: list[Any], axes: tuple[str, ...], folded: bool) -> tuple[num
     return array.astype(numpy.complex64), True
 
 
-def _burst_shape(bursts: int, pulses: int, facts: Facts) -> tuple[int, int]:
+def _burst_shape(bursts: int, pulses: int, prf: float, facts: Facts) -> tuple[int, int]:
     """(bursts, pulses) of what lies as bursts already, or was joined; one burst where no pause is."""
-    length, period, prf = facts.burst_samples, facts.burst_period_s, facts.prf_hz
+    length, period = facts.burst_samples, facts.burst_period_s
     if bursts > 1 and pulses == 1:  # one chirp a frame
         return 1, bursts
-    if bursts == 1 and length is None:
+    if bursts > 1:
+        length = pulses
+    if length is None:
         if period is not None:
             raise UserError("--burst_period needs --burst_samples: how many pulses has a burst?")
         return 1, pulses
-    total, length = bursts * pulses, pulses if bursts > 1 else length
+    total = bursts * pulses
     if total % length:
         raise UserError(f"{total} pulses are not whole bursts of {length}: the file is cut short, or another "
                         "--burst_samples is true")
