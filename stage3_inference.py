@@ -9,7 +9,6 @@ With --select judge.safetensors --keep 200 it keeps only what a selecting judge 
 from __future__ import annotations
 
 import csv
-import textwrap
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -23,31 +22,32 @@ from PIL import Image
 from configs.command_line import is_main_process, parse, run_script, say
 from configs.dry_run import tell_plan
 from configs.errors import UserError
-from configs.keys import identity, told
 from configs.schema import SampleConfig
 from data.atomic import write_text
 from data.images import file_digest
-from data.labels import LabelTable, listing
-from data.pictures import grid, save_png
+from data.labels import listing
 from data.progress import progress
 from data.run_record import claim_folder
 from data.tables import csv_text
 from evaluation.selection import KEPT, Selector, acceptance, digest_of, select
-from models.lightningdit import LightningDiT
-from runtime.devices import resolve_device, resolve_devices, resolve_precision, tokenizer_precision
+from runtime.devices import resolve_device, resolve_devices, resolve_precision
 from runtime.disk import require_space
 from runtime.processes import start_crew
-from sampling.image_sampler import Studio, Wanted, arithmetic, sample_rows, wanted
-from sampling.imagenet import DEMO_CLASSES, class_name, class_numbers
-from sampling.latent_sampler import LatentSampler
-from sampling.model_file import DitPayload, load_trained, weights_digest
-from tokenizer.vavae import VAVAE
+from sampling.image_folder import finish
+from sampling.image_sampler import (
+    Studio,
+    Wanted,
+    arithmetic,
+    image_sampler,
+    load_tokenizer_for,
+    wanted,
+    wanted_of,
+)
+from sampling.imagenet import DEMO_CLASSES, class_numbers
+from sampling.model_file import load_trained
 
 IMAGES = "micro_doppler_*.png"
-GRID_COLUMNS = 8
 DEMO_COLUMNS = 4
-DEMO_PICTURE = "demo_samples.png"
-TITLE_WIDTH = 18  # characters
 # Upstream's demo (the other settings are the configuration's).
 DEMO = {
     "user_ids": list(DEMO_CLASSES),
@@ -101,8 +101,7 @@ def tell(prepared: Prepared, config: SampleConfig) -> None:
 
 def wished(prepared: Prepared, config: SampleConfig) -> tuple[list[Wanted], set[Wanted]]:
     """All images asked for, and those of them that are not there."""
-    labels, numbers = prepared.studio.payload.labels, range(1, config.num_samples_per_user + 1)
-    images = [wanted(labels, user, number) for user in prepared.users for number in numbers]
+    images = wanted_of(prepared.studio.payload.labels, prepared.users, config.num_samples_per_user)
     return images, {image for image in images if not (prepared.studio.folder / image.name).exists()}
 
 
@@ -151,37 +150,13 @@ def prepare(config: SampleConfig, device: torch.device) -> Prepared:
     net, payload = load_trained(config.dit_checkpoint, config.latents_stats)
     users = payload.labels.resolve(class_numbers(payload.labels, config.user_ids))
     selector = load_selector(config, [payload.labels.names[user] for user in users])
-    vae = load_tokenizer_for(config, net, payload, device, precision)
-    digests = {"dit": weights_digest(net), "tokenizer": vae.digest}
-    if selector:
-        digests["selector"] = file_digest(config.select)
-        digests["selector_training"] = digest_of(selector.training_files)
-    draw = LatentSampler(net, payload, config, device, precision)
-    claimed = identity(config, dit_checkpoint=digests["dit"], vavae_path=vae.digest,
-                       latents_stats=payload.statistics.digest(), select=digests.get("selector"))
-    settings = {**told(config), **digests, "precision": precision, "device": device.type}
-    studio = Studio(Path(config.output_dir), payload, draw, vae, config.seed, settings)
+    vae = load_tokenizer_for(config.vavae_path, net, payload, device, precision)
+    judges = {}
+    if config.select and selector:
+        judges = {"selector": file_digest(config.select),
+                  "selector_training": digest_of(selector.training_files)}
+    studio, claimed = image_sampler(config, net, payload, vae, precision, judges)
     return Prepared(studio, users, selector, claimed)
-
-
-def load_tokenizer_for(
-    config: SampleConfig, net: LightningDiT, payload: DitPayload, device: torch.device, precision: str
-) -> VAVAE:
-    """The tokenizer, refused when it is not the one the model's latents came from."""
-    vae = VAVAE.from_file(config.vavae_path, device=device, precision=tokenizer_precision(precision))
-    if payload.tokenizer_digest not in (None, vae.digest):
-        raise UserError(
-            f"--vavae_path {config.vavae_path}: not the tokenizer this model was trained with (digest "
-            f"{vae.digest[:12]}, expected {payload.tokenizer_digest[:12]}); give the one that stage 1 used"
-        )
-    expected = (net.config["in_channels"], net.config["input_size"], net.config["input_size"])
-    if vae.latent_shape != expected:
-        raise UserError(
-            f"--vavae_path {config.vavae_path}: latents of shape {vae.latent_shape}, the model draws "
-            f"{expected}; "
-            "give the tokenizer that stage 1 used"
-        )
-    return vae
 
 
 def load_selector(config: SampleConfig, people: Sequence[str]) -> Selector | None:
@@ -250,48 +225,6 @@ def selection_rows(folder: Path) -> list[dict[str, Any]]:
         return []
     with open(path, newline="", encoding="utf-8") as file:
         return [row for row in csv.DictReader(file) if not row["file"] or (folder / row["file"]).is_file()]
-
-
-def finish(
-    folder: Path,
-    images: Sequence[Wanted],
-    labels: LabelTable,
-    users: Sequence[int],
-    columns: int | None = None,
-) -> None:
-    """samples.csv of all there is, and the grid of `images`."""
-    write_text(folder / "samples.csv", csv_text(sample_rows(folder)))
-    if images:
-        write_grid(folder, images, labels, users, columns)
-
-
-def write_grid(
-    folder: Path, images: Sequence[Wanted], labels: LabelTable, users: Sequence[int], columns: int | None
-) -> None:
-    """micro_doppler_grid.png: a row per person asked for, the first few samples each; with `columns`, all
-    images side by side in so many columns, also as demo_samples.png, the name that upstream's demo has.
-    """
-    if columns:
-        tiles = [numpy.asarray(Image.open(folder / image.name)) for image in images]
-        parts = [slice(first, first + columns) for first in range(0, len(images), columns)]
-        titles = ["\n".join(title(labels, image.label) for image in images[part]) for part in parts]
-        picture = grid([tiles[part] for part in parts], titles)
-        save_png(picture, folder / DEMO_PICTURE)
-        return save_png(picture, folder / "micro_doppler_grid.png")
-    rows = [
-        [numpy.asarray(Image.open(folder / image.name)) for image in images if image.label == user][
-            :GRID_COLUMNS
-        ]
-        for user in users
-    ]
-    cell = 256 if len(users) * len(rows[0]) <= 64 else 128
-    save_png(grid(rows, [title(labels, user) for user in users], cell), folder / "micro_doppler_grid.png")
-
-
-def title(labels: LabelTable, label: int) -> str:
-    """What stands beside a person's images: the folder's name, of ImageNet's classes number and name."""
-    name = class_name(labels, label)
-    return textwrap.fill(f"{labels.names[label]} {name}", TITLE_WIDTH) if name else labels.names[label]
 
 
 def main(argv: list[str]) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +20,24 @@ import torch
 
 from configs.command_line import PROJECT, parse, run_script, say
 from configs.dry_run import tell_plan
-from configs.errors import UserError
 from configs.keys import identity, told
-from configs.schema import EvaluateConfig, SelectingJudgeConfig, SweepConfig
+from configs.schema import EvaluateConfig
 from data.atomic import write_text
 from data.images import ImageRecord, file_digest, inputs_digest, open_rgb
 from data.labels import LabelTable
-from data.progress import progress
 from data.run_record import claim_folder
 from evaluation import sweep
 from evaluation.augmentation_study import Labelled, study, verdict_lines
 from evaluation.estimates import shown
-from evaluation.features import NETWORKS, Pictures, describe, encoder, read, through
+from evaluation.features import NETWORKS, Pictures, check_axes, describe, encoder, read, through
 from evaluation.folders import find_generated, find_real, places_of, selecting_training
-from evaluation.judge import Judge, load_judge, reduced, train_judge
-from evaluation.measure import SETS, Stopwatch, measure, units_of
-from evaluation.memorisation import luma
+from evaluation.judge import Judge
+from evaluation.measure import SETS, Stopwatch, measure, obtain_judges, units_of
 from evaluation.reconstruction import reconstructions, tokenizer_check
 from evaluation.report import sheets
 from evaluation.report.page import write_report
 from evaluation.report.summary import sentences
-from evaluation.selection import Selector, halves, scoring_parts, train_selector
+from evaluation.selection import scoring_parts, train_selecting_judge
 from runtime.devices import resolve_device
 from tokenizer.vavae import VAVAE
 from tokenizer.weights import resolve_path
@@ -56,11 +52,7 @@ def run(config: EvaluateConfig) -> None:
     A folder keeps its judges; its metrics are measured again only where other inputs have changed. Raises
     UserError or FileNotFoundError in one line for bad input.
     """
-    if config.axes and not (len(config.axes) == 3 and config.axes[0] < config.axes[1] and config.axes[2] > 0):
-        raise UserError(
-            f"--axes {' '.join(map(str, config.axes))}: expected the lowest and the highest velocity in m/s "
-            "and a picture's length in s, like -1.2 5.2 2.1"
-        )
+    check_axes(config.axes)
     people, real = find_real(Path(config.real))
     generated = find_generated(Path(config.generated), people)
     folder, path = Path(config.output_dir), Path(config.output_dir) / "metrics.json"
@@ -173,25 +165,6 @@ def evaluate(
     return metrics | {"seconds": seconds, "summary": sentences(metrics)}
 
 
-def obtain_judges(
-    folder: Path,
-    train: Pictures | Labelled,
-    val: Pictures | Labelled | None,
-    people: LabelTable,
-    seed: int,
-    count: int = 1,
-) -> list[Judge]:
-    """Those that an earlier run left, the rest new; the first one is judge.safetensors."""
-    names = ["judge", *(f"judge_{number}" for number in range(2, count + 1))]
-    paths = [folder / f"{name}.safetensors" for name in names]
-    for number, path in enumerate(paths):
-        if not path.is_file():
-            tried = (val.images, val.labels) if val else None
-            judge = train_judge(train.images, train.labels, len(people), seed + number, val=tried)
-            judge.save(path, people)
-    return [load_judge(path)[0] for path in paths]
-
-
 def load_networks(config: EvaluateConfig) -> tuple[VAVAE | None, dict[str, tuple[Any, int]]]:
     """The tokenizer, and the other networks that the user named; their errors come before any work."""
     device = resolve_device(config.device)
@@ -260,93 +233,7 @@ def table(metrics: dict[str, Any]) -> list[str]:
     return [*lines, f"real is {metrics['held_out']}; by chance {metrics['chance']:.1%} are judged right"]
 
 
-# Selection
-
-
-def train_selecting_judge(config: SelectingJudgeConfig) -> None:
-    """Train a judge for stage 3's --select on half of the real pictures; stage 4 scores by the other half."""
-    people, real = find_real(Path(config.real))
-    if "val" not in real:
-        raise UserError(f"--real {config.real}: no val/; half of it is needed to set the bounds")
-    (train, _), (val, _) = halves(real["train"]), halves(real["val"])
-    folder = Path(config.output_dir)
-    path = folder / "judge.safetensors"
-    contents = {name: inputs_digest(real[name]) for name in ("train", "val")}
-    with claim_folder(folder, identity(config, real=contents), path.name, config.dry_run):
-        if config.dry_run:
-            return tell_plan({"judge": config}, reads=[f"{config.real}: images"], writes=[path],
-                             does=f"train a judge on {len(train)} images, {len(val)} held out")
-        if path.is_file():
-            return say(f"{path} is there: skipped")
-        everything = read(real["train"], people, (), config.colour_map)
-        own = everything.at(places_of(train, real["train"]))
-        held_out = read(val, people, (), config.colour_map)
-        judge, bounds = train_selector(own, held_out, everything, people, config.seed)
-        files = [file_digest(record.path) for record in train + val]
-        motion = numpy.concatenate([own.motion, held_out.motion])
-        Selector(judge, people, bounds, luma(everything.images), motion, config.colour_map, files).save(path)
-        right = (judge.predict(held_out.images).argmax(1) == held_out.labels).mean()
-        say(f"learnt from {len(train)} pictures, {right:.0%} of {len(val)} held-out ones judged right")
-        say("bounds: " + ", ".join(f"{name} {value:.3g}" for name, value in bounds.items()))
-        say(f"wrote {path}; next: python stage3_inference.py --select {path} --keep 200 ...")
-
-
-# Sweep
-
-
-def run_sweep(config: SweepConfig) -> None:
-    """Draw and score a small set for every sampler and guidance scale; sweep.json, sweep.png."""
-    people, real = find_real(Path(config.real))
-    folder, held_out = Path(config.output_dir), "test" if "test" in real else "val"
-    claimed = identity(
-        config,
-        real={name: inputs_digest(part) for name, part in real.items()},
-        dit_checkpoint=file_digest(config.dit_checkpoint),
-        vavae_path=file_digest(resolve_path(config.vavae_path)),
-    )
-    with claim_folder(folder, claimed, "sweep.*", config.dry_run):
-        if config.dry_run:
-            settings = len(config.samplers) * len(config.guidance)
-            number = settings * len(people) * config.num_samples_per_user
-            return tell_plan({"sweep": config}, reads=[config.real, config.dit_checkpoint, config.vavae_path],
-                             writes=[folder], does=f"draw {number} images in {settings} settings, score them")
-        sets = {name: look(part, people) for name, part in real.items()}
-        judge = obtain_judges(folder, sets["train"], sets.get("val"), people, config.seed)[0]
-        settings = []
-        for sampler in config.samplers:
-            for guidance in config.guidance:
-                drawn = folder / f"{sampler}_{guidance:g}_{config.num_steps}"
-                draw_setting(config, sampler, guidance, drawn)
-                generated = look(find_generated(drawn, people), people)
-                found = sweep.score(judge, generated, sets["train"], sets[held_out])
-                settings.append({"guidance": guidance, "sampler": sampler, **found})
-        usual = sweep.shares(judge, sets[held_out], sets["train"])
-        best = sweep.recommend(settings, usual)
-        found = {"settings": settings, "recommended": best, "rule": sweep.RULE, "real": usual}
-        write_text(folder / "sweep.json", json.dumps(found, indent=1) + "\n")
-        sweep.draw_figure(found, folder / "sweep.png")
-        say("\n".join([*sweep.table(found), f"wrote {folder / 'sweep.json'} and {folder / 'sweep.png'}"]))
-
-
-def look(records: list[ImageRecord], people: LabelTable) -> Labelled:
-    """Pictures as the judge sees them."""
-    opened = (open_rgb(record.path) for record in progress(records, description="reading", unit="img"))
-    labels = numpy.array([people.index(record.user) for record in records])
-    return Labelled(numpy.stack([*map(reduced, opened)]), labels)
-
-
-def draw_setting(config: SweepConfig, sampler: str, guidance: float, folder: Path) -> None:
-    """Stage 3 in a process of its own; where it fails, this process ends with its status."""
-    keys = ("dit_checkpoint", "vavae_path", "num_samples_per_user", "num_steps", "seed")
-    flags = {key: getattr(config, key) for key in keys}
-    flags |= {"sampler": sampler, "guidance_scale": guidance, "output_dir": folder}
-    arguments = [word for key, value in flags.items() for word in (f"--{key}", str(value))]
-    status = subprocess.run([sys.executable, str(PROJECT / "stage3_inference.py"), *arguments]).returncode
-    if status:
-        sys.exit(status if status > 0 else 128 - status)
-
-
-COMMANDS = {"judge": train_selecting_judge, "sweep": run_sweep}
+COMMANDS = {"judge": train_selecting_judge, "sweep": sweep.run}
 
 
 def main(argv: list[str]) -> None:

@@ -21,6 +21,10 @@ PRESETS = tuple(
     f"LightningDiT-{size}/{patch}" for size in ("S", "B", "L", "XL", "1p0B", "1p6B") for patch in (1, 2)
 )
 
+# What several commands say of one key.
+AXES = "Lowest and highest velocity shown (m/s) and a picture's length (s); none = Doppler bins."
+COLOUR_MAP = "Matplotlib colour map of the pictures."
+
 
 @dataclass(kw_only=True)
 class Command:
@@ -507,11 +511,8 @@ class EvaluateConfig(Command):
     output_dir: str = key(
         "evaluation_report", "Folder for metrics.json, pictures and the judges' weights.", affects="nothing"
     )
-    axes: List[float] = key(
-        [], "Lowest and highest velocity shown (m/s) and a picture's length (s); none = Doppler bins.",
-        affects="run"
-    )
-    colour_map: str = key("jet", "Matplotlib colour map of the pictures.", affects="run")
+    axes: List[float] = key([], AXES, affects="run")
+    colour_map: str = key("jet", COLOUR_MAP, affects="run")
     vavae_path: Optional[str] = key(
         None, "Tokenizer to measure in its latents and to check it, or the word compact; none = without.",
         affects="run", content=True
@@ -550,7 +551,7 @@ class SelectingJudgeConfig(Command):
         affects="output", content=True
     )
     output_dir: str = key("selector", "Folder for judge.safetensors.", affects="nothing")
-    colour_map: str = key("jet", "Matplotlib colour map of the pictures.", affects="output")
+    colour_map: str = key("jet", COLOUR_MAP, affects="output")
     seed: int = key(0, "Seed of the judge.", low=0, affects="output")
 
 
@@ -567,6 +568,8 @@ class SweepConfig(Command):
     output_dir: str = key(
         "guidance_sweep", "Folder for sweep.json, sweep.png and the images.", affects="nothing"
     )
+    axes: List[float] = key([], AXES, affects="run")
+    colour_map: str = key("jet", COLOUR_MAP, affects="run")
     guidance: List[float] = key(
         [1.0, 1.5, 2.0, 3.0, 4.0], "Guidance scales to try.", low=0, high=100, affects="run"
     )

@@ -25,17 +25,20 @@ RANGES = {"kid": (-math.inf, math.inf), **dict.fromkeys(("precision", "recall", 
 # Measures of reference x (N, D) and other y (M, D)
 
 
-def kid(x: numpy.ndarray, y: numpy.ndarray, people: numpy.ndarray | None = None) -> float:
+def kid(x: numpy.ndarray, y: numpy.ndarray, people: numpy.ndarray) -> float:
     """Squared maximum mean discrepancy for the kernel (a.b / D + 1)^3, unbiased: 0 on average where x and y
     come from one distribution (Binkowski et al., arXiv 1801.01401).
 
-    Where both hold just as many pictures of each person by plan, `people` (N,) says whom they show: a set
-    then has fewer pairs of one person within it than across, which is made up for where nobody is alone.
+    Row i of x and of y shows person `people[i]`: both hold just as many of each by plan. A set then has fewer
+    pairs of one person within it than across, which is made up for. Who has a single row is left out, since
+    nothing is known of such pairs; nan where that is everybody.
     """
-    if people is None or numpy.unique(people, return_counts=True)[1].min() < 2:
-        within = sum(_mean_of_pairs(z, numpy.zeros(len(z))) for z in (x, y))
-    else:
-        within = _mean_of_pairs(x, people) + _mean_of_pairs(y, people)
+    _, place, counts = numpy.unique(people, return_inverse=True, return_counts=True)
+    several = counts[place] > 1
+    if not several.any():
+        return math.nan
+    x, y, people = x[several], y[several], people[several]
+    within = _mean_of_pairs(x, people) + _mean_of_pairs(y, people)
     return float(within - 2 * ((x @ y.T / x.shape[1] + 1) ** 3).mean())
 
 
@@ -78,7 +81,7 @@ def _directions(dimension: int) -> numpy.ndarray:
     return numpy.concatenate([numpy.linalg.qr(block)[0] for block in drawn], axis=1)
 
 
-def neighbourhoods(x: numpy.ndarray, y: numpy.ndarray, k: int = NEIGHBOURS) -> dict[str, float]:
+def neighbourhoods(x: numpy.ndarray, y: numpy.ndarray, k: int) -> dict[str, float]:
     """Precision and recall (Kynkäänniemi et al., arXiv 1904.06991), density and coverage (Naeem et al., arXiv
     2002.09797) of y beside the real x, by balls that reach to the k-th nearest of the same set.
     """
@@ -187,7 +190,7 @@ def _half(draw: Draw, rng: numpy.random.Generator) -> Draw:
 
 
 def all_distances(x: numpy.ndarray, y: numpy.ndarray, draw: Draw) -> dict[str, float]:
-    """Every measure of what a draw has of two sets."""
+    """Every measure of what a draw has of two sets, in the one form that every command uses."""
     single = {"frechet": frechet(x, y), "sliced_wasserstein": sliced_wasserstein(x, y)}
     return {"kid": kid(x, y, draw.people), **single, **neighbourhoods(x, y, draw.neighbours)}
 
@@ -218,9 +221,12 @@ def compare(
 
 
 def _estimate(name: str, values: numpy.ndarray, deviations: numpy.ndarray, count: int) -> dict[str, Any]:
-    """As JSON; None for what nan makes unknown."""
+    """As JSON; None for what nan makes unknown, such as the interval where no half can be measured."""
     if not numpy.isfinite(values).any():
         return {"value": None, "interval": None, "count": count}
-    value, half = float(numpy.nanmean(values)), 1.96 * float(numpy.nanstd(deviations))
+    value = float(numpy.nanmean(values))
+    if not numpy.isfinite(deviations).any():
+        return {"value": value, "interval": None, "count": count}
+    half = 1.96 * float(numpy.nanstd(deviations))
     low, high = RANGES.get(name, (0.0, math.inf))
     return {"value": value, "interval": [max(low, value - half), min(high, value + half)], "count": count}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -13,7 +14,7 @@ from data.labels import LabelTable
 from evaluation.distances import Draws, compare, draw_equal, usual_width, vendi
 from evaluation.estimates import figures
 from evaluation.features import Pictures, common_scale, latent_space, radar_space
-from evaluation.judge import Judge, calibration_error
+from evaluation.judge import Judge, calibration_error, load_judge, train_judge
 from evaluation.memorisation import luma, memorised, nearest_two
 from evaluation.motion import QUANTITIES, RULE, impossible, kinematics_distance
 
@@ -155,3 +156,22 @@ def diversity(
             scores = [vendi(draw.of(space, name, label), width) for draw in draws.full]
             found[kind][person] = float(numpy.mean(scores))
     return {"vendi": found}
+
+
+def obtain_judges(
+    folder: Path,
+    train: Pictures,
+    val: Pictures | None,
+    people: LabelTable,
+    seed: int,
+    count: int = 1,
+) -> list[Judge]:
+    """Those that an earlier run left, the rest new; the first one is judge.safetensors."""
+    names = ["judge", *(f"judge_{number}" for number in range(2, count + 1))]
+    paths = [folder / f"{name}.safetensors" for name in names]
+    for number, path in enumerate(paths):
+        if not path.is_file():
+            tried = (val.images, val.labels) if val else None
+            judge = train_judge(train.images, train.labels, len(people), seed + number, val=tried)
+            judge.save(path, people)
+    return [load_judge(path)[0] for path in paths]

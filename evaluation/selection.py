@@ -28,12 +28,18 @@ import torch
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 
+from configs.command_line import say
+from configs.dry_run import tell_plan
 from configs.errors import UserError
+from configs.keys import identity
+from configs.schema import SelectingJudgeConfig
 from data.atomic import replacing
-from data.images import ImageRecord, file_digest
+from data.images import ImageRecord, file_digest, inputs_digest
 from data.labels import LabelTable
+from data.run_record import claim_folder
 from data.tensor_files import save_tensors
-from evaluation.features import Pictures, describe
+from evaluation.features import Pictures, describe, read
+from evaluation.folders import find_real, places_of
 from evaluation.judge import Judge, train_judge
 from evaluation.memorisation import luma, shift_distances
 from evaluation.motion import impossible
@@ -229,3 +235,31 @@ def acceptance(rows: Sequence[dict[str, Any]], person: str, keep: int) -> str:
     line = f"{person}: kept {counts[KEPT]} of {counts.total()} drawn ({refused})"
     short = f"; {keep} were asked for: raise --attempts, or train the model further"
     return line + short * (counts[KEPT] < keep)
+
+
+def train_selecting_judge(config: SelectingJudgeConfig) -> None:
+    """Train a judge for stage 3's --select on half of the real pictures; stage 4 scores by the other half."""
+    people, real = find_real(Path(config.real))
+    if "val" not in real:
+        raise UserError(f"--real {config.real}: no val/; half of it is needed to set the bounds")
+    (train, _), (val, _) = halves(real["train"]), halves(real["val"])
+    folder = Path(config.output_dir)
+    path = folder / "judge.safetensors"
+    contents = {name: inputs_digest(real[name]) for name in ("train", "val")}
+    with claim_folder(folder, identity(config, real=contents), path.name, config.dry_run):
+        if config.dry_run:
+            return tell_plan({"judge": config}, reads=[f"{config.real}: images"], writes=[path],
+                             does=f"train a judge on {len(train)} images, {len(val)} held out")
+        if path.is_file():
+            return say(f"{path} is there: skipped")
+        everything = read(real["train"], people, (), config.colour_map)
+        own = everything.at(places_of(train, real["train"]))
+        held_out = read(val, people, (), config.colour_map)
+        judge, bounds = train_selector(own, held_out, everything, people, config.seed)
+        files = [file_digest(record.path) for record in train + val]
+        motion = numpy.concatenate([own.motion, held_out.motion])
+        Selector(judge, people, bounds, luma(everything.images), motion, config.colour_map, files).save(path)
+        right = (judge.predict(held_out.images).argmax(1) == held_out.labels).mean()
+        say(f"learnt from {len(train)} pictures, {right:.0%} of {len(val)} held-out ones judged right")
+        say("bounds: " + ", ".join(f"{name} {value:.3g}" for name, value in bounds.items()))
+        say(f"wrote {path}; next: python stage3_inference.py --select {path} --keep 200 ...")

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 
+from configs.command_line import say
+from configs.dry_run import tell_plan
 from configs.errors import UserError
-from data.atomic import replacing
-from evaluation.augmentation_study import Labelled
-from evaluation.distances import compare, draw_equal, kid, neighbourhoods
-from evaluation.estimates import wilson_interval
-from evaluation.features import common_scale
+from configs.keys import identity
+from configs.load import resolve
+from configs.schema import SampleConfig, SweepConfig
+from data.atomic import replacing, write_text
+from data.images import ImageRecord, inputs_digest
+from data.labels import LabelTable
+from data.progress import progress
+from data.run_record import claim_folder
+from evaluation.features import Pictures, check_axes, read
+from evaluation.folders import find_generated, find_real
 from evaluation.judge import Judge
-from evaluation.measure import LEAST
-from evaluation.memorisation import luma, memorised, nearest_two
+from evaluation.measure import measure, obtain_judges, units_of
+from evaluation.report.tables import said, value_of, words
+from models.lightningdit import LightningDiT
+from runtime.devices import resolve_device, resolve_precision
+from sampling.image_folder import finish
+from sampling.image_sampler import image_sampler, load_tokenizer_for, wanted_of
+from sampling.model_file import DitPayload, load_trained, weights_digest
+from tokenizer.vavae import VAVAE
 
 MARGIN = 0.01
 RULE = (
@@ -23,86 +37,171 @@ RULE = (
     "caricature) or the lower end of the best setting's 95 % interval, and whose "
     f"memorised share exceeds that of held-out real pictures by {100 * MARGIN:.0f} point at most"
 )
-MEASURES = ("accuracy", "kid", "coverage", "memorised")
+# Of what `evaluation.measure` gives: shares of the pictures, and distances in the judge's features.
+MEASURES = ("judged_right", "kid", "coverage", "memorised", "impossible")
 
 
-def score(judge: Judge, generated: Labelled, train: Labelled, held_out: Labelled) -> dict[str, Any]:
-    """Estimates of MEASURES for one setting: how often the judge names the person asked for, KID and coverage
-    of the held-out pictures in its features, and the share of copies of training pictures.
+def score(
+    judge: Judge, sets: dict[str, Pictures], people: LabelTable, units: dict[str, str], seed: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """MEASURES of the generated pictures of one setting, and of held-out real ones (of their distances: real
+    training pictures'), as stage 4 gives them of these `sets` of `evaluation.measure.SETS`.
+
+    UserError: too few pictures for a distance.
     """
-    sets = {"train": train, "held_out": held_out, "generated": generated}
-    space = common_scale({name: judge.features(own.images) for name, own in sets.items()})
-    draws = draw_equal({name: own.labels for name, own in sets.items()}, 0)
-    if len(draws.full[0].people) < LEAST:
+    metrics = measure(sets, [judge], people, units, seed=seed)
+    if "distances" not in metrics:
         raise UserError("a setting has too few pictures for a distance; raise --num_samples_per_user")
-    near = {name: both["generated"] for name, both in compare(space, draws, _near).items()}
-    return {**shares(judge, generated, train), **near}
-
-
-def shares(judge: Judge, pictures: Labelled, train: Labelled) -> dict[str, Any]:
-    """Estimates of accuracy and memorised share, with Wilson's intervals."""
-    copies = memorised(nearest_two(luma(pictures.images), luma(train.images))[0])
-    right = judge.predict(pictures.images).argmax(1) == pictures.labels
-    return {"accuracy": _share(right), "memorised": _share(copies)}
-
-
-def _near(x: numpy.ndarray, y: numpy.ndarray, people: numpy.ndarray) -> dict[str, float]:
-    return {"kid": kid(x, y), "coverage": neighbourhoods(x, y)["coverage"]}
-
-
-def _share(flags: numpy.ndarray) -> dict[str, Any]:
-    hits, count = int(flags.sum()), len(flags)
-    return {"value": hits / count, "interval": list(wilson_interval(hits, count)), "count": count}
+    near = metrics["distances"]["judge"]
+    drawn, real = (
+        {name: near[name][other] if name in near else metrics[kind][name] for name in MEASURES}
+        for kind, other in (("generated", "generated"), ("real", "floor"))
+    )
+    return drawn, real
 
 
 def recommend(settings: list[dict[str, Any]], real: dict[str, Any]) -> int | None:
-    """Which of the settings RULE chooses, where `real` are the held-out pictures' `shares`; None where all
+    """Which of the settings RULE chooses, where `real` are the held-out pictures' MEASURES; None where all
     copy, or where the least copying ones are not the person.
     """
-    best = max(settings, key=lambda own: own["accuracy"]["value"])["accuracy"]
-    enough = min(best["interval"][0], real["accuracy"]["value"])
+    best = max(settings, key=lambda one: one["judged_right"]["share"])["judged_right"]
+    enough = min(best["interval"][0], real["judged_right"]["share"])
     fit = [
         place
-        for place, own in enumerate(settings)
-        if own["accuracy"]["value"] >= enough
-        and own["memorised"]["value"] <= real["memorised"]["value"] + MARGIN
-        and own["kid"]["value"] is not None
+        for place, one in enumerate(settings)
+        if one["judged_right"]["share"] >= enough
+        and one["memorised"]["share"] <= real["memorised"]["share"] + MARGIN
+        and one["kid"]["value"] is not None
     ]
     return min(fit, key=lambda place: settings[place]["kid"]["value"], default=None)
 
 
 def draw_figure(sweep: dict[str, Any], path: Path) -> None:
-    """The four measures against guidance, a line for each sampler, the recommended setting ringed."""
+    """MEASURES against guidance, a line for each sampler, the recommended setting ringed."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 6.4), layout="constrained")
-    for axes, measure in zip(figure.subplots(2, 2).flat, MEASURES):
-        for sampler in dict.fromkeys(own["sampler"] for own in sweep["settings"]):
-            own = [one for one in sweep["settings"] if one["sampler"] == sampler and one[measure]["interval"]]
-            own.sort(key=lambda one: one["guidance"])
-            values = numpy.array([[one["guidance"], one[measure]["value"]] for one in own]).reshape(-1, 2).T
-            ends = numpy.array([one[measure]["interval"] for one in own]).reshape(-1, 2).T
-            axes.errorbar(*values, abs(ends - values[1]), marker="o", capsize=3, label=sampler)
+    figure = Figure(figsize=(12, 6.4), layout="constrained")
+    *axes, legend = figure.subplots(2, 3).flat
+    settings = sorted(sweep["settings"], key=lambda one: one["guidance"])
+    for panel, name in zip(axes, MEASURES, strict=True):
+        for sampler in dict.fromkeys(one["sampler"] for one in sweep["settings"]):
+            shown = [one for one in settings if one["sampler"] == sampler and one[name]["interval"]]
+            points = [[one["guidance"], value_of(one[name])] for one in shown]
+            values = numpy.array(points).reshape(-1, 2).T
+            ends = numpy.array([one[name]["interval"] for one in shown]).reshape(-1, 2).T
+            panel.errorbar(*values, abs(ends - values[1]), marker="o", capsize=3, label=sampler)
         if sweep["recommended"] is not None:
             chosen = sweep["settings"][sweep["recommended"]]
-            axes.plot(chosen["guidance"], chosen[measure]["value"], "o", ms=14, mfc="none", color="black")
-        if measure in sweep["real"]:
-            axes.axhline(sweep["real"][measure]["value"], color="grey", ls=":", label="held-out real")
-        axes.set(title={"kid": "KID"}.get(measure, measure), xlabel="guidance scale")
-        axes.legend(fontsize=8)
+            panel.plot(chosen["guidance"], value_of(chosen[name]), "o", ms=14, mfc="none", color="black")
+        if (real := value_of(sweep["real"][name])) is not None:
+            panel.axhline(real, color="grey", ls=":", label="held-out real")
+        panel.set(title=words(name), xlabel="guidance scale")
+    legend.axis("off")
+    legend.legend(*axes[0].get_legend_handles_labels(), loc="center")
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
 
 
 def table(sweep: dict[str, Any]) -> list[str]:
-    """A line per setting, the recommended one marked, and the rule."""
-    rows = [["sampler", "guidance", *MEASURES]]
-    for place, own in enumerate(sweep["settings"]):
+    """A line per setting, the recommended one marked, held-out real pictures, and the rule."""
+    rows = [["sampler", "guidance", *map(words, MEASURES)]]
+    for place, one in enumerate(sweep["settings"]):
         mark = " *" * (place == sweep["recommended"])
-        figures = [own[measure]["value"] for measure in MEASURES]
-        rows.append([own["sampler"], f"{own['guidance']:g}{mark}",
-                     *("-" if value is None else f"{value:.3g}" for value in figures)])
+        figures = [said(one[name], name)[0] for name in MEASURES]
+        rows.append([one["sampler"], f"{one['guidance']:g}{mark}", *figures])
+    rows.append(["held-out real", "", *(said(sweep["real"][name], name)[0] for name in MEASURES)])
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(map(str.rjust, row, widths)) for row in rows]
-    said = "recommended (*)" if sweep["recommended"] is not None else "none is recommended; the rule"
-    return [*lines, f"{said}: {sweep['rule']}"]
+    verdict = "recommended (*)" if sweep["recommended"] is not None else "none is recommended; the rule"
+    return [*lines, f"{verdict}: {sweep['rule']}"]
+
+
+class Networks(NamedTuple):
+    """What draws, loaded once for all settings."""
+
+    net: LightningDiT
+    payload: DitPayload
+    vae: VAVAE
+    precision: str
+
+
+def load_networks(config: SweepConfig) -> Networks:
+    """Network and tokenizer on the fastest device there is; refusals as of stage 3."""
+    device = resolve_device("auto")
+    precision = resolve_precision("auto", device)
+    net, payload = load_trained(config.dit_checkpoint)
+    vae = load_tokenizer_for(config.vavae_path, net, payload, device, precision)
+    return Networks(net, payload, vae, precision)
+
+
+def run(config: SweepConfig) -> None:
+    """Draw and score a small set for every sampler and guidance scale; sweep.json, sweep.png."""
+    check_axes(config.axes)
+    people, real = find_real(Path(config.real))
+    folder, held_out = Path(config.output_dir), "test" if "test" in real else "val"
+    networks = load_networks(config)
+    claimed = identity(
+        config,
+        real={name: inputs_digest(part) for name, part in real.items()},
+        dit_checkpoint=weights_digest(networks.net),
+        vavae_path=networks.vae.digest,
+    )
+    with claim_folder(folder, claimed, "sweep.*", config.dry_run):
+        if config.dry_run:
+            settings = len(config.samplers) * len(config.guidance)
+            number = settings * len(people) * config.num_samples_per_user
+            return tell_plan({"sweep": config}, reads=[config.real, config.dit_checkpoint, config.vavae_path],
+                             writes=[folder], does=f"draw {number} images in {settings} settings, score them")
+        score_settings(config, networks, people, real, held_out)
+
+
+def score_settings(
+    config: SweepConfig,
+    networks: Networks,
+    people: LabelTable,
+    real: dict[str, list[ImageRecord]],
+    held_out: str,
+) -> None:
+    """Draw and score every setting, and write what was found."""
+    folder = Path(config.output_dir)
+    sets = {name: read(part, people, config.axes, config.colour_map) for name, part in real.items()}
+    judge = obtain_judges(folder, sets["train"], sets.get("val"), people, config.seed)[0]
+    settings: list[dict[str, Any]] = []
+    usual: dict[str, Any] = {}
+    for sampler in config.samplers:
+        for guidance in config.guidance:
+            drawn = folder / f"{sampler}_{guidance:g}_{config.num_steps}"
+            draw_setting(config, networks, sampler, guidance, drawn)
+            generated = read(find_generated(drawn, people), people, config.axes, config.colour_map)
+            compared = {"train": sets["train"], "held_out": sets[held_out], "generated": generated}
+            found, usual = score(judge, compared, people, units_of(bool(config.axes)), config.seed)
+            settings.append({"guidance": guidance, "sampler": sampler, **found})
+    best = recommend(settings, usual)
+    found = {"settings": settings, "recommended": best, "rule": RULE, "real": usual}
+    write_text(folder / "sweep.json", json.dumps(found, indent=1) + "\n")
+    draw_figure(found, folder / "sweep.png")
+    say("\n".join([*table(found), f"wrote {folder / 'sweep.json'} and {folder / 'sweep.png'}"]))
+
+
+def draw_setting(
+    config: SweepConfig, networks: Networks, sampler: str, guidance: float, folder: Path
+) -> None:
+    """Draw everybody into `folder` as stage 3 does; what is there stays."""
+    names = ("dit_checkpoint", "vavae_path", "num_samples_per_user", "num_steps", "seed")
+    given = {name: getattr(config, name) for name in names}
+    given |= {"sampler": sampler, "guidance_scale": guidance, "output_dir": str(folder)}
+    settings: SampleConfig = resolve(("sample",), {"sample": given})["sample"]
+    labels = networks.payload.labels
+    studio, claimed = image_sampler(
+        settings, networks.net, networks.payload, networks.vae, networks.precision, {}
+    )
+    users = range(len(labels))
+    images = wanted_of(labels, users, config.num_samples_per_user)
+    batches = [images[i : i + settings.batch_size] for i in range(0, len(images), settings.batch_size)]
+    with claim_folder(folder, claimed, "micro_doppler_*.png"):
+        with progress(total=len(images), description=folder.name, unit="img") as bar:
+            for batch in batches:
+                studio.draw_batch(batch)
+                bar.update(len(batch))
+        finish(folder, images, labels, users)
+

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,19 @@ from PIL import Image
 from torch import Tensor
 
 from configs.errors import UserError
+from configs.keys import identity, told
 from configs.schema import SampleConfig
 from data.kept_values import KeptValues
-from data.labels import LabelTable, natural_key
+from data.labels import LabelTable
 from data.pictures import save_png
-from runtime.devices import candidate_precisions, resolve_precision
+from models.lightningdit import LightningDiT
+from runtime.devices import candidate_precisions, resolve_precision, tokenizer_precision
 from runtime.out_of_memory import Fitting
 from runtime.precision import RECORD, choose, choose_tokenizer, trial_size
 from runtime.seeds import noise_for
 from sampling.imagenet import class_in_a_file_name, class_name
 from sampling.latent_sampler import LatentSampler
-from sampling.model_file import DitPayload
+from sampling.model_file import DitPayload, weights_digest
 from tokenizer.vavae import VAVAE, as_rows
 
 METADATA = "micro_doppler"
@@ -45,6 +47,11 @@ class Wanted:
 def wanted(labels: LabelTable, label: int, number: int) -> Wanted:
     """Image `number` of person `label`."""
     return Wanted(label, number, file_name(labels, label, number))
+
+
+def wanted_of(labels: LabelTable, users: Sequence[int], count: int) -> list[Wanted]:
+    """The first `count` images of each of `users`."""
+    return [wanted(labels, user, number) for user in users for number in range(1, count + 1)]
 
 
 def file_name(labels: LabelTable, label: int, number: int) -> str:
@@ -152,14 +159,41 @@ def evaluation(studio: Studio, size: int) -> Callable[[str], Tensor]:
     return lambda precision: draw.at(precision)(noise, labels)
 
 
-def sample_rows(folder: Path) -> list[dict[str, Any]]:
-    """One row per image in `folder`, read back from the images themselves, so that the table cannot disagree
-    with them.
+def image_sampler(
+    config: SampleConfig,
+    net: LightningDiT,
+    payload: DitPayload,
+    vae: VAVAE,
+    precision: str,
+    judges: Mapping[str, str],
+) -> tuple[Studio, dict[str, Any]]:
+    """What draws into `config.output_dir`, and what that folder is known by.
+
+    `judges` are the digests of a selecting judge's file and of its training images, if one selects.
     """
-    rows = []
-    for path in sorted(folder.glob("micro_doppler_*.png"), key=lambda path: natural_key(path.name)):
-        with Image.open(path) as image:
-            text = image.info.get(METADATA)
-        if text is not None:  # the grid carries none
-            rows.append(json.loads(text))
-    return rows
+    digests = {"dit": weights_digest(net), "tokenizer": vae.digest, **judges}
+    draw = LatentSampler(net, payload, config, vae.device, precision)
+    claimed = identity(config, dit_checkpoint=digests["dit"], vavae_path=vae.digest,
+                       latents_stats=payload.statistics.digest(), select=judges.get("selector"))
+    settings = {**told(config), **digests, "precision": precision, "device": vae.device.type}
+    return Studio(Path(config.output_dir), payload, draw, vae, config.seed, settings), claimed
+
+
+def load_tokenizer_for(
+    path: str, net: LightningDiT, payload: DitPayload, device: torch.device, precision: str
+) -> VAVAE:
+    """The tokenizer, refused when it is not the one the model's latents came from."""
+    vae = VAVAE.from_file(path, device=device, precision=tokenizer_precision(precision))
+    if payload.tokenizer_digest not in (None, vae.digest):
+        raise UserError(
+            f"--vavae_path {path}: not the tokenizer this model was trained with (digest "
+            f"{vae.digest[:12]}, expected {payload.tokenizer_digest[:12]}); give the one that stage 1 used"
+        )
+    expected = (net.config["in_channels"], net.config["input_size"], net.config["input_size"])
+    if vae.latent_shape != expected:
+        raise UserError(
+            f"--vavae_path {path}: latents of shape {vae.latent_shape}, the model draws "
+            f"{expected}; "
+            "give the tokenizer that stage 1 used"
+        )
+    return vae

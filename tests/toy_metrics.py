@@ -33,11 +33,17 @@ class Draws:
         return {person: self.random.random() * scale for person in people}
 
 
+def measures(draw: Draws) -> dict:
+    """What a sweep tells of a setting."""
+    kinds = {"judged_right": "share", "kid": "value", "coverage": "value", "memorised": "share",
+             "impossible": "share"}
+    return {name: draw.figure(kind) for name, kind in kinds.items()}
+
+
 def toy_metrics(people: tuple[str, ...] = ("ID_1", "ID_2", NASTY), seed: int = 0) -> dict:
     draw = Draws(seed)
     settings = [
-        {"guidance": guidance, "sampler": sampler, **{name: draw.estimate() for name in (
-            "accuracy", "kid", "coverage", "memorised")}}
+        {"guidance": guidance, "sampler": sampler, **measures(draw)}
         for sampler in ("heun", "abm3") for guidance in (1.0, 1.5, 2.0, 4.0)
     ]
     arms = ("real", "real + classic", "real + generated x0.5", "real + generated x1", "generated only")
@@ -94,7 +100,7 @@ def toy_metrics(people: tuple[str, ...] = ("ID_1", "ID_2", NASTY), seed: int = 0
                       "torso_error_mps": draw.estimate(0.1),
                       "judged_right": drawn["reconstructed"]["judged_right"]},
         "sweep": {"settings": settings, "recommended": 2,
-                  "real": {name: draw.estimate() for name in ("accuracy", "memorised")},
+                  "real": measures(draw),
                   "rule": "The lowest KID whose memorised share is usual."},
         "something_new": {"nobody": {"foresaw": 0.4711}},
     }

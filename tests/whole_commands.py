@@ -205,7 +205,8 @@ def sweep_in(folder: Path) -> torch.Tensor:
     found = json.loads((folder / "sweep.json").read_text())["settings"]
     assert (folder / "sweep.png").is_file()
     images_in(next(path for path in folder.iterdir() if path.is_dir()))
-    return torch.tensor([found[0][name]["value"] for name in ("accuracy", "kid", "coverage", "memorised")])
+    figures = [found[0][name] for name in ("judged_right", "kid", "coverage", "memorised")]
+    return torch.tensor([figure.get("share", figure.get("value")) for figure in figures])
 
 
 def judge_in(folder: Path) -> torch.Tensor:

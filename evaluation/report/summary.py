@@ -29,7 +29,7 @@ def _share(figure: Metrics) -> str:
 
 
 def _known(both: Metrics) -> bool:
-    return both["generated"]["value"] is not None and both["floor"]["value"] is not None
+    return both["generated"]["interval"] is not None and both["floor"]["interval"] is not None
 
 
 def _person(metrics: Metrics) -> str:
@@ -146,7 +146,7 @@ def _limits(metrics: Metrics) -> str:
         limits.append(f"much of identity by a judge that is right on {ceiling:.0%} of real pictures")
     if fewest < FEW:
         limits.append(f"much of single people (somebody has {fewest} generated pictures)")
-    if "distances" not in metrics:
+    if _near(metrics) is None:
         limits.append("any distance (too few pictures of common people)")
     if metrics.get("selected"):
         limits.append("how often the generator copies or errs (what passed a selecting judge was kept)")

@@ -11,7 +11,7 @@ import stage1_extract_features as stage1
 import stage3_inference as stage3
 from data.latents import read_latents
 from runtime import precision
-from sampling.image_sampler import sample_rows
+from sampling.image_folder import sample_rows
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from toy_run import DRAWING, EXACT, changed, digest_of, names, output_of, refusa
 
 import stage3_inference as stage3
 import stage4_evaluate as stage4
+from evaluation import measure
 from evaluation.judge import train_judge
 from evaluation.selection import Selector
 
@@ -142,7 +143,7 @@ def test_the_other_half_scores_what_was_selected(real, selected, tmp_path, monke
         learnt.append((len(images), len(val[0])))
         return train_judge(images, labels, *more, val=val)
 
-    monkeypatch.setattr(stage4, "train_judge", noted)
+    monkeypatch.setattr(measure, "train_judge", noted)
     folders = "--real", real, "--generated", selected, "--output_dir", tmp_path / "report"
     said = output_of(stage4.main, *folders, "--judge_seeds", "1")
     metrics = json.loads((tmp_path / "report/metrics.json").read_text())
@@ -180,31 +181,15 @@ def test_a_judge_that_may_share_pictures_is_refused(real, selected, judge, tmp_p
     assert "selected ones among others" in refused(real, plain)
 
 
-def test_the_sweep_draws_and_scores_every_setting(toy, real, tmp_path, monkeypatch):
-    def in_this_process(config, sampler, guidance, folder):
-        output_of(stage3.main, "--dit_checkpoint", config.dit_checkpoint, "--vavae_path", config.vavae_path,
-                  "--output_dir", folder, "--guidance_scale", guidance, "--sampler", sampler, *DRAWING[:2],
-                  "--num_steps", config.num_steps, *EXACT)
-
-    monkeypatch.setattr(stage4, "draw_setting", in_this_process)
+def test_the_sweep_draws_and_scores_every_setting(toy, real, tmp_path):
     given = ("sweep", "--real", real, "--dit_checkpoint", toy.lively, "--vavae_path", toy.tokenizer,
-             "--guidance", "1", "4", "--samplers", "euler", "heun", "--num_steps", "2",
+             "--guidance", "1", "4", "--samplers", "euler", "heun", *DRAWING[:2], "--num_steps", "2",
              "--output_dir", tmp_path)
     said = output_of(stage4.main, *given)
     found = json.loads((tmp_path / "sweep.json").read_text())
     settings = [(own["sampler"], own["guidance"]) for own in found["settings"]]
     assert settings == [("euler", 1), ("euler", 4), ("heun", 1), ("heun", 4)]
-    assert all(own["accuracy"]["count"] == 6 and own["kid"]["value"] is not None for own in found["settings"])
+    assert [own["judged_right"]["count"] for own in found["settings"]] == [6] * 4
+    assert all(own["kid"]["value"] is not None for own in found["settings"])
     assert found["rule"] in said and (tmp_path / "sweep.png").is_file()
     assert len(names(tmp_path, "micro_doppler_user*.png")) == 4 * 6
-
-
-@pytest.mark.slow  # a process that imports torch
-def test_the_sweep_starts_stage_3(toy, real, tmp_path, capfd):
-    networks = str(toy.lively), str(toy.tokenizer)
-    config = stage4.SweepConfig(str(real), *networks, num_samples_per_user=1, num_steps=2)
-    stage4.draw_setting(config, "euler", 2.0, tmp_path / "images")
-    assert len(names(tmp_path / "images", "micro_doppler_user*.png")) == 3
-    with pytest.raises(SystemExit) as end:
-        stage4.draw_setting(config, "euler", 3.0, tmp_path / "images")
-    assert end.value.code == 2 and "guidance_scale was 2.0" in capfd.readouterr().err

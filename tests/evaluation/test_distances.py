@@ -45,24 +45,28 @@ def test_frechet_of_covariances_that_do_not_commute():
 def test_kid_is_that_of_torchmetrics():
     mmd = pytest.importorskip("torchmetrics.image.kid").poly_mmd
     x, y = normal(40, 6, 0), 0.5 + normal(40, 6, 1)  # theirs takes sets of one size
-    assert kid(x, y) == pytest.approx(float(mmd(torch.from_numpy(x), torch.from_numpy(y))), rel=1e-9)
+    alone = numpy.zeros(40, dtype=int)
+    assert kid(x, y, alone) == pytest.approx(float(mmd(torch.from_numpy(x), torch.from_numpy(y))), rel=1e-9)
 
 
 def test_kid_of_one_distribution_is_zero_on_average():
-    found = numpy.array([kid(normal(20, 4, (seed, 0)), normal(20, 4, (seed, 1))) for seed in range(400)])
+    alone = numpy.zeros(20, dtype=int)
+    pairs = [[normal(20, 4, (seed, side)) for side in range(2)] for seed in range(400)]
+    found = numpy.array([kid(x, y, alone) for x, y in pairs])
     assert abs(found.mean()) < 3 * found.std() / math.sqrt(len(found))
 
 
 def test_kid_of_sets_with_equally_many_of_each_person_is_unbiased_too():
-    """Two per person whose means are 6 apart: pairs within a set are then more often of different people."""
-    people = numpy.repeat(numpy.arange(4), 3)
-    centres = 6 * numpy.eye(4)[people]
-    pairs = [[centres + normal(12, 4, (seed, side)) for side in range(2)] for seed in range(300)]
-    aware, unaware = (
-        numpy.array([kid(x, y, who) for x, y in pairs]) for who in (people, None)
-    )
+    """Three per person whose means are 6 apart: pairs within a set are then more often of different people.
+    The last one has a single row, of which no pair within is known.
+    """
+    people = numpy.repeat(numpy.arange(5), (3, 3, 3, 3, 1))
+    centres = 6 * numpy.eye(5)[people]
+    pairs = [[centres + normal(13, 5, (seed, side)) for side in range(2)] for seed in range(300)]
+    aware, unaware = (numpy.array([kid(x, y, who) for x, y in pairs]) for who in (people, 0 * people))
     assert abs(aware.mean()) < 3 * aware.std() / math.sqrt(len(pairs))
     assert unaware.mean() < -10 * unaware.std() / math.sqrt(len(pairs))
+    assert math.isnan(kid(centres[::3], centres[::3], people[::3]))
 
 
 @pytest.mark.parametrize("dimension", [1, 7, 300])
@@ -86,7 +90,7 @@ def test_neighbourhoods_by_their_definitions():
     ball_x = [sorted(numpy.linalg.norm(x - one, axis=1))[k] for one in x]
     ball_y = [sorted(numpy.linalg.norm(y - one, axis=1))[k] for one in y]
     inside = [[between[i, j] < ball_x[i] for i in range(30)] for j in range(40)]
-    assert neighbourhoods(x, y) == pytest.approx({
+    assert neighbourhoods(x, y, k) == pytest.approx({
         "precision": sum(map(any, inside)) / 40,
         "recall": sum(any(between[i, j] < ball_y[j] for j in range(40)) for i in range(30)) / 30,
         "density": sum(map(sum, inside)) / (5 * 40),
@@ -96,10 +100,10 @@ def test_neighbourhoods_by_their_definitions():
 
 def test_neighbourhoods_of_sets_that_are_easy():
     x, far = normal(50, 4, 0), 100 + normal(50, 4, 1)
-    assert set(neighbourhoods(x, far).values()) == {0.0}
-    assert neighbourhoods(x, x) == {"precision": 1.0, "recall": 1.0, "density": 1.0, "coverage": 1.0}
+    assert set(neighbourhoods(x, far, 5).values()) == {0.0}
+    assert neighbourhoods(x, x, 5) == {"precision": 1.0, "recall": 1.0, "density": 1.0, "coverage": 1.0}
     both, half = numpy.concatenate([x, far]), numpy.concatenate([x, x[::-1] + 1e-3])
-    dropped = neighbourhoods(both, half)
+    dropped = neighbourhoods(both, half, 5)
     assert dropped["precision"] == 1 and dropped["recall"] == dropped["coverage"] == 0.5
 
 
@@ -107,7 +111,7 @@ def test_an_outlier_widens_precision_but_hardly_density():
     """The case for which density was made: one real outlier's ball holds all of a far cloud."""
     x, y = normal(100, 2, 0), 20 + normal(100, 2, 1)
     with_outlier = numpy.concatenate([x[:-1], [[60.0, 60.0]]])
-    found = neighbourhoods(with_outlier, y)
+    found = neighbourhoods(with_outlier, y, 5)
     assert found["precision"] == 1 and found["density"] == pytest.approx(1 / 5)
 
 
@@ -196,3 +200,11 @@ def test_values_that_nothing_gives_are_none():
                             lambda name, count: numpy.zeros(count))
     found = compare(features, draw_equal(labels, 0), lambda x, y, draw: {"density": math.nan})
     assert found["density"]["floor"] == {"value": None, "interval": None, "count": 8} and HALVES > 50
+
+
+def test_an_interval_that_no_half_gives_is_none():
+    """Of two pictures a person a half has one, which has no pair."""
+    labels, features = sets(dict.fromkeys(("held_out", "generated", "train"), (2, 2)),
+                            lambda name, count: numpy.arange(count) + len(name))
+    found = compare(features, draw_equal(labels, 0))["kid"]["floor"]
+    assert isinstance(found["value"], float) and found["interval"] is None

@@ -1,21 +1,29 @@
 """The sweep's rule on tables, and its scores where they are known."""
 
+import math
+
 import numpy
 import pytest
 import torch
 from PIL import Image
 
-from evaluation import sweep
-from evaluation.augmentation_study import Labelled
+from data.labels import LabelTable
+from evaluation import distances, sweep
+from evaluation.features import BANDS, Pictures
 from evaluation.judge import Judge
+from evaluation.measure import units_of
+
+UNITS = units_of(False)
 
 
 def setting(guidance, accuracy, kid, memorised, sampler="heun"):
-    def estimate(value):
-        return {"value": value, "interval": value and [value - 0.1, value + 0.1], "count": 80}
+    def figure(name, value):
+        return {name: value, "interval": value and [value - 0.1, value + 0.1], "count": 80}
 
-    own = {"accuracy": accuracy, "kid": kid, "coverage": 0.5, "memorised": memorised}
-    figures = {name: estimate(value) for name, value in own.items()}
+    shares = {"judged_right": accuracy, "memorised": memorised, "impossible": 0.05}
+    values = {"kid": kid, "coverage": 0.5}
+    figures = {name: figure("share", value) for name, value in shares.items()}
+    figures |= {name: figure("value", value) for name, value in values.items()}
     return {"guidance": guidance, "sampler": sampler, **figures}
 
 
@@ -41,33 +49,74 @@ def test_pictures_need_not_be_more_of_the_person_than_real_ones_are():
     assert sweep.recommend(table, REAL) == 2
 
 
-def pictures(count, seed):
-    rng = numpy.random.default_rng(seed)
-    images = rng.integers(0, 256, (2 * count, 128, 64, 3), dtype=numpy.uint8)
-    return Labelled(images, numpy.arange(2 * count) % 2)
+def pictures(people, count, seed):
+    """`count` of each, of noise."""
+    rng, total = numpy.random.default_rng(seed), people * count
+    images = rng.integers(0, 256, (total, 128, 64, 3), dtype=numpy.uint8)
+    motion, profile = rng.normal(size=(total, 6)), rng.normal(size=(total, BANDS))
+    return Pictures(images, numpy.repeat(numpy.arange(people), count), motion, profile)
+
+
+def table_of(people):
+    return LabelTable(tuple(f"ID_{number}" for number in range(people)))
 
 
 def test_scores_of_copies_and_of_new_pictures():
     torch.manual_seed(0)
-    judge, train, held_out = Judge(2).eval(), pictures(6, 0), pictures(6, 1)
-    copies = sweep.score(judge, Labelled(numpy.roll(train.images, 9, axis=2), train.labels), train, held_out)
-    new = sweep.score(judge, pictures(6, 2), train, held_out)
-    assert copies["memorised"]["value"] == 1 and new["memorised"]["value"] == 0
-    assert set(copies) == set(new) == set(sweep.MEASURES)
-    named = judge.predict(train.images).argmax(1) == train.labels
-    assert copies["accuracy"]["value"] == pytest.approx(named.mean(), abs=0.1)
-    assert new["kid"]["interval"][0] < 0 < new["kid"]["interval"][1] and new["accuracy"]["count"] == 12
+    judge, sets = Judge(2).eval(), {"train": pictures(2, 6, 0), "held_out": pictures(2, 6, 1)}
+    rolled = sets["train"]._replace(images=numpy.roll(sets["train"].images, 9, axis=2))
+    (copies, real), (new, again) = (
+        sweep.score(judge, {**sets, "generated": drawn}, table_of(2), UNITS, 0)
+        for drawn in (rolled, pictures(2, 6, 2))
+    )
+    assert [own["memorised"]["share"] for own in (copies, new, real)] == [1, 0, 0]
+    assert set(copies) == set(new) == set(real) == set(sweep.MEASURES) and real == again
+    named = judge.predict(rolled.images).argmax(1) == rolled.labels
+    assert copies["judged_right"]["share"] == named.mean()
+    assert new["kid"]["interval"][0] < 0 < new["kid"]["interval"][1] and new["judged_right"]["count"] == 12
     with pytest.raises(ValueError, match="raise --num_samples_per_user"):
-        sweep.score(judge, Labelled(train.images[:1], train.labels[:1]), train, held_out)
+        few = sets["train"].at(numpy.array([0]))
+        sweep.score(judge, {**sets, "generated": few}, table_of(2), UNITS, 0)
+
+
+class Seeing(Judge):
+    """A judge that names nobody; a picture's features are those of its first value."""
+
+    def __init__(self, num_classes, values):
+        super().__init__(num_classes)
+        self.values = values
+
+    def logits(self, images):
+        return torch.zeros(len(images), self.head[2].out_features, dtype=torch.float64)
+
+    def features(self, images):
+        return self.values[images[:, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("apart", [0.5, 1.0, 1.5])
+def test_kid_is_zero_where_nothing_differs_however_far_people_lie_apart(apart, monkeypatch):
+    """Five people, four pictures each, `apart` deviations from their mean in every direction."""
+    monkeypatch.setattr(distances, "HALVES", 2)  # the interval is not looked at
+    found = []
+    for seed in range(48):
+        rng = numpy.random.default_rng(seed)
+        sets = {name: pictures(5, 4, seed) for name in ("train", "held_out", "generated")}
+        people = apart * rng.normal(size=(5, 256))
+        values = numpy.tile(numpy.repeat(people, 4, axis=0), (3, 1)) + rng.normal(size=(60, 256))
+        for number, own in enumerate(sets.values()):
+            own.images[:, 0, 0, 0] = 20 * number + numpy.arange(20)
+        drawn, _ = sweep.score(Seeing(5, values), sets, table_of(5), UNITS, seed)
+        found.append(drawn["kid"]["value"])
+    assert abs(numpy.mean(found)) < 3 * numpy.std(found) / math.sqrt(len(found))
+    assert numpy.std(found) / math.sqrt(len(found)) < 0.005  # so a bias would show
 
 
 def test_the_figure_and_the_table(tmp_path):
     table = [setting(1, 0.3, 0.01, 0), setting(2, 0.75, 0.03, 0), setting(2, 0.8, None, 0, "euler")]
-    real = {"accuracy": table[0]["accuracy"], "memorised": table[0]["memorised"]}
     for best in (1, None):
-        found = {"settings": table, "recommended": best, "rule": sweep.RULE, "real": real}
+        found = {"settings": table, "recommended": best, "rule": sweep.RULE, "real": REAL}
         sweep.draw_figure(found, tmp_path / "sweep.png")
         with Image.open(tmp_path / "sweep.png") as picture:
             assert picture.width > 800
         lines = sweep.table(found)
-        assert len(lines) == 5 and ("2 *" in lines[2]) == (best == 1)
+        assert len(lines) == 6 and ("2 *" in lines[2]) == (best == 1) and "held-out real" in lines[4]

@@ -1,0 +1,78 @@
+"""What stands in a folder of drawn images beside them: samples.csv and the grid."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy
+from PIL import Image
+
+from data.atomic import write_text
+from data.labels import LabelTable, natural_key
+from data.pictures import grid, save_png
+from data.tables import csv_text
+from sampling.image_sampler import METADATA, Wanted
+from sampling.imagenet import class_name
+
+GRID_COLUMNS = 8
+DEMO_PICTURE = "demo_samples.png"
+TITLE_WIDTH = 18  # characters
+
+
+def finish(
+    folder: Path,
+    images: Sequence[Wanted],
+    labels: LabelTable,
+    users: Sequence[int],
+    columns: int | None = None,
+) -> None:
+    """samples.csv of all there is, and the grid of `images`."""
+    write_text(folder / "samples.csv", csv_text(sample_rows(folder)))
+    if images:
+        write_grid(folder, images, labels, users, columns)
+
+
+def write_grid(
+    folder: Path, images: Sequence[Wanted], labels: LabelTable, users: Sequence[int], columns: int | None
+) -> None:
+    """micro_doppler_grid.png: a row per person asked for, the first few samples each; with `columns`, all
+    images side by side in so many columns, also as demo_samples.png, the name that upstream's demo has.
+    """
+    if columns:
+        tiles = [numpy.asarray(Image.open(folder / image.name)) for image in images]
+        parts = [slice(first, first + columns) for first in range(0, len(images), columns)]
+        titles = ["\n".join(title(labels, image.label) for image in images[part]) for part in parts]
+        picture = grid([tiles[part] for part in parts], titles)
+        save_png(picture, folder / DEMO_PICTURE)
+        return save_png(picture, folder / "micro_doppler_grid.png")
+    rows = [
+        [numpy.asarray(Image.open(folder / image.name)) for image in images if image.label == user][
+            :GRID_COLUMNS
+        ]
+        for user in users
+    ]
+    cell = 256 if len(users) * len(rows[0]) <= 64 else 128
+    save_png(grid(rows, [title(labels, user) for user in users], cell), folder / "micro_doppler_grid.png")
+
+
+def title(labels: LabelTable, label: int) -> str:
+    """What stands beside a person's images: the folder's name, of ImageNet's classes number and name."""
+    name = class_name(labels, label)
+    return textwrap.fill(f"{labels.names[label]} {name}", TITLE_WIDTH) if name else labels.names[label]
+
+
+def sample_rows(folder: Path) -> list[dict[str, Any]]:
+    """One row per image in `folder`, read back from the images themselves, so that the table cannot disagree
+    with them.
+    """
+    rows = []
+    for path in sorted(folder.glob("micro_doppler_*.png"), key=lambda path: natural_key(path.name)):
+        with Image.open(path) as image:
+            text = image.info.get(METADATA)
+        if text is not None:  # the grid carries none
+            rows.append(json.loads(text))
+    return rows
