@@ -76,8 +76,9 @@ class LatentSampler:
 
     def one_evaluation(self) -> LatentSampler:
         """A sampler that takes one guided evaluation a call, which is what the time of a call goes into."""
-        guided = {"guidance_interval": [0.0, 1.0], "compile": False}
-        one = replace(self.settings, sampler="euler", num_steps=1, **guided)
+        one = replace(
+            self.settings, sampler="euler", num_steps=1, guidance_interval=[0.0, 1.0], compile=False
+        )
         return LatentSampler(self.net, self.payload, one, self.device, self.precision)
 
     @torch.inference_mode()

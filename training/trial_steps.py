@@ -37,8 +37,9 @@ def step_of(module: ResumableModule, batch: dict[str, Any], device: torch.device
     clipping, AdamW and average, as the run takes it on one device.
     """
     module.to(device).train()
-    module.trainer = SimpleNamespace(global_rank=0, world_size=1, global_step=1)
-    module.log = lambda *arguments, **keywords: None
+    trainer: Any = SimpleNamespace(global_rank=0, world_size=1, global_step=1)
+    module.trainer = trainer
+    setattr(module, "log", lambda *arguments, **keywords: None)  # noqa: B010, for the type checker
     optimizer, config = module.configure_optimizers()["optimizer"], module.config
     batch = {name: value.to(device) if torch.is_tensor(value) else value for name, value in batch.items()}
     scaler = torch.amp.GradScaler(device.type)
@@ -46,7 +47,7 @@ def step_of(module: ResumableModule, batch: dict[str, Any], device: torch.device
     def step(precision: str) -> None:
         scaled = precision == "16-mixed"
         with autocast(device, precision):
-            loss = module.training_step(batch, 0)
+            loss: Any = module.training_step(batch, 0)
         (scaler.scale(loss) if scaled else loss).backward()
         if config.gradient_clip:
             if scaled:
