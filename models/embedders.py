@@ -84,6 +84,7 @@ class LabelEmbedder(nn.Module):
         self.dropout = dropout
         rows = table_rows(num_classes, dropout, combinations)
         self.combinations: list[list[int]] | None = None
+        self._moved: Tensor | None = None
         if combinations is not None:  # the null class's at the end, and the tables' last rows for -1
             pairs = [*combinations, (-1, -1)]
             self.combinations = [[number % count for number, count in zip(pair, rows)] for pair in pairs]
@@ -113,10 +114,18 @@ class LabelEmbedder(nn.Module):
         if self.combinations is None:
             labels = labels if drop is None else labels.masked_fill(drop[:, 0], self.null_class)
             return self.embedding_table(labels)
-        numbers = labels.new_tensor(self.combinations)
+        numbers = self._numbers(labels.device)
         pairs = numbers[labels] if drop is None else torch.where(drop, numbers[-1], numbers[labels])
         assert self.condition_table is not None
         return self.embedding_table(pairs[:, 0]) + self.condition_table(pairs[:, 1])
+
+    def _numbers(self, device: torch.device) -> Tensor:
+        """(classes + 1, 2) rows of both tables for each label, moved to a device once: no weights, so no file
+        holds them, and a network built without memory has them too.
+        """
+        if self._moved is None or self._moved.device != device:
+            self._moved = torch.tensor(self.combinations, device=device)
+        return self._moved
 
     @property
     def num_parts(self) -> int:
