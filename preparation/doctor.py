@@ -38,6 +38,9 @@ NEEDED_ONLY_FOR = {
     "timm": "--align_model of train_tokenizer.py and --dinov2 of stage 4",
     "h5py": "recordings in .h5 and MATLAB 7.3 files",
 }
+# By compute capability, the best first.
+ARITHMETIC = (((8, 0), "bf16 in hardware"), ((7, 0), "fp16 in hardware, bf16 only emulated"),
+              ((0, 0), "no tensor cores, neither fp16 nor bf16 pays"))
 STATUS = {"ok": 0, "note": 0, "warn": 1, "FAIL": 2}
 
 
@@ -110,9 +113,9 @@ def graphics_cards() -> Iterator[Finding]:
             yield Finding("FAIL", "GPU", str(error))
             continue
         tried = " and ".join(candidate_precisions(device))
-        bf16 = "bf16 in hardware" if major >= 8 else "bf16 only emulated"
+        arithmetic = next(text for lowest, text in ARITHMETIC if (major, minor) >= lowest)
         yield Finding("ok", "GPU", f"{named}, {free / GIB:.1f} of {total / GIB:.1f} GiB free, CUDA "
-                                   f"{torch.version.cuda}; {bf16}: --precision auto tries {tried}")
+                                   f"{torch.version.cuda}; {arithmetic}: --precision auto tries {tried}")
     if count > 1:
         nccl = torch.distributed.is_available() and torch.distributed.is_nccl_available()
         how = f"--devices {count}, as a command (!python ... in a notebook)"

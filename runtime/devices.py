@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import torch
 
@@ -54,16 +55,28 @@ def resolve_devices(accelerator: str, devices: str) -> tuple[str, int]:
 
 
 def check_kernels(device: torch.device) -> None:
-    """Refuse a card for which this build of torch holds no kernels (a P100 under current CUDA builds)."""
-    major, minor = torch.cuda.get_device_capability(device)
-    built = [int(arch.split("_")[1].rstrip("abcdef")) for arch in torch.cuda.get_arch_list() if "_" in arch]
-    if built and major * 10 + minor < min(built):
-        name = torch.cuda.get_device_name(device)
-        raise UserError(
-            f"{name}: compute capability {major}.{minor}, but this torch {torch.__version__} holds "
-            "kernels from "
-            f"{min(built) / 10} on; choose another accelerator (Kaggle: T4 x2), an older torch, or cpu"
-        )
+    """Refuse a card for which this build of torch holds no kernels: older than all, or newer than all.
+
+    A kernel runs on its own major version from its minor version on; PTX on everything from there on (CUDA
+    C++ Programming Guide, "Compute Capability"). Builds of torch: its RELEASE.md, "CUDA Support Matrix".
+    """
+    capability = torch.cuda.get_device_capability(device)
+    named = [re.fullmatch(r"(sm|compute)_(\d+)(\d)[a-z]?", arch) for arch in torch.cuda.get_arch_list()]
+    built = [(match[1], (int(match[2]), int(match[3]))) for match in named if match]
+    if not built or any(arch <= capability and (kind == "compute" or arch[0] == capability[0])
+                        for kind, arch in built):
+        return
+    versions = sorted(arch for _, arch in built)
+    if capability < versions[0]:
+        way_out = "a torch 2.8 to 2.14 built for CUDA 12.6 (+cu126), which serves cards from 5.0 to 9.0"
+    else:
+        way_out = "a torch built for CUDA 12.8 or newer"
+    number, lowest, highest = (".".join(map(str, one)) for one in (capability, versions[0], versions[-1]))
+    raise UserError(
+        f"{torch.cuda.get_device_name(device)}: compute capability {number}, but this torch {torch.__version__} "
+        f"holds kernels for {lowest} to {highest} only; "
+        f"choose another accelerator (Kaggle: T4 x2), {way_out}, or cpu"
+    )
 
 
 def candidate_precisions(device: torch.device) -> tuple[str, ...]:

@@ -45,21 +45,49 @@ def test_a_sound_machine_is_status_0_and_one_screen(tmp_path):
         assert word in said
 
 
-def test_a_p100_without_kernels_is_named_with_the_way_out(monkeypatch):
-    card(monkeypatch, "Tesla P100-PCIE-16GB", (6, 0), ["sm_70", "sm_75", "sm_80"])
+# What builds of torch hold, by its table of releases (CUDA 12.6 to 2.14; 12.8 until 2.10 and in 2.11; 13).
+CU126 = ["sm_50", "sm_60", "sm_70", "sm_75", "sm_80", "sm_86", "sm_90"]
+CU128 = ["sm_70", "sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120"]
+CU130 = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120"]
+CARDS = {"Tesla P100-PCIE-16GB": (6, 0), "Tesla V100-SXM2-16GB": (7, 0), "Tesla T4": (7, 5),
+         "NVIDIA L4": (8, 9), "NVIDIA RTX PRO 6000 Blackwell": (12, 0), "NVIDIA A100-SXM4-40GB": (8, 0),
+         "NVIDIA H100": (9, 0)}
+SERVED = {"CU126": (CU126, (6, 0), (9, 0)), "CU128": (CU128, (7, 0), (12, 0)),
+          "CU130": (CU130, (7, 5), (12, 0))}
+VERDICTS = {(6, 0): "no tensor cores, neither fp16 nor bf16 pays: --precision auto tries 32",
+            (7, 0): "fp16 in hardware, bf16 only emulated: --precision auto tries 32 and 16-mixed",
+            (8, 0): "bf16 in hardware: --precision auto tries 32 and bf16-mixed"}
+
+
+@pytest.mark.parametrize("build", SERVED)
+@pytest.mark.parametrize("name", CARDS)
+def test_every_card_has_a_verdict_under_every_build(monkeypatch, name, build):
+    (kernels, lowest, highest), capability = SERVED[build], CARDS[name]
+    card(monkeypatch, name, capability, kernels)
     (level, topic, text), = one_line(doctor.graphics_cards())
-    assert (level, topic) == ("FAIL", "GPU") and "Tesla P100-PCIE-16GB: compute capability 6.0" in text
-    assert "from 7.0 on; choose another accelerator (Kaggle: T4 x2)" in text
+    number = ".".join(map(str, capability))
+    assert topic == "GPU" and name in text and f"compute capability {number}" in text
+    if lowest <= capability <= highest:
+        assert level == "ok" and VERDICTS[max(key for key in VERDICTS if key <= capability)] in text
+    else:
+        old = capability < lowest
+        assert level == "FAIL" and "choose another accelerator (Kaggle: T4 x2)" in text
+        assert ("torch 2.8 to 2.14 built for CUDA 12.6 (+cu126)" in text) == old
+        assert ("built for CUDA 12.8 or newer" in text) != old
 
 
-@pytest.mark.parametrize(("name", "capability", "said"), [
-    ("Tesla T4", (7, 5), "bf16 only emulated: --precision auto tries 32 and 16-mixed"),
-    ("NVIDIA A100", (8, 0), "bf16 in hardware: --precision auto tries 32 and bf16-mixed")])
-def test_true_arithmetic_and_several_cards(monkeypatch, name, capability, said):
-    card(monkeypatch, name, capability, ["sm_70", "sm_80"], count=2)
+def test_kernels_reach_within_a_major_version_and_ptx_beyond(monkeypatch):
+    for built, level in ((["sm_80"], "ok"), (["sm_86"], "ok"), (["sm_90"], "FAIL"), (["sm_75"], "FAIL"),
+                         (["sm_75", "compute_75"], "ok"), (["compute_90"], "FAIL"), ([], "ok")):
+        card(monkeypatch, "NVIDIA L4", (8, 9), built)
+        assert next(doctor.graphics_cards()).level == level, built
+
+
+def test_two_t4_train_together_where_torch_has_nccl(monkeypatch):
+    card(monkeypatch, "Tesla T4", (7, 5), CU128, count=2)
     monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: True)
     found = one_line(doctor.graphics_cards())
-    assert [level for level, _, _ in found] == ["ok"] * 3 and said in found[0][2] and name in found[1][2]
+    assert [level for level, _, _ in found] == ["ok"] * 3 and "cuda:1 Tesla T4" in found[1][2]
     assert "2 GPUs: train on all by --devices 2" in found[2][2]
     monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: False)
     assert one_line(doctor.graphics_cards())[2][0] == "warn"
