@@ -32,16 +32,21 @@ from configs.schema import (
     SplitConfig,
 )
 from data.atomic import replacing, write_text_if_new
-from data.images import SPLIT_NAMES, find_users, list_images
+from data.folders import FileRecord, Rules
+from data.images import find_images
+from data.label_files import LABELS
+from data.labels import listing
 from data.pictures import save_png
 from data.progress import progress
-from data.recordings import list_recordings
+from data.recordings import find_recordings, stem, told_groups
 from data.run_record import claim_folder, lock_folder
-from data.splits import GUARD, Split, materialise, split_records
+from data.split_files import materialise
+from data.splits import GUARD, Split, enough_recordings, split_records
 from data.tables import csv_text
+from data.tree import SPLIT_NAMES, account
 from preparation.spectrograms import image_name, place_images, recording_windows, rows_of_others
 from radar import spectrogram as doppler
-from radar.captures import companions
+from radar.captures import NoCapture, companions
 from radar.person import Walker, draw_walker, in_gait
 from radar.recording import Setup, Window, draw_recording, draw_setup
 from radar.spectrogram import Radar
@@ -52,17 +57,17 @@ SHOWN_NOTES = 8  # of what was concluded from recordings
 
 def split(config: SplitConfig) -> None:
     """Divide people's images into train, val and perhaps test; see `data.splits` for the rules."""
-    labels = find_users(config.input_dir)
-    records = list_images(config.input_dir, labels)
-    method = "recordings" if config.recordings and config.method == "blocks" else config.method
+    found = find_images(config.input_dir, Rules(config.name, config.labels, config.leave_out))
+    labels, records = found.labels, found.records
     result = split_records(
         records,
-        method,
+        split_method(config, records),
         config.recordings,
         config.val_fraction,
         config.test_fraction,
         config.guard,
         config.seed,
+        config.hold_out,
     )
     if result.warning:
         say(f"warning: {result.warning}")
@@ -77,6 +82,8 @@ def split(config: SplitConfig) -> None:
         )
     for line in split_table(result, labels.names):
         say(line)
+    read = account(len(records), "image", found.left_out)
+    say(f"{read}; {len(labels)} people, divided by {result.settings['method']}")
     if config.dry_run:
         return tell_plan({"split": config}, reads=[f"{config.input_dir}: {len(records)} images"],
                          writes=[config.output_dir],
@@ -85,6 +92,15 @@ def split(config: SplitConfig) -> None:
         f"wrote {config.output_dir}; next: python stage1_extract_features.py --data_dir {config.output_dir} "
         "--vavae_path <tokenizer> --output_path latent_features"
     )
+
+
+def split_method(config: SplitConfig, records: list[FileRecord]) -> str:
+    """The method asked for; without one, whole recordings where each person has enough known ones."""
+    if config.method != "blocks" or "method" in config.given and not config.recordings:
+        return config.method
+    parts = 2 if config.hold_out or not config.test_fraction else 3
+    known = config.recordings or enough_recordings(records, parts, config.hold_out)
+    return "recordings" if known else "blocks"
 
 
 def split_table(result: Split, users: tuple[str, ...]) -> list[str]:
@@ -173,41 +189,83 @@ def known(part: Window | Walker | Walk | Setup | Radar) -> dict[str, Any]:
 
 def spectrogram(config: SpectrogramConfig) -> None:
     """Turn recordings of complex I/Q into pictures, ID_7/rec1.npy into ID_7/rec1_001.png, ...; axes.csv keeps
-    their axes.
+    their axes, labels.csv whose they are.
     """
-    folder, rows, told = Path(config.output_dir), [], []
+    if len(config.velocity_range) not in (0, 2):
+        raise UserError(f"spectrogram.velocity_range={config.velocity_range}: expected two or none")
+    folder, axes, labels, told = Path(config.output_dir), [], [], []
+    found = find_recordings(config.input, Rules(config.name, config.labels, config.leave_out))
+    parts = {part for record in found.records for part in companions(record.path)}
+    wanted = [record for record in found.records if record.path not in parts]
+    left_out, reasons, read = dict(found.left_out), {}, 0
     with ExitStack() as claim:
-        recordings = list_recordings(config.input)
-        parts = {part for path in recordings for part in companions(path)}
-        wanted = {path: stem for path, stem in recordings.items() if path not in parts}
-        for path, stem in progress(wanted.items(), description="reading", unit="rec"):
-            windows, notes = recording_windows(path, config)
-            told += [f"{path}: {note}" for note in notes]
+        for record in progress(wanted, description="reading", unit="rec"):
+            try:
+                windows, notes = recording_windows(record.path, config)
+            except (UserError, OSError) as error:
+                left_out.setdefault(refuse_or_skip(record, error, config), []).append(record.relative)
+                reasons.setdefault(record.user, str(error))
+                continue
+            told += [f"{record.path}: {note}" for note in notes]
             units = [doppler.to_unit(window.power_db, config.dynamic_range_db) for window in windows]
             pictures = [doppler.to_picture(unit, config.colour_map) for unit in units]
-            if not rows:  # only now, so that settings that cannot work claim nothing
+            if not read:  # only now, so that settings that cannot work claim nothing
                 claim.enter_context(claim_folder(folder, identity(config), "**/*.png", config.dry_run))
+            read += 1
             if not config.dry_run:
-                told += place_images(folder, stem, pictures, path)
-            rows += [{"path": image_name(stem, number)}
-                     | {key: f"{value:.6g}" for key, value in window.edges.items()}
-                     for number, window in enumerate(windows, start=1)]
+                told += place_images(folder, stem(record), pictures, record.path)
+            for number, window in enumerate(windows, start=1):
+                name = image_name(stem(record), number)
+                axes.append({"path": name} | {key: f"{value:.6g}" for key, value in window.edges.items()})
+                labels.append({"file": name} | told_groups(record))
+        refuse_missing(reasons, {Path(row["file"]).parts[0] for row in labels}, config)
+        say(account(read, "recording", left_out))
         if config.dry_run:
             return tell_plan({"spectrogram": config}, reads=[f"{config.input}: recordings"], writes=[folder],
-                             does=f"draw {len(rows)} images")
-        kept = rows_of_others(folder, {row["path"] for row in rows})
-        write_text_if_new(folder / "axes.csv", csv_text([*rows, *kept]))
+                             does=f"draw {len(axes)} images")
+        kept = rows_of_others(folder, "axes.csv", {row["path"] for row in axes})
+        others = rows_of_others(folder, LABELS, {row["file"] for row in labels})
+        write_text_if_new(folder / "axes.csv", csv_text([*axes, *kept]))
+        write_text_if_new(folder / LABELS, csv_text([*labels, *others]))
+    tell_notes(folder, kept, told, config)
+    say(
+        f"wrote {len(axes)} pictures to {folder}; next: python stage0_prepare.py split --input_dir {folder} "
+        r"--output_dir data_split"
+    )
+
+
+def tell_notes(folder: Path, kept: list[dict[str, str]], told: list[str], config: SpectrogramConfig) -> None:
+    """What was concluded from the recordings, and which images of others are kept."""
     if kept:
-        told.insert(0, f"{folder}: {len(kept)} images of recordings that are not in {config.input} are kept, "
-                       f"the first is {kept[0]['path']}; remove them if they are not wanted")
+        told = [f"{folder}: {len(kept)} images of recordings that are not in {config.input} are kept, the "
+                f"first is {kept[0]['path']}; remove them if they are not wanted", *told]
     for line in told[:SHOWN_NOTES]:
         say(line)
     if len(told) > SHOWN_NOTES:
         say(f"and {len(told) - SHOWN_NOTES} more such notes")
-    say(
-        f"wrote {len(rows)} pictures to {folder}; next: python stage0_prepare.py split --input_dir {folder} "
-        r"--output_dir data_split --recordings '(.+)_\d+\.png'"
-    )
+
+
+def refuse_or_skip(record: FileRecord, error: Exception, config: SpectrogramConfig) -> str:
+    """Why a file is left out: it holds no recording, or it cannot be read and `config` says to go on; else
+    the error is raised with the ways out.
+    """
+    if isinstance(error, NoCapture):
+        say(f"skipped {error}")
+        return "no recording"
+    if not config.skip_bad_recordings:
+        raise UserError(f"{error}; or go on without it by --leave_out '{record.relative}', without all that "
+                        "cannot be read by --skip_bad_recordings") from error
+    say(f"skipped {error}")
+    return "unreadable"
+
+
+def refuse_missing(reasons: dict[str, str], read: set[str], config: SpectrogramConfig) -> None:
+    """UserError for people of whom nothing was read; `reasons` has one of each person with bad files."""
+    missing = [name for name in reasons if name not in read]
+    if missing:
+        raise UserError(f"--input {config.input}: no recording of {listing(missing)} can be read "
+                        f"({reasons[missing[0]]}); export them again, or go on without these people by "
+                        f"--leave_out '{missing[0]}/*'")
 
 
 def doctor(config: DoctorConfig) -> None:

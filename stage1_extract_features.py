@@ -23,16 +23,9 @@ from configs.dry_run import tell_plan
 from configs.errors import UserError
 from configs.schema import ExtractConfig
 from data.atomic import write_text_if_new
+from data.folders import Rules
 from data.imagenet_stats import imagenet_statistics, with_channels
-from data.images import (
-    SPLIT_NAMES,
-    ImageRecord,
-    find_users,
-    inputs_digest,
-    list_images,
-    open_rgb,
-    scan_images,
-)
+from data.images import ImageRecord, Splits, find_splits, inputs_digest, open_rgb, scan_images
 from data.kept_values import KeptValues
 from data.labels import LabelTable, listing
 from data.latent_stats import LatentStatistics, recommend
@@ -40,6 +33,7 @@ from data.latents import KINDS, LatentFiles, LatentSet, export_lightningdit, rea
 from data.pictures import grid, save_png
 from data.progress import progress
 from data.run_record import lock_folder
+from data.tree import SPLIT_NAMES
 from runtime.compiling import compiled_tokenizer
 from runtime.devices import resolve_device, resolve_devices, resolve_precision, tokenizer_precision
 from runtime.disk import require_space
@@ -99,8 +93,7 @@ def run(config: ExtractConfig) -> None:
 class Inputs:
     """All images and their digest by split, and what encodes them."""
 
-    labels: LabelTable
-    records: dict[str, list[ImageRecord]]
+    splits: Splits
     digests: dict[str, str]
     vae: VAVAE
     imagenet: LatentStatistics | None
@@ -112,17 +105,18 @@ def read_inputs(config: ExtractConfig, device: torch.device) -> Inputs:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--output_path {folder}: is a file, expected a folder; choose another name")
     imagenet = imagenet_statistics(config.imagenet_stats, resolve_path(config.vavae_path), folder)
-    labels, records = find_splits(Path(config.data_dir))
-    records, digests = check_images(records, config)
+    # Links to nowhere count as images that cannot be read, of which all are told at once.
+    splits = find_splits(config.data_dir, Rules(leave_out=config.leave_out), dead_links=True)
+    splits, digests = check_images(splits, config)
     vae = load_tokenizer(config, device)
     imagenet = with_channels(imagenet, vae.latent_shape[0], config.imagenet_stats)
     say(f"tokenizer {Path(config.vavae_path).name} on {device}, digest {vae.digest[:12]}")
-    return Inputs(labels, records, digests, vae, imagenet)
+    return Inputs(splits, digests, vae, imagenet)
 
 
 def tell(inputs: Inputs, jobs: list[Job], config: ExtractConfig) -> None:
     """What a dry run says."""
-    counts = ", ".join(f"{len(entries)} of {split}" for split, entries in inputs.records.items())
+    counts = ", ".join(f"{len(entries)} of {split}" for split, entries in inputs.splits.records.items())
     encoded = sum(len(job.records) for job in jobs)
     tell_plan({"extract": config}, reads=[f"{config.data_dir}: images, {counts}"],
               writes=[f"{config.output_path}: latents of {listing(job.split for job in jobs) or 'none'}"],
@@ -138,7 +132,7 @@ def remove_derived(jobs: list[Job], config: ExtractConfig) -> None:
 def jobs_of(inputs: Inputs, config: ExtractConfig) -> list[Job]:
     """The splits to encode."""
     folder, vae, jobs = Path(config.output_path), inputs.vae, []
-    for split, entries in inputs.records.items():
+    for split, entries in inputs.splits.records.items():
         flips = {"time_flip": True} if config.time_flip else {}
         metadata = {
             "tokenizer_digest": vae.digest,
@@ -146,12 +140,12 @@ def jobs_of(inputs: Inputs, config: ExtractConfig) -> list[Job]:
             "preprocessing": {"geometry": config.geometry, "size": vae.image_size, **flips},
             "precision": vae.precision,
         }
-        if is_current(read_metadata(folder, split), metadata, inputs.labels, config):
+        if is_current(read_metadata(folder, split), metadata, inputs.splits.labels, config):
             say(f"{split}: {len(entries)} latents are there for the same images and tokenizer; skipped")
             continue
         space = len(entries) * math.prod(vae.latent_shape) * 4 * (3 if config.time_flip else 2)
         require_space(folder, space, f"the latents of {split}")
-        jobs.append(Job(split, entries, inputs.labels, metadata))
+        jobs.append(Job(split, entries, inputs.splits.labels, metadata))
     return jobs
 
 
@@ -174,41 +168,26 @@ def load_tokenizer(config: ExtractConfig, device: torch.device) -> VAVAE:
 
 def finish(inputs: Inputs, jobs: Sequence[Job], config: ExtractConfig) -> None:
     """What the main process makes of all latents: statistics, the check picture, the export."""
-    folder, records = Path(config.output_path), inputs.records
+    folder, records = Path(config.output_path), inputs.splits.records
     remove_other_splits(folder, records)
     train = read_latents(folder, "train")
     write_statistics(train, folder, inputs.imagenet)
     if not (folder / PICTURE).exists():
         check_reconstruction(records.get("val", records["train"]), inputs.vae, config, folder / PICTURE)
     write_export(train, folder, config)
+    say(inputs.splits.account())
     extracted = sum(len(job.records) for job in jobs)
     say(f"wrote {extracted} latents to {folder}; next: python stage2_train_dit.py --latent_dir {folder}")
 
 
-def find_splits(folder: Path) -> tuple[LabelTable, dict[str, list[ImageRecord]]]:
-    """Label table of the training split, and the images of every split that is there."""
-    if not folder.is_dir():
-        raise FileNotFoundError(f"--data_dir {folder}: no such folder; stage0_prepare.py split makes one")
-    if not (folder / "train").is_dir():
-        raise UserError(
-            f"--data_dir {folder}: no train folder inside; python stage0_prepare.py split "
-            f"--input_dir {folder} --output_dir data_split makes train and val"
-        )
-    labels = find_users(folder / "train")
-    return labels, {
-        split: list_images(folder / split, labels) for split in SPLIT_NAMES if (folder / split).is_dir()
-    }
-
-
-def check_images(
-    records: dict[str, list[ImageRecord]], config: ExtractConfig
-) -> tuple[dict[str, list[ImageRecord]], dict[str, str]]:
+def check_images(splits: Splits, config: ExtractConfig) -> tuple[Splits, dict[str, str]]:
     """Decode every image once: the good ones per split, and a digest of their names and contents.
 
-    All unreadable images are reported together (UserError), or left out with `skip_bad_images`.
+    All unreadable images are reported together (UserError), or left out with `skip_bad_images`; not all
+    training images of a person, though.
     """
     bad, kept, digests = {}, {}, {}
-    for split, entries in records.items():
+    for split, entries in splits.records.items():
         with progress(total=len(entries), description=f"checking {split}", unit="img") as bar:
             scan = scan_images(
                 entries, num_readers(config), lambda done, total, bar=bar: bar.update(done - bar.n)
@@ -216,20 +195,31 @@ def check_images(
         bad |= {f"{split}/{name}": reason for name, reason in scan.bad.items()}
         kept[split] = [record for record in entries if record.relative not in scan.bad]
         digests[split] = inputs_digest(kept[split], scan.digests)
+    missing = set(splits.labels.names) - {record.user for record in kept["train"]}
+    refuse_bad(bad, [name for name in splits.labels.names if name in missing], config)
+    for name, reason in bad.items():
+        say(f"skipped {name}: {reason}")
+    for split in [split for split, entries in kept.items() if not entries]:
+        say(f"warning: no readable image is left in {split}; it is left out")
+        del kept[split]
+    unread = {"unreadable": list(bad)} if bad else {}
+    return replace(splits, records=kept, left_out={**splits.left_out, **unread}), digests
+
+
+def refuse_bad(bad: dict[str, str], missing: list[str], config: ExtractConfig) -> None:
+    """UserError for images that cannot be read, and for people of whom none is left."""
     if bad and not config.skip_bad_images:
         listed = "; ".join(f"{name}: {reason}" for name, reason in bad.items())
         raise UserError(
             f"{len(bad)} images cannot be read, nothing was written: {listed}; repair or remove them, "
             "or go on without them by --skip_bad_images"
         )
-    for name, reason in bad.items():
-        say(f"skipped {name}: {reason}")
-    if not kept["train"]:
-        raise UserError(f"--data_dir {config.data_dir}: no readable training image is left")
-    for split in [split for split, entries in kept.items() if not entries]:
-        say(f"warning: no readable image is left in {split}; it is left out")
-        del kept[split]
-    return kept, digests
+    if missing:
+        left_out = " ".join(f"'*/{name}/*'" for name in missing[:3])
+        raise UserError(
+            f"--data_dir {config.data_dir}: no readable training image is left of {listing(missing)}; repair "
+            f"them, or go on without these people by --leave_out {left_out}"
+        )
 
 
 def is_current(

@@ -53,7 +53,8 @@ def run(config: EvaluateConfig) -> None:
     UserError or FileNotFoundError in one line for bad input.
     """
     check_axes(config.axes)
-    people, real = find_real(Path(config.real))
+    splits = find_real(Path(config.real), config.leave_out)
+    people, real = splits.labels, dict(splits.records)
     generated = find_generated(Path(config.generated), people)
     folder, path = Path(config.output_dir), Path(config.output_dir) / "metrics.json"
     selected_by = selecting_training(Path(config.generated))
@@ -77,7 +78,8 @@ def run(config: EvaluateConfig) -> None:
             write_report(folder, metrics, {name: folder / f"{name}.png" for name in PICTURES})
             write_text(path, json.dumps(metrics, indent=1) + "\n")  # last: a run that finds it is done
     lines = verdict_lines(metrics) if "verdict" in metrics else []
-    say("\n".join([*table(metrics), *lines, *metrics["summary"], f"all figures are in {path}"]))
+    lines = [splits.account(), *table(metrics), *lines]
+    say("\n".join([*lines, *metrics["summary"], f"all figures are in {path}"]))
     say(f"look at {folder / 'report.html'} and {folder / 'real_beside_generated.png'}")
 
 

@@ -21,7 +21,8 @@ from configs.keys import identity
 from configs.load import to_yaml
 from configs.schema import TokenizerConfig
 from data.atomic import write_text
-from data.images import ImageRecord, file_digest, find_users, inputs_digest, list_images, open_rgb
+from data.folders import Rules
+from data.images import ImageRecord, file_digest, find_splits, inputs_digest, open_rgb
 from data.pictures import grid, save_png
 from data.progress import progress
 from runtime.devices import resolve_devices
@@ -52,10 +53,8 @@ def run(config: TokenizerConfig) -> None:
     folder, data = Path(config.output_dir), Path(config.data_dir)
     if config.crop and config.crop % CROP_UNIT:
         raise UserError(f"tokenizer.crop={config.crop}: expected a multiple of {CROP_UNIT} pixels")
-    labels = find_users(data / "train")
-    train, val = (
-        list_images(data / split, labels) if (data / split).is_dir() else [] for split in ("train", "val")
-    )
+    splits = find_splits(data, Rules(leave_out=config.leave_out))
+    train, val = (splits.records.get(split, []) for split in ("train", "val"))
     net = (
         fresh_tokenizer(config)
         if config.init_from is None
@@ -73,6 +72,7 @@ def run(config: TokenizerConfig) -> None:
         "validation images; "
         f"{total_steps} steps"
     )
+    say(splits.account())
     if not val:
         say(f"warning: {data} has no val folder; the latest weights will count as best")
     teacher = teacher_of(config)

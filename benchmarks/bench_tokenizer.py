@@ -34,7 +34,7 @@ from benchmarks.pictures import write_pictures
 from benchmarks.turns import in_turn, report
 from configs.command_line import run_script, say
 from configs.schema import ExtractConfig
-from data.images import find_users, list_images, open_rgb
+from data.images import find_splits, find_users, list_images, open_rgb
 from data.labels import LabelTable
 from data.progress import progress
 from evaluation.judge import reduced, train_judge
@@ -252,12 +252,12 @@ def stage_1(vae: VAVAE, count: int, batch_size: int) -> tuple[float, float]:
         folder = Path(work) / "data"
         write_pictures(folder / "train", count)
         config = ExtractConfig(str(folder), "-", str(Path(work) / "latents"), batch_size=batch_size)
-        labels, found = stage1.find_splits(folder)
-        images = torch.stack([preprocess(open_rgb(record.path)) for record in found["train"]])
+        splits = find_splits(folder)
+        images = torch.stack([preprocess(open_rgb(record.path)) for record in splits.records["train"]])
 
         def whole() -> None:
-            records, _ = stage1.check_images(found, config)
-            job = stage1.Job("train", records["train"], labels, {})
+            kept, _ = stage1.check_images(splits, config)
+            job = stage1.Job("train", kept.records["train"], kept.labels, {})
             stage1.extract_split(job, vae, config, Crew(vae.device))
 
         def alone() -> None:

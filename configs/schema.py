@@ -48,6 +48,18 @@ class SplitConfig(Command):
     output_dir: str = key(
         REQUIRED, "Folder that will hold train/, val/ and, when asked for, test/.", affects="nothing"
     )
+    name: Optional[str] = key(
+        None, "Regular expression of paths below the folder that tells whose a file is: (?P<person>…), and "
+        "perhaps (?P<condition>…), (?P<recording>…), (?P<day>…) or any other group.", affects="output",
+    )
+    labels: Optional[str] = key(
+        None, "Table of file, person, and perhaps condition, recording, day, ...; none = labels.csv where it "
+        "lies in the folder, else a folder per person.", affects="output",
+    )
+    leave_out: List[str] = key(
+        [], "Patterns of paths or names (ID_3/*, *.mat) not to be read; people left out so are not missed.",
+        affects="output",
+    )
     method: str = key(
         "blocks",
         "blocks: contiguous blocks in time with a guard gap; random: leaks, for comparisons only.",
@@ -63,6 +75,10 @@ class SplitConfig(Command):
     )
     test_fraction: float = key(
         0.0, "Share of each person's images for a test split.", low=0, high=0.9, affects="output"
+    )
+    hold_out: List[str] = key(
+        [], "Groups whose images are the test split, like day=220110; of --name or a table.",
+        affects="output",
     )
     guard: int = key(
         3, "Images dropped between two blocks; 3 is safe for windows that overlap by 75 %.", low=0,
@@ -144,6 +160,21 @@ class SpectrogramConfig(Command):
         affects="run", content=True
     )
     output_dir: str = key(REQUIRED, "Folder for ID_7/rec1_001.png, ... and axes.csv.", affects="nothing")
+    name: Optional[str] = key(
+        None, "Regular expression of paths below the folder that tells whose a file is: (?P<person>…), and "
+        "perhaps (?P<condition>…), (?P<recording>…), (?P<day>…) or any other group.", affects="output",
+    )
+    labels: Optional[str] = key(
+        None, "Table of file, person, and perhaps condition, recording, day, ...; none = labels.csv where it "
+        "lies in the folder, else a folder per person.", affects="output",
+    )
+    leave_out: List[str] = key(
+        [], "Patterns of paths or names (ID_3/*, *.mat) not to be read; people left out so are not missed.",
+        affects="output",
+    )
+    skip_bad_recordings: bool = key(
+        False, "Go on without recordings that cannot be read.", affects="run"
+    )
     carrier: Optional[float] = key(
         None, "Carrier frequency, e.g. 77e9; none = as the file states.", unit="Hz", above=0, affects="output"
     )
@@ -234,6 +265,10 @@ class ExtractConfig(Command):
         affects="run"
     )
     skip_bad_images: bool = key(False, "Go on without images that cannot be read.", affects="run")
+    leave_out: List[str] = key(
+        [], "Patterns of paths or names (ID_3/*, *.mat) not to be read; people left out so are not missed.",
+        affects="run",
+    )
     num_workers: Optional[int] = key(
         None, "Threads that read images; none = one for each core, eight at most.", low=1, high=256,
         affects="nothing"
@@ -511,6 +546,10 @@ class EvaluateConfig(Command):
     output_dir: str = key(
         "evaluation_report", "Folder for metrics.json, pictures and the judges' weights.", affects="nothing"
     )
+    leave_out: List[str] = key(
+        [], "Patterns of paths or names (ID_3/*, *.mat) not to be read; people left out so are not missed.",
+        affects="run",
+    )
     axes: List[float] = key([], AXES, affects="run")
     colour_map: str = key("jet", COLOUR_MAP, affects="run")
     vavae_path: Optional[str] = key(
@@ -551,6 +590,10 @@ class SelectingJudgeConfig(Command):
         affects="output", content=True
     )
     output_dir: str = key("selector", "Folder for judge.safetensors.", affects="nothing")
+    leave_out: List[str] = key(
+        [], "Patterns of paths or names (ID_3/*, *.mat) not to be read; people left out so are not missed.",
+        affects="run",
+    )
     colour_map: str = key("jet", COLOUR_MAP, affects="output")
     seed: int = key(0, "Seed of the judge.", low=0, affects="output")
 
@@ -567,6 +610,10 @@ class SweepConfig(Command):
     vavae_path: str = key(REQUIRED, "Tokenizer, as of stage 3.", affects="output", content=True)
     output_dir: str = key(
         "guidance_sweep", "Folder for sweep.json, sweep.png and the images.", affects="nothing"
+    )
+    leave_out: List[str] = key(
+        [], "Patterns of paths or names (ID_3/*, *.mat) not to be read; people left out so are not missed.",
+        affects="run",
     )
     axes: List[float] = key([], AXES, affects="run")
     colour_map: str = key("jet", COLOUR_MAP, affects="run")
@@ -588,6 +635,10 @@ class TokenizerConfig(FitConfig):
     )
     output_dir: str = key(
         "trained_tokenizer", "Folder for tokenizer.safetensors, checkpoints and curves.", affects="nothing"
+    )
+    leave_out: List[str] = key(
+        [], "Patterns of paths or names (ID_3/*, *.mat) not to be read; people left out so are not missed.",
+        affects="run",
     )
     init_from: Optional[str] = key(
         None, "Weights to fine-tune; none = a fresh tokenizer of the shape below.",

@@ -1,9 +1,8 @@
-"""Image folders, one sub-folder per user, and the rule by which any image file becomes RGB."""
+"""Folders of images, and the rule by which any image file becomes RGB."""
 
 import hashlib
 import io
 import os
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,21 +12,34 @@ import numpy
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from configs.errors import UserError
+from data.folders import BY_FOLDER, FileRecord, Found, Rules, find_files
 from data.labels import LabelTable, listing, natural_key
+from data.tree import account, split_folders
 
-IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-SPLIT_NAMES = ("train", "val", "test")
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jfif")
+ImageRecord = FileRecord
 MAX_PIXELS = 2**26  # 8192 x 8192: far above any spectrogram, 200 MB as RGB
 Progress = Callable[[int, int], None]  # (done, total), called from the calling thread
 
 
 @dataclass(frozen=True)
-class ImageRecord:
-    """One image file: where it is, its posix path below the images folder, and the user folder it lies in."""
+class Splits:
+    """A finished split: the label table of train, the images of each part, and what was left out of them."""
 
-    path: Path
-    relative: str
-    user: str
+    labels: LabelTable
+    records: dict[str, list[ImageRecord]]
+    left_out: dict[str, list[str]]
+
+    def account(self) -> str:
+        """What was read, what not, and who is missing in a part."""
+        counts = ", ".join(f"{name} {len(part)}" for name, part in self.records.items())
+        lines = [account(sum(map(len, self.records.values())), "image", self.left_out),
+                 f"{counts}; {len(self.labels)} people"]
+        for name, part in self.records.items():
+            absent = set(self.labels.names) - {record.user for record in part}
+            if absent:
+                lines.append(f"nobody of {listing(sorted(absent, key=natural_key), 5)} in {name}")
+        return "; ".join(lines)
 
 
 @dataclass(frozen=True)
@@ -98,80 +110,50 @@ def _grey16_to_rgb(image: Image.Image) -> Image.Image:
 # Folders
 
 
-def find_users(folder: str | os.PathLike) -> LabelTable:
-    """Label table of the sub-folders of `folder` that hold images.
+def find_images(folder: str | os.PathLike, rules: Rules = BY_FOLDER, labels: LabelTable | None = None,
+                dead_links: bool = False) -> Found:
+    """The images of a folder and whose they are, as `data.folders.find_files` has it.
 
-    Hidden and empty sub-folders and loose files are ignored. FileNotFoundError: no such folder. UserError,
-    saying what was found instead: no sub-folder with images, or a sub-folder whose images lie one level
-    deeper.
+    With `labels`, a person who is not in the table is a UserError; a person of the table without images is
+    not (a validation split need not hold everybody).
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder; expected sub-folders of images, like ID_1/a.jpg")
-    subfolders = _subfolders(folder)
-    users = [sub.name for sub in subfolders if _image_paths(sub)]
-    nested = [sub.name for sub in subfolders
-              if sub.name not in users and any(map(_image_paths, _subfolders(sub)))]
-    if nested:
-        raise UserError(f"{folder}: {_nested_advice(folder, nested)}")
-    if not users:
-        raise UserError(f"{folder}: no sub-folder holds images, found {_found_instead(folder)}; expected "
-                        f"one per user with {listing(IMAGE_EXTENSIONS)} files, like ID_1/a.jpg")
-    return LabelTable(tuple(users))
-
-
-def list_images(folder: str | os.PathLike, labels: LabelTable | None = None) -> list[ImageRecord]:
-    """Every user's images, naturally sorted by user, then by file name.
-
-    With `labels`, a user folder that is not in the table is a UserError; a user of the table without a
-    folder is not (a validation split need not hold everybody). Other errors as `find_users`.
-    """
-    folder = Path(folder)
-    users = find_users(folder)
-    unknown = [user for user in users.names if labels is not None and user not in labels.names]
+    found = find_files(folder, IMAGE_EXTENSIONS, "image", rules, dead_links)
+    unknown = [user for user in found.labels.names if labels is not None and user not in labels.names]
     if unknown:
         raise UserError(f"{folder}: {listing(unknown)} not among the known users {listing(labels.names)}; "
                         "remove these folders, or rebuild from a train folder that holds them")
-    return [ImageRecord(path, f"{user}/{path.name}", user)
-            for user in users.names for path in _image_paths(folder / user)]
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    found = [path for path in _entries(folder) if path.is_dir()]
-    return sorted(found, key=lambda path: natural_key(path.name))
-
-
-def _entries(folder: Path) -> list[Path]:
-    """What a folder holds and does not hide; UserError for a name that no table could tell."""
-    found = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    for path in found:
-        if not path.name.isprintable():  # undecodable bytes count as not printable
-            raise UserError(f"{ascii(str(path))}: a name that cannot be written as text; rename it")
     return found
 
 
-def _image_paths(folder: Path) -> list[Path]:
-    found = [path for path in _entries(folder) if path.suffix.lower() in IMAGE_EXTENSIONS and path.is_file()]
-    return sorted(found, key=lambda path: (natural_key(path.stem), path.name))
+def find_splits(folder: str | os.PathLike, rules: Rules = BY_FOLDER, dead_links: bool = False) -> Splits:
+    """Train, and val and test where they are there, of a finished split: train|val|valid|test in any case.
+
+    FileNotFoundError: no such folder. UserError: no train folder, or as `find_images`.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder; stage0_prepare.py split makes one")
+    parts, left_out = split_folders(folder)
+    if "train" not in parts:
+        raise UserError(f"{folder}: no train folder inside; python stage0_prepare.py split --input_dir "
+                        f"{folder} --output_dir data_split makes train and val")
+    records, labels = {}, None
+    for name, part in parts.items():
+        found = find_images(part, rules, labels, dead_links)
+        records[name], labels = found.records, labels or found.labels
+        for reason, paths in found.left_out.items():
+            left_out.setdefault(reason, []).extend(f"{part.name}/{path}" for path in paths)
+    return Splits(labels, records, left_out)
 
 
-def _nested_advice(folder: Path, nested: list[str]) -> str:
-    if set(nested) <= set(SPLIT_NAMES):
-        return f"holds a finished split ({listing(nested)}); give one of its parts, like {folder / nested[0]}"
-    return (f"the images of {listing(nested)} lie one folder too deep; expected them directly in the "
-            f"user's folder, like {nested[0]}/a.jpg")
+def find_users(folder: str | os.PathLike) -> LabelTable:
+    """Label table of the people whose images a folder holds; errors of `find_images`."""
+    return find_images(folder).labels
 
 
-def _found_instead(folder: Path) -> str:
-    loose = len(_image_paths(folder))
-    if loose:
-        return f"{loose} loose image{'s' * (loose > 1)}"
-    subfolders = _subfolders(folder)
-    kinds = Counter(path.suffix.lower() or "no extension"
-                    for sub in [folder, *subfolders] for path in sub.iterdir() if path.is_file())
-    if kinds:
-        return "other files: " + listing(f"{kind} ({count})" for kind, count in kinds.most_common())
-    return f"{len(subfolders)} empty sub-folders" if subfolders else "nothing"
+def list_images(folder: str | os.PathLike, labels: LabelTable | None = None) -> list[ImageRecord]:
+    """Every user's images, naturally sorted by user, then by file name; errors of `find_images`."""
+    return find_images(folder, labels=labels).records
 
 
 # Reading everything once

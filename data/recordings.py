@@ -6,32 +6,57 @@ import os
 from pathlib import Path
 
 from configs.errors import UserError
-from data.labels import listing, natural_key
+from data.folders import BY_FOLDER, FileRecord, Found, Rules, find_files
+from data.label_files import apply_name, person_folder
+from data.labels import listing
 
 RECORDING_EXTENSIONS = (".npy", ".npz", ".mat", ".h5", ".hdf5", ".csv", ".txt", ".wav", ".bin", ".dat")
 
 
-def list_recordings(source: str | os.PathLike) -> dict[Path, str]:
-    """Recordings in a folder tree, naturally sorted, and the stem of their pictures' paths.
+def find_recordings(source: str | os.PathLike, rules: Rules = BY_FOLDER) -> Found:
+    """Recordings in a folder tree and whose they are, as `data.folders.find_files` has it; `stem` names their
+    pictures.
 
-    ID_7/rec1.npy gives ID_7/rec1; what lies deeper keeps its folders in the name, ID_7/day2/rec1.npy gives
-    ID_7/day2_rec1. A single file belongs to the person its folder names. FileNotFoundError: no such file or
-    folder. UserError: no recording in it, or two with one stem.
+    A single file belongs to the person its folder names, or the one `rules.name` finds in ID_7/rec1.npy.
+    FileNotFoundError: no such file or folder. UserError: no recording in it, two with one stem, or as
+    `find_files`.
     """
     source = Path(source)
     if not source.exists():
         raise FileNotFoundError(f"{source}: no such file or folder; expected recordings like ID_1/rec1.npy")
-    paths = [source] if source.is_file() else [path for path in source.rglob("*") if path.is_file()]
-    paths = sorted((path for path in paths if path.suffix.lower() in RECORDING_EXTENSIONS),
-                   key=lambda path: natural_key(str(path)))
-    if not paths:
-        raise UserError(f"{source}: holds no recording; expected {listing(RECORDING_EXTENSIONS)}")
-    stems: dict[str, Path] = {}
-    for path in paths:
-        top = source if source.is_dir() else source.absolute().parents[1]
-        user, *rest = path.absolute().relative_to(top.absolute()).with_suffix("").parts
-        stem = "/".join([user, "_".join(rest)] if rest else [user])
-        if stem in stems:
-            raise UserError(f"{path} and {stems[stem]} would write the same pictures; rename one")
-        stems[stem] = path
-    return {path: stem for stem, path in stems.items()}
+    if source.is_dir():
+        found = find_files(source, RECORDING_EXTENSIONS, "recording", rules)
+    else:
+        found = find_one(source, rules)
+    stems: dict[str, FileRecord] = {}
+    for record in found.records:
+        other = stems.setdefault(stem(record), record)
+        if other is not record:
+            raise UserError(f"{record.path} and {other.path} would write the same pictures; rename one, or "
+                            f"--leave_out '{record.relative}'")
+    return found
+
+
+def find_one(path: Path, rules: Rules) -> Found:
+    """A single file, whatever else its folder holds."""
+    if path.suffix.lower() not in RECORDING_EXTENSIONS:
+        raise UserError(f"{path}: holds no recording; expected {listing(RECORDING_EXTENSIONS)}")
+    relative = "/".join(path.absolute().parts[-2:])
+    groups = apply_name([relative], rules.name).get(relative) if rules.name else {}
+    if groups is None:
+        raise UserError(f"--name {rules.name!r}: does not tell whose {relative} is; change the expression")
+    user = person_folder(groups) if groups else path.absolute().parent.name
+    return Found([FileRecord(path, relative, user, tuple(groups.items()))])
+
+
+def stem(record: FileRecord) -> str:
+    """Of the paths of a recording's pictures: ID_7/rec1.npy gives ID_7/rec1, ID_7/day2/rec1.npy gives
+    ID_7/day2_rec1.
+    """
+    return f"{record.user}/{record.name.rpartition('.')[0]}"
+
+
+def told_groups(record: FileRecord) -> dict[str, str]:
+    """Person, recording and what else is known of it, as columns of labels.csv."""
+    usual = {"person": record.user, "recording": record.name.rpartition(".")[0]}
+    return {**usual, **dict(record.groups)}

@@ -12,27 +12,22 @@ columns, so k+3 still shares a quarter and k+4 nothing. Dropping `guard` files l
 neighbours guard+1 apart: 3 is enough.
 """
 
-import json
 import math
-import os
 import random
 import re
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from configs.errors import UserError
-from data.atomic import replacing, write_text_if_new
-from data.images import SPLIT_NAMES, ImageRecord, Progress, inputs_digest
-from data.labels import listing
-from data.run_record import lock_folder
-from data.tables import csv_text
+from data.images import ImageRecord
+from data.labels import listing, natural_key
+from data.tree import SPLIT_NAMES
 
 METHODS = ("blocks", "recordings", "random")
 GUARD = "guard"
+SCOPES = ("date", "day", "room", "session")  # a recording's name is its own within these
 RANDOM_WARNING = ("random split: overlapping windows of one walk land in both training and validation, so "
                   "every score measured on it is too good; use blocks or a recordings pattern")
 
@@ -60,23 +55,26 @@ class Split:
 
 def split_records(records: Sequence[ImageRecord], method: str | None = None, recordings: str | None = None,
                   val_fraction: float = 0.15, test_fraction: float = 0.0, guard: int = 3,
-                  seed: int = 0) -> Split:
+                  seed: int = 0, hold_out: Sequence[str] = ()) -> Split:
     """Assign every image, user by user, so that each user is in each wanted split.
 
     method         "blocks", "recordings" or "random"; None means recordings when that pattern is given, else
                    blocks
     recordings     regular expression searched in the file name; its first group (else the whole match) names
-                   the recording
+                   the recording; None with the method "recordings": the record's groups name it
     val_fraction   share of a user's kept files, 0 for no such split; test_fraction likewise; both are
                    approached, with at least one file (or recording) in each wanted split
     guard          files dropped between blocks (blocks only)
     seed           picks among recordings of similar length, or shuffles (recordings and random only)
+    hold_out       groups ("day=220110") whose images are the test split; the rest is divided as without them
 
     `records` must be sorted as `list_images` sorts them. UserError: bad settings, files that the pattern
     does not match, or users with too few files or recordings (all of them in one message).
     """
     method = method or ("recordings" if recordings else "blocks")
     _check_settings(method, recordings, val_fraction, test_fraction, guard)
+    if hold_out:
+        return _held_out(records, hold_out, method, recordings, val_fraction, test_fraction, guard, seed)
     fractions = {"train": 1 - val_fraction - test_fraction, "val": val_fraction, "test": test_fraction}
     fractions = {name: fractions[name] for name in SPLIT_NAMES if fractions[name] > 0}
     settings = {"method": method, "recordings": recordings, "val_fraction": val_fraction,
@@ -85,7 +83,8 @@ def split_records(records: Sequence[ImageRecord], method: str | None = None, rec
     for record in records:
         users.setdefault(record.user, []).append(record)
     if method == "recordings":
-        return Split(_by_recording(users, re.compile(recordings), fractions, seed), settings)
+        pattern = re.compile(recordings) if recordings else None
+        return Split(_by_recording(users, pattern, fractions, seed), settings)
     if method == "random":
         return Split(_by_position(users, fractions, 0, seed), settings, RANDOM_WARNING)
     return Split(_by_position(users, fractions, guard, None), settings)
@@ -95,9 +94,9 @@ def _check_settings(method: str, recordings: str | None, val_fraction: float, te
                     guard: int) -> None:
     if method not in METHODS:
         raise UserError(f"method {method!r}: expected one of {listing(METHODS)}")
-    if (method == "recordings") != bool(recordings):
+    if recordings and method != "recordings":
         raise UserError(f"method {method!r} with recordings {recordings!r}: a pattern and the method "
-                        "'recordings' go together; give both or neither")
+                        "'recordings' go together; leave one out")
     for name, value in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
         if not 0 <= value < 1:
             raise UserError(f"{name} {value}: expected a share from 0 to below 1")
@@ -142,14 +141,15 @@ def _block_names(count: int, fractions: dict[str, float], guard: int) -> list[st
     return names
 
 
-def _by_recording(users: dict[str, list[ImageRecord]], pattern: re.Pattern, fractions: dict[str, float],
-                  seed: int) -> list[Assignment]:
+def _by_recording(users: dict[str, list[ImageRecord]], pattern: re.Pattern | None,
+                  fractions: dict[str, float], seed: int) -> list[Assignment]:
     of_file = {record.relative: _recording_name(record, pattern)
                for files in users.values() for record in files}
     unmatched = [relative for relative, name in of_file.items() if name is None]
     if unmatched:
-        raise UserError(f"recordings {pattern.pattern!r} matches nothing in {listing(unmatched, 5)}; "
-                        "expected a recording in every file name: change the pattern")
+        given = f"recordings {pattern.pattern!r} matches nothing in" if pattern else "no recording is told of"
+        raise UserError(f"{given} {listing(unmatched, 5)}; expected a recording of every file: change the "
+                        "pattern")
     sizes = {user: Counter(of_file[record.relative] for record in files) for user, files in users.items()}
     short = [f"{user} has {len(counts)}" for user, counts in sizes.items() if len(counts) < len(fractions)]
     if short:
@@ -160,9 +160,62 @@ def _by_recording(users: dict[str, list[ImageRecord]], pattern: re.Pattern, frac
             for user, files in users.items() for record in files]
 
 
-def _recording_name(record: ImageRecord, pattern: re.Pattern) -> str | None:
+def _recording_name(record: ImageRecord, pattern: re.Pattern | None = None) -> str | None:
+    """The recording that the file's name, or without a pattern the record's groups, tell; of a recording of
+    the same name on another day it is told apart by the day.
+    """
+    if pattern is None:
+        groups = dict(record.groups)
+        named = [groups[name] for name in SCOPES if name in groups]
+        return "/".join([*named, groups["recording"]]) if groups.get("recording") else None
     match = pattern.search(record.path.name)
     return (match[1] if pattern.groups else match[0]) or None if match else None
+
+
+def enough_recordings(records: Sequence[ImageRecord], parts: int, hold_out: Sequence[str] = ()) -> bool:
+    """Whether the groups of every image tell its recording, and each person has `parts` of them or more."""
+    pairs = _pairs(records, hold_out)
+    rest = [record for record in records if pairs.isdisjoint(record.groups)]
+    known: dict[str, set[str | None]] = {}
+    for record in rest:
+        known.setdefault(record.user, set()).add(_recording_name(record))
+    return all(len(names) >= parts and None not in names for names in known.values())
+
+
+def _held_out(records: Sequence[ImageRecord], hold_out: Sequence[str], method: str, recordings: str | None,
+              val_fraction: float, test_fraction: float, guard: int, seed: int) -> Split:
+    """The images of some groups as test, the rest divided into train and val."""
+    if test_fraction:
+        raise UserError(f"test_fraction {test_fraction} with hold_out {' '.join(hold_out)}: the images held "
+                        "out are the test split; give one of the two")
+    pairs = _pairs(records, hold_out)
+    rest = [record for record in records if pairs.isdisjoint(record.groups)]
+    lost = {record.user for record in records} - {record.user for record in rest}
+    if lost:
+        raise UserError(f"hold_out {' '.join(hold_out)}: leaves nothing to train on of "
+                        f"{listing(sorted(lost, key=natural_key))}; hold out less, or go on without these "
+                        "people by --leave_out")
+    split = split_records(rest, method, recordings, val_fraction, 0.0, guard, seed)
+    known = {item.record: item for item in split.assignments}
+    pattern = re.compile(recordings) if recordings else None
+    assignments = [known.get(record) or Assignment(record, "test", _recording_name(record, pattern) or "")
+                   for record in records]
+    return Split(assignments, split.settings | {"hold_out": sorted(hold_out)}, split.warning)
+
+
+def _pairs(records: Sequence[ImageRecord], hold_out: Sequence[str]) -> set[tuple[str, str]]:
+    """(group, value) of each "day=220110"; UserError where no image is of it."""
+    known: dict[str, set[str]] = {}
+    for record in records:
+        for name, value in record.groups:
+            known.setdefault(name, set()).add(value)
+    pairs = {tuple(text.partition("=")[::2]) for text in hold_out}
+    for name, value in sorted(pairs):
+        if value not in known.get(name, ()):
+            there = listing(sorted(known[name], key=natural_key), 8) if name in known else listing(known)
+            raise UserError(f"hold_out {name}={value}: no image is of it; expected {there or 'groups'}, "
+                            "which are told by --name '(?P<day>…)' or a table")
+    return pairs
 
 
 def _share_recordings(sizes: Counter, fractions: dict[str, float], seed: str) -> dict[str, str]:
@@ -182,93 +235,3 @@ def _share_recordings(sizes: Counter, fractions: dict[str, float], seed: str) ->
         chosen[name] = max(open_splits, key=lacking.__getitem__)
         lacking[chosen[name]] -= sizes[name]
     return chosen
-
-
-# On disk
-
-
-def materialise(split: Split, output_dir: str | os.PathLike, link: bool = True, inputs: str | None = None,
-                progress: Progress | None = None, dry_run: bool = False) -> int:
-    """Put the images at output_dir/{split}/{user}/{file} and return how many files were placed now.
-
-    With `link`, as hard links, where impossible symbolic links, where impossible copies; else as copies. A
-    hard link shares its bytes with the original. `inputs` is the records' `inputs_digest`, computed here when
-    None.
-
-    `split.json` (settings and inputs) is written first, `split.csv` (path, user, split, recording) last, as
-    the mark of completeness. A killed run is finished by running it again; a finished one is left alone.
-    UserError: the folder lies within the images' folder, or holds another split or files that are not part
-    of this one; a dry run looks for no more than that.
-    """
-    output_dir = Path(output_dir)
-    if output_dir.is_file():
-        raise UserError(f"{output_dir}: is a file, expected a folder to write into; choose another")
-    _refuse_inside_source(split, output_dir)
-    targets = {output_dir / item.split / item.record.user / item.record.path.name: item.record.path
-               for item in split.assignments if item.split != GUARD}
-    plan = {"format": 1, **split.settings,
-            "inputs": inputs or inputs_digest([item.record for item in split.assignments])}
-    with lock_folder(output_dir, dry_run):
-        _refuse_other_content(output_dir, plan, targets)
-        if dry_run:
-            return 0
-        write_text_if_new(output_dir / "split.json", json.dumps(plan, indent=1) + "\n")
-        placed = 0
-        for done, (target, source) in enumerate(targets.items(), start=1):
-            if not (target.is_file() and target.stat().st_size == source.stat().st_size):
-                _place(source, target, link)
-                placed += 1
-            if progress is not None:
-                progress(done, len(targets))
-        write_text_if_new(output_dir / "split.csv", _csv_text(split))
-    return placed
-
-
-def _refuse_inside_source(split: Split, output_dir: Path) -> None:
-    for item in split.assignments[:1]:
-        depth = len(PurePosixPath(item.record.relative).parts)
-        source = item.record.path.absolute().parents[depth - 1].resolve()
-        if source in (output_dir.resolve(), *output_dir.resolve().parents):
-            raise UserError(f"{output_dir}: lies in the images' folder {source}, where it would be taken "
-                            "for a user; choose a folder outside it")
-
-
-def _refuse_other_content(output_dir: Path, plan: dict[str, object], targets: dict[Path, Path]) -> None:
-    plan_path = output_dir / "split.json"
-    way_out = "choose another folder, or remove this one"
-    if plan_path.is_file():
-        try:
-            there = dict(json.loads(plan_path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError, RecursionError) as error:
-            raise UserError(f"{plan_path}: not readable as the settings of a split; {way_out}") from error
-        differing = [key for key in {**there, **plan} if there.get(key) != plan.get(key)]
-        if differing:
-            changes = listing(f"{key} {there.get(key)!r} there, {plan.get(key)!r} now" for key in differing)
-            raise UserError(f"{output_dir}: holds another split ({changes}); {way_out}")
-        expected = {*targets, plan_path, output_dir / "split.csv"}
-    else:
-        expected = set()  # without its settings nothing here is known to belong to this split
-    found = [Path(root, name) for root, _, names in os.walk(output_dir) for name in names if name[0] != "."]
-    strangers = sorted(path.relative_to(output_dir).as_posix() for path in found if path not in expected)
-    if strangers:
-        raise UserError(f"{output_dir}: holds files that are not part of this split "
-                        f"({listing(strangers, 5)}); {way_out}")
-
-
-def _place(source: Path, target: Path, link: bool) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source = source.resolve()
-    with replacing(target) as temporary:
-        temporary.unlink(missing_ok=True)  # what a killed run left
-        for make in (os.link, os.symlink) if link else ():
-            try:
-                make(source, temporary)
-                return
-            except OSError:  # another file system, or one without links: the next way
-                continue
-        shutil.copyfile(source, temporary)
-
-
-def _csv_text(split: Split) -> str:
-    return csv_text([{"path": record.relative, "user": record.user, "split": name, "recording": recording}
-                     for record, name, recording in split.assignments])

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy
 
 from configs.errors import UserError
-from data.images import SPLIT_NAMES, ImageRecord, find_users, list_images
+from data.folders import Rules
+from data.images import ImageRecord, Splits, find_splits
 from data.labels import LabelTable, listing
 
 
-def find_real(folder: Path) -> tuple[LabelTable, dict[str, list[ImageRecord]]]:
-    """The people of train/, and the images of each part."""
-    people = find_users(folder / "train")
-    parts = [name for name in SPLIT_NAMES if (folder / name).is_dir()]
-    if len(people) < 2 or len(parts) < 2:
+def find_real(folder: Path, leave_out: Sequence[str] = ()) -> Splits:
+    """The people of train/, and the images of each part; UserError where a judge could not be tried."""
+    splits = find_splits(folder, Rules(leave_out=leave_out))
+    if len(splits.labels) < 2 or len(splits.records) < 2:
         raise UserError(
-            f"--real {folder}: people: {listing(people.names)}, parts: {listing(parts)}; expected two people "
-            "or more, and val or test to try the judge on; see python stage0_prepare.py split --help"
+            f"--real {folder}: people: {listing(splits.labels.names)}, parts: {listing(splits.records)}; "
+            "expected two people or more, and val or test to try the judge on; see python stage0_prepare.py "
+            "split --help"
         )
-    return people, {name: list_images(folder / name, people) for name in parts}
+    return splits
 
 
 def find_generated(folder: Path, people: LabelTable) -> list[ImageRecord]:

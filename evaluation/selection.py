@@ -239,7 +239,9 @@ def acceptance(rows: Sequence[dict[str, Any]], person: str, keep: int) -> str:
 
 def train_selecting_judge(config: SelectingJudgeConfig) -> None:
     """Train a judge for stage 3's --select on half of the real pictures; stage 4 scores by the other half."""
-    people, real = find_real(Path(config.real))
+    splits = find_real(Path(config.real), config.leave_out)
+    people, real = splits.labels, splits.records
+    say(splits.account())
     if "val" not in real:
         raise UserError(f"--real {config.real}: no val/; half of it is needed to set the bounds")
     (train, _), (val, _) = halves(real["train"]), halves(real["val"])

@@ -137,7 +137,9 @@ def load_networks(config: SweepConfig) -> Networks:
 def run(config: SweepConfig) -> None:
     """Draw and score a small set for every sampler and guidance scale; sweep.json, sweep.png."""
     check_axes(config.axes)
-    people, real = find_real(Path(config.real))
+    splits = find_real(Path(config.real), config.leave_out)
+    people, real = splits.labels, splits.records
+    say(splits.account())
     folder, held_out = Path(config.output_dir), "test" if "test" in real else "val"
     networks = load_networks(config)
     claimed = identity(

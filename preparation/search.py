@@ -13,8 +13,9 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from data.imagenet_stats import FILE as STATISTICS
-from data.images import IMAGE_EXTENSIONS, SPLIT_NAMES
+from data.images import IMAGE_EXTENSIONS
 from data.labels import natural_key
+from data.tree import SPLIT_NAMES
 
 ENOUGH_IMAGES = 50  # of one person, to know the folder for what it is
 ENTRIES_OF_A_FOLDER = 2000

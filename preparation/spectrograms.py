@@ -110,11 +110,11 @@ def recording_of(image: Path) -> str | None:
         return None
 
 
-def rows_of_others(folder: Path, drawn: Collection[str]) -> list[dict[str, str]]:
-    """Rows of an earlier axes.csv whose images are there and not among those `drawn` now."""
-    path = folder / "axes.csv"
+def rows_of_others(folder: Path, table: str, drawn: Collection[str]) -> list[dict[str, str]]:
+    """Rows of an earlier table whose images (its first column) are there and not among those `drawn` now."""
+    path = folder / table
     if not path.is_file():
         return []
     with open(path, newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file)
-                if row["path"] not in drawn and (folder / row["path"]).is_file()]
+        rows = [(next(iter(row.values())), row) for row in csv.DictReader(file)]
+    return [row for image, row in rows if image not in drawn and (folder / image).is_file()]

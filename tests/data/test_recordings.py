@@ -3,26 +3,41 @@
 import numpy
 import pytest
 
-from data.recordings import list_recordings
+from configs.errors import UserError
+from data.folders import Rules
+from data.recordings import find_recordings, stem
 from radar.captures import Facts, Hints, read
 from radar.spectrogram import Radar, iq_signal, remove_clutter, spectrogram, to_picture, to_unit, windows
 
 
+def touched(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def stems(*arguments):
+    return [stem(record) for record in find_recordings(*arguments).records]
+
+
 def test_recordings_of_a_tree_are_named_after_it(tmp_path):
-    for name in ("ID_10/rec1.npy", "ID_2/rec2.mat", "ID_2/day2/rec1.h5", "ID_2/note.md", "loose.npy"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    found = {path.relative_to(tmp_path).as_posix(): stem for path, stem in list_recordings(tmp_path).items()}
-    assert list(found.items()) == [("ID_2/day2/rec1.h5", "ID_2/day2_rec1"), ("ID_2/rec2.mat", "ID_2/rec2"),
-                                   ("ID_10/rec1.npy", "ID_10/rec1"), ("loose.npy", "loose")]
-    assert list(list_recordings(tmp_path / "ID_2/rec2.mat").values()) == ["ID_2/rec2"]
-    (tmp_path / "ID_2/rec2.npy").touch()
-    with pytest.raises(ValueError, match="would write the same pictures"):
-        list_recordings(tmp_path)
+    touched(tmp_path, "ID_10/rec1.npy", "ID_2/rec2.mat", "ID_2/day2/rec1.h5", "ID_2/note.md", "loose.npy",
+            "ID_2/._rec2.mat", "__MACOSX/ID_2/rec2.mat")
+    assert stems(tmp_path) == ["ID_2/day2_rec1", "ID_2/rec2", "ID_10/rec1"]
+    left_out = find_recordings(tmp_path).left_out
+    assert left_out == {"hidden or of the system": ["__MACOSX/ID_2/rec2.mat", "ID_2/._rec2.mat"],
+                        ".md": ["ID_2/note.md"], "in no person's folder": ["loose.npy"]}
+    assert stems(tmp_path / "ID_2/rec2.mat") == ["ID_2/rec2"]
+    assert stems(tmp_path / "ID_2/rec2.mat", Rules(name="rec(?P<person>.)")) == ["2/ID_2_rec2"]
+    touched(tmp_path, "ID_2/rec2.npy")
+    with pytest.raises(UserError, match="would write the same pictures.*--leave_out"):
+        find_recordings(tmp_path)
+    assert len(stems(tmp_path, Rules(leave_out=["*.npy"]))) == 2  # of ID_10 nothing is left, as told
     nowhere = ((tmp_path / "ID_2/note.md", "holds no recording"), (tmp_path / "x", "no such file"))
     for place, words in nowhere:
-        with pytest.raises((ValueError, FileNotFoundError), match=words):
-            list_recordings(place)
+        with pytest.raises((UserError, FileNotFoundError), match=words):
+            find_recordings(place)
 
 
 def test_a_saved_recording_gives_the_pictures_of_the_signal_itself(tmp_path):

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from data import splits
-from data.images import ImageRecord, list_images
-from data.splits import materialise, split_records
+from configs.errors import UserError
+from data import split_files
+from data.folders import Rules
+from data.images import ImageRecord, find_images, list_images
+from data.split_files import materialise
+from data.splits import enough_recordings, split_records
 
 
 def make_records(counts, name="w{0}.png"):
@@ -140,7 +143,8 @@ def test_random_warns_and_follows_the_seed():
 
 
 @pytest.mark.parametrize("settings, words", [
-    ({"method": "shuffle"}, "blocks, recordings, random"), ({"method": "recordings"}, "go together"),
+    ({"method": "shuffle"}, "blocks, recordings, random"),
+    ({"method": "recordings"}, "no recording is told of ID_1/w1.png"),
     ({"method": "blocks", "recordings": "x"}, "go together"), ({"recordings": "("}, "regular expression"),
     ({"val_fraction": 1.0}, "val_fraction 1.0"), ({"test_fraction": -0.1}, "test_fraction -0.1"),
     ({"val_fraction": 0.5, "test_fraction": 0.5}, "nothing is left"), ({"guard": -1}, "guard -1"),
@@ -168,7 +172,7 @@ def test_materialise_places_every_kept_file_and_lists_all(folder, link):
         rows = list(csv.DictReader(stream))
     assert [row["path"] for row in rows] == [record.relative for record in records]
     assert [row["split"] for row in rows] == [item.split for item in split.assignments]
-    assert list(rows[0]) == ["path", "user", "split", "recording"]
+    assert list(rows[0]) == ["path", "user", "split", "recording", "file"]
 
 
 def test_second_run_changes_nothing(folder):
@@ -197,8 +201,8 @@ def test_killed_run_is_finished_by_the_next(folder, monkeypatch, survivors):
         Path(path).write_text(text)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(splits.shutil, "copyfile", dying)
-        patch.setattr(splits, "write_text_if_new", no_csv)
+        patch.setattr(split_files.shutil, "copyfile", dying)
+        patch.setattr(split_files, "write_text_if_new", no_csv)
         materialise(split, folder / "out", link=False)
     assert not (folder / "out" / "split.csv").exists()
     assert materialise(split, folder / "out", link=False) == 18 - survivors
@@ -209,10 +213,10 @@ def test_links_fall_back_to_symlinks_then_copies(folder, monkeypatch):
     def refused(*_):
         raise OSError("no links here")
     split = split_records(list_images(folder / "in"))
-    monkeypatch.setattr(splits.os, "link", refused)
+    monkeypatch.setattr(split_files.os, "link", refused)
     materialise(split, folder / "soft")
     assert (folder / "soft/train/ID_1/w1.png").is_symlink()
-    monkeypatch.setattr(splits.os, "symlink", refused)
+    monkeypatch.setattr(split_files.os, "symlink", refused)
     materialise(split, folder / "copied")
     assert not (folder / "copied/train/ID_1/w1.png").is_symlink()
     assert tree(folder / "soft") == tree(folder / "copied")
@@ -255,3 +259,63 @@ def test_output_inside_the_images_is_refused(folder, inside):
     with pytest.raises(ValueError, match="lies in the images' folder"):
         materialise(split_records(list_images(folder / "in")), folder / inside)
     assert not (folder / "in/split").exists()
+
+
+# Groups
+
+
+def grouped(days, user="ID_1"):
+    """Records of the recordings 1, 2, ... of each day, three windows each."""
+    return [ImageRecord(Path("in", f"{day}_{r}_{k}.png"), f"{day}_{r}_{k}.png", user,
+                        (("person", user), ("day", day), ("recording", str(r))))
+            for day, count in days.items() for r in range(1, count + 1) for k in range(3)]
+
+
+def test_whole_days_are_held_out():
+    days = {"mon": 4, "tue": 2, "wed": 1}
+    records = grouped(days, "ID_1") + grouped(days, "ID_2") + grouped({"mon": 3}, "ID_3")
+    split = split_records(records, "recordings", val_fraction=0.25, hold_out=["day=tue", "day=wed"])
+    of_day = {}
+    for item in split.assignments:
+        of_day.setdefault(dict(item.record.groups)["day"], set()).add(item.split)
+    assert of_day == {"mon": {"train", "val"}, "tue": {"test"}, "wed": {"test"}}
+    assert [item.record for item in split.assignments] == records
+    assert split.settings["hold_out"] == ["day=tue", "day=wed"]
+    assert split.assignments == split_records(records, "recordings", val_fraction=0.25,
+                                              hold_out=["day=wed", "day=tue"]).assignments
+
+
+def test_recordings_of_one_name_on_two_days_are_two():
+    split = split_records(grouped({"mon": 1, "tue": 1}), "recordings")
+    assert split.counts() == {"train": 3, "val": 3}
+    assert {item.recording for item in split.assignments} == {"mon/1", "tue/1"}
+    assert enough_recordings(grouped({"mon": 1, "tue": 1}), 2)
+    assert not enough_recordings(grouped({"mon": 1, "tue": 1}), 3)
+    assert not enough_recordings(grouped({"mon": 1, "tue": 1}), 2, ["day=tue"])
+    assert not enough_recordings(make_records({"ID_1": 9}), 2)
+
+
+@pytest.mark.parametrize(("hold_out", "words", "settings"), [
+    (["day=sun"], "day=sun: no image is of it; expected mon, tue", {}), (["day"], "day=: no image", {}),
+    (["room=a"], "expected person, day, recording", {}), (["person=ID_2"], "nothing to train on of ID_2", {}),
+    (["day=mon", "day=tue"], "nothing to train on of ID_1", {}),
+    (["day=tue"], "test_fraction 0.1 with hold_out", {"test_fraction": 0.1}),
+])
+def test_groups_that_cannot_be_held_out(hold_out, words, settings):
+    records = grouped({"mon": 3, "tue": 1}) + grouped({"mon": 2}, "ID_2")
+    with pytest.raises(UserError, match=words):
+        split_records(records, "recordings", hold_out=hold_out, **settings)
+
+
+def test_the_table_tells_groups_and_where_each_file_went(folder):
+    for k in range(1, 13):  # the same names in a folder below
+        (folder / "in/ID_1/day2").mkdir(exist_ok=True)
+        (folder / "in/ID_1/day2" / f"w{k}.png").write_bytes(b"other day" * k)
+    records = find_images(folder / "in", Rules(name="(?P<person>ID_[0-9])/(?P<day>day2)?")).records
+    materialise(split_records(records, hold_out=["day=day2"]), folder / "out")
+    rows = {row["path"]: row for row in csv.DictReader((folder / "out/split.csv").open(newline=""))}
+    row = rows["ID_1/day2/w3.png"]
+    assert (row["split"], row["day"], row["file"]) == ("test", "day2", "test/ID_1/day2_w3.png")
+    placed = {row["file"] for row in rows.values() if row["split"] != "guard"}
+    assert placed == {path for path in tree(folder / "out") if path.endswith(".png")}
+    assert (folder / "out" / row["file"]).read_bytes() == b"other day" * 3

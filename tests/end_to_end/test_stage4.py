@@ -199,7 +199,7 @@ def test_inputs_that_do_not_serve_are_refused(data, tmp_path):
     real, generated = data / "data_split", data / "generated_images"
     (tmp_path / "images").mkdir()
     assert "samples.csv: no such file" in refused(real, tmp_path / "images")
-    assert "train: no such folder" in refused(generated, generated)
+    assert "no train folder inside" in refused(generated, generated)
     shutil.copytree(real / "train", tmp_path / "alone/train")
     assert "parts: train" in refused(tmp_path / "alone", generated)
     (tmp_path / "images/samples.csv").write_text("file,user\na.png,ID_7\n")

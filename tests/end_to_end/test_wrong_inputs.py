@@ -81,8 +81,8 @@ def test_simulate_settings(work, given, said):
 def spectrogram(work, *more, iq=None):
     """Refusal of a recording `iq`, two and a half seconds of noise where none is given."""
     noise = numpy.random.default_rng(0).standard_normal((8219, 2)) @ numpy.array([1, 1j])
-    (work / "iq").mkdir(exist_ok=True)
-    numpy.save(work / "iq/rec1.npy", noise if iq is None else iq(noise))
+    (work / "iq/ID_1").mkdir(parents=True, exist_ok=True)
+    numpy.save(work / "iq/ID_1/rec1.npy", noise if iq is None else iq(noise))
     return refusal_of(stage0_prepare.main, "spectrogram", "--input", work / "iq", "--output_dir",
                       work / "raw", "--carrier", "77e9", "--prf", "3288", *more, unchanged=work)
 
@@ -98,9 +98,9 @@ def spectrogram(work, *more, iq=None):
     (("--burst_samples", "64"), "8219 pulses are not whole bursts of 64"),
     (("--cells", "0"), "spectrogram.cells=0: expected at least 1"),
     (("--velocity_range", "5"), "spectrogram.velocity_range=[5.0]: expected two or none"),
-    (("--velocity_range", "5", "-1"), "iq/rec1.npy: velocity_range 5 to -1 m/s: expected more than 0"),
+    (("--velocity_range", "5", "-1"), "iq/ID_1/rec1.npy: velocity_range 5 to -1 m/s: expected more than 0"),
     (("--velocity_range", "-9", "9"), "at most the 6.4"),
-    (("--window_s", "1"), "iq/rec1.npy: window_s 1: expected at most the transform's"),
+    (("--window_s", "1"), "iq/ID_1/rec1.npy: window_s 1: expected at most the transform's"),
     (("--frames_per_second", "5"), "a picture needs 55: give a longer recording"),
     (("--colour_map", "jett"), "colour map 'jett': matplotlib knows none of this name"),
     (("--dynamic_range_db", "0"), "spectrogram.dynamic_range_db=0.0: expected more than 0"),
@@ -119,7 +119,7 @@ def test_spectrogram_settings(work, given, said):
 ])
 def test_recordings_that_are_none_are_named(work, iq, said):
     text = spectrogram(work, iq=iq)
-    assert said in text and str(work / "iq/rec1.npy") in text
+    assert said in text and str(work / "iq/ID_1/rec1.npy") in text
 
 
 def test_spectrogram_folders(work):
@@ -190,11 +190,11 @@ def test_data_folders(toy, work):
     (work / "loose/train").mkdir(parents=True)
     for number in range(3):
         Image.new("RGB", (8, 8)).save(work / f"loose/train/{number}.png")
-    assert "found 3 loose images; expected one per user" in extract(toy, work, data=work / "loose")
+    assert "found 3 loose images; expected a folder per person" in extract(toy, work, data=work / "loose")
     (work / "bare/train/ID_1").mkdir(parents=True)
-    assert "found 1 empty sub-folders" in extract(toy, work, data=work / "bare")
+    assert "holds no image, found nothing" in extract(toy, work, data=work / "bare")
     (work / "bare/train/ID_1/notes.txt").write_text("x")
-    assert "other files: .txt (1)" in extract(toy, work, data=work / "bare")
+    assert "found 1 .txt (ID_1/notes.txt)" in extract(toy, work, data=work / "bare")
 
 
 def test_validation_of_somebody_unknown(toy, work):

@@ -1,0 +1,228 @@
+"""Whose file is it? Files of a tree, told apart by folders, by their names, or by a table.
+
+Nothing is left out in silence: what a tree holds beside the files that are read is kept by reason, and a
+person of whom no file can be read is an error until `leave_out` says so.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from configs.errors import UserError
+from data.label_files import LABELS, apply_name, check_groups, person_folder, read_labels
+from data.labels import LabelTable, listing, natural_key
+from data.tree import HIDDEN, LOOP, TABLES, TOLD, UNSEEN, sorted_out, split_word, told, unwanted
+
+LOOSE, UNLISTED, GONE = "in no person's folder", "not in the table", "in the table but not there"
+Whose = dict[str, tuple[str, tuple[tuple[str, str], ...]]]  # path → user and groups, as FileRecord has them
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """One file: where it is, its posix path below the folder that was read, and the person whose it is.
+
+    `user` is the name that the label table holds: the person, with a condition person_condition. `groups` are
+    the pairs (name, value) that a table or the files' names told: person, condition, recording, day, ...
+    """
+
+    path: Path
+    relative: str
+    user: str
+    groups: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """File name in a folder of this person's alone: folders below the person's go into it."""
+        first, *rest = PurePosixPath(self.relative).parts
+        return "_".join(rest if rest and first == self.user else [first, *rest])
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How people are told apart: `name`, a regular expression of groups searched in a file's path below the
+    folder; `labels`, a table; neither: a folder per person. `leave_out`: patterns (ID_3/*, *.mat) of paths,
+    of names, or of person/name that are not wanted.
+    """
+
+    name: str | None = None
+    labels: str | None = None
+    leave_out: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """Files of a tree in natural order of person and path, and by reason the paths of all others."""
+
+    records: list[FileRecord]
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> LabelTable:
+        return LabelTable(tuple({record.user for record in self.records}))
+
+
+BY_FOLDER = Rules()
+
+
+def find_files(folder: str | os.PathLike, extensions: Sequence[str], what: str, rules: Rules = BY_FOLDER,
+               dead_links: bool = False) -> Found:
+    """The files of `folder` with one of the `extensions`, and whose they are; `what` ("image") names them.
+
+    Links are followed. A link that leads nowhere is an error, with `dead_links` a file like others.
+    FileNotFoundError: no such folder. UserError, one line: nobody found, a person of whom nothing can be
+    read, files that `rules` do not tell, folders whose meaning is not clear.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder; expected sub-folders of {what}s, like "
+                                f"ID_1/a{extensions[0]}")
+    beside = folder / LABELS
+    labels = Path(rules.labels) if rules.labels else beside if beside.is_file() and not rules.name else None
+    paths, left_out = sorted_out(folder, extensions, rules.leave_out)
+    paths = [path for path in paths if not (labels and labels.exists() and labels.samefile(folder / path))]
+    if not dead_links:
+        _refuse_dead([path for path in paths if not (folder / path).exists()], folder)
+    if not paths:
+        raise UserError(f"{folder}: holds no {what}, found {told(left_out) or 'nothing'}; expected "
+                        f"{listing(extensions)} files in a folder per person, like ID_1/a{extensions[0]}")
+    others = [path for reason in left_out.keys() - {TOLD, LOOP, UNSEEN} for path in left_out[reason]]
+    if labels or rules.name:
+        whose, missing, gone = _by_rules(paths, others, labels, rules)
+        left_out |= {GONE: gone} if gone else {}
+    else:
+        whose, missing = _by_tree(folder, paths, others, what)
+        missing |= _empty_folders(folder, rules.leave_out)
+    records = _kept(folder, paths, whose, rules.leave_out, UNLISTED if labels else LOOSE, left_out)
+    missing -= {record.user for record in records}
+    _refuse_missing({name for name in missing if not unwanted(f"{name}/", rules.leave_out)}, folder, what)
+    records.sort(key=lambda record: (natural_key(record.user), natural_key(_stem(record.relative))))
+    _refuse_one_name(records)
+    return Found(records, left_out)
+
+
+def _kept(folder: Path, paths: Sequence[str], whose: Whose, leave_out: Sequence[str], unknown: str,
+          left_out: dict[str, list[str]]) -> list[FileRecord]:
+    """Records of the paths that are somebody's and wanted; the others go to `left_out`."""
+    records = []
+    for path in paths:
+        record = FileRecord(folder / path, path, *whose.get(path, ("",)))
+        if record.user and not unwanted(f"{record.user}/{record.name}", leave_out):
+            records.append(record)
+        else:
+            left_out.setdefault(TOLD if record.user else unknown, []).append(path)
+    return records
+
+
+def _refuse_dead(dead: list[str], folder: Path) -> None:
+    if dead:
+        raise UserError(f"{folder}: {len(dead)} links lead nowhere: {listing(dead, 5)} (to "
+                        f"{os.readlink(folder / dead[0])}); bring back what they point to, or go on without "
+                        f"them by --leave_out '{dead[0]}'")
+
+
+def _refuse_missing(missing: set[str], folder: Path, what: str) -> None:
+    if missing:
+        names = sorted(missing, key=natural_key)
+        told_out = " ".join(f"'{name}/*'" for name in names[:3])
+        raise UserError(f"{folder}: no {what} of {listing(names)} can be read, though files or folders of "
+                        "theirs are there; save them in a format that is read, or go on without these by "
+                        f"--leave_out {told_out}")
+
+
+def _refuse_one_name(records: Sequence[FileRecord]) -> None:
+    seen: dict[tuple[str, str], str] = {}
+    for record in records:
+        key = record.user, record.name
+        if key in seen:
+            raise UserError(f"{record.relative} and {seen[key]}: would get one name, {record.name}; rename "
+                            f"one, or --leave_out '{record.relative}'")
+        seen[key] = record.relative
+
+
+def _stem(relative: str) -> str:
+    return relative.rpartition(".")[0] or relative
+
+
+# Whose
+
+
+def _by_rules(paths: Sequence[str], others: Sequence[str], labels: Path | None, rules: Rules
+              ) -> tuple[Whose, set[str], list[str]]:
+    """User and groups of each path, first by the table, then by its name; the people of whom only the table,
+    the names of unread files or folders that the table does not know tell; files of the table that are not
+    there.
+    """
+    found, strangers = read_labels(labels, paths) if labels else ({}, [])
+    missing, name = [row for row in strangers if not unwanted(row["file"], rules.leave_out)], rules.name
+    gone = [row["file"] for row in missing]
+    if name:
+        rest = [path for path in paths if path not in found]
+        named = apply_name([*rest, *others], name)
+        irregular = [path for path in rest if path not in named]
+        if irregular:
+            raise UserError(f"--name {name!r}: does not tell whose {listing(irregular, 8)} are; name them "
+                            "by --labels table.csv (file, person, ...), change the expression, or go on "
+                            f"without them by --leave_out '{irregular[0]}'")
+        found |= {path: named[path] for path in rest}
+        missing += [named[path] for path in others if path in named]
+    if not found:
+        raise UserError(f"{labels}: names none of the {len(paths)} files, like {paths[0]}; expected such "
+                        "paths in its column file")
+    check_groups(found)
+    whose = {path: (person_folder(groups), tuple(groups.items())) for path, groups in found.items()}
+    people = {groups["person"] for groups in found.values()}
+    tops = {path.partition("/")[0] for path in found}
+    unknown = {path.partition("/")[0] for path in paths if "/" in path and path not in found} - tops
+    return whose, {groups["person"] for groups in missing} - people | unknown, gone
+
+
+def _by_tree(folder: Path, paths: Sequence[str], others: Sequence[str], what: str) -> tuple[Whose, set[str]]:
+    """The first folder of each path is the person, where the tree leaves no doubt of it."""
+    depths: dict[str, set[int]] = {}
+    for path in paths:
+        top, *rest = path.split("/")
+        if rest:
+            depths.setdefault(top, set()).add(len(rest))
+    if not depths:
+        raise UserError(f"{folder}: no sub-folder holds {what}s, found {len(paths)} loose {what}"
+                        f"{'s' * (len(paths) > 1)}; expected a folder per person, like ID_1/{paths[0]}, or "
+                        "people told from the file names by --name '(?P<person>…)', or by --labels T.csv")
+    _refuse_split(folder, set(depths))
+    deep = [top for top, found in depths.items() if found != {1}]
+    direct = [top for top, found in depths.items() if 1 in found]
+    if deep and not (direct and len({re.sub("[0-9]+", "", top) for top in depths}) == 1):
+        example = next(path for path in paths if path.startswith(f"{deep[0]}/") and path.count("/") > 1)
+        raise UserError(f"{folder}: which folder of {example} is the person? For the first: --name "
+                        "'^(?P<person>[^/]+)/'; for the second: "
+                        "--name '^(?P<condition>[^/]+)/(?P<person>[^/]+)/'")
+    _refuse_unread_table(folder, set(depths), others)
+    whose = {path: (path.partition("/")[0], ()) for path in paths if "/" in path}
+    return whose, {path.partition("/")[0] for path in others if "/" in path or not (folder / path).exists()}
+
+
+def _refuse_split(folder: Path, tops: set[str]) -> None:
+    if all(split_word(top) for top in tops):
+        raise UserError(f"{folder}: holds a finished split ({listing(sorted(tops))}), which stage 1 reads "
+                        f"as it is: python stage1_extract_features.py --data_dir {folder}; to split anew: "
+                        "--name '^[^/]+/(?P<person>[^/]+)/'")
+
+
+def _refuse_unread_table(folder: Path, tops: set[str], others: Sequence[str]) -> None:
+    """A single folder of images beside a table: the table tells the people, not the folder."""
+    tables = [path for path in others if "/" not in path and PurePosixPath(path).suffix.lower() in TABLES]
+    if len(tops) == 1 and tables:
+        raise UserError(f"{folder}: {tables[0]} lies beside the only folder, {min(tops)}; give "
+                        f"--labels {folder / tables[0]} where it tells the people, else --leave_out "
+                        f"'{tables[0]}'")
+
+
+def _empty_folders(folder: Path, leave_out: Sequence[str]) -> set[str]:
+    """Folders below `folder` that hold no file at all."""
+    found = {path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "."
+             and path.name.casefold() not in HIDDEN and not unwanted(f"{path.name}/", leave_out)}
+    return {name for name in found
+            if not any(files for _, _, files in os.walk(folder / name, followlinks=True))}

@@ -1,0 +1,113 @@
+"""A split on disk: its files as links or copies, its settings, and its table."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path, PurePosixPath
+
+from configs.errors import UserError
+from data.atomic import replacing, write_text_if_new
+from data.images import Progress, inputs_digest
+from data.labels import listing
+from data.run_record import lock_folder
+from data.splits import GUARD, Assignment, Split
+from data.tables import csv_text
+
+
+def materialise(split: Split, output_dir: str | os.PathLike, link: bool = True, inputs: str | None = None,
+                progress: Progress | None = None, dry_run: bool = False) -> int:
+    """Put the images at output_dir/{split}/{user}/{file} and return how many files were placed now.
+
+    With `link`, as hard links, where impossible symbolic links, where impossible copies; else as copies. A
+    hard link shares its bytes with the original. `inputs` is the records' `inputs_digest`, computed here when
+    None.
+
+    `split.json` (settings and inputs) is written first, `split.csv` (path, user, split, groups such as day,
+    recording, and the file placed) last, as the mark of completeness. A killed run is finished by running it
+    again; a finished one is left alone.
+    UserError: the folder lies within the images' folder, or holds another split or files that are not part
+    of this one; a dry run looks for no more than that.
+    """
+    output_dir = Path(output_dir)
+    if output_dir.is_file():
+        raise UserError(f"{output_dir}: is a file, expected a folder to write into; choose another")
+    _refuse_inside_source(split, output_dir)
+    targets = {output_dir / placed_at(item): item.record.path
+               for item in split.assignments if item.split != GUARD}
+    plan = {"format": 1, **split.settings,
+            "inputs": inputs or inputs_digest([item.record for item in split.assignments])}
+    with lock_folder(output_dir, dry_run):
+        _refuse_other_content(output_dir, plan, targets)
+        if dry_run:
+            return 0
+        write_text_if_new(output_dir / "split.json", json.dumps(plan, indent=1) + "\n")
+        placed = 0
+        for done, (target, source) in enumerate(targets.items(), start=1):
+            if not (target.is_file() and target.stat().st_size == source.stat().st_size):
+                _place(source, target, link)
+                placed += 1
+            if progress is not None:
+                progress(done, len(targets))
+        write_text_if_new(output_dir / "split.csv", _csv_text(split))
+    return placed
+
+
+def _refuse_inside_source(split: Split, output_dir: Path) -> None:
+    for item in split.assignments[:1]:
+        depth = len(PurePosixPath(item.record.relative).parts)
+        source = item.record.path.absolute().parents[depth - 1].resolve()
+        if source in (output_dir.resolve(), *output_dir.resolve().parents):
+            raise UserError(f"{output_dir}: lies in the images' folder {source}, where it would be taken "
+                            "for a user; choose a folder outside it")
+
+
+def _refuse_other_content(output_dir: Path, plan: dict[str, object], targets: dict[Path, Path]) -> None:
+    plan_path = output_dir / "split.json"
+    way_out = "choose another folder, or remove this one"
+    if plan_path.is_file():
+        try:
+            there = dict(json.loads(plan_path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise UserError(f"{plan_path}: not readable as the settings of a split; {way_out}") from error
+        differing = [key for key in {**there, **plan} if there.get(key) != plan.get(key)]
+        if differing:
+            changes = listing(f"{key} {there.get(key)!r} there, {plan.get(key)!r} now" for key in differing)
+            raise UserError(f"{output_dir}: holds another split ({changes}); {way_out}")
+        expected = {*targets, plan_path, output_dir / "split.csv"}
+    else:
+        expected = set()  # without its settings nothing here is known to belong to this split
+    found = [Path(root, name) for root, _, names in os.walk(output_dir) for name in names if name[0] != "."]
+    strangers = sorted(path.relative_to(output_dir).as_posix() for path in found if path not in expected)
+    if strangers:
+        raise UserError(f"{output_dir}: holds files that are not part of this split "
+                        f"({listing(strangers, 5)}); {way_out}")
+
+
+def _place(source: Path, target: Path, link: bool) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source = source.resolve()
+    with replacing(target) as temporary:
+        temporary.unlink(missing_ok=True)  # what a killed run left
+        for make in (os.link, os.symlink) if link else ():
+            try:
+                make(source, temporary)
+                return
+            except OSError:  # another file system, or one without links: the next way
+                continue
+        shutil.copyfile(source, temporary)
+
+
+def placed_at(item: Assignment) -> str:
+    """The file's path in the folder of the split."""
+    return f"{item.split}/{item.record.user}/{item.record.name}"
+
+
+def _csv_text(split: Split) -> str:
+    rows = []
+    for item in split.assignments:
+        row = {"path": item.record.relative, "user": item.record.user, "split": item.split}
+        file = {"file": placed_at(item) if item.split != GUARD else ""}
+        rows.append(row | dict(item.record.groups) | {"recording": item.recording} | file)
+    return csv_text(rows)

@@ -1,0 +1,125 @@
+"""Every file of a tree: those that are wanted, and the others by the reason why they are not."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from configs.errors import UserError
+from data.label_files import LABELS
+from data.labels import natural_key
+
+# What other systems leave in folders; also everything that begins with a dot (.DS_Store, ._a.npy).
+HIDDEN = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin", "@eadir",
+          "system volume information", "lost+found"}
+OWN = {"axes.csv", "truth.csv", "split.csv", "split.json", "run.json", LABELS}  # written by this project
+TABLES = {".csv", ".tsv", ".xlsx", ".xls", ".json"}
+UNSEEN, DEAD, LOOP = "hidden or of the system", "link to nowhere", "link to its own tree"
+TOLD = "by --leave_out"
+SHOWN = 3
+
+
+def sorted_out(folder: Path, extensions: Sequence[str], leave_out: Sequence[str]
+               ) -> tuple[list[str], dict[str, list[str]]]:
+    """Posix paths of the files with `extensions`, and those of all others by reason, naturally sorted."""
+    paths, others = [], {}
+    for path, loop in _walk(folder):
+        reason = LOOP if loop else _reason(folder, path, extensions, leave_out)
+        if reason is None:
+            paths.append(path)
+        elif reason:
+            others.setdefault(reason, []).append(path)
+    return sorted(paths, key=natural_key), {key: sorted(others[key], key=natural_key) for key in others}
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, bool]]:
+    """Every file below `folder`, as posix path, and folders that a link would read for ever (True)."""
+    for root, folders, files in os.walk(folder, followlinks=True, onerror=_raise):
+        here, real = Path(root).relative_to(folder), os.path.realpath(root)
+        for name in list(folders):
+            target = os.path.realpath(os.path.join(root, name))
+            if real == target or real.startswith(target + os.sep):
+                folders.remove(name)
+                yield (here / name).as_posix(), True
+        for name in files:
+            yield (here / name).as_posix(), False
+
+
+def _raise(error: OSError) -> None:
+    raise error  # a folder that may not be read is no empty one
+
+
+def _reason(folder: Path, path: str, extensions: Sequence[str], leave_out: Sequence[str]) -> str | None:
+    """Why a file is not read; None: it is read; "": it is the project's own and needs no word."""
+    if any(part.startswith(".") or part.casefold() in HIDDEN for part in path.split("/")):
+        return UNSEEN
+    if not path.isprintable():  # undecodable bytes count as not printable
+        raise UserError(f"{ascii(str(folder / path))}: a name that cannot be written as text; rename it")
+    if unwanted(path, leave_out):
+        return TOLD
+    if path in OWN:
+        return ""
+    suffix = PurePosixPath(path).suffix.lower()
+    if suffix in extensions:
+        return None
+    return (suffix or "without suffix") if (folder / path).exists() else DEAD
+
+
+def unwanted(path: str, leave_out: Sequence[str]) -> bool:
+    """Whether a pattern finds the path, its last name, or (ID_3/*) the folder itself."""
+    names = path, path.rpartition("/")[2], f"{path}/"
+    return any(fnmatch.fnmatch(name, pattern) for pattern in leave_out for name in names)
+
+
+# Accounts
+
+
+def told(left_out: Mapping[str, Sequence[str]]) -> str:
+    """The reasons with counts and first names: "3 .txt (a.txt, b.txt, …), 1 hidden"."""
+    parts = []
+    for reason, paths in left_out.items():
+        names = ", ".join(paths[:SHOWN]) + ", …" * (len(paths) > SHOWN)
+        parts.append(f"{len(paths)} {reason} ({names})")
+    return ", ".join(parts)
+
+
+def account(read: int, what: str, left_out: Mapping[str, Sequence[str]]) -> str:
+    """How every stage ends: "read 24 images, left out 3: 2 .txt (a.txt, b.txt), 1 hidden (._a.png)"."""
+    count = sum(map(len, left_out.values()))
+    reasons = f": {told(left_out)}" if count else ""
+    return f"read {read} {what}{'s' * (read != 1)}, left out {count}{reasons}"
+
+
+# Splits
+
+
+SPLIT_NAMES = ("train", "val", "test")
+SPLIT_WORDS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
+               "test": "test", "testing": "test"}
+
+
+def split_word(name: str) -> str | None:
+    """train, val or test for a folder's name in any case (Train, valid, VALIDATION), else None."""
+    return SPLIT_WORDS.get(name.casefold())
+
+
+def split_folders(folder: Path) -> tuple[dict[str, Path], dict[str, list[str]]]:
+    """The folders of train, val and test that are there, and what else lies beside them, by reason.
+
+    UserError: two folders for one part, like val and valid.
+    """
+    found: dict[str, Path] = {}
+    left_out: dict[str, list[str]] = {}
+    for path in sorted(folder.iterdir(), key=lambda path: natural_key(path.name)):
+        part, unseen = split_word(path.name), path.name.startswith(".") or path.name.casefold() in HIDDEN
+        if part and (path.is_dir() or path.is_symlink()):
+            if part in found:
+                raise UserError(f"{folder}: {found[part].name} and {path.name} are both {part}; rename or "
+                                "remove one")
+            found[part] = path
+        elif unseen or path.name not in OWN:
+            reason = UNSEEN if unseen else "folder of no split" if path.is_dir() else path.suffix or "file"
+            left_out.setdefault(reason, []).append(path.name)
+    return {name: found[name] for name in SPLIT_NAMES if name in found}, left_out
