@@ -73,8 +73,8 @@ def check_kernels(device: torch.device) -> None:
         way_out = "a torch built for CUDA 12.8 or newer"
     number, lowest, highest = (".".join(map(str, one)) for one in (capability, versions[0], versions[-1]))
     raise UserError(
-        f"{torch.cuda.get_device_name(device)}: compute capability {number}, but this torch {torch.__version__} "
-        f"holds kernels for {lowest} to {highest} only; "
+        f"{torch.cuda.get_device_name(device)}: compute capability {number}, but this torch "
+        f"{torch.__version__} holds kernels for {lowest} to {highest} only; "
         f"choose another accelerator (Kaggle: T4 x2), {way_out}, or cpu"
     )
 
