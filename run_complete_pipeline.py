@@ -41,6 +41,7 @@ def run(config: PipelineConfig, further: list[str]) -> None:
     if config.quick and not config.demo:
         raise UserError("--quick: is the size of the demo; add --demo, or leave it out")
     out = Path(config.output_dir)
+    data: str | Path | None
     data, tokenizer = inputs_of(config)
     if config.resume_from:
         bring(Path(config.resume_from), out, config.dry_run)

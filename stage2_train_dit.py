@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pytorch_lightning import Callback
 
 from configs.command_line import is_main_process, parse, preset_of, run_script, say
 from configs.dry_run import tell_plan
@@ -60,8 +61,8 @@ def run(configs: dict[str, Any]) -> None:
     folder = Path(config.output_dir)
     train, val, combinations = read_people(config)
     initial = load_start(config, configs["transport"], train)
-    if config.tune == "person":
-        train, val = (latents and beside_known(initial, latents) for latents in (train, val))
+    if config.tune == "person" and initial:
+        train, val = beside_known(initial, train), val and beside_known(initial, val)
     arguments = model_arguments(configs["model"], train, initial, combinations)
     if initial:
         configs = {**configs, "model": as_built(configs["model"], arguments)}
@@ -97,7 +98,7 @@ def run(configs: dict[str, Any]) -> None:
         every = config.validate_every or max(1, round(total_steps / VALIDATIONS_IN_A_RUN))
         files = RunFiles(folder, "checkpoints/best.safetensors", every, total_steps, steps_per_pass,
                          "val_loss", indistinct=INDISTINCT, reference=comparable(configs["transport"]))
-        callbacks = [Throughput(training_flops(arguments), every, precision)]
+        callbacks: list[Callback] = [Throughput(training_flops(arguments), every, precision)]
         if vae:
             shown = every * config.preview_every, config.preview_users
             vae = vae.at(tokenizer_precision(precision))
@@ -188,8 +189,9 @@ def load_start(config: TrainConfig, transport: TransportConfig, train: LatentSet
     if config.conditions or initial.net.config["combinations"]:
         raise UserError(f"--init_from {config.init_from}: people in conditions are learnt from the start "
                         "only; leave out --conditions, and start from weights without")
-    for name in ("path_type", "prediction") if initial.payload else ():
-        theirs, ours = initial.payload.transport.get(name), getattr(transport, name)
+    for name in ("path_type", "prediction"):
+        theirs = initial.payload.transport.get(name) if initial.payload else None
+        ours = getattr(transport, name)
         if theirs not in (None, ours):
             raise UserError(
                 f"--init_from {config.init_from}: trained with transport.{name}={theirs}, not {ours}; "
@@ -343,7 +345,7 @@ def read_statistics(config: TrainConfig, channels: int, initial: Initial | None)
     """The chosen statistics; UserError where they are not of latents with so many channels."""
     choice = chosen_statistics(config, initial)
     say(f"statistics: {choice}")
-    if choice == "initial":
+    if choice == "initial" and initial and initial.payload:
         return initial.payload.statistics
     name = "latents_stats_imagenet.pt" if choice == "imagenet" else "latents_stats.pt"
     statistics = LatentStatistics.load(Path(config.latent_dir) / name)

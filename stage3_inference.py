@@ -12,6 +12,7 @@ import csv
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,7 +50,7 @@ from sampling.model_file import load_trained
 IMAGES = "micro_doppler_*.png"
 DEMO_COLUMNS = 4
 # Upstream's demo (the other settings are the configuration's).
-DEMO = {
+DEMO: dict[str, Any] = {
     "user_ids": list(DEMO_CLASSES),
     "num_samples_per_user": 1,
     "guidance_scale": 9.0,
@@ -73,8 +74,8 @@ def run(config: SampleConfig) -> None:
     with claim(prepared, config) if prepared else nullcontext():
         if prepared and config.dry_run:
             tell(prepared, config)
-        elif config.select:
-            draw_selected(prepared, config)
+        elif prepared and prepared.selector:
+            draw_selected(prepared, prepared.selector, config)
         else:
             draw_all(prepared, config, device)
 
@@ -177,11 +178,11 @@ def load_selector(config: SampleConfig, people: Sequence[str]) -> Selector | Non
     return selector
 
 
-def draw_selected(prepared: Prepared, config: SampleConfig) -> None:
+def draw_selected(prepared: Prepared, selector: Selector, config: SampleConfig) -> None:
     """Draw until enough pictures of each person have passed or the bound is reached; selection.csv tells of
     every picture drawn. A run that was stopped, or one that asks for more, goes on from it.
     """
-    studio, users, selector, _ = prepared
+    studio, users = prepared[:2]
     folder, labels = studio.folder, studio.payload.labels
     table, rows, images = folder / "selection.csv", selection_rows(folder), []
     keep = config.keep or config.num_samples_per_user
@@ -195,7 +196,7 @@ def draw_selected(prepared: Prepared, config: SampleConfig) -> None:
             bar.update(len(there))
             images += there
             drawn = select(
-                lambda numbers, user=user: studio.pixels([wanted(labels, user, n) for n in numbers]),
+                partial(pixels_of, studio, user),
                 selector,
                 labels.names[user],
                 keep=keep,
@@ -216,6 +217,11 @@ def draw_selected(prepared: Prepared, config: SampleConfig) -> None:
     say("\n".join(acceptance(rows, labels.names[user], keep) for user in users))
     finish(folder, images, labels, [user for user in users if any(one.label == user for one in images)])
     say(f"{len(images)} images are in {folder}; every picture drawn is told of in {table}")
+
+
+def pixels_of(studio: Studio, user: int, numbers: Sequence[int]) -> numpy.ndarray:
+    """Images (N, H, W, 3) of one person by their running numbers."""
+    return studio.pixels([wanted(studio.payload.labels, user, number) for number in numbers])
 
 
 def selection_rows(folder: Path) -> list[dict[str, Any]]:

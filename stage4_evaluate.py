@@ -12,6 +12,8 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,11 +130,11 @@ def evaluate(
     of_set = {"train": records["train"], "held_out": records[held_out], "generated": records["generated"]}
     vae, named = load_networks(config)
     with seconds.part("reading"):
-        look = {"axes": config.axes, "colour_map": config.colour_map}
-        sets = {name: read(part, people, **look) for name, part in of_set.items()}
+        look = partial(read, people=people, axes=config.axes, colour_map=config.colour_map)
+        sets = {name: look(part) for name, part in of_set.items()}
         val = sets["held_out"] if held_out == "val" else None
         if "val" in records and val is None:
-            val = read(records["val"], people, **look)
+            val = look(records["val"])
     with seconds.part("judges"):
         own = sets["train"].at(places_of(judged, records["train"]))
         judges = obtain_judges(folder, own, val, people, config.seed, config.judge_seeds)
@@ -144,7 +146,7 @@ def evaluate(
     if vae:
         with seconds.part("tokenizer"):
             latents, check = try_tokenizer(vae, of_set, sets, judges[0], config)
-    metrics = {
+    metrics: dict[str, Any] = {
         "people": people.names,
         "chance": 1 / len(people),
         "held_out": held_out,
@@ -152,7 +154,7 @@ def evaluate(
         "units": units_of(bool(config.axes)),
         "selected": len(judged) < len(records["train"]),
     }
-    more = {"latents": latents, "further": further, "seed": config.seed, "seconds": seconds}
+    more: dict[str, Any] = {"latents": latents, "further": further, "seed": config.seed, "seconds": seconds}
     metrics |= measure(sets, judges, people, metrics["units"], **more)
     if check:
         metrics["tokenizer"] = check | {"judged_right": metrics["reconstructed"]["judged_right"]}
@@ -235,7 +237,7 @@ def table(metrics: dict[str, Any]) -> list[str]:
     return [*lines, f"real is {metrics['held_out']}; by chance {metrics['chance']:.1%} are judged right"]
 
 
-COMMANDS = {"judge": train_selecting_judge, "sweep": sweep.run}
+COMMANDS: dict[str, Callable[[Any], None]] = {"judge": train_selecting_judge, "sweep": sweep.run}
 
 
 def main(argv: list[str]) -> None:
@@ -243,7 +245,7 @@ def main(argv: list[str]) -> None:
     if argv[:1] and argv[0] in COMMANDS:
         name, command = argv[0], COMMANDS[argv[0]]
         prog = f"stage4_evaluate.py {name}"
-        return command(parse(name, (name,), argv[1:], prog=prog, description=command.__doc__)[name])
+        return command(parse(name, (name,), argv[1:], prog=prog, description=command.__doc__ or "")[name])
     run(parse("evaluate", ("evaluate",), argv, prog="stage4_evaluate.py", description=__doc__)["evaluate"])
 
 

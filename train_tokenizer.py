@@ -148,7 +148,7 @@ def fresh_tokenizer(config: TokenizerConfig) -> AutoencoderKL:
     """A new tokenizer whose weights depend on the seed only; it must turn 256 pixels into 16 latent
     positions.
     """
-    shape = {
+    shape: dict[str, Any] = {
         "embed_dim": config.embed_dim,
         "ch": config.ch,
         "ch_mult": tuple(config.ch_mult),

@@ -75,7 +75,8 @@ def take_overrides(section: str, argv: Sequence[str]) -> tuple[list[str], list[s
     """
     booleans = [item.name for owner, item in flags_of(section) if kind_of(owner, item) is bool]
     switches = {"--debug"} | {f"--{no}{name}" for name in booleans for no in ("", "no-")}
-    rest, overrides = [], []
+    rest: list[str] = []
+    overrides: list[str] = []
     for before, token in zip(["", *argv], argv):
         is_value = before.startswith("--") and "=" not in before and before not in switches
         (overrides if OVERRIDE.match(token) and not is_value else rest).append(token)

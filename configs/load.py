@@ -40,7 +40,7 @@ def load_preset(path: str | Path) -> dict[str, dict[str, Any]]:
             raise UserError(f"--config {path}: section {section} must hold key: value lines")
         for name in values:
             _known_key(section, name, f"--config {path}: ")
-    return content
+    return content  # type: ignore[return-value]  # checked above
 
 
 def split_override(text: str, own_section: str) -> tuple[str, str, Any]:
@@ -52,7 +52,8 @@ def split_override(text: str, own_section: str) -> tuple[str, str, Any]:
         raise UserError(f"{text}: unknown section {section!r}{_suggest(section, SECTIONS)}")
     _known_key(section, bare, f"{text}: ")
     try:
-        return section, bare, OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value}"]))["value"]
+        content: Any = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value}"]))
+        return section, bare, content["value"]
     except (YAMLError, OmegaConfBaseException) as error:  # the latter for YAML that no key of ours can be
         raise UserError(
             f"{text[:80]}: not readable as a YAML value; put it in quotes, like '\"…\"'"
@@ -66,10 +67,10 @@ def resolve(sections: tuple[str, ...], *layers: Mapping[str, Mapping[str, Any]])
 
 def _resolve_section(name: str, layers: list[Mapping[str, Any]]) -> Any:
     try:
-        merged = OmegaConf.structured(SECTIONS[name])
+        merged: Any = OmegaConf.structured(SECTIONS[name])
         for layer in layers:
             merged = OmegaConf.merge(merged, _length_as_given(layer))
-        config = OmegaConf.to_object(merged)
+        config: Any = OmegaConf.to_object(merged)
     except MissingMandatoryValue as error:
         missing = [k for k in OmegaConf.missing_keys(merged)]
         raise UserError(

@@ -289,6 +289,7 @@ class ExtractConfig(Command):
 class ModelConfig:
     """The LightningDiT that stage 2 trains."""
 
+    given: ClassVar[frozenset[str]] = frozenset()  # keys that were asked for
     preset: str = key(
         "auto", "auto chooses by the number of training latents.", choices=("auto", *PRESETS),
         affects="output"

@@ -59,16 +59,24 @@ def hints_of(config: SpectrogramConfig) -> Hints:
     return Hints(facts, config.variable, layout, cfg, folded=config.folded, balance=config.balance,
                  cells=config.cells, conjugate=config.conjugate, duration_s=config.duration,
                  scale=None if config.scale == "unknown" else config.scale,
-                 velocity_mps=tuple(config.velocity_range) or None)
+                 velocity_mps=pair_of(config.velocity_range))
+
+
+def pair_of(velocity_range: Sequence[float]) -> tuple[float, float] | None:
+    """Lowest and highest velocity as the schema has them, in a list of two or none."""
+    if not velocity_range:
+        return None
+    low, high = velocity_range
+    return low, high
 
 
 def whole_spectrogram(capture: Capture, config: SpectrogramConfig) -> Spectrogram:
     """Of the whole recording, one frame a burst where it is in bursts."""
     fastest = capture.prf_hz * speed_of_light / capture.carrier_hz / 4
-    shown = tuple(config.velocity_range) or ((0.0, fastest) if capture.folded else None)
-    if capture.folded and shown[0] < 0:
+    shown = pair_of(config.velocity_range) or ((0.0, fastest) if capture.folded else None)
+    if capture.folded and shown and shown[0] < 0:
         raise UserError(f"velocity_range {shown[0]:g} to {shown[1]:g} m/s: speeds without a sign begin at 0")
-    if capture.bursts > 1:
+    if capture.bursts > 1 and capture.burst_period_s is not None:
         still = capture.looks - capture.looks.mean(-1, keepdims=True)
         return burst_spectrogram(still, capture.carrier_hz, capture.prf_hz, capture.burst_period_s,
                                  velocity_range=shown)

@@ -68,7 +68,8 @@ def saved_bytes(batch_size: int, precision: str, **arguments: Any) -> int:
     """Bytes of all distinct storages that autograd saves in a forward pass, parameters and buffers aside."""
     with FakeTensorMode(), torch.random.fork_rng(devices=[]):
         net = LightningDiT(**arguments).train()
-        net.y_embedder._check = lambda labels, drop: None  # it looks at values; there are none
+        # It looks at values, and there are none.
+        net.y_embedder._check = lambda labels, drop: None  # type: ignore[method-assign]
         x = torch.empty(batch_size, net.in_channels, net.input_size, net.input_size)
         t, y = torch.empty(batch_size), torch.empty(batch_size, dtype=torch.int64)
         own = {value.untyped_storage()._cdata for value in (*net.parameters(), *net.buffers())}

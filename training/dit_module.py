@@ -40,7 +40,7 @@ class DiTModule(ResumableModule):
         payload: DitPayload,
         total_steps: int,
         val: LatentSet | None,
-        watch: Callable[[DiTModule], dict[str, float]] | None = None,
+        watch: Callable[[Any], dict[str, float]] | None = None,
     ) -> None:
         freeze_(net, config.tune)
         super().__init__(net, config, total_steps)

@@ -70,7 +70,7 @@ class ArrayCube:
         parts = [part[frames, chirps] for part in self.parts]
         if len(parts) == 2:
             values = numpy.empty(parts[0].shape, numpy.complex64)
-            values.real, values.imag = parts
+            values.real, values.imag = parts[0], parts[1]
         else:
             values = numpy.asarray(parts[0], numpy.complex64 if parts[0].dtype.kind == "c" else numpy.float32)
         if not self.is_range or self.step is None:
@@ -102,7 +102,7 @@ def follow(cube: Cube, prf_hz: float, bursts: tuple[int, int], period_s: float |
     """
     count, length = bursts
     when = numpy.arange(count * length) / prf_hz
-    if count > 1:
+    if count > 1 and period_s is not None:
         when += numpy.repeat(numpy.arange(count) * (period_s - length / prf_hz), length)
     step = length if count > 1 else min(length, max(LEAST_STEP, round(STEP_S * prf_hz)))
     power, middles, mean = _range_map(cube, step)
@@ -141,11 +141,13 @@ def _flat(block: numpy.ndarray) -> numpy.ndarray:
 def _range_map(cube: Cube, step: int) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
     """Power (T, R) of what moves within each step, the pulse in its middle, and the mean chirp."""
     window = numpy.hanning(cube.shape[-1] + 2)[1:-1].astype(numpy.float32)
-    rows, middles, total, pulses = [], [], 0.0, 0
+    rows, middles, pulses = [], [], 0
+    total: Any = 0.0
     for first, block in _blocks(cube, step):
         if not numpy.isfinite(block).all():
             raise UserError("expected finite samples; record or export it again")
-        empty = numpy.flatnonzero(~block.any(axis=(1, 3)).all(1))
+        heard = numpy.asarray(block.any(axis=(1, 3)))
+        empty = numpy.flatnonzero(~heard.all(1))
         if empty.size:
             raise UserError(f"chirp {first + empty[0]} holds zeros only: packets were lost; record it again, "
                             "or cut the file there")

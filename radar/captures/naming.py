@@ -60,7 +60,9 @@ def find_signal(arrays: Mapping[str, Any], variable: str | None = None) -> tuple
 
 def complexes(arrays: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
     """Complex arrays, and records whose fields are called like the parts of complex numbers."""
-    found = {name: (array,) for name, array in arrays.items() if array.dtype.kind == "c"}
+    found: dict[str, tuple[Any, ...]] = {
+        name: (array,) for name, array in arrays.items() if array.dtype.kind == "c"
+    }
     for name, array in arrays.items():
         for real, imaginary in _paired(array.dtype.names or ()):
             found[name] = (array[real], array[imaginary])

@@ -44,7 +44,9 @@ def other_part(path: Path) -> tuple[Path, bool] | None:
 
 def load_parts(path: Path, hints: Hints) -> Contents:
     """I and Q from two files of one column each."""
-    other, is_real = other_part(path)
+    named = other_part(path)
+    assert named is not None, path
+    other, is_real = named
     if not other.is_file():
         raise UserError(f"{'real' if is_real else 'imaginary'} part without its other part; expected "
                         f"{other.name} beside it")
