@@ -18,7 +18,7 @@ test-all: $(VENV)/.development lint
 # Three GB of download. The lowest versions that requirements.txt allows, as far as this Python can install them.
 test-oldest:
 	$(PYTHON) -m venv $(VENV)-oldest
-	sed -n '/>=/s/>=/==/p' requirements.txt requirements-dev.txt | grep -v ruff > $(VENV)-oldest/oldest.txt
+	sed -n '/>=/s/>=/==/p' requirements.txt requirements-dev.txt | grep -v 'ruff\|mypy' > $(VENV)-oldest/oldest.txt
 	$(VENV)-oldest/bin/python -m pip install -q -r $(VENV)-oldest/oldest.txt
 	$(VENV)-oldest/bin/python -m pytest -q
 
@@ -30,6 +30,7 @@ test-kaggle:
 
 lint: $(VENV)/.development
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy .
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed, this is " + sys.version) if sys.version_info < (3, 10) else None'

@@ -11,8 +11,10 @@ python stage0_prepare.py spectrogram --input recordings --carrier 77e9 --prf 328
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,7 @@ from data.images import find_images
 from data.label_files import LABELS
 from data.labels import listing
 from data.pictures import save_png
-from data.progress import progress
+from data.progress import advance, progress
 from data.recordings import find_recordings, stem, told_groups
 from data.run_record import claim_folder, lock_folder
 from data.split_files import materialise
@@ -47,10 +49,8 @@ from data.tree import SPLIT_NAMES, account
 from preparation.spectrograms import image_name, place_images, recording_windows, rows_of_others
 from radar import spectrogram as doppler
 from radar.captures import NoCapture, companions
-from radar.person import Walker, draw_walker, in_gait
-from radar.recording import Setup, Window, draw_recording, draw_setup
-from radar.spectrogram import Radar
-from radar.walker import Walk
+from radar.person import draw_walker, in_gait
+from radar.recording import Setup, draw_recording, draw_setup
 
 SHOWN_NOTES = 8  # of what was concluded from recordings
 
@@ -77,7 +77,7 @@ def split(config: SplitConfig) -> None:
             result,
             config.output_dir,
             link=not config.copy,
-            progress=lambda done, total: bar.update(done - bar.n),
+            progress=partial(advance, bar),
             dry_run=config.dry_run,
         )
     for line in split_table(result, labels.names):
@@ -172,9 +172,11 @@ def save_picture(picture: Image.Image, path: Path, jpeg_quality: int | None = No
         picture.save(temporary, format="JPEG", quality=jpeg_quality)
 
 
-def known(part: Window | Walker | Walk | Setup | Radar) -> dict[str, Any]:
-    """The fields of a part of a simulated recording, those of parts within included, as cells of a table."""
-    cells = {}
+def known(part: Any) -> dict[str, Any]:
+    """The fields of a part of a simulated recording (a dataclass), those of parts within it included, as
+    cells of a table.
+    """
+    cells: dict[str, Any] = {}
     for item in fields(part):
         value = getattr(part, item.name)
         if is_dataclass(value):
@@ -197,7 +199,8 @@ def spectrogram(config: SpectrogramConfig) -> None:
     found = find_recordings(config.input, Rules(config.name, config.labels, config.leave_out))
     parts = {part for record in found.records for part in companions(record.path)}
     wanted = [record for record in found.records if record.path not in parts]
-    left_out, reasons, read = dict(found.left_out), {}, 0
+    left_out, read = dict(found.left_out), 0
+    reasons: dict[str, str] = {}
     with ExitStack() as claim:
         for record in progress(wanted, description="reading", unit="rec"):
             try:
@@ -325,8 +328,10 @@ def download(config: DownloadConfig) -> None:
             say(fetch(PUBLISHED[name], Path(config.dir)))
 
 
-COMMANDS = {"doctor": doctor, "setup": setup, "download": download, "split": split, "simulate": simulate,
-            "spectrogram": spectrogram}
+COMMANDS: dict[str, Callable[[Any], None]] = {
+    "doctor": doctor, "setup": setup, "download": download, "split": split, "simulate": simulate,
+    "spectrogram": spectrogram,
+}
 
 
 def main(argv: list[str]) -> None:
@@ -336,11 +341,8 @@ def main(argv: list[str]) -> None:
         given = argv[0] if argv else "nothing"
         raise UserError(f"stage0_prepare.py: expected a command ({' | '.join(COMMANDS)}), got {given}")
     name = argv[0]
-    COMMANDS[name](
-        parse(name, (name,), argv[1:], prog=f"stage0_prepare.py {name}", description=COMMANDS[name].__doc__)[
-            name
-        ]
-    )
+    prog, description = f"stage0_prepare.py {name}", COMMANDS[name].__doc__ or ""
+    COMMANDS[name](parse(name, (name,), argv[1:], prog=prog, description=description)[name])
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from data.labels import LabelTable, listing
 from data.latent_stats import LatentStatistics, recommend
 from data.latents import KINDS, LatentFiles, LatentSet, export_lightningdit, read_latents, read_metadata
 from data.pictures import grid, save_png
-from data.progress import progress
+from data.progress import advance, progress
 from data.run_record import lock_folder
 from data.tree import SPLIT_NAMES
 from runtime.compiling import compiled_tokenizer
@@ -186,11 +187,12 @@ def check_images(splits: Splits, config: ExtractConfig) -> tuple[Splits, dict[st
     All unreadable images are reported together (UserError), or left out with `skip_bad_images`; not all
     training images of a person, though.
     """
-    bad, kept, digests = {}, {}, {}
+    bad: dict[str, str] = {}
+    kept, digests = {}, {}
     for split, entries in splits.records.items():
         with progress(total=len(entries), description=f"checking {split}", unit="img") as bar:
             scan = scan_images(
-                entries, num_readers(config), lambda done, total, bar=bar: bar.update(done - bar.n)
+                entries, num_readers(config), partial(advance, bar)
             )
         bad |= {f"{split}/{name}": reason for name, reason in scan.bad.items()}
         kept[split] = [record for record in entries if record.relative not in scan.bad]

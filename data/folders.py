@@ -200,7 +200,8 @@ def _by_tree(folder: Path, paths: Sequence[str], others: Sequence[str], what: st
                         "'^(?P<person>[^/]+)/'; for the second: "
                         "--name '^(?P<condition>[^/]+)/(?P<person>[^/]+)/'")
     _refuse_unread_table(folder, set(depths), others)
-    whose = {path: (path.partition("/")[0], ()) for path in paths if "/" in path}
+    nothing: tuple[tuple[str, str], ...] = ()
+    whose = {path: (path.partition("/")[0], nothing) for path in paths if "/" in path}
     return whose, {path.partition("/")[0] for path in others if "/" in path or not (folder / path).exists()}
 
 

@@ -118,9 +118,10 @@ def find_images(folder: str | os.PathLike, rules: Rules = BY_FOLDER, labels: Lab
     not (a validation split need not hold everybody).
     """
     found = find_files(folder, IMAGE_EXTENSIONS, "image", rules, dead_links)
-    unknown = [user for user in found.labels.names if labels is not None and user not in labels.names]
+    known = found.labels.names if labels is None else labels.names
+    unknown = [user for user in found.labels.names if user not in known]
     if unknown:
-        raise UserError(f"{folder}: {listing(unknown)} not among the known users {listing(labels.names)}; "
+        raise UserError(f"{folder}: {listing(unknown)} not among the known users {listing(known)}; "
                         "remove these folders, or rebuild from a train folder that holds them")
     return found
 
@@ -137,12 +138,14 @@ def find_splits(folder: str | os.PathLike, rules: Rules = BY_FOLDER, dead_links:
     if "train" not in parts:
         raise UserError(f"{folder}: no train folder inside; python stage0_prepare.py split --input_dir "
                         f"{folder} --output_dir data_split makes train and val")
-    records, labels = {}, None
+    records: dict[str, list[ImageRecord]] = {}
+    labels: LabelTable | None = None
     for name, part in parts.items():
         found = find_images(part, rules, labels, dead_links)
         records[name], labels = found.records, labels or found.labels
         for reason, paths in found.left_out.items():
             left_out.setdefault(reason, []).extend(f"{part.name}/{path}" for path in paths)
+    assert labels is not None
     return Splits(labels, records, left_out)
 
 

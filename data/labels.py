@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from configs.errors import UserError
 
@@ -21,7 +22,7 @@ def natural_key(name: str) -> tuple:
     return tuple(int(part) if i % 2 else part.casefold() for i, part in enumerate(parts)), name
 
 
-def listing(items: Iterable[object], limit: int = 40) -> str:
+def listing(items: Iterable[Any], limit: int = 40) -> str:
     """Items as one comma-separated line; beyond `limit` the rest is only counted."""
     names = [str(item) for item in items]
     more = f", … ({len(names)} in all)" if len(names) > limit else ""

@@ -77,7 +77,7 @@ def split_records(records: Sequence[ImageRecord], method: str | None = None, rec
         return _held_out(records, hold_out, method, recordings, val_fraction, test_fraction, guard, seed)
     fractions = {"train": 1 - val_fraction - test_fraction, "val": val_fraction, "test": test_fraction}
     fractions = {name: fractions[name] for name in SPLIT_NAMES if fractions[name] > 0}
-    settings = {"method": method, "recordings": recordings, "val_fraction": val_fraction,
+    settings: dict[str, object] = {"method": method, "recordings": recordings, "val_fraction": val_fraction,
                 "test_fraction": test_fraction, "guard": guard, "seed": seed}
     users: dict[str, list[ImageRecord]] = {}
     for record in records:
@@ -143,9 +143,10 @@ def _block_names(count: int, fractions: dict[str, float], guard: int) -> list[st
 
 def _by_recording(users: dict[str, list[ImageRecord]], pattern: re.Pattern | None,
                   fractions: dict[str, float], seed: int) -> list[Assignment]:
-    of_file = {record.relative: _recording_name(record, pattern)
-               for files in users.values() for record in files}
-    unmatched = [relative for relative, name in of_file.items() if name is None]
+    named = {record.relative: _recording_name(record, pattern)
+             for files in users.values() for record in files}
+    of_file = {relative: name for relative, name in named.items() if name is not None}
+    unmatched = [relative for relative in named if relative not in of_file]
     if unmatched:
         given = f"recordings {pattern.pattern!r} matches nothing in" if pattern else "no recording is told of"
         raise UserError(f"{given} {listing(unmatched, 5)}; expected a recording of every file: change the "
@@ -209,7 +210,7 @@ def _pairs(records: Sequence[ImageRecord], hold_out: Sequence[str]) -> set[tuple
     for record in records:
         for name, value in record.groups:
             known.setdefault(name, set()).add(value)
-    pairs = {tuple(text.partition("=")[::2]) for text in hold_out}
+    pairs = {(text.partition("=")[0], text.partition("=")[2]) for text in hold_out}
     for name, value in sorted(pairs):
         if value not in known.get(name, ()):
             there = listing(sorted(known[name], key=natural_key), 8) if name in known else listing(known)

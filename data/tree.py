@@ -24,7 +24,8 @@ SHOWN = 3
 def sorted_out(folder: Path, extensions: Sequence[str], leave_out: Sequence[str]
                ) -> tuple[list[str], dict[str, list[str]]]:
     """Posix paths of the files with `extensions`, and those of all others by reason, naturally sorted."""
-    paths, others = [], {}
+    paths: list[str] = []
+    others: dict[str, list[str]] = {}
     for path, loop in _walk(folder):
         reason = LOOP if loop else _reason(folder, path, extensions, leave_out)
         if reason is None:

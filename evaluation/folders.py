@@ -33,7 +33,7 @@ def find_generated(folder: Path, people: LabelTable) -> list[ImageRecord]:
         raise FileNotFoundError(f"{path}: no such file; expected --generated to be a folder of stage 3")
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            rows = [(row.get("file") or "", row.get("user")) for row in csv.DictReader(file)]
+            rows = [(row.get("file") or "", row.get("user") or "") for row in csv.DictReader(file)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: not readable as a table ({error}); run stage 3 again") from error
     odd = [name for name, _ in rows

@@ -69,13 +69,14 @@ class ArrayCube:
     def block(self, frames: slice, chirps: slice) -> numpy.ndarray:
         parts = [part[frames, chirps] for part in self.parts]
         if len(parts) == 2:
-            values = numpy.empty(parts[0].shape, numpy.complex64)
+            values: Any = numpy.empty(parts[0].shape, numpy.complex64)
             values.real, values.imag = parts[0], parts[1]
         else:
             values = numpy.asarray(parts[0], numpy.complex64 if parts[0].dtype.kind == "c" else numpy.float32)
         if not self.is_range or self.step is None:
             return values
-        turned = values * numpy.exp(-1j * self.step * numpy.arange(values.shape[-1])).astype(numpy.complex64)
+        turn = numpy.exp(-1j * self.step * numpy.arange(values.shape[-1]))
+        turned = values * numpy.asarray(turn, numpy.complex64)
         return scipy.fft.fftshift(scipy.fft.ifft(turned, axis=-1), axes=-1)
 
     def _phase_step(self) -> float:
