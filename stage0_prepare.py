@@ -34,6 +34,7 @@ from configs.schema import (
     SplitConfig,
 )
 from data.atomic import replacing, write_text_if_new
+from data.examination import examine_files
 from data.folders import FileRecord, Rules
 from data.images import find_images
 from data.label_files import LABELS
@@ -59,6 +60,7 @@ def split(config: SplitConfig) -> None:
     """Divide people's images into train, val and perhaps test; see `data.splits` for the rules."""
     found = find_images(config.input_dir, Rules(config.name, config.labels, config.leave_out))
     labels, records = found.labels, found.records
+    say("\n".join(examine_files(records).lines()))
     result = split_records(
         records,
         split_method(config, records),

@@ -24,6 +24,7 @@ from configs.dry_run import tell_plan
 from configs.errors import UserError
 from configs.schema import ExtractConfig
 from data.atomic import write_text_if_new
+from data.examination import examine_files
 from data.folders import Rules
 from data.imagenet_stats import imagenet_statistics, with_channels
 from data.images import ImageRecord, Splits, find_splits, inputs_digest, open_rgb, scan_images
@@ -109,6 +110,7 @@ def read_inputs(config: ExtractConfig, device: torch.device) -> Inputs:
     # Links to nowhere count as images that cannot be read, of which all are told at once.
     splits = find_splits(config.data_dir, Rules(leave_out=config.leave_out), dead_links=True)
     splits, digests = check_images(splits, config)
+    say("\n".join(examine_files(splits.records["train"]).lines()))
     vae = load_tokenizer(config, device)
     imagenet = with_channels(imagenet, vae.latent_shape[0], config.imagenet_stats)
     say(f"tokenizer {Path(config.vavae_path).name} on {device}, digest {vae.digest[:12]}")

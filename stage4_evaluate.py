@@ -13,6 +13,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from configs.dry_run import tell_plan
 from configs.keys import identity, told
 from configs.schema import EvaluateConfig
 from data.atomic import write_text
+from data.examination import colour_map_of_files
 from data.images import ImageRecord, file_digest, inputs_digest, open_rgb
 from data.labels import LabelTable
 from data.run_record import claim_folder
@@ -58,6 +60,7 @@ def run(config: EvaluateConfig) -> None:
     splits = find_real(Path(config.real), config.leave_out)
     people, real = splits.labels, dict(splits.records)
     generated = find_generated(Path(config.generated), people)
+    config = replace(config, colour_map=colour_map_of_files(real["train"], config.colour_map))
     folder, path = Path(config.output_dir), Path(config.output_dir) / "metrics.json"
     selected_by = selecting_training(Path(config.generated))
     judged, val = scoring_parts(real, selected_by, config.generated)

@@ -23,7 +23,7 @@ PRESETS = tuple(
 
 # What several commands say of one key.
 AXES = "Lowest and highest velocity shown (m/s) and a picture's length (s); none = Doppler bins."
-COLOUR_MAP = "Matplotlib colour map of the pictures."
+COLOUR_MAP = "Matplotlib colour map of the pictures, or parula; auto = as the real ones have it."
 
 
 @dataclass(kw_only=True)
@@ -552,7 +552,7 @@ class EvaluateConfig(Command):
         affects="run",
     )
     axes: List[float] = key([], AXES, affects="run")
-    colour_map: str = key("jet", COLOUR_MAP, affects="run")
+    colour_map: str = key("auto", COLOUR_MAP, affects="run")
     vavae_path: Optional[str] = key(
         None, "Tokenizer to measure in its latents and to check it, or the word compact; none = without.",
         affects="run", content=True
@@ -595,7 +595,7 @@ class SelectingJudgeConfig(Command):
         [], "Patterns of paths or names (ID_3/*, *.mat) not to be read; people left out so are not missed.",
         affects="run",
     )
-    colour_map: str = key("jet", COLOUR_MAP, affects="output")
+    colour_map: str = key("auto", COLOUR_MAP, affects="output")
     seed: int = key(0, "Seed of the judge.", low=0, affects="output")
 
 
@@ -617,7 +617,7 @@ class SweepConfig(Command):
         affects="run",
     )
     axes: List[float] = key([], AXES, affects="run")
-    colour_map: str = key("jet", COLOUR_MAP, affects="run")
+    colour_map: str = key("auto", COLOUR_MAP, affects="run")
     guidance: List[float] = key(
         [1.0, 1.5, 2.0, 3.0, 4.0], "Guidance scales to try.", low=0, high=100, affects="run"
     )

@@ -19,7 +19,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from configs.errors import UserError
 from configs.keys import identity
 from configs.schema import SelectingJudgeConfig
 from data.atomic import replacing
+from data.examination import colour_map_of_files
 from data.images import ImageRecord, file_digest, inputs_digest
 from data.labels import LabelTable
 from data.run_record import claim_folder
@@ -244,6 +245,7 @@ def train_selecting_judge(config: SelectingJudgeConfig) -> None:
     say(splits.account())
     if "val" not in real:
         raise UserError(f"--real {config.real}: no val/; half of it is needed to set the bounds")
+    config = replace(config, colour_map=colour_map_of_files(real["train"], config.colour_map))
     (train, _), (val, _) = halves(real["train"]), halves(real["val"])
     folder = Path(config.output_dir)
     path = folder / "judge.safetensors"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from configs.keys import identity
 from configs.load import resolve
 from configs.schema import SampleConfig, SweepConfig
 from data.atomic import replacing, write_text
+from data.examination import colour_map_of_files
 from data.images import ImageRecord, inputs_digest
 from data.labels import LabelTable
 from data.progress import progress
@@ -140,6 +142,7 @@ def run(config: SweepConfig) -> None:
     splits = find_real(Path(config.real), config.leave_out)
     people, real = splits.labels, splits.records
     say(splits.account())
+    config = replace(config, colour_map=colour_map_of_files(real["train"], config.colour_map))
     folder, held_out = Path(config.output_dir), "test" if "test" in real else "val"
     networks = load_networks(config)
     claimed = identity(

@@ -1,0 +1,202 @@
+"""What is in the images? Colour map, margins of a figure, line of zero velocity: looked at, not assumed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy
+from PIL import Image
+
+from configs.errors import UserError
+from data.images import ImageRecord, open_rgb
+from radar.colormap import distances_to, from_rgb
+
+MAPS = ("jet", "turbo", "parula", "viridis", "plasma", "inferno", "magma", "cividis", "hot", "gray")
+# Mean and 90 % quantile of the distances (of 255) from a map to its images' pixels are below these; measured
+# jet through JPEG with halved colour reaches 18 and 56.
+NEAR, OUTER = 24.0, 80.0
+COLOURLESS = 8.0  # the same for gray: unlike photographs in pale colours
+SAMPLED = 40  # side of the grid of pixels looked at
+LOOKED_AT = 60  # images of a set
+DIFFERS = 12  # of 255: from the margin's colour
+PLAIN_SHARE = 0.95  # of the border's pixels that have one colour where there is a margin
+FULL = 0.97  # share of both sides from which on the plot counts as the whole image
+STEP, STEADY = 0.08, 0.8  # how far a line at zero velocity stands out, and in which share of moments
+Box = tuple[int, int, int, int]  # left, top, right, bottom
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One image: the map whose colours it has (None: none of `MAPS`), the plot area inside margins (None: all
+    of it), whether a colour bar stands beside it.
+    """
+
+    colour_map: str | None
+    box: Box | None
+    colour_bar: bool
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What images have in common; `zero_line` is a share of the height from the top, None: not seen."""
+
+    count: int
+    sizes: Counter[tuple[int, int]]
+    colour_maps: Counter[str | None]
+    margins: tuple[str, ...]  # names of the images with margins
+    colour_bars: int
+    zero_line: float | None
+
+    @property
+    def colour_map(self) -> str | None:
+        """The map of most images."""
+        return self.colour_maps.most_common(1)[0][0] if self.colour_maps else None
+
+    def maps(self) -> str:
+        """Each map and how many images have it."""
+        found = self.colour_maps.most_common()
+        return ", ".join(f"{name or 'none that is known'} ({n})" for name, n in found)
+
+    def lines(self) -> list[str]:
+        """For people to read."""
+        sizes = ", ".join(f"{w}x{h} ({n})" for (w, h), n in self.sizes.most_common(3))
+        zero = "not seen" if self.zero_line is None else f"a line at {self.zero_line:.0%} of the height"
+        margins = f"around {len(self.margins)}, {self.colour_bars} colour bars" if self.margins else "none"
+        found = [f"looked at {self.count} images: {sizes} pixels; colour map: {self.maps()}; "
+                 f"margins: {margins}; zero velocity: {zero}"]
+        if self.colour_maps[None]:
+            found.append(f"warning: {self.colour_maps[None]} of them have the colours of no known map "
+                         f"({', '.join(MAPS)}): are these spectrograms?")
+        if len(self.colour_maps) > 1:
+            found.append("warning: images of several colour maps: a classifier may learn the map instead of "
+                         "the person; export all of them in one way")
+        return found
+
+
+def examine_files(records: Sequence[ImageRecord]) -> Examination:
+    """Look at up to LOOKED_AT images, of every person alike; those that cannot be read are left to others."""
+    opened = []
+    for record in sampled(records):
+        with suppress(UserError, OSError):
+            opened.append((record.relative, open_rgb(record.path)))
+    return examine(opened)
+
+
+def sampled(records: Sequence[ImageRecord]) -> list[ImageRecord]:
+    """Records at even steps of each person's, LOOKED_AT in all, but at least one of each person."""
+    people: dict[str, list[ImageRecord]] = {}
+    for record in records:
+        people.setdefault(record.user, []).append(record)
+    each = max(1, LOOKED_AT // max(1, len(people)))
+    return [one for own in people.values() for one in own[:: -(-len(own) // each)]]
+
+
+def examine(images: Sequence[tuple[str, Image.Image]]) -> Examination:
+    """Look at named RGB images."""
+    findings = [(name, image, look_at(image)) for name, image in images]
+    steps = [_steps(image.crop(one.box) if one.box else image, one.colour_map)
+             for _, image, one in findings if one.colour_map]
+    return Examination(
+        len(findings),
+        Counter(image.size for _, image, _ in findings),
+        Counter(one.colour_map for _, _, one in findings),
+        tuple(name for name, _, one in findings if one.box),
+        sum(one.colour_bar for _, _, one in findings),
+        _zero_line(numpy.mean(steps, axis=0)) if steps else None,
+    )
+
+
+def colour_map_of_files(records: Sequence[ImageRecord], given: str) -> str:
+    """The colour map `given`, or for "auto" that of the images; UserError where these have none that is
+    known, or several.
+    """
+    if given != "auto":
+        return given
+    found = examine_files(records)
+    if len(found.colour_maps) != 1 or found.colour_map is None:
+        raise UserError(f"--colour_map auto: {found.count} real images looked at have the colours of "
+                        f"{found.maps() or 'nothing that can be read'}; expected one of "
+                        f"{', '.join(MAPS)} in all of them; name the map by --colour_map")
+    return found.colour_map
+
+
+def look_at(image: Image.Image) -> Finding:
+    """Examine one RGB image."""
+    pixels = numpy.asarray(image)
+    box, colour_bar = plot_area(pixels)
+    inside = pixels if box is None else pixels[box[1] : box[3], box[0] : box[2]]
+    return Finding(colour_map_of(inside), box, colour_bar)
+
+
+def colour_map_of(pixels: numpy.ndarray) -> str | None:
+    """The map of `MAPS` nearest to pixels (H, W, 3) uint8; None where all are far away."""
+    rows, columns = (max(1, side // SAMPLED) for side in pixels.shape[:2])
+    seen = pixels[::rows, ::columns].reshape(-1, 3)
+    away = {name: distances_to(seen, name) for name in MAPS}
+    nearest = min(away, key=lambda name: away[name].mean())
+    far = away[nearest].mean() > (COLOURLESS if nearest == "gray" else NEAR)
+    return None if far or numpy.quantile(away[nearest], 0.9) > OUTER else nearest
+
+
+def plot_area(pixels: numpy.ndarray) -> tuple[Box | None, bool]:
+    """The area (left, top, right, bottom) inside the plain margins of a drawn figure (H, W, 3), None without
+    margins; and whether a narrower area, a colour bar, stands beside it.
+    """
+    border = numpy.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]).astype(int)
+    plain = numpy.median(border, axis=0)
+    if (numpy.abs(border - plain).max(1) <= DIFFERS).mean() < PLAIN_SHARE or not _is_paper(plain):
+        return None, False
+    drawn = (numpy.abs(pixels.astype(int) - plain) > DIFFERS).any(-1)
+    columns = _runs(drawn.mean(0))
+    if not columns:
+        return None, False
+    left, right = max(columns, key=lambda run: run[1] - run[0])
+    rows = _runs(drawn[:, left:right].mean(1))
+    top, bottom = max(rows, key=lambda run: run[1] - run[0])
+    height, width = drawn.shape
+    if right - left >= FULL * width and bottom - top >= FULL * height:
+        return None, False
+    return _without_frame(pixels, (left, top, right, bottom)), len(columns) > 1
+
+
+def _is_paper(colour: numpy.ndarray) -> bool:
+    """Whether a colour is white or light grey, as paper is and the floor of no common map."""
+    return bool(colour.min() >= 200 and colour.max() - colour.min() <= 8)
+
+
+def _runs(shares: numpy.ndarray) -> list[tuple[int, int]]:
+    """Begins and ends of the stretches that are drawn at least half as much as the fullest line."""
+    full = numpy.concatenate([[False], shares >= max(0.5 * shares.max(), 0.05), [False]])
+    edges = numpy.flatnonzero(full[1:] != full[:-1])
+    return [(int(first), int(last)) for first, last in zip(edges[::2], edges[1::2])]
+
+
+def _without_frame(pixels: numpy.ndarray, box: Box) -> Box:
+    """The box less the lines of its frame: dark and colourless, at most three on each side."""
+    left, top, right, bottom = box
+    inside = pixels[top:bottom, left:right].astype(int)
+    dark = (inside.max(-1) < 110) & (inside.max(-1) - inside.min(-1) < 24)
+    lines = [(dark[i].mean() > 0.6, dark[-1 - i].mean() > 0.6, dark[:, i].mean() > 0.6,
+              dark[:, -1 - i].mean() > 0.6) for i in range(min(3, *dark.shape))]
+    above, below, before, after = (sum(side) for side in zip(*lines))
+    return int(left + before), int(top + above), int(right - after), int(bottom - below)
+
+
+def _steps(image: Image.Image, colour_map: str) -> numpy.ndarray:
+    """(2, 128) shares of the moments in which each velocity, from the top, is far brighter, or far darker,
+    than the velocities three rows above and below.
+    """
+    values = from_rgb(numpy.asarray(image.resize((64, 128), Image.Resampling.BOX)), colour_map)
+    around = numpy.pad(values, ((3, 3), (0, 0)), mode="edge")
+    above, below = values - around[:-6], values - around[6:]
+    bright, dark = numpy.minimum(above, below) > STEP, numpy.maximum(above, below) < -STEP
+    return numpy.stack([bright.mean(1), dark.mean(1)])
+
+
+def _zero_line(steps: numpy.ndarray) -> float | None:
+    """Where one row stands out steadily in all images, as a share of the height; a torso's line wanders."""
+    row = int(steps.max(0).argmax())
+    return (row + 0.5) / steps.shape[1] if steps[:, row].max() >= STEADY else None
