@@ -170,7 +170,7 @@ FOLDERS = [
     folder_case(
         "one level too deep",
         lambda f: [(f / "all/ID_1").mkdir(parents=True), speckle().save(f / "all/ID_1/a.png")],
-        "one folder too deep",
+        "which folder of all/ID_1/a.png is the person",
     ),
     Bad(
         "split of one-image users",
