@@ -34,6 +34,7 @@ from configs.schema import (
     SplitConfig,
 )
 from data.atomic import replacing, write_text_if_new
+from data.cropping import SHEET, boxes_of, refuse_margins
 from data.examination import examine_files
 from data.folders import FileRecord, Rules
 from data.images import find_images
@@ -60,7 +61,12 @@ def split(config: SplitConfig) -> None:
     """Divide people's images into train, val and perhaps test; see `data.splits` for the rules."""
     found = find_images(config.input_dir, Rules(config.name, config.labels, config.leave_out))
     labels, records = found.labels, found.records
-    say("\n".join(examine_files(records).lines()))
+    seen = examine_files(records)
+    say("\n".join(seen.lines()))
+    if config.crop == "refuse":
+        refuse_margins(seen, config.input_dir, "cut them to their plot areas by --crop auto, or take them as "
+                       "they are by --crop none")
+    boxes = boxes_of(records) if config.crop == "auto" else {}
     result = split_records(
         records,
         split_method(config, records),
@@ -71,6 +77,7 @@ def split(config: SplitConfig) -> None:
         config.seed,
         config.hold_out,
     )
+    result.settings.update({"crop": config.crop} if config.crop != "refuse" else {})
     if result.warning:
         say(f"warning: {result.warning}")
     kept = len(records) - result.counts().get(GUARD, 0)
@@ -81,7 +88,10 @@ def split(config: SplitConfig) -> None:
             link=not config.copy,
             progress=partial(advance, bar),
             dry_run=config.dry_run,
+            boxes=boxes,
         )
+    if boxes:
+        say(f"cut {len(boxes)} figures to their plot areas; look at {Path(config.output_dir) / SHEET}")
     for line in split_table(result, labels.names):
         say(line)
     read = account(len(records), "image", found.left_out)

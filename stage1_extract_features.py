@@ -24,6 +24,7 @@ from configs.dry_run import tell_plan
 from configs.errors import UserError
 from configs.schema import ExtractConfig
 from data.atomic import write_text_if_new
+from data.cropping import refuse_margins
 from data.examination import examine_files
 from data.folders import Rules
 from data.imagenet_stats import imagenet_statistics, with_channels
@@ -110,7 +111,11 @@ def read_inputs(config: ExtractConfig, device: torch.device) -> Inputs:
     # Links to nowhere count as images that cannot be read, of which all are told at once.
     splits = find_splits(config.data_dir, Rules(leave_out=config.leave_out), dead_links=True)
     splits, digests = check_images(splits, config)
-    say("\n".join(examine_files(splits.records["train"]).lines()))
+    seen = examine_files(splits.records["train"])
+    say("\n".join(seen.lines()))
+    if config.crop == "refuse":
+        refuse_margins(seen, config.data_dir, "split the images anew by stage0_prepare.py split --crop auto, "
+                       "which cuts them to their plot areas, or take them as they are by --crop none")
     vae = load_tokenizer(config, device)
     imagenet = with_channels(imagenet, vae.latent_shape[0], config.imagenet_stats)
     say(f"tokenizer {Path(config.vavae_path).name} on {device}, digest {vae.digest[:12]}")

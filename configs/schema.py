@@ -84,6 +84,10 @@ class SplitConfig(Command):
         3, "Images dropped between two blocks; 3 is safe for windows that overlap by 75 %.", low=0,
         affects="output"
     )
+    crop: str = key(
+        "refuse", "Figures with margins (axes, ticks, colour bar): refuse them, auto = cut them to their "
+        "plot areas, none = take them as they are.", choices=("refuse", "auto", "none"), affects="output",
+    )
     copy: bool = key(False, "Copy the files instead of linking them.", affects="nothing")
     seed: int = key(0, "Seed for assigning recordings, or files with method random.", low=0, affects="output")
 
@@ -253,6 +257,11 @@ class ExtractConfig(Command):
     )
     output_path: str = key(
         "latent_features", "Folder for the latents and their statistics.", affects="nothing"
+    )
+    crop: str = key(
+        "refuse", "Figures with margins (axes, ticks, colour bar): refuse them, none = take them as they "
+        "are.",
+        choices=("refuse", "none"), affects="nothing",
     )
     batch_size: int = key(32, "Images encoded at once.", low=1, high=65536, affects="nothing")
     imagenet_stats: Optional[str] = key(

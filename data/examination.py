@@ -145,9 +145,8 @@ def plot_area(pixels: numpy.ndarray) -> tuple[Box | None, bool]:
     """The area (left, top, right, bottom) inside the plain margins of a drawn figure (H, W, 3), None without
     margins; and whether a narrower area, a colour bar, stands beside it.
     """
-    border = numpy.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]).astype(int)
-    plain = numpy.median(border, axis=0)
-    if (numpy.abs(border - plain).max(1) <= DIFFERS).mean() < PLAIN_SHARE or not _is_paper(plain):
+    plain = _margin_colour(pixels)
+    if plain is None:
         return None, False
     drawn = (numpy.abs(pixels.astype(int) - plain) > DIFFERS).any(-1)
     columns = _runs(drawn.mean(0))
@@ -159,12 +158,23 @@ def plot_area(pixels: numpy.ndarray) -> tuple[Box | None, bool]:
     height, width = drawn.shape
     if right - left >= FULL * width and bottom - top >= FULL * height:
         return None, False
+    if plain.max() < 128 and drawn[top:bottom, left:right].mean() < FULL:
+        return None, False
     return _without_frame(pixels, (left, top, right, bottom)), len(columns) > 1
 
 
-def _is_paper(colour: numpy.ndarray) -> bool:
-    """Whether a colour is white or light grey, as paper is and the floor of no common map."""
-    return bool(colour.min() >= 200 and colour.max() - colour.min() <= 8)
+def _margin_colour(pixels: numpy.ndarray) -> numpy.ndarray | None:
+    """The colour of the margins: white or light grey, as paper is and the floor of no common map, along one
+    side at least; or black, as what is transparent becomes, along all four.
+    """
+    sides = [side.astype(int) for side in (pixels[:, 0], pixels[-1], pixels[:, -1], pixels[0])]
+    plain = [numpy.median(side, axis=0) for side in sides]
+    flat = [(numpy.abs(side - colour).max(1) <= DIFFERS).mean() >= PLAIN_SHARE
+            for side, colour in zip(sides, plain)]
+    for colour, is_flat in zip(plain, flat):
+        if is_flat and colour.min() >= 200 and numpy.ptp(colour) <= 8:
+            return colour
+    return plain[0] if all(flat) and max(colour.max() for colour in plain) <= 8 else None
 
 
 def _runs(shares: numpy.ndarray) -> list[tuple[int, int]]:

@@ -5,24 +5,30 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from configs.errors import UserError
 from data.atomic import replacing, write_text_if_new
-from data.images import Progress, inputs_digest
+from data.cropping import SHEET, contact_sheet, cropped_name
+from data.examination import Box
+from data.images import ImageRecord, Progress, inputs_digest, open_rgb
 from data.labels import listing
+from data.pictures import save_png
 from data.run_record import lock_folder
 from data.splits import GUARD, Assignment, Split
 from data.tables import csv_text
 
 
 def materialise(split: Split, output_dir: str | os.PathLike, link: bool = True, inputs: str | None = None,
-                progress: Progress | None = None, dry_run: bool = False) -> int:
+                progress: Progress | None = None, dry_run: bool = False,
+                boxes: Mapping[str, Box] | None = None) -> int:
     """Put the images at output_dir/{split}/{user}/{file} and return how many files were placed now.
 
     With `link`, as hard links, where impossible symbolic links, where impossible copies; else as copies. A
-    hard link shares its bytes with the original. `inputs` is the records' `inputs_digest`, computed here when
-    None.
+    hard link shares its bytes with the original. Images that `boxes` name by their relative paths are cut
+    to these and written as PNG, and shown in SHEET. `inputs` is the records' `inputs_digest`, computed
+    here when None.
 
     `split.json` (settings and inputs) is written first, `split.csv` (path, user, split, groups such as day,
     recording, and the file placed) last, as the mark of completeness. A killed run is finished by running it
@@ -34,7 +40,8 @@ def materialise(split: Split, output_dir: str | os.PathLike, link: bool = True, 
     if output_dir.is_file():
         raise UserError(f"{output_dir}: is a file, expected a folder to write into; choose another")
     _refuse_inside_source(split, output_dir)
-    targets = {output_dir / placed_at(item): item.record.path
+    boxes = boxes or {}
+    targets = {output_dir / placed_at(item, boxes): item.record
                for item in split.assignments if item.split != GUARD}
     plan = {"format": 1, **split.settings,
             "inputs": inputs or inputs_digest([item.record for item in split.assignments])}
@@ -44,13 +51,13 @@ def materialise(split: Split, output_dir: str | os.PathLike, link: bool = True, 
             return 0
         write_text_if_new(output_dir / "split.json", json.dumps(plan, indent=1) + "\n")
         placed = 0
-        for done, (target, source) in enumerate(targets.items(), start=1):
-            if not (target.is_file() and target.stat().st_size == source.stat().st_size):
-                _place(source, target, link)
-                placed += 1
+        if boxes:
+            save_png(contact_sheet([item.record for item in split.assignments], boxes), output_dir / SHEET)
+        for done, (target, record) in enumerate(targets.items(), start=1):
+            placed += _placed(record, target, link, boxes.get(record.relative))
             if progress is not None:
                 progress(done, len(targets))
-        write_text_if_new(output_dir / "split.csv", _csv_text(split))
+        write_text_if_new(output_dir / "split.csv", _csv_text(split, boxes))
     return placed
 
 
@@ -63,7 +70,8 @@ def _refuse_inside_source(split: Split, output_dir: Path) -> None:
                             "for a user; choose a folder outside it")
 
 
-def _refuse_other_content(output_dir: Path, plan: dict[str, object], targets: dict[Path, Path]) -> None:
+def _refuse_other_content(output_dir: Path, plan: dict[str, object], targets: dict[Path, ImageRecord]
+                          ) -> None:
     plan_path = output_dir / "split.json"
     way_out = "choose another folder, or remove this one"
     if plan_path.is_file():
@@ -75,7 +83,7 @@ def _refuse_other_content(output_dir: Path, plan: dict[str, object], targets: di
         if differing:
             changes = listing(f"{key} {there.get(key)!r} there, {plan.get(key)!r} now" for key in differing)
             raise UserError(f"{output_dir}: holds another split ({changes}); {way_out}")
-        expected = {*targets, plan_path, output_dir / "split.csv"}
+        expected = {*targets, plan_path, output_dir / "split.csv", output_dir / SHEET}
     else:
         expected = set()  # without its settings nothing here is known to belong to this split
     found = [Path(root, name) for root, _, names in os.walk(output_dir) for name in names if name[0] != "."]
@@ -83,6 +91,20 @@ def _refuse_other_content(output_dir: Path, plan: dict[str, object], targets: di
     if strangers:
         raise UserError(f"{output_dir}: holds files that are not part of this split "
                         f"({listing(strangers, 5)}); {way_out}")
+
+
+def _placed(record: ImageRecord, target: Path, link: bool, box: Box | None) -> bool:
+    """Whether the image was placed now; one that is there already is left alone."""
+    if box:
+        if target.is_file():
+            return False
+        target.parent.mkdir(parents=True, exist_ok=True)
+        save_png(open_rgb(record.path).crop(box), target)
+        return True
+    if target.is_file() and target.stat().st_size == record.path.stat().st_size:
+        return False
+    _place(record.path, target, link)
+    return True
 
 
 def _place(source: Path, target: Path, link: bool) -> None:
@@ -99,15 +121,17 @@ def _place(source: Path, target: Path, link: bool) -> None:
         shutil.copyfile(source, temporary)
 
 
-def placed_at(item: Assignment) -> str:
+def placed_at(item: Assignment, boxes: Mapping[str, Box]) -> str:
     """The file's path in the folder of the split."""
-    return f"{item.split}/{item.record.user}/{item.record.name}"
+    name = item.record.name
+    name = cropped_name(name) if item.record.relative in boxes else name
+    return f"{item.split}/{item.record.user}/{name}"
 
 
-def _csv_text(split: Split) -> str:
+def _csv_text(split: Split, boxes: Mapping[str, Box]) -> str:
     rows = []
     for item in split.assignments:
         row = {"path": item.record.relative, "user": item.record.user, "split": item.split}
-        file = {"file": placed_at(item) if item.split != GUARD else ""}
+        file = {"file": placed_at(item, boxes) if item.split != GUARD else ""}
         rows.append(row | dict(item.record.groups) | {"recording": item.recording} | file)
     return csv_text(rows)

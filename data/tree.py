@@ -14,7 +14,8 @@ from data.labels import natural_key
 # What other systems leave in folders; also everything that begins with a dot (.DS_Store, ._a.npy).
 HIDDEN = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin", "@eadir",
           "system volume information", "lost+found"}
-OWN = {"axes.csv", "truth.csv", "split.csv", "split.json", "run.json", LABELS}  # written by this project
+# Written by this project.
+OWN = {"axes.csv", "truth.csv", "split.csv", "split.json", "cropped.png", "run.json", LABELS}
 TABLES = {".csv", ".tsv", ".xlsx", ".xls", ".json"}
 UNSEEN, DEAD, LOOP = "hidden or of the system", "link to nowhere", "link to its own tree"
 TOLD = "by --leave_out"

@@ -1,0 +1,74 @@
+"""Figures with axes, ticks and colour bars: refused, or cut to their plot areas."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy
+from PIL import Image, ImageDraw
+
+from configs.errors import UserError
+from data.examination import Box, Examination, look_at
+from data.images import ImageRecord, open_rgb
+from data.labels import listing
+from data.pictures import grid
+
+SHEET = "cropped.png"  # beside train/, what was cut from one image of each person
+SAME = 3  # pixels by which boxes of one kind of figure may differ
+
+
+def refuse_margins(found: Examination, folder: str, way_out: str) -> None:
+    """UserError, with `way_out`, where images looked at have margins."""
+    if found.margins:
+        bars = f" and {found.colour_bars} colour bars" * bool(found.colour_bars)
+        raise UserError(f"{folder}: {len(found.margins)} of {found.count} images looked at, like "
+                        f"{found.margins[0]}, are figures with margins (axes, ticks, titles){bars}, from "
+                        f"which a wrong velocity would be read; {way_out}")
+
+
+def boxes_of(records: Sequence[ImageRecord]) -> dict[str, Box]:
+    """The plot area of each figure, by its relative path; images without margins have none.
+
+    Figures of one size whose areas differ by SAME pixels at most get one area. UserError: figures in whose
+    plot area no known map's colours are, such as three-dimensional plots.
+    """
+    found: dict[str, Box] = {}
+    sizes, strangers = {}, []
+    for record in records:
+        image = open_rgb(record.path)
+        seen = look_at(image)
+        if seen.box:
+            found[record.relative], sizes[record.relative] = seen.box, image.size
+            strangers += [record.relative] * (seen.colour_map is None)
+    if strangers:
+        raise UserError(f"--crop auto: {len(strangers)} figures ({listing(strangers, 3)}) hold no plot area "
+                        f"in the colours of a known map; go on without them by --leave_out '{strangers[0]}'")
+    usual = {size: Counter(found[name] for name in found if sizes[name] == size).most_common(1)[0][0]
+             for size in set(sizes.values())}
+    alike = {name: _alike(box, usual[sizes[name]]) for name, box in found.items()}
+    return {name: usual[sizes[name]] if alike[name] else box for name, box in found.items()}
+
+
+def _alike(box: Box, other: Box) -> bool:
+    return max(abs(a - b) for a, b in zip(box, other)) <= SAME
+
+
+def contact_sheet(records: Sequence[ImageRecord], boxes: Mapping[str, Box]) -> Image.Image:
+    """The first figure of each person with its box in red, and what is cut from it."""
+    first = {record.user: record for record in reversed(records) if record.relative in boxes}
+    tiles = []
+    for record in first.values():
+        image, box = open_rgb(record.path), boxes[record.relative]
+        cut = image.crop(box)
+        around = box[0] - 2, box[1] - 2, box[2] + 1, box[3] + 1
+        ImageDraw.Draw(image).rectangle(around, outline="red", width=2)
+        tiles.append((record.user, [numpy.asarray(image), numpy.asarray(cut)]))
+    tiles.reverse()
+    return grid([pair for _, pair in tiles], [name for name, _ in tiles])
+
+
+def cropped_name(path: str) -> str:
+    """What an image is called once it is cut, as PNG."""
+    return path if Path(path).suffix == ".png" else f"{path}.png"
