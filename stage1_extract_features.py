@@ -26,7 +26,7 @@ from configs.schema import ExtractConfig
 from data.atomic import write_text_if_new
 from data.cropping import refuse_margins
 from data.examination import examine_files
-from data.folders import Rules
+from data.folders import WHITE, Rules
 from data.imagenet_stats import imagenet_statistics, with_channels
 from data.images import ImageRecord, Splits, find_splits, inputs_digest, open_rgb, scan_images
 from data.kept_values import KeptValues
@@ -142,10 +142,11 @@ def jobs_of(inputs: Inputs, config: ExtractConfig) -> list[Job]:
     folder, vae, jobs = Path(config.output_path), inputs.vae, []
     for split, entries in inputs.splits.records.items():
         flips = {"time_flip": True} if config.time_flip else {}
+        depth = {"white": entries[0].white} if entries[0].white != WHITE else {}
         metadata = {
             "tokenizer_digest": vae.digest,
             "inputs_digest": inputs.digests[split],
-            "preprocessing": {"geometry": config.geometry, "size": vae.image_size, **flips},
+            "preprocessing": {"geometry": config.geometry, "size": vae.image_size, **flips, **depth},
             "precision": vae.precision,
         }
         if is_current(read_metadata(folder, split), metadata, inputs.splits.labels, config):
@@ -294,7 +295,7 @@ def image_batches(
     """
 
     def load(record: ImageRecord) -> torch.Tensor:
-        return preprocess(open_rgb(record.path), size, config.geometry)
+        return preprocess(open_rgb(record), size, config.geometry)
 
     with ThreadPoolExecutor(num_readers(config)) as pool:
         waiting: deque[list[Future]] = deque()
@@ -365,7 +366,7 @@ def check_reconstruction(
     step = max(1, len(records) // CHECKED_IMAGES)
     chosen = list(records)[::step][:CHECKED_IMAGES]
     batch = torch.stack(
-        [preprocess(open_rgb(record.path), vae.image_size, config.geometry) for record in chosen]
+        [preprocess(open_rgb(record), vae.image_size, config.geometry) for record in chosen]
     )
     decoded = torch.cat(
         [vae.decode(vae.encode(one[None]).mean) for one in batch]

@@ -37,6 +37,7 @@ from evaluation.features import NETWORKS, Pictures, check_axes, describe, encode
 from evaluation.folders import find_generated, find_real, places_of, selecting_training
 from evaluation.judge import Judge
 from evaluation.measure import SETS, Stopwatch, measure, obtain_judges, units_of
+from evaluation.motion import QUANTITIES
 from evaluation.reconstruction import reconstructions, tokenizer_check
 from evaluation.report import sheets
 from evaluation.report.page import write_report
@@ -91,7 +92,7 @@ def run(config: EvaluateConfig) -> None:
 def tell(config: EvaluateConfig, records: dict[str, list[ImageRecord]], measured: bool) -> None:
     """What a dry run says; images that cannot be read are refused."""
     for record in [record for part in records.values() for record in part]:
-        open_rgb(record.path)
+        open_rgb(record)
     counts = ", ".join(f"{len(part)} {name}" for name, part in records.items())
     does = f"train {config.judge_seeds} judges and measure" + (", with the study" if config.verdict else "")
     tell_plan({"evaluate": config}, reads=[f"{config.real} and {config.generated}: images, {counts}"],
@@ -138,6 +139,7 @@ def evaluate(
         val = sets["held_out"] if held_out == "val" else None
         if "val" in records and val is None:
             val = look(records["val"])
+        tell_unread(sets)
     with seconds.part("judges"):
         own = sets["train"].at(places_of(judged, records["train"]))
         judges = obtain_judges(folder, own, val, people, config.seed, config.judge_seeds)
@@ -170,6 +172,15 @@ def evaluate(
     with seconds.part("pictures"):
         draw_pictures(folder, metrics, of_set, sets, judges[0], people)
     return metrics | {"seconds": seconds, "summary": sentences(metrics)}
+
+
+def tell_unread(sets: dict[str, Pictures]) -> None:
+    """Say how many real images show no motion that can be read."""
+    motion = numpy.concatenate([sets["train"].motion, sets["held_out"].motion])
+    unread = int(numpy.isnan(motion[:, QUANTITIES.index("torso_velocity")]).sum())
+    if unread:
+        say(f"warning: no motion could be read in {unread} of {len(motion)} real images: are they "
+            "spectrograms of walks, in the colours of --colour_map?")
 
 
 def load_networks(config: EvaluateConfig) -> tuple[VAVAE | None, dict[str, tuple[Any, int]]]:

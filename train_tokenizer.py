@@ -185,7 +185,7 @@ def load_images(records: Sequence[ImageRecord], geometry: str, what: str) -> tor
     """All images as one uint8 tensor (N,3,256,256), 197 kB each."""
     images = torch.empty(len(records), 3, RESOLUTION, RESOLUTION, dtype=torch.uint8)
     with ThreadPoolExecutor(4) as pool:
-        loaded = pool.map(lambda record: preprocess(open_rgb(record.path), RESOLUTION, geometry), records)
+        loaded = pool.map(lambda record: preprocess(open_rgb(record), RESOLUTION, geometry), records)
         for index, image in enumerate(
             progress(loaded, total=len(records), description=f"reading {what} images", unit="img")
         ):

@@ -88,7 +88,7 @@ def main(argv: list[str]) -> None:
 def read(folder: Path, split: str, labels: LabelTable) -> tuple[torch.Tensor, numpy.ndarray]:
     """uint8 (N,3,256,256) and label indices (N,) of one split."""
     records = list_images(folder / split, labels)
-    images = [preprocess(open_rgb(record.path)) for record in progress(records, description=split)]
+    images = [preprocess(open_rgb(record)) for record in progress(records, description=split)]
     return torch.stack(images), numpy.array([labels.index(record.user) for record in records])
 
 
@@ -253,7 +253,7 @@ def stage_1(vae: VAVAE, count: int, batch_size: int) -> tuple[float, float]:
         write_pictures(folder / "train", count)
         config = ExtractConfig(str(folder), "-", str(Path(work) / "latents"), batch_size=batch_size)
         splits = find_splits(folder)
-        images = torch.stack([preprocess(open_rgb(record.path)) for record in splits.records["train"]])
+        images = torch.stack([preprocess(open_rgb(record)) for record in splits.records["train"]])
 
         def whole() -> None:
             kept, _ = stage1.check_images(splits, config)

@@ -42,7 +42,7 @@ def statistics_of(folder: Path, axes: list[float], count: int) -> dict[str, list
     """Values per picture of every figure, over pictures evenly spaced among all."""
     records = list_images(folder, find_users(folder))
     records = records[:: max(1, len(records) // count)]
-    images = (preprocess(open_rgb(r.path)) for r in progress(records, description=folder.name))
+    images = (preprocess(open_rgb(r)) for r in progress(records, description=folder.name))
     rows = [figures_of(image, axes) for image in images]
     return {name: [row[name] for row in rows] for name in rows[0]}
 

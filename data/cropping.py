@@ -37,7 +37,7 @@ def boxes_of(records: Sequence[ImageRecord]) -> dict[str, Box]:
     found: dict[str, Box] = {}
     sizes, strangers = {}, []
     for record in records:
-        image = open_rgb(record.path)
+        image = open_rgb(record)
         seen = look_at(image)
         if seen.box:
             found[record.relative], sizes[record.relative] = seen.box, image.size
@@ -60,7 +60,7 @@ def contact_sheet(records: Sequence[ImageRecord], boxes: Mapping[str, Box]) -> I
     first = {record.user: record for record in reversed(records) if record.relative in boxes}
     tiles = []
     for record in first.values():
-        image, box = open_rgb(record.path), boxes[record.relative]
+        image, box = open_rgb(record), boxes[record.relative]
         cut = image.crop(box)
         around = box[0] - 2, box[1] - 2, box[2] + 1, box[3] + 1
         ImageDraw.Draw(image).rectangle(around, outline="red", width=2)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy
 from PIL import Image
 
 from configs.errors import UserError
+from data.folders import WHITE
 from data.images import ImageRecord, open_rgb
 from radar.colormap import distances_to, from_rgb
 
@@ -49,6 +50,7 @@ class Examination:
     margins: tuple[str, ...]  # names of the images with margins
     colour_bars: int
     zero_line: float | None
+    white: int = WHITE  # in 16-bit grey files
 
     @property
     def colour_map(self) -> str | None:
@@ -67,6 +69,8 @@ class Examination:
         margins = f"around {len(self.margins)}, {self.colour_bars} colour bars" if self.margins else "none"
         found = [f"looked at {self.count} images: {sizes} pixels; colour map: {self.maps()}; "
                  f"margins: {margins}; zero velocity: {zero}"]
+        if self.white != WHITE:
+            found.append(f"16-bit files hold {self.white.bit_length()} bits: {self.white} is white")
         if self.colour_maps[None]:
             found.append(f"warning: {self.colour_maps[None]} of them have the colours of no known map "
                          f"({', '.join(MAPS)}): are these spectrograms?")
@@ -81,8 +85,8 @@ def examine_files(records: Sequence[ImageRecord]) -> Examination:
     opened = []
     for record in sampled(records):
         with suppress(UserError, OSError):
-            opened.append((record.relative, open_rgb(record.path)))
-    return examine(opened)
+            opened.append((record.relative, open_rgb(record)))
+    return replace(examine(opened), white=records[0].white if records else WHITE)
 
 
 def sampled(records: Sequence[ImageRecord]) -> list[ImageRecord]:

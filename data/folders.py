@@ -18,6 +18,7 @@ from data.labels import LabelTable, listing, natural_key
 from data.tree import HIDDEN, LOOP, TABLES, TOLD, UNSEEN, sorted_out, split_word, told, unwanted
 
 LOOSE, UNLISTED, GONE = "in no person's folder", "not in the table", "in the table but not there"
+WHITE = 65535  # in 16-bit grey files that use all bits
 Whose = dict[str, tuple[str, tuple[tuple[str, str], ...]]]  # path → user and groups, as FileRecord has them
 
 
@@ -27,12 +28,14 @@ class FileRecord:
 
     `user` is the name that the label table holds: the person, with a condition person_condition. `groups` are
     the pairs (name, value) that a table or the files' names told: person, condition, recording, day, ...
+    `white` is the value that is white where the file holds 16-bit grey.
     """
 
     path: Path
     relative: str
     user: str
     groups: tuple[tuple[str, str], ...] = ()
+    white: int = WHITE
 
     @property
     def name(self) -> str:

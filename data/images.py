@@ -12,7 +12,8 @@ import numpy
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from configs.errors import UserError
-from data.folders import BY_FOLDER, FileRecord, Found, Rules, find_files
+from data.folders import BY_FOLDER, WHITE, FileRecord, Found, Rules, find_files
+from data.grey_depth import with_white
 from data.labels import LabelTable, listing, natural_key
 from data.tree import account, split_folders
 
@@ -53,27 +54,27 @@ class ImageScan:
 # Decoding
 
 
-def open_rgb(path: str | os.PathLike) -> Image.Image:
+def open_rgb(file: str | os.PathLike | FileRecord) -> Image.Image:
     """Read an image file completely and return it as 8-bit RGB.
 
     Rules: the first frame of several; EXIF rotation applied; palette, grey, CMYK and YCbCr converted by
     Pillow; alpha (a channel, or one transparent colour) composited over black; 16-bit grey (modes I;16*, and
-    I within 0..65535) scaled by 1/257 and rounded, so that 65535 becomes 255; of 16-bit colour Pillow keeps
-    the high byte.
+    I within 0..65535) scaled and rounded, so that 65535, or the record's `white`, becomes 255; of 16-bit
+    colour Pillow keeps the high byte.
 
     FileNotFoundError: no such file. UserError, naming file and reason: empty, truncated, not an image, more
     than MAX_PIXELS pixels, or values without a stated scale (32-bit integers, floating point).
     """
-    path = Path(path)
+    path = file.path if isinstance(file, FileRecord) else Path(file)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such image file")
     try:
-        return _decode(path.read_bytes())
+        return _decode(path.read_bytes(), file.white if isinstance(file, FileRecord) else WHITE)
     except UserError as error:
         raise UserError(f"{path}: {error}; replace or remove the file") from error
 
 
-def _decode(data: bytes) -> Image.Image:
+def _decode(data: bytes, white: int) -> Image.Image:
     if not data:
         raise UserError("empty file (0 bytes)")
     try:
@@ -81,7 +82,7 @@ def _decode(data: bytes) -> Image.Image:
             if image.width * image.height > MAX_PIXELS:
                 raise UserError(f"{image.width}x{image.height} is over the limit of {MAX_PIXELS} pixels")
             image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            return _to_rgb(ImageOps.exif_transpose(image), white)
     except UnidentifiedImageError as error:
         raise UserError("not an image in a format that Pillow reads") from error
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes (SyntaxError, …)
@@ -89,21 +90,21 @@ def _decode(data: bytes) -> Image.Image:
         raise UserError(f"cannot be decoded ({reason})") from error
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image, white: int) -> Image.Image:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _grey16_to_rgb(image)
+        return _grey16_to_rgb(image, white)
     if image.getbands()[-1] in ("A", "a") or "transparency" in image.info:
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         return Image.alpha_composite(black, image.convert("RGBA")).convert("RGB")
     return image.convert("RGB")
 
 
-def _grey16_to_rgb(image: Image.Image) -> Image.Image:
+def _grey16_to_rgb(image: Image.Image, white: int) -> Image.Image:
     values = numpy.asarray(image)
     if image.mode == "F" or values.min() < 0 or values.max() > 65535:
         raise UserError(f"grey of mode {image.mode} beyond 16 bit has no stated scale: save as 8 or 16 bit")
-    # 65535 = 255 * 257, so adding half the divisor before the integer division rounds to nearest.
-    grey = (values.astype(numpy.int64) + 128) // 257
+    # Adding half the divisor before the integer division rounds to nearest.
+    grey = (values.astype(numpy.int64).clip(max=white) * 255 + white // 2) // white
     return Image.fromarray(grey.astype(numpy.uint8)).convert("RGB")
 
 
@@ -115,8 +116,13 @@ def find_images(folder: str | os.PathLike, rules: Rules = BY_FOLDER, labels: Lab
     """The images of a folder and whose they are, as `data.folders.find_files` has it.
 
     With `labels`, a person who is not in the table is a UserError; a person of the table without images is
-    not (a validation split need not hold everybody).
+    not (a validation split need not hold everybody). Errors of `with_white`.
     """
+    found = _find(folder, rules, labels, dead_links)
+    return Found(with_white(found.records), found.left_out)
+
+
+def _find(folder: str | os.PathLike, rules: Rules, labels: LabelTable | None, dead_links: bool) -> Found:
     found = find_files(folder, IMAGE_EXTENSIONS, "image", rules, dead_links)
     known = found.labels.names if labels is None else labels.names
     unknown = [user for user in found.labels.names if user not in known]
@@ -141,11 +147,13 @@ def find_splits(folder: str | os.PathLike, rules: Rules = BY_FOLDER, dead_links:
     records: dict[str, list[ImageRecord]] = {}
     labels: LabelTable | None = None
     for name, part in parts.items():
-        found = find_images(part, rules, labels, dead_links)
+        found = _find(part, rules, labels, dead_links)
         records[name], labels = found.records, labels or found.labels
         for reason, paths in found.left_out.items():
             left_out.setdefault(reason, []).extend(f"{part.name}/{path}" for path in paths)
     assert labels is not None
+    known = iter(with_white([record for part in records.values() for record in part]))
+    records = {name: [next(known) for _ in part] for name, part in records.items()}
     return Splits(labels, records, left_out)
 
 
@@ -187,7 +195,7 @@ def _scan_one(record: ImageRecord) -> tuple[str | None, str | None]:
         return None, f"cannot be read ({error.strerror})"
     digest = hashlib.sha256(data).hexdigest()
     try:
-        _decode(data)
+        _decode(data, record.white)
     except UserError as error:
         return digest, str(error)
     return digest, None

@@ -99,7 +99,7 @@ def _placed(record: ImageRecord, target: Path, link: bool, box: Box | None) -> b
         if target.is_file():
             return False
         target.parent.mkdir(parents=True, exist_ok=True)
-        save_png(open_rgb(record.path).crop(box), target)
+        save_png(open_rgb(record).crop(box), target)
         return True
     if target.is_file() and target.stat().st_size == record.path.stat().st_size:
         return False

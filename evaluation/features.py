@@ -87,7 +87,7 @@ def read(
     records: Sequence[ImageRecord], people: LabelTable, axes: Sequence[float], colour_map: str
 ) -> Pictures:
     labels = numpy.array([people.index(record.user) for record in records])
-    opened = (open_rgb(record.path) for record in progress(records, description="reading", unit="img"))
+    opened = (open_rgb(record) for record in progress(records, description="reading", unit="img"))
     return describe(opened, labels, axes, colour_map)
 
 
@@ -138,7 +138,7 @@ def through(
     found = []
     batches = [records[first : first + BATCH] for first in range(0, len(records), BATCH)]
     for batch in progress(batches, description=description, unit="batch"):
-        images = torch.stack([preprocess(open_rgb(record.path), size) for record in batch])
+        images = torch.stack([preprocess(open_rgb(record), size) for record in batch])
         found.append(network(images).float().cpu().numpy())
     return numpy.concatenate(found)
 

@@ -27,7 +27,7 @@ def reconstructions(
     """Each picture decoded from its latents (N, C, h, w); its PSNR (dB) and SSIM go to `fidelity`."""
     for z, record in zip(progress(latents, description="reconstructing", unit="img"), records, strict=True):
         decoded = vae.decode(torch.from_numpy(z)[None])
-        original = preprocess(open_rgb(record.path), vae.image_size)
+        original = preprocess(open_rgb(record), vae.image_size)
         pair = decoded, original[None]
         fidelity.setdefault("psnr_db", []).append(float(psnr(*pair)))
         fidelity.setdefault("ssim", []).append(float(ssim(*pair)))

@@ -21,7 +21,7 @@ MARKERS = "os^Dv<>P"  # another for every ten people, whose colours repeat
 
 def _tile(record: ImageRecord | None) -> numpy.ndarray:
     """The picture, or white where there is none."""
-    return numpy.full((8, 8, 3), 255, numpy.uint8) if record is None else numpy.asarray(open_rgb(record.path))
+    return numpy.full((8, 8, 3), 255, numpy.uint8) if record is None else numpy.asarray(open_rgb(record))
 
 
 def real_beside_generated(

@@ -24,8 +24,8 @@ NEEDS_MORE = {  # refused in the same folder by a word of its own, or in need of
 GIVEN = {"hidden_size": 64, "num_heads": 4, "patch_size": 1, "depth": 2, "loss_weight": "velocity",
          "train_eps": 0.01, "sample_eps": 0.01, "validate_every": 5, "conditions": "_[0-9]+$",
          "guidance_interval": "[0.2,1.0]",
-         "guidance_channels": 3, "colour_map": "viridis", "recordings": "rec(.)", "ch": 64, ("tokenizer", "crop"): 96,
-         "test_fraction": 0.1}
+         "guidance_channels": 3, "colour_map": "viridis", "recordings": "rec(.)", "ch": 64,
+         ("tokenizer", "crop"): 96, "test_fraction": 0.1}
 
 
 def keys():

@@ -1,0 +1,49 @@
+"""Which value is white in 16-bit grey files: often only 12 or 14 bits of a converter lie there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy
+from PIL import Image
+
+from configs.errors import UserError
+from data.folders import WHITE, FileRecord
+
+DEPTHS = (8, 10, 12, 14, 16)
+SUFFIXES = (".png", ".tif", ".tiff")  # of files that can hold 16 bits
+
+
+def with_white(records: Sequence[FileRecord]) -> list[FileRecord]:
+    """The records with the value that is white in 16-bit grey files: the top of the depth into which the
+    largest value of all of them falls.
+
+    A depth is known where its upper half is used, 16 bits from 16384 on. UserError: neither. Files that
+    cannot be read are left to others.
+    """
+    largest, example = -1, ""
+    for record in records:
+        found = _largest(record) if record.path.suffix.lower() in SUFFIXES else -1
+        if found > largest:
+            largest, example = found, record.relative
+        if largest >= 2**14:
+            break
+    if largest < 0:
+        return list(records)
+    white = next((2**bits - 1 for bits in DEPTHS if 2 ** (bits - 1) <= largest < 2**bits), None)
+    white = WHITE if largest >= 2**14 else white
+    if white is None:
+        raise UserError(f"{example}: {largest} is the largest value of all 16-bit grey images, from which "
+                        f"their depth cannot be told ({', '.join(map(str, DEPTHS))} bits); save them with 8 "
+                        "bits, or spread over all 16")
+    return [replace(record, white=white) for record in records] if white != WHITE else list(records)
+
+
+def _largest(record: FileRecord) -> int:
+    """Largest value of a 16-bit grey file, -1 for others."""
+    with suppress(Exception), Image.open(record.path) as image:  # as in images._decode: nearly any kind
+        if image.mode == "I" or image.mode.startswith("I;16"):
+            return int(numpy.asarray(image).max())
+    return -1
