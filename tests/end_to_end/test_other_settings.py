@@ -20,12 +20,15 @@ NEEDS_MORE = {  # refused in the same folder by a word of its own, or in need of
     ("train", "tune"), ("sample", "select"), ("sample", "vavae_path"), ("sample", "latents_stats"),
     ("sample", "guidance_condition"), ("sweep", "vavae_path"), ("tokenizer", "align_model"),
     ("tokenizer", "align_weights"), ("tokenizer", "ch_mult"), ("tokenizer", "patch_size"),
+    ("split", "name"), ("split", "labels"),  # known by whose images they make them
+    ("split", "hold_out"),  # requires groups
 }
 GIVEN = {"hidden_size": 64, "num_heads": 4, "patch_size": 1, "depth": 2, "loss_weight": "velocity",
          "train_eps": 0.01, "sample_eps": 0.01, "validate_every": 5, "conditions": "_[0-9]+$",
          "guidance_interval": "[0.2,1.0]",
          "guidance_channels": 3, "colour_map": "viridis", "recordings": "rec(.)", "ch": 64,
-         ("tokenizer", "crop"): 96, "test_fraction": 0.1}
+         ("tokenizer", "crop"): 96,
+         "test_fraction": 0.1, "leave_out": "[ID_1/*]"}
 
 
 def keys():
@@ -97,6 +100,6 @@ def test_another_value_is_refused(section, name, claimed, others):
     item = SECTIONS[section].__dataclass_fields__[name]
     before = snapshot(out)
     status, _, err = run_as_script(main, *arguments, f"{section}.{name}={other_value(section, item, others)}")
-    named = {"input_dir": "inputs"}.get(name, name)
+    named = {"input_dir": "inputs", "leave_out": "inputs"}.get(name, name)
     assert status == 2 and any(words in err for words in MADE_OTHERWISE) and named in err, err
     assert snapshot(out) == before
