@@ -235,9 +235,9 @@ def speed(net: LightningDiT, payload: DitPayload, options: argparse.Namespace, d
     config = settings_of(guidance_scale=options.guidance_scale)
     precision = resolve_precision(options.precision, device)
     noise, labels = inputs(net, payload, options.batch, device)
-    noise = noise.float()
+    noise, scale = noise.float(), payload.statistics.to(device)
     ways: dict[str, Callable[[], Tensor]] = {
-        "recipe": lambda: payload.statistics.denormalise(recipe(net, noise, labels, config.guidance_scale))
+        "recipe": lambda: scale.denormalise(recipe(net, noise, labels, config.guidance_scale))
     }
     for name, compile_ in (("default", False), ("default, compiled", True))[: 1 + options.compile]:
         draw = LatentSampler(net, payload, replace(config, compile=compile_), device, precision)

@@ -5,6 +5,7 @@ z is a latent (N, C, H, W). Normalised latents are (z - mean) / std per channel 
 these).
 """
 
+import copy
 import hashlib
 import math
 import os
@@ -59,18 +60,24 @@ class LatentStatistics:
         return self.mean.shape[1]
 
     def to(self, device: torch.device | str) -> "LatentStatistics":
-        """The same statistics on another device."""
-        return LatentStatistics(self.mean.to(device), self.std.to(device), self.constant_channels)
+        """The same statistics on another device. Their values are not checked again: nothing waits for it."""
+        moved = copy.copy(self)
+        for name in ("mean", "std"):
+            object.__setattr__(moved, name, getattr(self, name).to(device))
+        return moved
 
     def normalise(self, z: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) latents → zero mean, unit variance per channel; float64 stays, all else is float32."""
+        """(N, C, H, W) latents → zero mean, unit variance per channel; float64 stays, all else is float32.
+
+        They lie where the statistics do (`to` moves these, once): no step of a training copies anything.
+        """
         self._check_channels(z)
-        return (z - self.mean.to(z.device)) / self.std.to(z.device)
+        return (z - self.mean) / self.std
 
     def denormalise(self, z: torch.Tensor) -> torch.Tensor:
         """Inverse of `normalise`."""
         self._check_channels(z)
-        return z * self.std.to(z.device) + self.mean.to(z.device)
+        return z * self.std + self.mean
 
     def _check_channels(self, z: torch.Tensor) -> None:
         assert z.ndim == 4 and z.shape[1] == self.num_channels, (tuple(z.shape), self.num_channels)

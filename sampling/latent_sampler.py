@@ -34,6 +34,7 @@ class LatentSampler:
     ) -> None:
         self.net, self.payload, self.settings = net.to(device), payload, settings
         self.device, self.precision = device, precision
+        self.statistics = payload.statistics.to(device)
         if (settings.guidance_channels or 0) > net.in_channels:
             raise UserError(
                 f"--guidance_channels {settings.guidance_channels}: the model has {net.in_channels} channels"
@@ -94,7 +95,7 @@ class LatentSampler:
         before = self.guidance.evaluations
         parts = [self._solve(z, y) for z, y in zip(noise.split(size), labels.split(size))]
         self.network_evaluations = (self.guidance.evaluations - before) // len(parts)
-        return self.payload.statistics.denormalise(torch.cat(parts))
+        return self.statistics.denormalise(torch.cat(parts))
 
     def _solve(self, noise: Tensor, labels: Tensor) -> Tensor:
         def velocity(x: Tensor, t: float) -> Tensor:

@@ -45,6 +45,7 @@ class DiTModule(ResumableModule):
         freeze_(net, config.tune)
         super().__init__(net, config, total_steps)
         self.transport, self.payload, self.val, self.watch = transport, payload, val, watch
+        self._statistics = payload.statistics
         self._forward = compiled(net) if config.compile else net.__call__  # no module: saved only once
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
@@ -71,7 +72,13 @@ class DiTModule(ResumableModule):
             std = None if std is None else torch.where(plain, std, std.flip(-1))
         if std is not None:
             latents = latents + std * noise
-        return self.payload.statistics.normalise(latents)
+        return self._normalised(latents)
+
+    def _normalised(self, latents: Tensor) -> Tensor:
+        """By the payload's statistics, which are moved to the latents' device once, not at every step."""
+        if self._statistics.mean.device != latents.device:
+            self._statistics = self._statistics.to(latents.device)
+        return self._statistics.normalise(latents)
 
     def _draw_dropped_labels(self, count: int, draw: torch.Generator) -> Tensor | None:
         """(count, 1) bool, or (count, 2) where person and condition are dropped each on their own."""
@@ -107,7 +114,7 @@ class DiTModule(ResumableModule):
     def _validation_losses(self, chosen: Tensor) -> Tensor:
         """(n,) losses of validation samples `chosen`."""
         assert self.val is not None
-        x1 = self.payload.statistics.normalise(self.val.latents[chosen].to(self.device))
+        x1 = self._normalised(self.val.latents[chosen].to(self.device))
         shape = tuple(x1.shape[1:])
         x0 = torch.stack([noise_for(shape, self.config.seed, "validation", int(j)) for j in chosen]).to(
             self.device

@@ -149,4 +149,5 @@ def hold_rows_(net: LightningDiT, trained: Tensor) -> None:
     table = net.get_parameter(CLASS_TABLE)
     mask = torch.zeros(len(table), 1)
     mask[trained] = 1
-    table.register_hook(lambda gradient: gradient * mask.to(gradient))
+    net.register_buffer("trained_rows", mask, persistent=False)  # so it goes to the device with the network
+    table.register_hook(lambda gradient: gradient * net.get_buffer("trained_rows"))

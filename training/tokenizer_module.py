@@ -62,11 +62,13 @@ class TokenizerModule(ResumableModule):
         side = self.config.crop
         if side is None:
             return images
-        room = torch.tensor([images.shape[2] - side + 1, images.shape[3] - side + 1])
-        corners = [(self.uniform(len(images), draws).cpu() * size).long().tolist() for size in room]
-        return torch.stack(
-            [image[:, y : y + side, x : x + side] for image, y, x in zip(images, *corners, strict=True)]
+        within = torch.arange(side, device=images.device)
+        rows, columns = (
+            (self.uniform(len(images), draws) * (size - side + 1)).long()[:, None] + within
+            for size in images.shape[2:]
         )
+        image = torch.arange(len(images), device=images.device)[:, None, None]
+        return images.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None]].permute(0, 3, 1, 2)
 
     def alignment(self, x: Tensor, z: Tensor, main: Tensor) -> Tensor:
         """The weighted loss of images x (B,3,H,W) and latents z against the foundation model's features."""
