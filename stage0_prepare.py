@@ -35,6 +35,7 @@ from configs.schema import (
 )
 from data.atomic import replacing, write_text_if_new
 from data.cropping import SHEET, boxes_of, refuse_margins
+from data.duplicates import firsts
 from data.examination import examine_files
 from data.folders import FileRecord, Rules
 from data.images import find_images
@@ -67,6 +68,7 @@ def split(config: SplitConfig) -> None:
         refuse_margins(seen, config.input_dir, "cut them to their plot areas by --crop auto, or take them as "
                        "they are by --crop none")
     boxes = boxes_of(records) if config.crop == "auto" else {}
+    same = firsts(records)
     result = split_records(
         records,
         split_method(config, records),
@@ -76,8 +78,10 @@ def split(config: SplitConfig) -> None:
         config.guard,
         config.seed,
         config.hold_out,
+        same,
     )
     result.settings.update({"crop": config.crop} if config.crop != "refuse" else {})
+    tell_copies(result, same)
     if result.warning:
         say(f"warning: {result.warning}")
     kept = len(records) - result.counts().get(GUARD, 0)
@@ -104,6 +108,21 @@ def split(config: SplitConfig) -> None:
         f"wrote {config.output_dir}; next: python stage1_extract_features.py --data_dir {config.output_dir} "
         "--vavae_path <tokenizer> --output_path latent_features"
     )
+
+
+def tell_copies(result: Split, same: dict[str, str]) -> None:
+    """Say which images repeat others; UserError where one is on another side than what it repeats, which no
+    method but a held-out group brings about.
+    """
+    side = {item.record.relative: item.split for item in result.assignments}
+    apart = [f"{copy} = {first}" for copy, first in same.items() if side[copy] != side[first]]
+    if apart:
+        raise UserError(f"{len(apart)} images of what is held out are among the others too, equal or nearly: "
+                        f"{listing(apart, 3)}; remove one of each, or --leave_out it")
+    if same:
+        named = listing([f"{copy} = {first}" for copy, first in same.items()], 3)
+        say(f"{len(same)} images repeat others of the same person, equal or nearly ({named}): each is on the "
+            "side of the one it repeats")
 
 
 def split_method(config: SplitConfig, records: list[FileRecord]) -> str:

@@ -26,6 +26,7 @@ from configs.dry_run import tell_plan
 from configs.keys import identity, told
 from configs.schema import EvaluateConfig
 from data.atomic import write_text
+from data.duplicates import refuse_leaks
 from data.examination import colour_map_of_files
 from data.images import ImageRecord, file_digest, inputs_digest, open_rgb
 from data.labels import LabelTable
@@ -60,6 +61,8 @@ def run(config: EvaluateConfig) -> None:
     check_axes(config.axes)
     splits = find_real(Path(config.real), config.leave_out)
     people, real = splits.labels, dict(splits.records)
+    refuse_leaks(real["train"], [record for name in real if name != "train" for record in real[name]],
+                 "split anew by stage0_prepare.py split, which puts copies on one side, or --leave_out them")
     generated = find_generated(Path(config.generated), people)
     config = replace(config, colour_map=colour_map_of_files(real["train"], config.colour_map))
     folder, path = Path(config.output_dir), Path(config.output_dir) / "metrics.json"

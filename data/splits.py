@@ -16,7 +16,7 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -55,7 +55,8 @@ class Split:
 
 def split_records(records: Sequence[ImageRecord], method: str | None = None, recordings: str | None = None,
                   val_fraction: float = 0.15, test_fraction: float = 0.0, guard: int = 3,
-                  seed: int = 0, hold_out: Sequence[str] = ()) -> Split:
+                  seed: int = 0, hold_out: Sequence[str] = (),
+                  same: Mapping[str, str] | None = None) -> Split:
     """Assign every image, user by user, so that each user is in each wanted split.
 
     method         "blocks", "recordings" or "random"; None means recordings when that pattern is given, else
@@ -67,6 +68,8 @@ def split_records(records: Sequence[ImageRecord], method: str | None = None, rec
     guard          files dropped between blocks (blocks only)
     seed           picks among recordings of similar length, or shuffles (recordings and random only)
     hold_out       groups ("day=220110") whose images are the test split; the rest is divided as without them
+    same           path of each image that repeats another → path of that one, on whose side it goes; two
+                   recordings that share an image count as one
 
     `records` must be sorted as `list_images` sorts them. UserError: bad settings, files that the pattern
     does not match, or users with too few files or recordings (all of them in one message).
@@ -74,20 +77,25 @@ def split_records(records: Sequence[ImageRecord], method: str | None = None, rec
     method = method or ("recordings" if recordings else "blocks")
     _check_settings(method, recordings, val_fraction, test_fraction, guard)
     if hold_out:
-        return _held_out(records, hold_out, method, recordings, val_fraction, test_fraction, guard, seed)
+        return _held_out(records, hold_out, method, recordings, val_fraction, test_fraction, guard, seed,
+                         same)
     fractions = {"train": 1 - val_fraction - test_fraction, "val": val_fraction, "test": test_fraction}
     fractions = {name: fractions[name] for name in SPLIT_NAMES if fractions[name] > 0}
     settings: dict[str, object] = {"method": method, "recordings": recordings, "val_fraction": val_fraction,
                 "test_fraction": test_fraction, "guard": guard, "seed": seed}
-    users: dict[str, list[ImageRecord]] = {}
+    same, users = same or {}, {}
     for record in records:
-        users.setdefault(record.user, []).append(record)
+        if method == "recordings" or record.relative not in same:
+            users.setdefault(record.user, []).append(record)
     if method == "recordings":
         pattern = re.compile(recordings) if recordings else None
-        return Split(_by_recording(users, pattern, fractions, seed), settings)
-    if method == "random":
-        return Split(_by_position(users, fractions, 0, seed), settings, RANDOM_WARNING)
-    return Split(_by_position(users, fractions, guard, None), settings)
+        return Split(_by_recording(users, pattern, fractions, seed, same), settings)
+    shuffled = method == "random"
+    placed = _by_position(users, fractions, 0 if shuffled else guard, seed if shuffled else None)
+    side = {item.record.relative: item.split for item in placed}
+    assignments = [Assignment(record, side[same.get(record.relative, record.relative)], "")
+                   for record in records]
+    return Split(assignments, settings, RANDOM_WARNING if shuffled else None)
 
 
 def _check_settings(method: str, recordings: str | None, val_fraction: float, test_fraction: float,
@@ -142,7 +150,7 @@ def _block_names(count: int, fractions: dict[str, float], guard: int) -> list[st
 
 
 def _by_recording(users: dict[str, list[ImageRecord]], pattern: re.Pattern | None,
-                  fractions: dict[str, float], seed: int) -> list[Assignment]:
+                  fractions: dict[str, float], seed: int, same: Mapping[str, str]) -> list[Assignment]:
     named = {record.relative: _recording_name(record, pattern)
              for files in users.values() for record in files}
     of_file = {relative: name for relative, name in named.items() if name is not None}
@@ -151,6 +159,7 @@ def _by_recording(users: dict[str, list[ImageRecord]], pattern: re.Pattern | Non
         given = f"recordings {pattern.pattern!r} matches nothing in" if pattern else "no recording is told of"
         raise UserError(f"{given} {listing(unmatched, 5)}; expected a recording of every file: change the "
                         "pattern")
+    of_file = _joined(of_file, same)
     sizes = {user: Counter(of_file[record.relative] for record in files) for user, files in users.items()}
     short = [f"{user} has {len(counts)}" for user, counts in sizes.items() if len(counts) < len(fractions)]
     if short:
@@ -159,6 +168,15 @@ def _by_recording(users: dict[str, list[ImageRecord]], pattern: re.Pattern | Non
     chosen = {user: _share_recordings(counts, fractions, f"{seed}:{user}") for user, counts in sizes.items()}
     return [Assignment(record, chosen[user][of_file[record.relative]], of_file[record.relative])
             for user, files in users.items() for record in files]
+
+
+def _joined(of_file: dict[str, str], same: Mapping[str, str]) -> dict[str, str]:
+    """The recordings of files, those that share an image under the name of one."""
+    name = {recording: recording for recording in of_file.values()}
+    for copy, first in same.items():
+        old, new = name[of_file[copy]], name[of_file[first]]
+        name = {recording: new if now == old else now for recording, now in name.items()}
+    return {path: name[recording] for path, recording in of_file.items()}
 
 
 def _recording_name(record: ImageRecord, pattern: re.Pattern | None = None) -> str | None:
@@ -184,7 +202,8 @@ def enough_recordings(records: Sequence[ImageRecord], parts: int, hold_out: Sequ
 
 
 def _held_out(records: Sequence[ImageRecord], hold_out: Sequence[str], method: str, recordings: str | None,
-              val_fraction: float, test_fraction: float, guard: int, seed: int) -> Split:
+              val_fraction: float, test_fraction: float, guard: int, seed: int,
+              same: Mapping[str, str] | None) -> Split:
     """The images of some groups as test, the rest divided into train and val."""
     if test_fraction:
         raise UserError(f"test_fraction {test_fraction} with hold_out {' '.join(hold_out)}: the images held "
@@ -196,7 +215,9 @@ def _held_out(records: Sequence[ImageRecord], hold_out: Sequence[str], method: s
         raise UserError(f"hold_out {' '.join(hold_out)}: leaves nothing to train on of "
                         f"{listing(sorted(lost, key=natural_key))}; hold out less, or go on without these "
                         "people by --leave_out")
-    split = split_records(rest, method, recordings, val_fraction, 0.0, guard, seed)
+    kept = {record.relative for record in rest}
+    same = {copy: first for copy, first in (same or {}).items() if {copy, first} <= kept}
+    split = split_records(rest, method, recordings, val_fraction, 0.0, guard, seed, same=same)
     known = {item.record: item for item in split.assignments}
     pattern = re.compile(recordings) if recordings else None
     assignments = [known.get(record) or Assignment(record, "test", _recording_name(record, pattern) or "")

@@ -20,6 +20,7 @@ from data.tables import csv_text
 from training.resumable import ResumableModule
 
 TOLERATED = 0.01  # share of copies beyond that of held-out data
+CHECKED = 0.2  # share of held-out data that look copied themselves, above which they measure nothing
 Rank = tuple[bool, float]  # whether it copies, and the metric, lower being better
 TIME_IS_UP = "time_is_up.txt"  # there while a run is unfinished because --max_hours have passed
 
@@ -177,6 +178,9 @@ class RunFiles(Checkpoint):
             **module.validate(),
         }
         self.rows.append(row)
+        if unchecked(row) and len(self.rows) == 1:
+            say(f"warning: {row['memorised_val']:.0%} of held-out latents repeat training ones themselves: "
+                "whether the model copies cannot be said; look for images that are in train and in val")
         value = row.get(self.monitor)
         if value is not None and not math.isfinite(value):
             raise UserError(
@@ -222,8 +226,15 @@ class RunFiles(Checkpoint):
 
 
 def copies(row: dict[str, float]) -> bool:
-    """Whether the model repeats training data more often than held-out data do."""
-    return row.get("memorised", 0.0) > row.get("memorised_val", 0.0) + TOLERATED
+    """Whether the model repeats training data more often than held-out data do; False where these repeat
+    them so often that they are no measure (`unchecked`).
+    """
+    return not unchecked(row) and row.get("memorised", 0.0) > row.get("memorised_val", 0.0) + TOLERATED
+
+
+def unchecked(row: dict[str, float]) -> bool:
+    """Whether held-out data are no measure of copying."""
+    return row.get("memorised_val", 0.0) > CHECKED
 
 
 REFERENCE = Path(__file__).resolve().parents[1] / "pretrained" / "microdoppler_dit_demo_curve.csv"

@@ -8,6 +8,7 @@ import numpy
 
 Metrics = dict[str, Any]
 FEW, LEAST_CEILING = 10, 0.8  # pictures of a person; share that the judge must have right of real pictures
+CHECKED = 0.05  # share of held-out pictures that repeat training ones, above which they measure nothing
 VARIED, UNIFORM = 2 / 3, 1 / 3  # shares of the real variety below which pictures lack it, or have none
 
 
@@ -45,15 +46,19 @@ def _person(metrics: Metrics) -> str:
 
 
 def _new(metrics: Metrics) -> str:
-    shares, copied = [], False
+    shares, copied, unsure = [], False, False
     for key, where in (("memorised", "pixels"), ("memorised_latents", "latents")):
         if key in metrics["generated"]:
             drawn, real = metrics["generated"][key], metrics["real"][key]
             copied |= standing(drawn, real) > 0
+            unsure |= real["interval"][0] > CHECKED
             shares.append(f"in {where} {_share(drawn)}, real held-out {_share(real)}")
     verdict = "New: no more generated pictures repeat a training picture than held-out ones do"
     if copied:
         verdict = "Copies: more generated pictures repeat a training picture than held-out ones do"
+    elif unsure:
+        verdict = ("No verdict on new or copied: held-out real pictures repeat training pictures themselves, "
+                   "so that they cannot be the measure; look for pictures that are there twice")
     return f"{verdict}; {'; '.join(shares)}."
 
 

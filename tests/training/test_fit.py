@@ -223,6 +223,8 @@ def test_losses_that_cannot_be_told_apart_leave_the_later_best_and_do_not_drift(
     assert found == [True, True, True, False, True, False, True]
     files.rows.append({"val_loss": 0.1, "memorised": 1.0, "memorised_val": 0.0})
     assert not files._newest_is_best()
+    files.rows[-1]["memorised_val"] = 0.5  # held-out data repeat training data: no measure of copying
+    assert files._newest_is_best()
 
 
 def test_an_overfitting_run_keeps_its_early_best(latents, tmp_path):

@@ -52,6 +52,15 @@ def test_verdicts(place, changed, start):
     assert sentences(metrics(**changed))[place].startswith(start)
 
 
+def test_held_out_pictures_that_look_copied_are_no_measure():
+    found = metrics(memorised=share(100))
+    for copied, start in ((1, "Copies: "), (90, "Copies: "), (100, "No verdict on new or copied")):
+        found["real"]["memorised"] = share(copied)
+        assert sentences(found)[1].startswith(start)
+    found["generated"]["memorised"] = share(0)
+    assert sentences(found)[1].startswith("No verdict on new or copied")
+
+
 def test_figures_are_told_with_their_intervals_and_units():
     said = sentences(metrics(kinematics_distance=cadence(0.5)))
     told = "95% (89% to 98% of 100) generated, 95% (89% to 98% of 100) real held-out, 10% by chance."
