@@ -18,7 +18,7 @@ from configs.schema import SampleConfig, SweepConfig
 from data.atomic import replacing, write_text
 from data.examination import colour_map_of_files
 from data.images import ImageRecord, inputs_digest
-from data.labels import LabelTable
+from data.labels import LabelTable, listing
 from data.progress import progress
 from data.run_record import claim_folder
 from evaluation.features import Pictures, check_axes, read
@@ -145,6 +145,12 @@ def run(config: SweepConfig) -> None:
     config = replace(config, colour_map=colour_map_of_files(real["train"], config.colour_map))
     folder, held_out = Path(config.output_dir), "test" if "test" in real else "val"
     networks = load_networks(config)
+    others = [name for name in networks.payload.labels.names if name not in people.names]
+    if others:
+        raise UserError(
+            f"--dit_checkpoint {config.dit_checkpoint}: draws {listing(others)}; expected people of --real "
+            f"{config.real}, {listing(people.names)}; give the data that the model was trained on as --real"
+        )
     claimed = identity(
         config,
         real={name: inputs_digest(part) for name, part in real.items()},
@@ -176,8 +182,10 @@ def score_settings(
     for sampler in config.samplers:
         for guidance in config.guidance:
             drawn = folder / f"{sampler}_{guidance:g}_{config.num_steps}"
-            draw_setting(config, networks, sampler, guidance, drawn)
-            generated = read(find_generated(drawn, people), people, config.axes, config.colour_map)
+            asked = draw_setting(config, networks, sampler, guidance, drawn)
+            # An earlier run may have drawn more; settings compare by equally many.
+            records = [record for record in find_generated(drawn, people) if record.path.name in asked]
+            generated = read(records, people, config.axes, config.colour_map)
             compared = {"train": sets["train"], "held_out": sets[held_out], "generated": generated}
             found, usual = score(judge, compared, people, units_of(bool(config.axes)), config.seed)
             settings.append({"guidance": guidance, "sampler": sampler, **found})
@@ -190,8 +198,8 @@ def score_settings(
 
 def draw_setting(
     config: SweepConfig, networks: Networks, sampler: str, guidance: float, folder: Path
-) -> None:
-    """Draw everybody into `folder` as stage 3 does; what is there stays."""
+) -> set[str]:
+    """Draw everybody into `folder` as stage 3 does; what is there stays. Names of the images asked for."""
     names = ("dit_checkpoint", "vavae_path", "num_samples_per_user", "num_steps", "seed")
     given = {name: getattr(config, name) for name in names}
     given |= {"sampler": sampler, "guidance_scale": guidance, "output_dir": str(folder)}
@@ -209,4 +217,5 @@ def draw_setting(
                 studio.draw_batch(batch)
                 bar.update(len(batch))
         finish(folder, images, labels, users)
+    return {image.name for image in images}
 

@@ -193,3 +193,33 @@ def test_the_sweep_draws_and_scores_every_setting(toy, real, tmp_path):
     assert all(own["kid"]["value"] is not None for own in found["settings"])
     assert found["rule"] in said and (tmp_path / "sweep.png").is_file()
     assert len(names(tmp_path, "micro_doppler_user*.png")) == 4 * 6
+
+
+def test_the_sweep_and_stage_4_agree_on_the_same_images(toy, real, tmp_path):
+    """To the last digit; images that an earlier, larger sweep left count in neither."""
+    given = ("sweep", "--real", real, "--dit_checkpoint", toy.lively, "--vavae_path", toy.tokenizer,
+             "--guidance", "2", "--samplers", "euler", "--num_steps", "2", "--output_dir", tmp_path / "sweep")
+    report = tmp_path / "report"
+    output_of(stage4.main, *given, "--num_samples_per_user", "4")
+    folders = "--real", real, "--generated", tmp_path / "sweep/euler_2_2", "--output_dir", report
+    output_of(stage4.main, *folders, "--judge_seeds", "1")
+    sweep, metrics = (json.loads(path.read_text()) for path in (tmp_path / "sweep/sweep.json",
+                                                                report / "metrics.json"))
+    near = metrics["distances"]["judge"]
+    drawn, usual = (sweep["settings"][0], "generated", "generated"), (sweep["real"], "real", "floor")
+    for found, kind, other in (drawn, usual):
+        assert {name: found[name] for name in ("kid", "coverage")} == {
+            name: near[name][other] for name in ("kid", "coverage")}
+        for name in ("judged_right", "memorised", "impossible"):
+            assert found[name] == metrics[kind][name]
+    output_of(stage4.main, *given, "--num_samples_per_user", "2")
+    (fewer,) = json.loads((tmp_path / "sweep/sweep.json").read_text())["settings"]
+    assert fewer["judged_right"]["count"] == fewer["kid"]["count"] == 6
+
+
+def test_a_sweep_of_people_who_are_not_in_the_data_draws_nothing(toy, real, tmp_path):
+    shutil.copytree(real, tmp_path / "data", ignore=shutil.ignore_patterns("ID_2"))
+    given = ("sweep", "--real", tmp_path / "data", "--dit_checkpoint", toy.lively, "--vavae_path",
+             toy.tokenizer, "--output_dir", tmp_path / "sweep")
+    assert "draws ID_2; expected people of --real" in refusal_of(stage4.main, *given)
+    assert not (tmp_path / "sweep").exists()
