@@ -34,6 +34,7 @@ from configs.schema import (
     SplitConfig,
 )
 from data.atomic import replacing, write_text_if_new
+from data.axes import read_axes
 from data.cropping import SHEET, boxes_of, refuse_margins
 from data.duplicates import firsts
 from data.examination import examine_files
@@ -93,6 +94,7 @@ def split(config: SplitConfig) -> None:
             progress=partial(advance, bar),
             dry_run=config.dry_run,
             boxes=boxes,
+            axes=read_axes(config.input_dir),
         )
     if boxes:
         say(f"cut {len(boxes)} figures to their plot areas; look at {Path(config.output_dir) / SHEET}")

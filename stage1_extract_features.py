@@ -24,6 +24,7 @@ from configs.dry_run import tell_plan
 from configs.errors import UserError
 from configs.schema import ExtractConfig
 from data.atomic import write_text_if_new
+from data.axes import common_axes, told
 from data.cropping import refuse_margins
 from data.examination import examine_files
 from data.folders import WHITE, Rules
@@ -111,6 +112,8 @@ def read_inputs(config: ExtractConfig, device: torch.device) -> Inputs:
     # Links to nowhere count as images that cannot be read, of which all are told at once.
     splits = find_splits(config.data_dir, Rules(leave_out=config.leave_out), dead_links=True)
     splits, digests = check_images(splits, config)
+    if axes := common_axes(config.data_dir):
+        say(f"axes of all images: {told(axes)}")
     seen = examine_files(splits.records["train"])
     say("\n".join(seen.lines()))
     if config.crop == "refuse":

@@ -26,6 +26,7 @@ from configs.dry_run import tell_plan
 from configs.keys import identity, told
 from configs.schema import EvaluateConfig
 from data.atomic import write_text
+from data.axes import common_axes
 from data.duplicates import refuse_leaks
 from data.examination import colour_map_of_files
 from data.images import ImageRecord, file_digest, inputs_digest, open_rgb
@@ -64,6 +65,7 @@ def run(config: EvaluateConfig) -> None:
     refuse_leaks(real["train"], [record for name in real if name != "train" for record in real[name]],
                  "split anew by stage0_prepare.py split, which puts copies on one side, or --leave_out them")
     generated = find_generated(Path(config.generated), people)
+    config = replace(config, axes=config.axes or common_axes(config.real))
     config = replace(config, colour_map=colour_map_of_files(real["train"], config.colour_map))
     folder, path = Path(config.output_dir), Path(config.output_dir) / "metrics.json"
     selected_by = selecting_training(Path(config.generated))

@@ -22,7 +22,10 @@ PRESETS = tuple(
 )
 
 # What several commands say of one key.
-AXES = "Lowest and highest velocity shown (m/s) and a picture's length (s); none = Doppler bins."
+AXES = (
+    "Lowest and highest velocity shown (m/s) and a picture's length (s); none = as axes.csv beside the real "
+    "ones says, without one Doppler bins."
+)
 COLOUR_MAP = "Matplotlib colour map of the pictures, or parula; auto = as the real ones have it."
 
 

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from configs.errors import UserError
 from data.atomic import replacing, write_text_if_new
+from data.axes import AXES, carried
 from data.cropping import SHEET, contact_sheet, cropped_name
 from data.examination import Box
 from data.images import ImageRecord, Progress, inputs_digest, open_rgb
@@ -22,13 +23,14 @@ from data.tables import csv_text
 
 def materialise(split: Split, output_dir: str | os.PathLike, link: bool = True, inputs: str | None = None,
                 progress: Progress | None = None, dry_run: bool = False,
-                boxes: Mapping[str, Box] | None = None) -> int:
+                boxes: Mapping[str, Box] | None = None,
+                axes: Mapping[str, Mapping[str, str]] | None = None) -> int:
     """Put the images at output_dir/{split}/{user}/{file} and return how many files were placed now.
 
     With `link`, as hard links, where impossible symbolic links, where impossible copies; else as copies. A
     hard link shares its bytes with the original. Images that `boxes` name by their relative paths are cut
-    to these and written as PNG, and shown in SHEET. `inputs` is the records' `inputs_digest`, computed
-    here when None.
+    to these and written as PNG, and shown in SHEET. `axes` are rows of axes.csv, written again
+    where every image has one. `inputs` is the records' `inputs_digest`, computed here when None.
 
     `split.json` (settings and inputs) is written first, `split.csv` (path, user, split, groups such as day,
     recording, and the file placed) last, as the mark of completeness. A killed run is finished by running it
@@ -57,6 +59,10 @@ def materialise(split: Split, output_dir: str | os.PathLike, link: bool = True, 
             placed += _placed(record, target, link, boxes.get(record.relative))
             if progress is not None:
                 progress(done, len(targets))
+        kept = [item for item in split.assignments if item.split != GUARD]
+        table = carried(axes or {}, {item.record.relative: placed_at(item, boxes) for item in kept})
+        if table:
+            write_text_if_new(output_dir / AXES, table)
         write_text_if_new(output_dir / "split.csv", _csv_text(split, boxes))
     return placed
 
@@ -83,7 +89,8 @@ def _refuse_other_content(output_dir: Path, plan: dict[str, object], targets: di
         if differing:
             changes = listing(f"{key} {there.get(key)!r} there, {plan.get(key)!r} now" for key in differing)
             raise UserError(f"{output_dir}: holds another split ({changes}); {way_out}")
-        expected = {*targets, plan_path, output_dir / "split.csv", output_dir / SHEET}
+        expected = {*targets, plan_path, output_dir / "split.csv", output_dir / SHEET,
+                    output_dir / AXES}
     else:
         expected = set()  # without its settings nothing here is known to belong to this split
     found = [Path(root, name) for root, _, names in os.walk(output_dir) for name in names if name[0] != "."]

@@ -16,6 +16,7 @@ from configs.keys import identity
 from configs.load import resolve
 from configs.schema import SampleConfig, SweepConfig
 from data.atomic import replacing, write_text
+from data.axes import common_axes
 from data.examination import colour_map_of_files
 from data.images import ImageRecord, inputs_digest
 from data.labels import LabelTable, listing
@@ -142,6 +143,7 @@ def run(config: SweepConfig) -> None:
     splits = find_real(Path(config.real), config.leave_out)
     people, real = splits.labels, splits.records
     say(splits.account())
+    config = replace(config, axes=config.axes or common_axes(config.real))
     config = replace(config, colour_map=colour_map_of_files(real["train"], config.colour_map))
     folder, held_out = Path(config.output_dir), "test" if "test" in real else "val"
     networks = load_networks(config)

@@ -1,0 +1,50 @@
+"""Axes go with the images through a split, and images of different axes are refused by name."""
+
+import csv
+
+import pytest
+from drawn_walks import drawn, write
+
+import stage0_prepare
+from configs.errors import UserError
+from data.axes import common_axes
+
+HEAD = ["path", "start_s", "end_s", "lowest_mps", "highest_mps"]
+
+
+def table(folder, rows):
+    with open(folder / "axes.csv", "w", newline="") as file:
+        csv.writer(file).writerows([HEAD, *rows])
+
+
+def split(folder):
+    stage0_prepare.main(["split", "--input_dir", str(folder / "in"), "--output_dir", str(folder / "out"),
+                         "--guard", "0"])
+    return folder / "out"
+
+
+def test_axes_go_through_a_split(tmp_path):
+    records = write(tmp_path / "in", [drawn(seed=seed) for seed in range(10)])
+    table(tmp_path / "in", [[r.relative, 0.5 * i, 0.5 * i + 2.1, -1.2, 5.2] for i, r in enumerate(records)])
+    out = split(tmp_path)
+    assert common_axes(out) == pytest.approx([-1.2, 5.2, 2.1])
+    with open(out / "axes.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 10 and all((out / row["path"]).is_file() for row in rows)
+
+
+def test_a_table_that_lacks_images_is_not_carried(tmp_path):
+    records = write(tmp_path / "in", [drawn(seed=seed) for seed in range(10)])
+    table(tmp_path / "in", [[record.relative, 0, 2, -1, 5] for record in records[1:]])
+    assert common_axes(split(tmp_path)) == []
+
+
+@pytest.mark.parametrize(("second", "said"), [
+    (["b", 0, 2, -1, 6], "b shows -1 to 6 m/s in 2 s, a -1 to 5 m/s in 2 s; expected one kind of axes"),
+    (["b", 0, 3, -1, 5], "b shows -1 to 5 m/s in 3 s"),
+    (["b", 0, "long", -1, 5], "row of b is not of numbers"),
+])
+def test_mixed_and_damaged_axes_are_refused(tmp_path, second, said):
+    table(tmp_path, [["a", 0, 2, -1, 5], second])
+    with pytest.raises(UserError, match=said):
+        common_axes(tmp_path)
