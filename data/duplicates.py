@@ -31,7 +31,7 @@ def signatures(records: Sequence[FileRecord], num_workers: int = 4) -> numpy.nda
     """
     def of(record: FileRecord) -> numpy.ndarray:
         try:
-            return signature(open_rgb(record.path))
+            return signature(open_rgb(record))
         except (UserError, OSError):
             return numpy.zeros((SIDE, SIDE // 2 + 1), numpy.complex64)
 
