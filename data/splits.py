@@ -83,7 +83,8 @@ def split_records(records: Sequence[ImageRecord], method: str | None = None, rec
     fractions = {name: fractions[name] for name in SPLIT_NAMES if fractions[name] > 0}
     settings: dict[str, object] = {"method": method, "recordings": recordings, "val_fraction": val_fraction,
                 "test_fraction": test_fraction, "guard": guard, "seed": seed}
-    same, users = same or {}, {}
+    same = same or {}
+    users: dict[str, list[ImageRecord]] = {}
     for record in records:
         if method == "recordings" or record.relative not in same:
             users.setdefault(record.user, []).append(record)
