@@ -30,6 +30,7 @@ test-kaggle:
 
 lint: $(VENV)/.development
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy .
 
 $(VENV)/bin/python:

@@ -66,8 +66,11 @@ def split(config: SplitConfig) -> None:
     seen = examine_files(records)
     say("\n".join(seen.lines()))
     if config.crop == "refuse":
-        refuse_margins(seen, config.input_dir, "cut them to their plot areas by --crop auto, or take them as "
-                       "they are by --crop none")
+        refuse_margins(
+            seen,
+            config.input_dir,
+            "cut them to their plot areas by --crop auto, or take them as they are by --crop none",
+        )
     boxes = boxes_of(records) if config.crop == "auto" else {}
     same = firsts(records)
     result = split_records(
@@ -103,9 +106,12 @@ def split(config: SplitConfig) -> None:
     read = account(len(records), "image", found.left_out)
     say(f"{read}; {len(labels)} people, divided by {result.settings['method']}")
     if config.dry_run:
-        return tell_plan({"split": config}, reads=[f"{config.input_dir}: {len(records)} images"],
-                         writes=[config.output_dir],
-                         does=f"{'copy' if config.copy else 'link'} {kept} images")
+        return tell_plan(
+            {"split": config},
+            reads=[f"{config.input_dir}: {len(records)} images"],
+            writes=[config.output_dir],
+            does=f"{'copy' if config.copy else 'link'} {kept} images",
+        )
     say(
         f"wrote {config.output_dir}; next: python stage1_extract_features.py --data_dir {config.output_dir} "
         "--vavae_path <tokenizer> --output_path latent_features"
@@ -119,12 +125,16 @@ def tell_copies(result: Split, same: dict[str, str]) -> None:
     side = {item.record.relative: item.split for item in result.assignments}
     apart = [f"{copy} = {first}" for copy, first in same.items() if side[copy] != side[first]]
     if apart:
-        raise UserError(f"{len(apart)} images of what is held out are among the others too, equal or nearly: "
-                        f"{listing(apart, 3)}; remove one of each, or --leave_out it")
+        raise UserError(
+            f"{len(apart)} images of what is held out are among the others too, equal or nearly: "
+            f"{listing(apart, 3)}; remove one of each, or --leave_out it"
+        )
     if same:
         named = listing([f"{copy} = {first}" for copy, first in same.items()], 3)
-        say(f"{len(same)} images repeat others of the same person, equal or nearly ({named}): each is on the "
-            "side of the one it repeats")
+        say(
+            f"{len(same)} images repeat others of the same person, equal or nearly ({named}): each is on the "
+            "side of the one it repeats"
+        )
 
 
 def split_method(config: SplitConfig, records: list[FileRecord]) -> str:
@@ -157,8 +167,12 @@ def simulate(config: SimulateConfig) -> None:
     rows, total = [], config.num_users * len(set(config.gaits)) * config.samples_per_user
     with claim_folder(folder, identity(config), "ID_*", config.dry_run):
         if config.dry_run:
-            return tell_plan({"simulate": config}, reads=[], writes=[folder],
-                             does=f"simulate {total} images of {config.num_users} people")
+            return tell_plan(
+                {"simulate": config},
+                reads=[],
+                writes=[folder],
+                does=f"simulate {total} images of {config.num_users} people",
+            )
         with progress(total=total, description="walking", unit="img") as bar:
             for user in range(1, config.num_users + 1):
                 for gait in dict.fromkeys(config.gaits):
@@ -191,8 +205,19 @@ def simulate_user(
             name = f"{person}/rec{recording}_{number:03d}.{suffix}"
             if not (folder / name).exists():
                 save_picture(window.picture, folder / name, setup.jpeg_quality)
-            rows.append({"path": name, "user": person, "recording": recording, "gait": gait, **known(window),
-                         "cadence_hz": walker.cadence_hz, **known(walker), **known(walk), **known(setup)})
+            rows.append(
+                {
+                    "path": name,
+                    "user": person,
+                    "recording": recording,
+                    "gait": gait,
+                    **known(window),
+                    "cadence_hz": walker.cadence_hz,
+                    **known(walker),
+                    **known(walk),
+                    **known(setup),
+                }
+            )
             bar.update(1)
     return rows
 
@@ -257,8 +282,12 @@ def spectrogram(config: SpectrogramConfig) -> None:
         refuse_missing(reasons, {Path(row["file"]).parts[0] for row in labels}, config)
         say(account(read, "recording", left_out))
         if config.dry_run:
-            return tell_plan({"spectrogram": config}, reads=[f"{config.input}: recordings"], writes=[folder],
-                             does=f"draw {len(axes)} images")
+            return tell_plan(
+                {"spectrogram": config},
+                reads=[f"{config.input}: recordings"],
+                writes=[folder],
+                does=f"draw {len(axes)} images",
+            )
         kept = rows_of_others(folder, "axes.csv", {row["path"] for row in axes})
         others = rows_of_others(folder, LABELS, {row["file"] for row in labels})
         write_text_if_new(folder / "axes.csv", csv_text([*axes, *kept]))
@@ -273,8 +302,11 @@ def spectrogram(config: SpectrogramConfig) -> None:
 def tell_notes(folder: Path, kept: list[dict[str, str]], told: list[str], config: SpectrogramConfig) -> None:
     """What was concluded from the recordings, and which images of others are kept."""
     if kept:
-        told = [f"{folder}: {len(kept)} images of recordings that are not in {config.input} are kept, the "
-                f"first is {kept[0]['path']}; remove them if they are not wanted", *told]
+        told = [
+            f"{folder}: {len(kept)} images of recordings that are not in {config.input} are kept, the "
+            f"first is {kept[0]['path']}; remove them if they are not wanted",
+            *told,
+        ]
     for line in told[:SHOWN_NOTES]:
         say(line)
     if len(told) > SHOWN_NOTES:
@@ -289,8 +321,10 @@ def refuse_or_skip(record: FileRecord, error: Exception, config: SpectrogramConf
         say(f"skipped {error}")
         return "no recording"
     if not config.skip_bad_recordings:
-        raise UserError(f"{error}; or go on without it by --leave_out '{record.relative}', without all that "
-                        "cannot be read by --skip_bad_recordings") from error
+        raise UserError(
+            f"{error}; or go on without it by --leave_out '{record.relative}', without all that "
+            "cannot be read by --skip_bad_recordings"
+        ) from error
     say(f"skipped {error}")
     return "unreadable"
 
@@ -299,9 +333,11 @@ def refuse_missing(reasons: dict[str, str], read: set[str], config: SpectrogramC
     """UserError for people of whom nothing was read; `reasons` has one of each person with bad files."""
     missing = [name for name in reasons if name not in read]
     if missing:
-        raise UserError(f"--input {config.input}: no recording of {listing(missing)} can be read "
-                        f"({reasons[missing[0]]}); export them again, or go on without these people by "
-                        f"--leave_out '{missing[0]}/*'")
+        raise UserError(
+            f"--input {config.input}: no recording of {listing(missing)} can be read "
+            f"({reasons[missing[0]]}); export them again, or go on without these people by "
+            f"--leave_out '{missing[0]}/*'"
+        )
 
 
 def doctor(config: DoctorConfig) -> None:
@@ -315,8 +351,12 @@ def doctor(config: DoctorConfig) -> None:
         findings.append(finding)
     if config.dry_run:
         mended = [f"{config.latent_dir}: a broken latents_stats.pt"] if config.fix else []
-        tell_plan({"doctor": config}, reads=[config.output_dir, config.weights_dir], writes=mended,
-                  does="examine the machine, as above")
+        tell_plan(
+            {"doctor": config},
+            reads=[config.output_dir, config.weights_dir],
+            writes=mended,
+            does="examine the machine, as above",
+        )
     if exit_status(findings):
         sys.exit(exit_status(findings))
 
@@ -355,14 +395,22 @@ def download(config: DownloadConfig) -> None:
     with lock_folder(Path(config.dir), config.dry_run):
         if config.dry_run:
             files = [f"{PUBLISHED[name].file}, about {PUBLISHED[name].size / 1e9:.2f} GB" for name in wanted]
-            return tell_plan({"download": config}, reads=[endpoint()], writes=[config.dir],
-                             does=f"fetch {'; '.join(files)}, but for what is there")
+            return tell_plan(
+                {"download": config},
+                reads=[endpoint()],
+                writes=[config.dir],
+                does=f"fetch {'; '.join(files)}, but for what is there",
+            )
         for name in dict.fromkeys(wanted):
             say(fetch(PUBLISHED[name], Path(config.dir)))
 
 
 COMMANDS: dict[str, Callable[[Any], None]] = {
-    "doctor": doctor, "setup": setup, "download": download, "split": split, "simulate": simulate,
+    "doctor": doctor,
+    "setup": setup,
+    "download": download,
+    "split": split,
+    "simulate": simulate,
     "spectrogram": spectrogram,
 }
 

@@ -117,8 +117,12 @@ def read_inputs(config: ExtractConfig, device: torch.device) -> Inputs:
     seen = examine_files(splits.records["train"])
     say("\n".join(seen.lines()))
     if config.crop == "refuse":
-        refuse_margins(seen, config.data_dir, "split the images anew by stage0_prepare.py split --crop auto, "
-                       "which cuts them to their plot areas, or take them as they are by --crop none")
+        refuse_margins(
+            seen,
+            config.data_dir,
+            "split the images anew by stage0_prepare.py split --crop auto, "
+            "which cuts them to their plot areas, or take them as they are by --crop none",
+        )
     vae = load_tokenizer(config, device)
     imagenet = with_channels(imagenet, vae.latent_shape[0], config.imagenet_stats)
     say(f"tokenizer {Path(config.vavae_path).name} on {device}, digest {vae.digest[:12]}")
@@ -129,9 +133,12 @@ def tell(inputs: Inputs, jobs: list[Job], config: ExtractConfig) -> None:
     """What a dry run says."""
     counts = ", ".join(f"{len(entries)} of {split}" for split, entries in inputs.splits.records.items())
     encoded = sum(len(job.records) for job in jobs)
-    tell_plan({"extract": config}, reads=[f"{config.data_dir}: images, {counts}"],
-              writes=[f"{config.output_path}: latents of {listing(job.split for job in jobs) or 'none'}"],
-              does=f"encode {encoded} images, {config.batch_size} at once")
+    tell_plan(
+        {"extract": config},
+        reads=[f"{config.data_dir}: images, {counts}"],
+        writes=[f"{config.output_path}: latents of {listing(job.split for job in jobs) or 'none'}"],
+        does=f"encode {encoded} images, {config.batch_size} at once",
+    )
 
 
 def remove_derived(jobs: list[Job], config: ExtractConfig) -> None:
@@ -202,9 +209,7 @@ def check_images(splits: Splits, config: ExtractConfig) -> tuple[Splits, dict[st
     kept, digests = {}, {}
     for split, entries in splits.records.items():
         with progress(total=len(entries), description=f"checking {split}", unit="img") as bar:
-            scan = scan_images(
-                entries, num_readers(config), partial(advance, bar)
-            )
+            scan = scan_images(entries, num_readers(config), partial(advance, bar))
         bad |= {f"{split}/{name}": reason for name, reason in scan.bad.items()}
         kept[split] = [record for record in entries if record.relative not in scan.bad]
         digests[split] = inputs_digest(kept[split], scan.digests)
@@ -368,9 +373,7 @@ def check_reconstruction(
     """
     step = max(1, len(records) // CHECKED_IMAGES)
     chosen = list(records)[::step][:CHECKED_IMAGES]
-    batch = torch.stack(
-        [preprocess(open_rgb(record), vae.image_size, config.geometry) for record in chosen]
-    )
+    batch = torch.stack([preprocess(open_rgb(record), vae.image_size, config.geometry) for record in chosen])
     decoded = torch.cat(
         [vae.decode(vae.encode(one[None]).mean) for one in batch]
     )  # one by one: memory of a small card

@@ -1,6 +1,6 @@
 """Stage 2: fit a user-conditioned LightningDiT to the latents of stage 1. The same command again resumes.
 
-    python stage2_train_dit.py --latent_dir latent_features --output_dir trained_models --max_epochs 100
+python stage2_train_dit.py --latent_dir latent_features --output_dir trained_models --max_epochs 100
 """
 
 from __future__ import annotations
@@ -68,7 +68,11 @@ def run(configs: dict[str, Any]) -> None:
         configs = {**configs, "model": as_built(configs["model"], arguments)}
     accelerator, count = resolve_devices(config.accelerator, config.devices)
     total_steps, steps_per_pass = run_length(
-        len(train.labels), config.batch_size, count * config.num_nodes, config.accumulate, config.max_epochs,
+        len(train.labels),
+        config.batch_size,
+        count * config.num_nodes,
+        config.accumulate,
+        config.max_epochs,
         config.max_steps,
     )
     precision = training_precision(config)
@@ -96,8 +100,16 @@ def run(configs: dict[str, Any]) -> None:
         watch = CopyWatch(train, val, config.watch_copies, precision) if val and config.watch_copies else None
         module = DiTModule(net, transport, config, payload, total_steps, val, watch)
         every = config.validate_every or max(1, round(total_steps / VALIDATIONS_IN_A_RUN))
-        files = RunFiles(folder, "checkpoints/best.safetensors", every, total_steps, steps_per_pass,
-                         "val_loss", indistinct=INDISTINCT, reference=comparable(configs["transport"]))
+        files = RunFiles(
+            folder,
+            "checkpoints/best.safetensors",
+            every,
+            total_steps,
+            steps_per_pass,
+            "val_loss",
+            indistinct=INDISTINCT,
+            reference=comparable(configs["transport"]),
+        )
         callbacks: list[Callback] = [Throughput(training_flops(arguments), every, precision)]
         if vae:
             shown = every * config.preview_every, config.preview_users
@@ -114,8 +126,12 @@ def run(configs: dict[str, Any]) -> None:
 
 def tell(config: TrainConfig, done: int, total: int) -> None:
     """What a dry run says after the model has been described."""
-    tell_plan({}, reads=[f"{config.latent_dir}: latents and statistics"], writes=[config.output_dir],
-              does=f"train {max(0, total - done)} steps, {done} of {total} are done")
+    tell_plan(
+        {},
+        reads=[f"{config.latent_dir}: latents and statistics"],
+        writes=[config.output_dir],
+        does=f"train {max(0, total - done)} steps, {done} of {total} are done",
+    )
 
 
 def comparable(transport: TransportConfig) -> bool:
@@ -183,12 +199,16 @@ def load_start(config: TrainConfig, transport: TransportConfig, train: LatentSet
             raise UserError(f"--tune {config.tune}: changes trained weights a little; add --init_from")
         return None
     if config.tune == "person" and config.weight_decay:
-        raise UserError(f"weight_decay={config.weight_decay} with --tune person would shrink the known "
-                        "people's rows; leave it out")
+        raise UserError(
+            f"weight_decay={config.weight_decay} with --tune person would shrink the known "
+            "people's rows; leave it out"
+        )
     initial = load_initial(config.init_from)
     if config.conditions or initial.net.config["combinations"]:
-        raise UserError(f"--init_from {config.init_from}: people in conditions are learnt from the start "
-                        "only; leave out --conditions, and start from weights without")
+        raise UserError(
+            f"--init_from {config.init_from}: people in conditions are learnt from the start "
+            "only; leave out --conditions, and start from weights without"
+        )
     for name in ("path_type", "prediction"):
         theirs = initial.payload.transport.get(name) if initial.payload else None
         ours = getattr(transport, name)
@@ -383,8 +403,9 @@ def settings(argv: list[str]) -> dict[str, Any]:
     """The sections train, model and transport of a command line; for few latents, where it names neither a
     preset nor a model nor weights to start from, over those of `SMALL_DATA`.
     """
-    read = partial(parse, "train", ("train", "model", "transport"), prog="stage2_train_dit.py",
-                   description=__doc__)
+    read = partial(
+        parse, "train", ("train", "model", "transport"), prog="stage2_train_dit.py", description=__doc__
+    )
     configs = read(argv)
     if preset_of(argv) or configs["train"].init_from or configs["model"].preset != "auto":
         return configs

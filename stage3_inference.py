@@ -90,14 +90,20 @@ def tell(prepared: Prepared, config: SampleConfig) -> None:
     if config.select:
         keep = config.keep or config.num_samples_per_user
         there = sum(bool(row["file"]) for row in selection_rows(folder))
-        does = (f"select {keep} images of each of {len(users)} people, {there} are there, from at most "
-                f"{config.attempts * keep}")
+        does = (
+            f"select {keep} images of each of {len(users)} people, {there} are there, from at most "
+            f"{config.attempts * keep}"
+        )
     else:
         images, missing = wished(prepared, config)
         require_space(folder, len(missing) * 3 * prepared.studio.vae.image_size**2, "the images")
         does = f"draw {len(missing)} of {len(images)} images of {len(users)} people"
-    tell_plan({"sample": config}, reads=[config.dit_checkpoint, config.vavae_path], writes=[folder],
-              does=f"{does}; {config.sampler}, {config.num_steps} steps")
+    tell_plan(
+        {"sample": config},
+        reads=[config.dit_checkpoint, config.vavae_path],
+        writes=[folder],
+        does=f"{does}; {config.sampler}, {config.num_steps} steps",
+    )
 
 
 def wished(prepared: Prepared, config: SampleConfig) -> tuple[list[Wanted], set[Wanted]]:
@@ -154,8 +160,10 @@ def prepare(config: SampleConfig, device: torch.device) -> Prepared:
     vae = load_tokenizer_for(config.vavae_path, net, payload, device, precision)
     judges = {}
     if config.select and selector:
-        judges = {"selector": file_digest(config.select),
-                  "selector_training": digest_of(selector.training_files)}
+        judges = {
+            "selector": file_digest(config.select),
+            "selector_training": digest_of(selector.training_files),
+        }
     studio, claimed = image_sampler(config, net, payload, vae, precision, judges)
     return Prepared(studio, users, selector, claimed)
 

@@ -62,8 +62,11 @@ def run(config: EvaluateConfig) -> None:
     check_axes(config.axes)
     splits = find_real(Path(config.real), config.leave_out)
     people, real = splits.labels, dict(splits.records)
-    refuse_leaks(real["train"], [record for name in real if name != "train" for record in real[name]],
-                 "split anew by stage0_prepare.py split, which puts copies on one side, or --leave_out them")
+    refuse_leaks(
+        real["train"],
+        [record for name in real if name != "train" for record in real[name]],
+        "split anew by stage0_prepare.py split, which puts copies on one side, or --leave_out them",
+    )
     generated = find_generated(Path(config.generated), people)
     config = replace(config, axes=config.axes or common_axes(config.real))
     config = replace(config, colour_map=colour_map_of_files(real["train"], config.colour_map))
@@ -100,9 +103,12 @@ def tell(config: EvaluateConfig, records: dict[str, list[ImageRecord]], measured
         open_rgb(record)
     counts = ", ".join(f"{len(part)} {name}" for name, part in records.items())
     does = f"train {config.judge_seeds} judges and measure" + (", with the study" if config.verdict else "")
-    tell_plan({"evaluate": config}, reads=[f"{config.real} and {config.generated}: images, {counts}"],
-              writes=[] if measured else [config.output_dir],
-              does="show what was measured on the same images" if measured else does)
+    tell_plan(
+        {"evaluate": config},
+        reads=[f"{config.real} and {config.generated}: images, {counts}"],
+        writes=[] if measured else [config.output_dir],
+        does="show what was measured on the same images" if measured else does,
+    )
 
 
 def digest_of_file(config: EvaluateConfig, name: str) -> str | None:
@@ -184,8 +190,10 @@ def tell_unread(sets: dict[str, Pictures]) -> None:
     motion = numpy.concatenate([sets["train"].motion, sets["held_out"].motion])
     unread = int(numpy.isnan(motion[:, QUANTITIES.index("torso_velocity")]).sum())
     if unread:
-        say(f"warning: no motion could be read in {unread} of {len(motion)} real images: are they "
-            "spectrograms of walks, in the colours of --colour_map?")
+        say(
+            f"warning: no motion could be read in {unread} of {len(motion)} real images: are they "
+            "spectrograms of walks, in the colours of --colour_map?"
+        )
 
 
 def load_networks(config: EvaluateConfig) -> tuple[VAVAE | None, dict[str, tuple[Any, int]]]:

@@ -80,8 +80,12 @@ def run(config: TokenizerConfig) -> None:
     # In every process: where only one refuses, the others would wait for it.
     with claim_run(folder, settings, config) as done:
         if config.dry_run:
-            return tell_plan({}, reads=[f"{data}: {len(train)} training, {len(val)} validation images"],
-                             writes=[folder], does=f"train {max(0, total_steps - done)} steps")
+            return tell_plan(
+                {},
+                reads=[f"{data}: {len(train)} training, {len(val)} validation images"],
+                writes=[folder],
+                does=f"train {max(0, total_steps - done)} steps",
+            )
         if done >= total_steps:
             say(f"{folder} already holds {done} of {total_steps} steps with these settings; skipped")
             return finish(folder, val or train, config)
@@ -90,7 +94,12 @@ def run(config: TokenizerConfig) -> None:
         )
         every = config.validate_every or max(1, round(total_steps / VALIDATIONS_IN_A_RUN))
         files = RunFiles(
-            folder, "tokenizer.safetensors", every, total_steps, steps_per_pass, "val_psnr",
+            folder,
+            "tokenizer.safetensors",
+            every,
+            total_steps,
+            steps_per_pass,
+            "val_psnr",
             higher_is_better=True,
         )
         images = ImageDataModule(

@@ -62,8 +62,16 @@ def measure(work: Path, counts: list[int]) -> tuple[str, list[str]]:
             outputs = [work / f"stage{stage}_{count}_{n}" for n in ((1, 2) if first else (1,))]
             for processes, folder in enumerate(outputs, start=1):
                 seconds, peak = run(command(work, stage, count, folder, processes))
-                rows.append((f"stage {stage}", f"{count}", f"{processes}", f"{seconds:.1f} s",
-                             f"{seconds / count * 1000:.0f} ms", f"{peak / 2**20:.0f} MiB"))
+                rows.append(
+                    (
+                        f"stage {stage}",
+                        f"{count}",
+                        f"{processes}",
+                        f"{seconds:.1f} s",
+                        f"{seconds / count * 1000:.0f} ms",
+                        f"{peak / 2**20:.0f} MiB",
+                    )
+                )
                 if not complete(stage, folder, count):
                     faults.append(f"stage {stage}: not all of {count} images in {folder.name}")
                 if processes == 1:
@@ -90,10 +98,28 @@ def write_network(path: Path) -> None:
 def command(work: Path, stage: int, count: int, out: Path, processes: int) -> list[str]:
     shared = ["--vavae_path", "compact", "--devices", str(processes)]
     if stage == 1:
-        return ["stage1_extract_features.py", "--data_dir", f"{work}/data{count}", "--output_path", str(out),
-                *shared]
-    return ["stage3_inference.py", "--dit_checkpoint", f"{work}/net.safetensors", "--output_dir", str(out),
-            "--num_samples_per_user", str(count // PEOPLE), "--sampler", "euler", "--num_steps", "2", *shared]
+        return [
+            "stage1_extract_features.py",
+            "--data_dir",
+            f"{work}/data{count}",
+            "--output_path",
+            str(out),
+            *shared,
+        ]
+    return [
+        "stage3_inference.py",
+        "--dit_checkpoint",
+        f"{work}/net.safetensors",
+        "--output_dir",
+        str(out),
+        "--num_samples_per_user",
+        str(count // PEOPLE),
+        "--sampler",
+        "euler",
+        "--num_steps",
+        "2",
+        *shared,
+    ]
 
 
 def run(arguments: list[str]) -> tuple[float, int]:
@@ -104,7 +130,8 @@ def run(arguments: list[str]) -> tuple[float, int]:
     started = time.perf_counter()
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
-            [sys.executable, *arguments], cwd=PROJECT, env=kept, stdout=said, stderr=said)
+            [sys.executable, *arguments], cwd=PROJECT, env=kept, stdout=said, stderr=said
+        )
         peak = 0
         while process.poll() is None:
             peak = max(peak, held_by(process.pid))

@@ -168,8 +168,13 @@ def curve(task: Task, scale: float, budgets: tuple[int, ...], failures: list[str
 
 
 def solver_row(
-    task: Task, scale: float, method: str, grid: tuple[float, float], budgets: tuple[int, ...],
-    noise: Tensor, truth: Tensor,
+    task: Task,
+    scale: float,
+    method: str,
+    grid: tuple[float, float],
+    budgets: tuple[int, ...],
+    noise: Tensor,
+    truth: Tensor,
 ) -> str:
     cells, shape = [], {"timestep_shift": grid[0], "timestep_cosine": grid[1]}
     for budget in budgets:

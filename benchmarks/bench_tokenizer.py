@@ -168,8 +168,10 @@ def speed_alone(options: argparse.Namespace) -> tuple[str, list[str]]:
     images, latents = (value.to(device) for value in random_inputs(options.batch_size))
     rows, faults = [], []
     for name, argument in (("encode", images), ("decode", latents)):
-        ways = {"fp32 NCHW eager": partial(reference, plain, name, argument),
-                f"ours ({precision}, NHWC)": partial(getattr(ours, name), argument)}
+        ways = {
+            "fp32 NCHW eager": partial(reference, plain, name, argument),
+            f"ours ({precision}, NHWC)": partial(getattr(ours, name), argument),
+        }
         if not options.quick:
             ways |= peers(name, argument)
         if options.compile:
@@ -182,14 +184,29 @@ def speed_alone(options: argparse.Namespace) -> tuple[str, list[str]]:
         decibels = psnr_of(expected, found)
         if decibels < LEAST_DB:
             faults.append(f"{name}: {decibels:.1f} dB to fp32, expected {LEAST_DB:.0f}")
-        rows += [(name, way, f"{second / options.batch_size * 1000:.0f} ms",
-                  f"{seconds['fp32 NCHW eager'] / second:.2f}", f"{rate / second:.0%}",
-                  f"{decibels:.0f} dB" if way.startswith("ours (") else "")
-                 for way, second in seconds.items()]
+        rows += [
+            (
+                name,
+                way,
+                f"{second / options.batch_size * 1000:.0f} ms",
+                f"{seconds['fp32 NCHW eager'] / second:.2f}",
+                f"{rate / second:.0%}",
+                f"{decibels:.0f} dB" if way.startswith("ours (") else "",
+            )
+            for way, second in seconds.items()
+        ]
     count = min(options.images, 8) if options.quick else options.images
     whole, alone = stage_1(ours, count, options.batch_size)
-    rows.append((f"stage 1, {count} JPEG files to safetensors", "over encoding alone",
-                 f"{whole / count * 1000:.0f} ms", f"{alone / whole:.2f}", "", ""))
+    rows.append(
+        (
+            f"stage 1, {count} JPEG files to safetensors",
+            "over encoding alone",
+            f"{whole / count * 1000:.0f} ms",
+            f"{alone / whole:.2f}",
+            "",
+            "",
+        )
+    )
     columns = ("what", "way", "an image", "times as fast", "of the matrix rate", "to fp32")
     return table(columns, rows), faults
 
@@ -231,11 +248,19 @@ def peers(name: str, argument: torch.Tensor) -> dict[str, Callable[[], object]]:
     except ImportError:
         return {}
     torch.manual_seed(0)
-    peer = Peer(
-        down_block_types=("DownEncoderBlock2D",) * 5, up_block_types=("UpDecoderBlock2D",) * 5,
-        block_out_channels=(128, 128, 256, 256, 512), layers_per_block=2, latent_channels=32,
-        sample_size=256,
-    ).eval().requires_grad_(False).to(argument.device)
+    peer = (
+        Peer(
+            down_block_types=("DownEncoderBlock2D",) * 5,
+            up_block_types=("UpDecoderBlock2D",) * 5,
+            block_out_channels=(128, 128, 256, 256, 512),
+            layers_per_block=2,
+            latent_channels=32,
+            sample_size=256,
+        )
+        .eval()
+        .requires_grad_(False)
+        .to(argument.device)
+    )
 
     @torch.inference_mode()
     def call() -> object:

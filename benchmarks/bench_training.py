@@ -48,12 +48,18 @@ class Loop:
 
     def __init__(self, arguments: dict[str, Any], batch_size: int, precision: str, compile: bool) -> None:
         self.device, self.precision = resolve_device("auto"), precision
-        settings = {"latent_dir": "-", "batch_size": batch_size, "compile": compile, "warmup_steps": 0,
-                    "lr": 1e-3}
+        settings = {
+            "latent_dir": "-",
+            "batch_size": batch_size,
+            "compile": compile,
+            "warmup_steps": 0,
+            "lr": 1e-3,
+        }
         self.config = resolve(("train",), {"train": settings})["train"]
         statistics = LatentStatistics(torch.zeros(1, 32, 1, 1), torch.ones(1, 32, 1, 1))
-        payload = DitPayload(arguments, {}, LabelTable([f"ID_{i}" for i in range(PEOPLE)]), statistics,
-                             None, {}, {})
+        payload = DitPayload(
+            arguments, {}, LabelTable([f"ID_{i}" for i in range(PEOPLE)]), statistics, None, {}, {}
+        )
         net = initial_network(arguments, 0)
         self.module = DiTModule(net, create_transport(), self.config, payload, 1000, None).to(self.device)
         self.module.trainer = SimpleNamespace(global_rank=0, world_size=1, global_step=1, precision=precision)
@@ -84,8 +90,9 @@ class Ours(Loop):
 
     def step(self) -> torch.Tensor:
         batch = next(self.batches)
-        batch = {name: value.to(self.device) if torch.is_tensor(value) else value
-                 for name, value in batch.items()}
+        batch = {
+            name: value.to(self.device) if torch.is_tensor(value) else value for name, value in batch.items()
+        }
         loss = self.backward(batch, self.optimizer)
         update_ema_(self.module.ema, self.module.net, self.step_number, self.config.ema_decay)
         self.loaded = self.stream.seconds
@@ -99,8 +106,12 @@ class Published(Loop):
         super().__init__(*arguments)
         self.file = folder / "train.safetensors"
         config = self.config
-        self.optimizer = torch.optim.AdamW(self.module.net.parameters(), lr=config.lr,
-                                           betas=(0.9, config.beta2), weight_decay=config.weight_decay)
+        self.optimizer = torch.optim.AdamW(
+            self.module.net.parameters(),
+            lr=config.lr,
+            betas=(0.9, config.beta2),
+            weight_decay=config.weight_decay,
+        )
         self.stream = BatchStream(self.load, SAMPLES, config.batch_size, 10**6, 0)
         self.batches = iter(self.stream)
 
@@ -111,11 +122,13 @@ class Published(Loop):
     def item(self, index: int) -> dict[str, torch.Tensor]:
         names = {"mean": "latents", "std": "latents_std", "labels": "labels"}
         with safe_open(self.file, framework="pt") as file:
-            return {name: file.get_slice(key)[index:index + 1][0] for name, key in names.items()}
+            return {name: file.get_slice(key)[index : index + 1][0] for name, key in names.items()}
 
     def step(self) -> torch.Tensor:
-        batch = {name: value.to(self.device) if torch.is_tensor(value) else value
-                 for name, value in next(self.batches).items()}
+        batch = {
+            name: value.to(self.device) if torch.is_tensor(value) else value
+            for name, value in next(self.batches).items()
+        }
         loss = self.backward(batch, self.optimizer)
         decay = decay_at(self.step_number, self.config.ema_decay)
         with torch.no_grad():
@@ -137,8 +150,14 @@ def main(argv: list[str]) -> None:
     rows, faults = [], []
     for run in ["S/2:4"] if options.quick else options.runs:
         model, _, batch = run.partition(":")
-        arguments = {**LightningDiT_models[f"LightningDiT-{model}"].keywords, "num_classes": PEOPLE,
-                     "use_qknorm": True, "input_size": 16, "in_channels": 32, "class_dropout_prob": 0.1}
+        arguments = {
+            **LightningDiT_models[f"LightningDiT-{model}"].keywords,
+            "num_classes": PEOPLE,
+            "use_qknorm": True,
+            "input_size": 16,
+            "in_channels": 32,
+            "class_dropout_prob": 0.1,
+        }
         if options.quick:
             arguments["depth"] = 2
         found, wrong = measure(run, arguments, int(batch), options)
@@ -158,8 +177,10 @@ def measure(
     precision = resolve_precision(options.precision, device)
     with tempfile.TemporaryDirectory() as work:
         write_samples(Path(work))
-        loops = {"published, 32": Published(Path(work), arguments, batch, "32", False),
-                 f"ours, {precision}": Ours(Path(work), arguments, batch, precision, False)}
+        loops = {
+            "published, 32": Published(Path(work), arguments, batch, "32", False),
+            f"ours, {precision}": Ours(Path(work), arguments, batch, precision, False),
+        }
         if options.compile:
             loops[f"ours, {precision}, compiled"] = Ours(Path(work), arguments, batch, precision, True)
         seconds: dict[str, list[float]] = {name: [] for name in loops}
@@ -182,8 +203,17 @@ def measure(
     rows = []
     for name, loop in loops.items():
         second = statistics.median(seconds[name][1:])
-        rows.append((run, name, f"{second * 1000:.0f} ms", f"{batch / second:.2f}", f"{slow / second:.2f}",
-                     f"{flops / second / rate:.0%}", f"{loop.loaded / sum(seconds[name]):.1%}"))
+        rows.append(
+            (
+                run,
+                name,
+                f"{second * 1000:.0f} ms",
+                f"{batch / second:.2f}",
+                f"{slow / second:.2f}",
+                f"{flops / second / rate:.0%}",
+                f"{loop.loaded / sum(seconds[name]):.1%}",
+            )
+        )
     return rows, faults
 
 

@@ -31,12 +31,7 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def parse(
-    own_section: str,
-    sections: tuple[str, ...],
-    argv: Sequence[str],
-    *,
-    prog: str,
-    description: str,
+    own_section: str, sections: tuple[str, ...], argv: Sequence[str], *, prog: str, description: str
 ) -> dict[str, Any]:
     """Read flags of `own_section`, `--config` and key=value overrides; return a dataclass per section."""
     parser = build_parser(own_section, prog, description)
@@ -60,8 +55,12 @@ def parse(
 def flags_of(section: str) -> list[tuple[str, Any]]:
     """Every key with a flag on a command line of `section`, its own first, with the section it belongs to."""
     own = [(section, item) for item in fields(SECTIONS[section])]
-    return own + [(other, item) for other, name in FURTHER_FLAGS.get(section, ())
-                  for item in fields(SECTIONS[other]) if item.name == name]
+    return own + [
+        (other, item)
+        for other, name in FURTHER_FLAGS.get(section, ())
+        for item in fields(SECTIONS[other])
+        if item.name == name
+    ]
 
 
 def section_of(own_section: str, name: str) -> str:

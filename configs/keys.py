@@ -31,8 +31,18 @@ def key(
     `positional`: on the command line its values stand without a flag. `renamed`: words of older versions that
     are still taken, and what they are called now.
     """
-    metadata = dict(sentence=sentence, affects=affects, content=content, unit=unit, choices=choices,
-                    low=low, high=high, above=above, positional=positional, renamed=renamed or {})
+    metadata = dict(
+        sentence=sentence,
+        affects=affects,
+        content=content,
+        unit=unit,
+        choices=choices,
+        low=low,
+        high=high,
+        above=above,
+        positional=positional,
+        renamed=renamed or {},
+    )
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -111,8 +121,9 @@ def passed_on(owner: type, name: str) -> Any:
     sentence = rule["sentence"]
     if not is_switch and "none =" not in sentence:
         sentence = f"{sentence.rstrip('.')}; none = as the stage has it."
-    return field(default=False if is_switch else None,
-                 metadata={**rule, "sentence": sentence, "choices": choices})
+    return field(
+        default=False if is_switch else None, metadata={**rule, "sentence": sentence, "choices": choices}
+    )
 
 
 def identity(config: Any, **contents: Any) -> dict[str, Any]:

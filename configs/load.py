@@ -54,7 +54,11 @@ def split_override(text: str, own_section: str) -> tuple[str, str, Any]:
     try:
         content: Any = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value}"]))
         return section, bare, content["value"]
-    except (YAMLError, OmegaConfBaseException) as error:  # the latter for YAML that no key of ours can be
+    except (
+        YAMLError,
+        OmegaConfBaseException,
+        RecursionError,
+    ) as error:  # `&a [*a]` holds itself: RecursionError
         raise UserError(
             f"{text[:80]}: not readable as a YAML value; put it in quotes, like '\"…\"'"
         ) from error
@@ -73,9 +77,7 @@ def _resolve_section(name: str, layers: list[Mapping[str, Any]]) -> Any:
         config: Any = OmegaConf.to_object(merged)
     except MissingMandatoryValue as error:
         missing = [k for k in OmegaConf.missing_keys(merged)]
-        raise UserError(
-            f"{', '.join('--' + k for k in sorted(missing))}: required, but not given"
-        ) from error
+        raise UserError(f"{', '.join('--' + k for k in sorted(missing))}: required, but not given") from error
     except OmegaConfBaseException as error:
         raise UserError(f"{name}.{error.full_key or '?'}: {_first_line(error)}") from error
     except TypeError as error:  # OmegaConf's word for a mapping where a list belongs

@@ -35,7 +35,8 @@ class Command:
 
     given: ClassVar[frozenset[str]] = frozenset()
     dry_run: bool = key(
-        False, "Say what would be read, written and done, refuse what the real run would, and write nothing.",
+        False,
+        "Say what would be read, written and done, refuse what the real run would, and write nothing.",
         affects="nothing",
     )
 
@@ -45,33 +46,42 @@ class SplitConfig(Command):
     """stage0_prepare.py split."""
 
     input_dir: str = key(
-        REQUIRED, "Folder with one sub-folder of images per person, e.g. ID_1 ... ID_31.",
-        affects="output", content=True
+        REQUIRED,
+        "Folder with one sub-folder of images per person, e.g. ID_1 ... ID_31.",
+        affects="output",
+        content=True,
     )
     output_dir: str = key(
         REQUIRED, "Folder that will hold train/, val/ and, when asked for, test/.", affects="nothing"
     )
     name: Optional[str] = key(
-        None, "Regular expression of paths below the folder that tells whose a file is: (?P<person>…), and "
-        "perhaps (?P<condition>…), (?P<recording>…), (?P<day>…) or any other group.", affects="output",
+        None,
+        "Regular expression of paths below the folder that tells whose a file is: (?P<person>…), and "
+        "perhaps (?P<condition>…), (?P<recording>…), (?P<day>…) or any other group.",
+        affects="output",
     )
     labels: Optional[str] = key(
-        None, "Table of file, person, and perhaps condition, recording, day, ...; none = labels.csv where it "
-        "lies in the folder, else a folder per person.", affects="output",
+        None,
+        "Table of file, person, and perhaps condition, recording, day, ...; none = labels.csv where it "
+        "lies in the folder, else a folder per person.",
+        affects="output",
     )
     leave_out: List[str] = key(
-        [], "Patterns of paths or names (ID_3/*, *.mat) not to be read; people left out so are not missed.",
+        [],
+        "Patterns of paths or names (ID_3/*, *.mat) not to be read; people left out so are not missed.",
         affects="output",
     )
     method: str = key(
         "blocks",
         "blocks: contiguous blocks in time with a guard gap; random: leaks, for comparisons only.",
-        choices=("blocks", "random"), affects="output",
+        choices=("blocks", "random"),
+        affects="output",
     )
     recordings: Optional[str] = key(
         None,
         "Regular expression whose first group is the recording of a file name; "
-        "whole recordings are then kept on one side.", affects="output",
+        "whole recordings are then kept on one side.",
+        affects="output",
     )
     val_fraction: float = key(
         0.15, "Share of each person's images for validation.", low=0, high=0.9, affects="output"
@@ -80,16 +90,20 @@ class SplitConfig(Command):
         0.0, "Share of each person's images for a test split.", low=0, high=0.9, affects="output"
     )
     hold_out: List[str] = key(
-        [], "Groups whose images are the test split, like day=220110; of --name or a table.",
-        affects="output",
+        [], "Groups whose images are the test split, like day=220110; of --name or a table.", affects="output"
     )
     guard: int = key(
-        3, "Images dropped between two blocks; 3 is safe for windows that overlap by 75 %.", low=0,
-        affects="output"
+        3,
+        "Images dropped between two blocks; 3 is safe for windows that overlap by 75 %.",
+        low=0,
+        affects="output",
     )
     crop: str = key(
-        "refuse", "Figures with margins (axes, ticks, colour bar): refuse them, auto = cut them to their "
-        "plot areas, none = take them as they are.", choices=("refuse", "auto", "none"), affects="output",
+        "refuse",
+        "Figures with margins (axes, ticks, colour bar): refuse them, auto = cut them to their "
+        "plot areas, none = take them as they are.",
+        choices=("refuse", "auto", "none"),
+        affects="output",
     )
     copy: bool = key(False, "Copy the files instead of linking them.", affects="nothing")
     seed: int = key(0, "Seed for assigning recordings, or files with method random.", low=0, affects="output")
@@ -115,15 +129,14 @@ class SetupConfig(Command):
 
     folders: List[str] = key(
         ["/kaggle/input", "weights", "data_split", "trained_models", "trained_tokenizer"],
-        "Folders to look below for weights and images.", affects="nothing",
+        "Folders to look below for weights and images.",
+        affects="nothing",
     )
     output_dir: str = key(".", "Folder for kaggle_inference_config.yaml.", affects="nothing")
     max_depth: int = key(
         8, "Folders within folders that are looked into.", low=0, high=100, affects="nothing"
     )
-    max_entries: int = key(
-        50000, "Names of files and folders looked at, at most.", low=1, affects="nothing"
-    )
+    max_entries: int = key(50000, "Names of files and folders looked at, at most.", low=1, affects="nothing")
 
 
 @dataclass
@@ -131,8 +144,10 @@ class DownloadConfig(Command):
     """stage0_prepare.py download."""
 
     weights: List[str] = key(
-        ["all"], "vavae, lightningdit-xl-800ep, lightningdit-xl-64ep, latents-stats, or all.",
-        positional=True, affects="nothing"
+        ["all"],
+        "vavae, lightningdit-xl-800ep, lightningdit-xl-64ep, latents-stats, or all.",
+        positional=True,
+        affects="nothing",
     )
     dir: str = key("weights", "Folder for the files.", affects="nothing")
 
@@ -148,12 +163,15 @@ class SimulateConfig(Command):
     )
     recordings_per_user: int = key(4, "Recordings per person.", low=1, affects="output")
     gaits: List[str] = key(
-        ["normal"], "Ways of walking of each person; several give folders ID_1_normal, ID_1_backpack, ...",
-        choices=GAITS, affects="output",
+        ["normal"],
+        "Ways of walking of each person; several give folders ID_1_normal, ID_1_backpack, ...",
+        choices=GAITS,
+        affects="output",
     )
     varied: bool = key(
-        False, "Another radar, direction and make of picture for each recording, as a tokenizer should see.",
-        affects="output"
+        False,
+        "Another radar, direction and make of picture for each recording, as a tokenizer should see.",
+        affects="output",
     )
     seed: int = key(0, "Seed of people, walks and noise.", low=0, affects="output")
 
@@ -163,60 +181,77 @@ class SpectrogramConfig(Command):
     """stage0_prepare.py spectrogram: recordings of complex I/Q to pictures."""
 
     input: str = key(
-        REQUIRED, "A recording (docs/data.md lists the formats), or a folder of them like ID_7/rec1.npy.",
-        affects="run", content=True
+        REQUIRED,
+        "A recording (docs/data.md lists the formats), or a folder of them like ID_7/rec1.npy.",
+        affects="run",
+        content=True,
     )
     output_dir: str = key(REQUIRED, "Folder for ID_7/rec1_001.png, ... and axes.csv.", affects="nothing")
     name: Optional[str] = key(
-        None, "Regular expression of paths below the folder that tells whose a file is: (?P<person>…), and "
-        "perhaps (?P<condition>…), (?P<recording>…), (?P<day>…) or any other group.", affects="output",
-    )
-    labels: Optional[str] = key(
-        None, "Table of file, person, and perhaps condition, recording, day, ...; none = labels.csv where it "
-        "lies in the folder, else a folder per person.", affects="output",
-    )
-    leave_out: List[str] = key(
-        [], "Patterns of paths or names (ID_3/*, *.mat) not to be read; people left out so are not missed.",
+        None,
+        "Regular expression of paths below the folder that tells whose a file is: (?P<person>…), and "
+        "perhaps (?P<condition>…), (?P<recording>…), (?P<day>…) or any other group.",
         affects="output",
     )
-    skip_bad_recordings: bool = key(
-        False, "Go on without recordings that cannot be read.", affects="run"
+    labels: Optional[str] = key(
+        None,
+        "Table of file, person, and perhaps condition, recording, day, ...; none = labels.csv where it "
+        "lies in the folder, else a folder per person.",
+        affects="output",
     )
+    leave_out: List[str] = key(
+        [],
+        "Patterns of paths or names (ID_3/*, *.mat) not to be read; people left out so are not missed.",
+        affects="output",
+    )
+    skip_bad_recordings: bool = key(False, "Go on without recordings that cannot be read.", affects="run")
     carrier: Optional[float] = key(
         None, "Carrier frequency, e.g. 77e9; none = as the file states.", unit="Hz", above=0, affects="output"
     )
     prf: Optional[float] = key(
-        None, "Pulses (samples of slow time) per second; none = as the file states.", unit="Hz", above=0,
-        affects="output"
+        None,
+        "Pulses (samples of slow time) per second; none = as the file states.",
+        unit="Hz",
+        above=0,
+        affects="output",
     )
-    variable: Optional[str] = key(
-        None, "Name of the array in a file that holds several.", affects="output"
-    )
+    variable: Optional[str] = key(None, "Name of the array in a file that holds several.", affects="output")
     layout: Optional[str] = key(
-        None, "Axes of the array in order, e.g. frames,chirps,receivers,samples or iq,pulses; "
-        "chirps*samples=64 is one axis of both.", affects="output"
+        None,
+        "Axes of the array in order, e.g. frames,chirps,receivers,samples or iq,pulses; "
+        "chirps*samples=64 is one axis of both.",
+        affects="output",
     )
     cfg: Optional[str] = key(
-        None, "Profile of a TI radar (mmWave SDK .cfg, Studio .json); none = the one beside the stream.",
-        affects="run", content=True
+        None,
+        "Profile of a TI radar (mmWave SDK .cfg, Studio .json); none = the one beside the stream.",
+        affects="run",
+        content=True,
     )
     burst_samples: Optional[int] = key(
         None, "Pulses of a burst, of recordings in bursts.", low=2, affects="output"
     )
     burst_period: Optional[float] = key(
-        None, "Time from burst to burst (of frames of chirps: from frame to frame).", unit="s", above=0,
-        affects="output"
+        None,
+        "Time from burst to burst (of frames of chirps: from frame to frame).",
+        unit="s",
+        above=0,
+        affects="output",
     )
     cells: Optional[int] = key(
-        None, "Range cells of the gate that follows the walker; none = 1.6 m of them, or 8.", low=1,
-        affects="output"
+        None,
+        "Range cells of the gate that follows the walker; none = 1.6 m of them, or 8.",
+        low=1,
+        affects="output",
     )
     duration: Optional[float] = key(
         None, "Length of a ready matrix (--layout velocities,times).", unit="s", above=0, affects="output"
     )
     scale: str = key(
-        "unknown", "What the values of a ready matrix are.",
-        choices=("unknown", "db", "power", "amplitude"), affects="output"
+        "unknown",
+        "What the values of a ready matrix are.",
+        choices=("unknown", "db", "power", "amplitude"),
+        affects="output",
     )
     folded: bool = key(False, "Draw the speeds of one real channel, which have no sign.", affects="output")
     balance: bool = key(True, "Estimate and remove the imbalance of I and Q.", affects="output")
@@ -224,19 +259,22 @@ class SpectrogramConfig(Command):
         False, "Swap the sign of velocities, of receivers whose Q runs the other way.", affects="output"
     )
     frames: Optional[int] = key(
-        None, "Frames of an image; none = 55, or all bursts where they are fewer.", low=8, high=4096,
-        affects="output"
+        None,
+        "Frames of an image; none = 55, or all bursts where they are fewer.",
+        low=8,
+        high=4096,
+        affects="output",
     )
     velocity_range: List[float] = key(
-        [], "Lowest and highest velocity shown; none = all unambiguous ones around 0.", unit="m/s",
-        affects="output"
+        [],
+        "Lowest and highest velocity shown; none = all unambiguous ones around 0.",
+        unit="m/s",
+        affects="output",
     )
     window_s: Optional[float] = key(
         None, "Length of the window; none = by carrier.", unit="s", above=0, affects="output"
     )
-    frames_per_second: float = key(
-        26.0, "Frames per second.", above=0, high=1e4, affects="output"
-    )
+    frames_per_second: float = key(26.0, "Frames per second.", above=0, high=1e4, affects="output")
     clutter_s: float = key(
         0.5, "Width of the moving mean that removes static echoes.", unit="s", above=0, affects="output"
     )
@@ -251,43 +289,58 @@ class ExtractConfig(Command):
     """stage1_extract_features.py."""
 
     data_dir: str = key(
-        REQUIRED, "Folder with train/, val/ and perhaps test/, as stage 0 writes it.",
-        affects="run", content=True
+        REQUIRED,
+        "Folder with train/, val/ and perhaps test/, as stage 0 writes it.",
+        affects="run",
+        content=True,
     )
     vavae_path: str = key(
-        REQUIRED, "Tokenizer weights: the word compact, published .pt, .ckpt, or slim .safetensors.",
-        affects="run", content=True
+        REQUIRED,
+        "Tokenizer weights: the word compact, published .pt, .ckpt, or slim .safetensors.",
+        affects="run",
+        content=True,
     )
     output_path: str = key(
         "latent_features", "Folder for the latents and their statistics.", affects="nothing"
     )
     crop: str = key(
-        "refuse", "Figures with margins (axes, ticks, colour bar): refuse them, none = take them as they "
-        "are.",
-        choices=("refuse", "none"), affects="nothing",
+        "refuse",
+        "Figures with margins (axes, ticks, colour bar): refuse them, none = take them as they are.",
+        choices=("refuse", "none"),
+        affects="nothing",
     )
     batch_size: int = key(32, "Images encoded at once.", low=1, high=65536, affects="nothing")
     imagenet_stats: Optional[str] = key(
-        None, "ImageNet's latents_stats.pt of the same tokenizer, to compare with; none = the one beside the "
-        "tokenizer's file, where there is one.", affects="run", content=True
+        None,
+        "ImageNet's latents_stats.pt of the same tokenizer, to compare with; none = the one beside the "
+        "tokenizer's file, where there is one.",
+        affects="run",
+        content=True,
     )
     geometry: str = key("stretch", "How an image becomes square.", choices=GEOMETRIES, affects="run")
     time_flip: bool = key(
-        False, "Also encode mirrored images; of a spectrogram that is another motion, in reversed time.",
-        affects="run"
+        False,
+        "Also encode mirrored images; of a spectrogram that is another motion, in reversed time.",
+        affects="run",
     )
     skip_bad_images: bool = key(False, "Go on without images that cannot be read.", affects="run")
     leave_out: List[str] = key(
-        [], "Patterns of paths or names (ID_3/*, *.mat) not to be read; people left out so are not missed.",
+        [],
+        "Patterns of paths or names (ID_3/*, *.mat) not to be read; people left out so are not missed.",
         affects="run",
     )
     num_workers: Optional[int] = key(
-        None, "Threads that read images; none = one for each core, eight at most.", low=1, high=256,
-        affects="nothing"
+        None,
+        "Threads that read images; none = one for each core, eight at most.",
+        low=1,
+        high=256,
+        affects="nothing",
     )
     export: str = key(
-        "none", "Also write the folder that upstream's loader reads.", choices=("none", "lightningdit"),
-        affects="run"
+        "none",
+        "Also write the folder that upstream's loader reads.",
+        choices=("none", "lightningdit"),
+        affects="run",
     )
     device: str = key("auto", "auto, cpu, cuda, cuda:1, ...", affects="nothing")
     devices: str = key("1", "Number of devices, each with a process of its own, or auto.", affects="nothing")
@@ -303,8 +356,10 @@ class ModelConfig:
 
     given: ClassVar[frozenset[str]] = frozenset()  # keys that were asked for
     preset: str = key(
-        "auto", "auto chooses by the number of training latents.", choices=("auto", *PRESETS),
-        affects="output"
+        "auto",
+        "auto chooses by the number of training latents.",
+        choices=("auto", *PRESETS),
+        affects="output",
     )
     depth: Optional[int] = key(None, "Blocks; overrides the preset.", low=1, high=256, affects="output")
     hidden_size: Optional[int] = key(
@@ -320,8 +375,11 @@ class ModelConfig:
         4.0, "Width of the MLP relative to hidden_size.", above=0, high=64, affects="output"
     )
     class_dropout_prob: float = key(
-        0.1, "Share of labels replaced by the null class; 0 rules guidance out.", low=0, high=1,
-        affects="output"
+        0.1,
+        "Share of labels replaced by the null class; 0 rules guidance out.",
+        low=0,
+        high=1,
+        affects="output",
     )
     learn_sigma: bool = key(False, "Predict twice the channels and drop the second half.", affects="output")
     use_qknorm: bool = key(
@@ -358,8 +416,11 @@ class TransportConfig:
     use_cosine_loss: bool = key(True, "Add 1 - cos between prediction and target.", affects="output")
     use_lognorm: bool = key(True, "Logit-normal training times instead of uniform ones.", affects="output")
     lognorm_loc: float = key(
-        0.0, "Centre of these times before the sigmoid; below 0 more of them are near noise.", low=-5, high=5,
-        affects="output"
+        0.0,
+        "Centre of these times before the sigmoid; below 0 more of them are near noise.",
+        low=-5,
+        high=5,
+        affects="output",
     )
 
 
@@ -379,13 +440,18 @@ class FitConfig(Command):
         100, "Steps over which the learning rate rises from 0.", unit="steps", low=0, affects="output"
     )
     lr_decay: str = key(
-        "constant", "Learning rate after the warm-up.", choices=("constant", "linear", "cosine"),
-        affects="output"
+        "constant",
+        "Learning rate after the warm-up.",
+        choices=("constant", "linear", "cosine"),
+        affects="output",
     )
     weight_decay: float = key(0.0, "AdamW weight decay.", low=0, affects="output")
     beta2: float = key(
-        0.999, "AdamW second-moment decay; 0.95 suits batches of about 1000.", low=0, high=0.99999,
-        affects="output"
+        0.999,
+        "AdamW second-moment decay; 0.95 suits batches of about 1000.",
+        low=0,
+        high=0.99999,
+        affects="output",
     )
     gradient_clip: float = key(1.0, "Largest gradient norm; 0 turns clipping off.", low=0, affects="output")
     accumulate: int = key(
@@ -395,12 +461,17 @@ class FitConfig(Command):
         0.999, "Decay of the averaged weights after their warm-up.", low=0, high=0.999999, affects="output"
     )
     validate_every: Optional[int] = key(
-        None, "Steps between validations and saves; none = 50 in a run (tokenizer: 20).", unit="steps", low=1,
-        affects="output"
+        None,
+        "Steps between validations and saves; none = 50 in a run (tokenizer: 20).",
+        unit="steps",
+        low=1,
+        affects="output",
     )
     patience: Optional[int] = key(
-        None, "Validations without a better one after which training ends; none = never.", low=1,
-        affects="nothing"
+        None,
+        "Validations without a better one after which training ends; none = never.",
+        low=1,
+        affects="nothing",
     )
     log_every: int = key(20, "Steps between log lines.", unit="steps", low=1, affects="nothing")
     devices: str = key("1", "Number of devices of each node, or auto.", affects="run")
@@ -409,16 +480,21 @@ class FitConfig(Command):
     )
     accelerator: str = key("auto", "auto, cpu or cuda.", choices=("auto", "cpu", "cuda"), affects="nothing")
     precision: str = key(
-        "auto", "auto takes what is fastest here, tried with a few steps beforehand.", choices=PRECISIONS,
-        affects="run"
+        "auto",
+        "auto takes what is fastest here, tried with a few steps beforehand.",
+        choices=PRECISIONS,
+        affects="run",
     )
     ema_on_host: bool = key(
         False, "Keep averaged weights in the host's memory: less on the GPU, slower.", affects="nothing"
     )
     seed: int = key(0, "Seed of initial weights, order, noise and times.", low=0, affects="output")
     max_hours: Optional[float] = key(
-        None, "Stop after so long with everything saved; the same command goes on.", unit="h", above=0,
-        affects="nothing"
+        None,
+        "Stop after so long with everything saved; the same command goes on.",
+        unit="h",
+        above=0,
+        affects="nothing",
     )
     resume_from: Optional[str] = key(
         None, "Output folder of an earlier session to start from; it is only read.", affects="nothing"
@@ -437,28 +513,38 @@ class TrainConfig(FitConfig):
     statistics: str = key(
         "auto",
         "Which statistics normalise the latents; auto follows stage 1's recommendation.",
-        choices=("auto", "micro_doppler", "imagenet"), affects="output",
+        choices=("auto", "micro_doppler", "imagenet"),
+        affects="output",
     )
     init_from: Optional[str] = key(
-        None, "Weights to start from: best.safetensors or .ckpt of stage 2, a published .pt, or demo = the "
-        "model of simulated walkers that ships (with compact latents).", affects="output", content=True
+        None,
+        "Weights to start from: best.safetensors or .ckpt of stage 2, a published .pt, or demo = the "
+        "model of simulated walkers that ships (with compact latents).",
+        affects="output",
+        content=True,
     )
     tune: str = key(
         "full",
         "With init_from, what is trained: everything; biases, norms' scales and the class table (DiffFit); "
         "or new people's rows of that table alone, beside the people known, who stay as they are.",
-        choices=("full", "difffit", "person"), renamed={"diffit": "difffit"}, affects="output",
+        choices=("full", "difffit", "person"),
+        renamed={"diffit": "difffit"},
+        affects="output",
     )
     conditions: Optional[str] = key(
-        None, "Regular expression of what in a folder's name is a condition (_[a-z]+$ of ID_7_backpack); "
-        "people and conditions add up, and combinations never recorded can be asked for.", affects="output"
+        None,
+        "Regular expression of what in a folder's name is a condition (_[a-z]+$ of ID_7_backpack); "
+        "people and conditions add up, and combinations never recorded can be asked for.",
+        affects="output",
     )
     vavae_path: Optional[str] = key(
         None, "Tokenizer for sample previews; none = no previews.", affects="nothing"
     )
     watch_copies: int = key(
-        16, "Latents drawn at each validation to see whether the model copies; 0 = not watched.", low=0,
-        affects="output"
+        16,
+        "Latents drawn at each validation to see whether the model copies; 0 = not watched.",
+        low=0,
+        affects="output",
     )
     preview_users: int = key(4, "People shown in a preview.", low=1, affects="nothing")
     preview_every: int = key(5, "Validations between previews.", low=1, affects="nothing")
@@ -470,12 +556,16 @@ class SampleConfig(Command):
     """stage3_inference.py."""
 
     dit_checkpoint: str = key(
-        REQUIRED, "best.ckpt or best.safetensors of stage 2, a published .pt, or demo = the one that ships.",
-        affects="output", content=True
+        REQUIRED,
+        "best.ckpt or best.safetensors of stage 2, a published .pt, or demo = the one that ships.",
+        affects="output",
+        content=True,
     )
     vavae_path: str = key(
-        REQUIRED, "The tokenizer whose latents the model was trained on; compact = the one that ships.",
-        affects="output", content=True
+        REQUIRED,
+        "The tokenizer whose latents the model was trained on; compact = the one that ships.",
+        affects="output",
+        content=True,
     )
     output_dir: str = key("generated_images", "Folder for images, grid and samples.csv.", affects="nothing")
     user_ids: List[str] = key(
@@ -483,8 +573,10 @@ class SampleConfig(Command):
     )
     num_samples_per_user: int = key(4, "Images per person.", low=1, high=100000, affects="run")
     select: Optional[str] = key(
-        None, "Selecting judge of stage4_evaluate.py judge; keeps what it passes, none = everything.",
-        affects="output", content=True
+        None,
+        "Selecting judge of stage4_evaluate.py judge; keeps what it passes, none = everything.",
+        affects="output",
+        content=True,
     )
     keep: Optional[int] = key(
         None, "Images kept per person with --select; none = num_samples_per_user.", low=1, affects="run"
@@ -496,19 +588,28 @@ class SampleConfig(Command):
         1.5, "Classifier-free guidance; 1 turns it off.", low=0, high=100, affects="output"
     )
     guidance_condition: Optional[float] = key(
-        None, "Guidance towards the condition, of a model of people in conditions; none = guidance_scale.",
-        low=0, high=100, affects="output",
+        None,
+        "Guidance towards the condition, of a model of people in conditions; none = guidance_scale.",
+        low=0,
+        high=100,
+        affects="output",
     )
     guidance_interval: List[float] = key(
-        [0.125, 1.0], "Times between which guidance acts; outside, an evaluation costs half.", low=0, high=1,
-        affects="output"
+        [0.125, 1.0],
+        "Times between which guidance acts; outside, an evaluation costs half.",
+        low=0,
+        high=1,
+        affects="output",
     )
     guidance_channels: Optional[int] = key(
         None, "Leading channels guided; none = all (3 reproduces published samples).", low=1, affects="output"
     )
     guidance_rescale: float = key(
-        0.0, "Share by which the guided velocity is brought back to its old scale.", low=0, high=1,
-        affects="output"
+        0.0,
+        "Share by which the guided velocity is brought back to its old scale.",
+        low=0,
+        high=1,
+        affects="output",
     )
     num_steps: int = key(
         15, "Intervals of the time grid (ignored by dopri5).", low=1, high=100000, affects="output"
@@ -517,12 +618,18 @@ class SampleConfig(Command):
         "abm3", "ODE solver; abm3 takes one evaluation a step.", choices=SOLVERS, affects="output"
     )
     timestep_shift: float = key(
-        0.85, "Shift of the grid towards noise; 0 or 1 = off, published results use 0.3.", low=0, high=100,
-        affects="output"
+        0.85,
+        "Shift of the grid towards noise; 0 or 1 = off, published results use 0.3.",
+        low=0,
+        high=100,
+        affects="output",
     )
     timestep_cosine: float = key(
-        0.5, "Share of a cosine in the grid, finer at both ends; published results use 0.", low=0, high=1,
-        affects="output"
+        0.5,
+        "Share of a cosine in the grid, finer at both ends; published results use 0.",
+        low=0,
+        high=1,
+        affects="output",
     )
     demo_grid: bool = key(
         False, "Draw upstream's eight demo classes, at its demo's settings, into a 2 x 4 grid.", affects="run"
@@ -530,8 +637,10 @@ class SampleConfig(Command):
     atol: float = key(1e-6, "Absolute tolerance of dopri5.", above=0, affects="output")
     rtol: float = key(1e-3, "Relative tolerance of dopri5.", above=0, affects="output")
     latents_stats: Optional[str] = key(
-        None, "latents_stats.pt, only for published checkpoints, which carry none.",
-        affects="output", content=True
+        None,
+        "latents_stats.pt, only for published checkpoints, which carry none.",
+        affects="output",
+        content=True,
     )
     batch_size: int = key(16, "Images drawn at once.", low=1, high=65536, affects="nothing")
     compile: bool = key(
@@ -550,8 +659,10 @@ class EvaluateConfig(Command):
     """stage4_evaluate.py."""
 
     real: str = key(
-        REQUIRED, "Folder with train/ and val/ or test/ of real pictures, as stage 0 writes it.",
-        affects="output", content=True
+        REQUIRED,
+        "Folder with train/ and val/ or test/ of real pictures, as stage 0 writes it.",
+        affects="output",
+        content=True,
     )
     generated: str = key(
         REQUIRED, "Folder of images and samples.csv, as stage 3 writes it.", affects="run", content=True
@@ -560,18 +671,23 @@ class EvaluateConfig(Command):
         "evaluation_report", "Folder for metrics.json, pictures and the judges' weights.", affects="nothing"
     )
     leave_out: List[str] = key(
-        [], "Patterns of paths or names (ID_3/*, *.mat) not to be read; people left out so are not missed.",
+        [],
+        "Patterns of paths or names (ID_3/*, *.mat) not to be read; people left out so are not missed.",
         affects="run",
     )
     axes: List[float] = key([], AXES, affects="run")
     colour_map: str = key("auto", COLOUR_MAP, affects="run")
     vavae_path: Optional[str] = key(
-        None, "Tokenizer to measure in its latents and to check it, or the word compact; none = without.",
-        affects="run", content=True
+        None,
+        "Tokenizer to measure in its latents and to check it, or the word compact; none = without.",
+        affects="run",
+        content=True,
     )
     inception: Optional[str] = key(
-        None, "Local file of torchvision's inception_v3 weights for its features.",
-        affects="run", content=True
+        None,
+        "Local file of torchvision's inception_v3 weights for its features.",
+        affects="run",
+        content=True,
     )
     dinov2: Optional[str] = key(
         None, "Local file of timm's vit_small_patch14_dinov2 for its features.", affects="run", content=True
@@ -599,12 +715,15 @@ class SelectingJudgeConfig(Command):
     """stage4_evaluate.py judge."""
 
     real: str = key(
-        REQUIRED, "Folder with train/ and val/ of real pictures, as stage 0 writes it.",
-        affects="output", content=True
+        REQUIRED,
+        "Folder with train/ and val/ of real pictures, as stage 0 writes it.",
+        affects="output",
+        content=True,
     )
     output_dir: str = key("selector", "Folder for judge.safetensors.", affects="nothing")
     leave_out: List[str] = key(
-        [], "Patterns of paths or names (ID_3/*, *.mat) not to be read; people left out so are not missed.",
+        [],
+        "Patterns of paths or names (ID_3/*, *.mat) not to be read; people left out so are not missed.",
         affects="run",
     )
     colour_map: str = key("auto", COLOUR_MAP, affects="output")
@@ -616,8 +735,10 @@ class SweepConfig(Command):
     """stage4_evaluate.py sweep."""
 
     real: str = key(
-        REQUIRED, "Folder with train/ and val/ or test/ of real pictures, as stage 0 writes it.",
-        affects="output", content=True
+        REQUIRED,
+        "Folder with train/ and val/ or test/ of real pictures, as stage 0 writes it.",
+        affects="output",
+        content=True,
     )
     dit_checkpoint: str = key(REQUIRED, "Trained network, as of stage 3.", affects="output", content=True)
     vavae_path: str = key(REQUIRED, "Tokenizer, as of stage 3.", affects="output", content=True)
@@ -625,7 +746,8 @@ class SweepConfig(Command):
         "guidance_sweep", "Folder for sweep.json, sweep.png and the images.", affects="nothing"
     )
     leave_out: List[str] = key(
-        [], "Patterns of paths or names (ID_3/*, *.mat) not to be read; people left out so are not missed.",
+        [],
+        "Patterns of paths or names (ID_3/*, *.mat) not to be read; people left out so are not missed.",
         affects="run",
     )
     axes: List[float] = key([], AXES, affects="run")
@@ -650,19 +772,24 @@ class TokenizerConfig(FitConfig):
         "trained_tokenizer", "Folder for tokenizer.safetensors, checkpoints and curves.", affects="nothing"
     )
     leave_out: List[str] = key(
-        [], "Patterns of paths or names (ID_3/*, *.mat) not to be read; people left out so are not missed.",
+        [],
+        "Patterns of paths or names (ID_3/*, *.mat) not to be read; people left out so are not missed.",
         affects="run",
     )
     init_from: Optional[str] = key(
-        None, "Weights to fine-tune; none = a fresh tokenizer of the shape below.",
-        affects="output", content=True
+        None,
+        "Weights to fine-tune; none = a fresh tokenizer of the shape below.",
+        affects="output",
+        content=True,
     )
     ch: int = key(32, "Channels of the first level (a multiple of 32).", low=32, high=4096, affects="output")
     ch_mult: List[int] = key([1, 2, 4], "Channel multipliers of the levels.", affects="output")
     num_res_blocks: int = key(1, "Residual blocks a level.", low=1, high=64, affects="output")
     patch_size: int = key(
-        4, "Pixels folded into channels before the first level (1 = the published family).", low=1,
-        affects="output"
+        4,
+        "Pixels folded into channels before the first level (1 = the published family).",
+        low=1,
+        affects="output",
     )
     shortcut: bool = key(
         True, "Linear maps beside the encoder and the decoder: learns in far fewer steps.", affects="output"
@@ -687,8 +814,10 @@ class TokenizerConfig(FitConfig):
     batch_size: int = key(8, "Images per device and step.", low=1, high=65536, affects="output")
     lr: float = key(2e-3, "Peak learning rate.", above=0, affects="output")
     lr_decay: str = key(
-        "cosine", "Learning rate after the warm-up.", choices=("constant", "linear", "cosine"),
-        affects="output"
+        "cosine",
+        "Learning rate after the warm-up.",
+        choices=("constant", "linear", "cosine"),
+        affects="output",
     )
     beta2: float = key(0.99, "AdamW second-moment decay.", low=0, high=0.99999, affects="output")
 
@@ -712,8 +841,9 @@ class PipelineConfig(Command):
     skip_generation: bool = key(False, "Stop after training.", affects="nothing")
     evaluate: bool = key(False, "Judge the generated images by stage 4 at the end.", affects="nothing")
     demo: bool = key(
-        False, "Simulate walkers and run every stage on them, with the tokenizer that ships.",
-        affects="nothing"
+        False,
+        "Simulate walkers and run every stage on them, with the tokenizer that ships.",
+        affects="nothing",
     )
     quick: bool = key(False, "With demo: at toy size, to see that everything runs.", affects="nothing")
     # The keys below go to the stages as they are.

@@ -22,8 +22,10 @@ def read_axes(folder: str | Path) -> dict[str, dict[str, str]]:
         with open(path, newline="", encoding="utf-8") as file:
             return {row["path"]: row for row in csv.DictReader(file)}
     except (UnicodeDecodeError, csv.Error, KeyError) as error:
-        raise UserError(f"{path}: not readable as a table of path, start_s, end_s, lowest_mps, highest_mps; "
-                        "run stage0_prepare.py spectrogram again, or remove it") from error
+        raise UserError(
+            f"{path}: not readable as a table of path, start_s, end_s, lowest_mps, highest_mps; "
+            "run stage0_prepare.py spectrogram again, or remove it"
+        ) from error
 
 
 def carried(rows: Mapping[str, Mapping[str, str]], placed: Mapping[str, str]) -> str | None:
@@ -45,9 +47,11 @@ def common_axes(folder: str | Path) -> list[float]:
         first = first or axes
         bounds = SAME * (first[1] - first[0]), SAME * (first[1] - first[0]), SAME * first[2]
         if any(abs(a - b) > bound for a, b, bound in zip(axes, first, bounds)):
-            raise UserError(f"{Path(folder) / AXES}: {name} shows {told(axes)}, {next(iter(rows))} "
-                            f"{told(first)}; expected one kind of axes: draw all recordings alike by "
-                            "stage0_prepare.py spectrogram --velocity_range")
+            raise UserError(
+                f"{Path(folder) / AXES}: {name} shows {told(axes)}, {next(iter(rows))} "
+                f"{told(first)}; expected one kind of axes: draw all recordings alike by "
+                "stage0_prepare.py spectrogram --velocity_range"
+            )
     return first
 
 
@@ -55,8 +59,10 @@ def _numbers(folder: str | Path, name: str, row: Mapping[str, str]) -> list[floa
     try:
         start, end, low, high = (float(row[key]) for key in ("start_s", "end_s", "lowest_mps", "highest_mps"))
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{Path(folder) / AXES}: row of {name} is not of numbers start_s, end_s, lowest_mps, "
-                        "highest_mps; mend it, or remove the file") from error
+        raise UserError(
+            f"{Path(folder) / AXES}: row of {name} is not of numbers start_s, end_s, lowest_mps, "
+            "highest_mps; mend it, or remove the file"
+        ) from error
     return [low, high, end - start]
 
 

@@ -25,8 +25,10 @@ def combined(table: LabelTable, pattern: str) -> tuple[LabelTable, list[list[int
     found = _matches(table, pattern)
     first = all(match.start() == 0 for match in found.values())
     conditions = sorted({match[0] for match in found.values()}, key=natural_key)
-    people = {name[: found[name].start()] + name[found[name].end() :] if name in found else name
-              for name in table.names}
+    people = {
+        name[: found[name].start()] + name[found[name].end() :] if name in found else name
+        for name in table.names
+    }
     names = {}
     for person, name in enumerate(sorted(people, key=natural_key)):
         for number, condition in enumerate(["", *conditions], start=-1):
@@ -34,8 +36,10 @@ def combined(table: LabelTable, pattern: str) -> tuple[LabelTable, list[list[int
     clear = names.keys() >= set(table.names) and len(names) == len(people) * (1 + len(conditions))
     if "" in people or not clear:
         left = listing(sorted(map(repr, people)), 5)
-        raise UserError(f"--conditions {pattern!r}: takes {listing(conditions, 5)} out of the names and "
-                        f"leaves {left}, which are no people; let it find the condition alone, at their end")
+        raise UserError(
+            f"--conditions {pattern!r}: takes {listing(conditions, 5)} out of the names and "
+            f"leaves {left}, which are no people; let it find the condition alone, at their end"
+        )
     table = LabelTable(tuple(names))
     return table, [names[name] for name in table.names]
 
@@ -48,8 +52,10 @@ def _matches(table: LabelTable, pattern: str) -> dict[str, re.Match]:
         raise UserError(f"--conditions {pattern!r}: not a regular expression ({error})") from error
     found = {name: match for name, match in searched.items() if match and match[0]}
     if not found:
-        raise UserError(f"--conditions {pattern!r}: found in none of the folders {listing(table.names, 5)}; "
-                        "give a regular expression of the part that names the condition")
+        raise UserError(
+            f"--conditions {pattern!r}: found in none of the folders {listing(table.names, 5)}; "
+            "give a regular expression of the part that names the condition"
+        )
     return found
 
 

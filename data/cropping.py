@@ -23,9 +23,11 @@ def refuse_margins(found: Examination, folder: str, way_out: str) -> None:
     """UserError, with `way_out`, where images looked at have margins."""
     if found.margins:
         bars = f" and {found.colour_bars} colour bars" * bool(found.colour_bars)
-        raise UserError(f"{folder}: {len(found.margins)} of {found.count} images looked at, like "
-                        f"{found.margins[0]}, are figures with margins (axes, ticks, titles){bars}, from "
-                        f"which a wrong velocity would be read; {way_out}")
+        raise UserError(
+            f"{folder}: {len(found.margins)} of {found.count} images looked at, like "
+            f"{found.margins[0]}, are figures with margins (axes, ticks, titles){bars}, from "
+            f"which a wrong velocity would be read; {way_out}"
+        )
 
 
 def boxes_of(records: Sequence[ImageRecord]) -> dict[str, Box]:
@@ -43,10 +45,14 @@ def boxes_of(records: Sequence[ImageRecord]) -> dict[str, Box]:
             found[record.relative], sizes[record.relative] = seen.box, image.size
             strangers += [record.relative] * (seen.colour_map is None)
     if strangers:
-        raise UserError(f"--crop auto: {len(strangers)} figures ({listing(strangers, 3)}) hold no plot area "
-                        f"in the colours of a known map; go on without them by --leave_out '{strangers[0]}'")
-    usual = {size: Counter(found[name] for name in found if sizes[name] == size).most_common(1)[0][0]
-             for size in set(sizes.values())}
+        raise UserError(
+            f"--crop auto: {len(strangers)} figures ({listing(strangers, 3)}) hold no plot area "
+            f"in the colours of a known map; go on without them by --leave_out '{strangers[0]}'"
+        )
+    usual = {
+        size: Counter(found[name] for name in found if sizes[name] == size).most_common(1)[0][0]
+        for size in set(sizes.values())
+    }
     alike = {name: _alike(box, usual[sizes[name]]) for name, box in found.items()}
     return {name: usual[sizes[name]] if alike[name] else box for name, box in found.items()}
 

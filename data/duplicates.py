@@ -29,6 +29,7 @@ def signatures(records: Sequence[FileRecord], num_workers: int = 4) -> numpy.nda
     """Spectra in time (N, 64, 33) complex64 of norm 1 as a whole signal; 0 for images of one colour, and for
     those that cannot be read, which stage 1 tells of.
     """
+
     def of(record: FileRecord) -> numpy.ndarray:
         try:
             return signature(open_rgb(record))
@@ -88,8 +89,10 @@ def firsts(records: Sequence[FileRecord]) -> dict[str, str]:
     strangers = [(row, column) for row, column in pairs if records[row].user != records[column].user]
     if strangers:
         shown = _equations(records, records, strangers)
-        raise UserError(f"{len(strangers)} images stand under two people: {shown}; whose they are must be "
-                        "clear: remove one of each, or --leave_out it")
+        raise UserError(
+            f"{len(strangers)} images stand under two people: {shown}; whose they are must be "
+            "clear: remove one of each, or --leave_out it"
+        )
     first: dict[int, int] = {}
     for row, column in pairs:
         first.setdefault(column, first.get(row, row))
@@ -102,11 +105,14 @@ def refuse_leaks(train: Sequence[FileRecord], held_out: Sequence[FileRecord], ad
     if pairs:
         count = len({row for row, _ in pairs})
         shown = _equations(held_out, train, pairs)
-        raise UserError(f"{count} of {len(held_out)} held-out images are training images too, equal or "
-                        f"nearly (held-out = training): {shown}; what is measured on them is too good: "
-                        f"{advice}")
+        raise UserError(
+            f"{count} of {len(held_out)} held-out images are training images too, equal or "
+            f"nearly (held-out = training): {shown}; what is measured on them is too good: "
+            f"{advice}"
+        )
 
 
-def _equations(some: Sequence[FileRecord], others: Sequence[FileRecord],
-               pairs: Sequence[tuple[int, int]]) -> str:
+def _equations(
+    some: Sequence[FileRecord], others: Sequence[FileRecord], pairs: Sequence[tuple[int, int]]
+) -> str:
     return listing([f"{some[row].relative} = {others[column].relative}" for row, column in pairs], 3)

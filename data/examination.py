@@ -67,16 +67,22 @@ class Examination:
         sizes = ", ".join(f"{w}x{h} ({n})" for (w, h), n in self.sizes.most_common(3))
         zero = "not seen" if self.zero_line is None else f"a line at {self.zero_line:.0%} of the height"
         margins = f"around {len(self.margins)}, {self.colour_bars} colour bars" if self.margins else "none"
-        found = [f"looked at {self.count} images: {sizes} pixels; colour map: {self.maps()}; "
-                 f"margins: {margins}; zero velocity: {zero}"]
+        found = [
+            f"looked at {self.count} images: {sizes} pixels; colour map: {self.maps()}; "
+            f"margins: {margins}; zero velocity: {zero}"
+        ]
         if self.white != WHITE:
             found.append(f"16-bit files hold {self.white.bit_length()} bits: {self.white} is white")
         if self.colour_maps[None]:
-            found.append(f"warning: {self.colour_maps[None]} of them have the colours of no known map "
-                         f"({', '.join(MAPS)}): are these spectrograms?")
+            found.append(
+                f"warning: {self.colour_maps[None]} of them have the colours of no known map "
+                f"({', '.join(MAPS)}): are these spectrograms?"
+            )
         if len(self.colour_maps) > 1:
-            found.append("warning: images of several colour maps: a classifier may learn the map instead of "
-                         "the person; export all of them in one way")
+            found.append(
+                "warning: images of several colour maps: a classifier may learn the map instead of "
+                "the person; export all of them in one way"
+            )
         return found
 
 
@@ -101,8 +107,11 @@ def sampled(records: Sequence[ImageRecord]) -> list[ImageRecord]:
 def examine(images: Sequence[tuple[str, Image.Image]]) -> Examination:
     """Look at named RGB images."""
     findings = [(name, image, look_at(image)) for name, image in images]
-    steps = [_steps(image.crop(one.box) if one.box else image, one.colour_map)
-             for _, image, one in findings if one.colour_map]
+    steps = [
+        _steps(image.crop(one.box) if one.box else image, one.colour_map)
+        for _, image, one in findings
+        if one.colour_map
+    ]
     return Examination(
         len(findings),
         Counter(image.size for _, image, _ in findings),
@@ -121,9 +130,11 @@ def colour_map_of_files(records: Sequence[ImageRecord], given: str) -> str:
         return given
     found = examine_files(records)
     if len(found.colour_maps) != 1 or found.colour_map is None:
-        raise UserError(f"--colour_map auto: {found.count} real images looked at have the colours of "
-                        f"{found.maps() or 'nothing that can be read'}; expected one of "
-                        f"{', '.join(MAPS)} in all of them; name the map by --colour_map")
+        raise UserError(
+            f"--colour_map auto: {found.count} real images looked at have the colours of "
+            f"{found.maps() or 'nothing that can be read'}; expected one of "
+            f"{', '.join(MAPS)} in all of them; name the map by --colour_map"
+        )
     return found.colour_map
 
 
@@ -173,8 +184,10 @@ def _margin_colour(pixels: numpy.ndarray) -> numpy.ndarray | None:
     """
     sides = [side.astype(int) for side in (pixels[:, 0], pixels[-1], pixels[:, -1], pixels[0])]
     plain = [numpy.median(side, axis=0) for side in sides]
-    flat = [(numpy.abs(side - colour).max(1) <= DIFFERS).mean() >= PLAIN_SHARE
-            for side, colour in zip(sides, plain)]
+    flat = [
+        (numpy.abs(side - colour).max(1) <= DIFFERS).mean() >= PLAIN_SHARE
+        for side, colour in zip(sides, plain)
+    ]
     for colour, is_flat in zip(plain, flat):
         if is_flat and colour.min() >= 200 and numpy.ptp(colour) <= 8:
             return colour
@@ -193,8 +206,15 @@ def _without_frame(pixels: numpy.ndarray, box: Box) -> Box:
     left, top, right, bottom = box
     inside = pixels[top:bottom, left:right].astype(int)
     dark = (inside.max(-1) < 110) & (inside.max(-1) - inside.min(-1) < 24)
-    lines = [(dark[i].mean() > 0.6, dark[-1 - i].mean() > 0.6, dark[:, i].mean() > 0.6,
-              dark[:, -1 - i].mean() > 0.6) for i in range(min(3, *dark.shape))]
+    lines = [
+        (
+            dark[i].mean() > 0.6,
+            dark[-1 - i].mean() > 0.6,
+            dark[:, i].mean() > 0.6,
+            dark[:, -1 - i].mean() > 0.6,
+        )
+        for i in range(min(3, *dark.shape))
+    ]
     above, below, before, after = (sum(side) for side in zip(*lines))
     return int(left + before), int(top + above), int(right - after), int(bottom - below)
 

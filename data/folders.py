@@ -71,8 +71,13 @@ class Found:
 BY_FOLDER = Rules()
 
 
-def find_files(folder: str | os.PathLike, extensions: Sequence[str], what: str, rules: Rules = BY_FOLDER,
-               dead_links: bool = False) -> Found:
+def find_files(
+    folder: str | os.PathLike,
+    extensions: Sequence[str],
+    what: str,
+    rules: Rules = BY_FOLDER,
+    dead_links: bool = False,
+) -> Found:
     """The files of `folder` with one of the `extensions`, and whose they are; `what` ("image") names them.
 
     Links are followed. A link that leads nowhere is an error, with `dead_links` a file like others.
@@ -81,8 +86,9 @@ def find_files(folder: str | os.PathLike, extensions: Sequence[str], what: str, 
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder; expected sub-folders of {what}s, like "
-                                f"ID_1/a{extensions[0]}")
+        raise FileNotFoundError(
+            f"{folder}: no such folder; expected sub-folders of {what}s, like ID_1/a{extensions[0]}"
+        )
     beside = folder / LABELS
     labels = Path(rules.labels) if rules.labels else beside if beside.is_file() and not rules.name else None
     paths, left_out = sorted_out(folder, extensions, rules.leave_out)
@@ -90,8 +96,10 @@ def find_files(folder: str | os.PathLike, extensions: Sequence[str], what: str, 
     if not dead_links:
         _refuse_dead([path for path in paths if not (folder / path).exists()], folder)
     if not paths:
-        raise UserError(f"{folder}: holds no {what}, found {told(left_out) or 'nothing'}; expected "
-                        f"{listing(extensions)} files in a folder per person, like ID_1/a{extensions[0]}")
+        raise UserError(
+            f"{folder}: holds no {what}, found {told(left_out) or 'nothing'}; expected "
+            f"{listing(extensions)} files in a folder per person, like ID_1/a{extensions[0]}"
+        )
     others = [path for reason in left_out.keys() - {TOLD, LOOP, UNSEEN} for path in left_out[reason]]
     if labels or rules.name:
         whose, missing, gone = _by_rules(paths, others, labels, rules)
@@ -107,8 +115,14 @@ def find_files(folder: str | os.PathLike, extensions: Sequence[str], what: str, 
     return Found(records, left_out)
 
 
-def _kept(folder: Path, paths: Sequence[str], whose: Whose, leave_out: Sequence[str], unknown: str,
-          left_out: dict[str, list[str]]) -> list[FileRecord]:
+def _kept(
+    folder: Path,
+    paths: Sequence[str],
+    whose: Whose,
+    leave_out: Sequence[str],
+    unknown: str,
+    left_out: dict[str, list[str]],
+) -> list[FileRecord]:
     """Records of the paths that are somebody's and wanted; the others go to `left_out`."""
     records = []
     for path in paths:
@@ -122,18 +136,22 @@ def _kept(folder: Path, paths: Sequence[str], whose: Whose, leave_out: Sequence[
 
 def _refuse_dead(dead: list[str], folder: Path) -> None:
     if dead:
-        raise UserError(f"{folder}: {len(dead)} links lead nowhere: {listing(dead, 5)} (to "
-                        f"{os.readlink(folder / dead[0])}); bring back what they point to, or go on without "
-                        f"them by --leave_out '{dead[0]}'")
+        raise UserError(
+            f"{folder}: {len(dead)} links lead nowhere: {listing(dead, 5)} (to "
+            f"{os.readlink(folder / dead[0])}); bring back what they point to, or go on without "
+            f"them by --leave_out '{dead[0]}'"
+        )
 
 
 def _refuse_missing(missing: set[str], folder: Path, what: str) -> None:
     if missing:
         names = sorted(missing, key=natural_key)
         told_out = " ".join(f"'{name}/*'" for name in names[:3])
-        raise UserError(f"{folder}: no {what} of {listing(names)} can be read, though files or folders of "
-                        "theirs are there; save them in a format that is read, or go on without these by "
-                        f"--leave_out {told_out}")
+        raise UserError(
+            f"{folder}: no {what} of {listing(names)} can be read, though files or folders of "
+            "theirs are there; save them in a format that is read, or go on without these by "
+            f"--leave_out {told_out}"
+        )
 
 
 def _refuse_one_name(records: Sequence[FileRecord]) -> None:
@@ -141,8 +159,10 @@ def _refuse_one_name(records: Sequence[FileRecord]) -> None:
     for record in records:
         key = record.user, record.name
         if key in seen:
-            raise UserError(f"{record.relative} and {seen[key]}: would get one name, {record.name}; rename "
-                            f"one, or --leave_out '{record.relative}'")
+            raise UserError(
+                f"{record.relative} and {seen[key]}: would get one name, {record.name}; rename "
+                f"one, or --leave_out '{record.relative}'"
+            )
         seen[key] = record.relative
 
 
@@ -153,8 +173,9 @@ def _stem(relative: str) -> str:
 # Whose
 
 
-def _by_rules(paths: Sequence[str], others: Sequence[str], labels: Path | None, rules: Rules
-              ) -> tuple[Whose, set[str], list[str]]:
+def _by_rules(
+    paths: Sequence[str], others: Sequence[str], labels: Path | None, rules: Rules
+) -> tuple[Whose, set[str], list[str]]:
     """User and groups of each path, first by the table, then by its name; the people of whom only the table,
     the names of unread files or folders that the table does not know tell; files of the table that are not
     there.
@@ -167,14 +188,18 @@ def _by_rules(paths: Sequence[str], others: Sequence[str], labels: Path | None, 
         named = apply_name([*rest, *others], name)
         irregular = [path for path in rest if path not in named]
         if irregular:
-            raise UserError(f"--name {name!r}: does not tell whose {listing(irregular, 8)} are; name them "
-                            "by --labels table.csv (file, person, ...), change the expression, or go on "
-                            f"without them by --leave_out '{irregular[0]}'")
+            raise UserError(
+                f"--name {name!r}: does not tell whose {listing(irregular, 8)} are; name them "
+                "by --labels table.csv (file, person, ...), change the expression, or go on "
+                f"without them by --leave_out '{irregular[0]}'"
+            )
         found |= {path: named[path] for path in rest}
         missing += [named[path] for path in others if path in named]
     if not found:
-        raise UserError(f"{labels}: names none of the {len(paths)} files, like {paths[0]}; expected such "
-                        "paths in its column file")
+        raise UserError(
+            f"{labels}: names none of the {len(paths)} files, like {paths[0]}; expected such "
+            "paths in its column file"
+        )
     check_groups(found)
     whose = {path: (person_folder(groups), tuple(groups.items())) for path, groups in found.items()}
     people = {groups["person"] for groups in found.values()}
@@ -191,17 +216,21 @@ def _by_tree(folder: Path, paths: Sequence[str], others: Sequence[str], what: st
         if rest:
             depths.setdefault(top, set()).add(len(rest))
     if not depths:
-        raise UserError(f"{folder}: no sub-folder holds {what}s, found {len(paths)} loose {what}"
-                        f"{'s' * (len(paths) > 1)}; expected a folder per person, like ID_1/{paths[0]}, or "
-                        "people told from the file names by --name '(?P<person>…)', or by --labels T.csv")
+        raise UserError(
+            f"{folder}: no sub-folder holds {what}s, found {len(paths)} loose {what}"
+            f"{'s' * (len(paths) > 1)}; expected a folder per person, like ID_1/{paths[0]}, or "
+            "people told from the file names by --name '(?P<person>…)', or by --labels T.csv"
+        )
     _refuse_split(folder, set(depths))
     deep = [top for top, found in depths.items() if found != {1}]
     direct = [top for top, found in depths.items() if 1 in found]
     if deep and not (direct and len({re.sub("[0-9]+", "", top) for top in depths}) == 1):
         example = next(path for path in paths if path.startswith(f"{deep[0]}/") and path.count("/") > 1)
-        raise UserError(f"{folder}: which folder of {example} is the person? For the first: --name "
-                        "'^(?P<person>[^/]+)/'; for the second: "
-                        "--name '^(?P<condition>[^/]+)/(?P<person>[^/]+)/'")
+        raise UserError(
+            f"{folder}: which folder of {example} is the person? For the first: --name "
+            "'^(?P<person>[^/]+)/'; for the second: "
+            "--name '^(?P<condition>[^/]+)/(?P<person>[^/]+)/'"
+        )
     _refuse_unread_table(folder, set(depths), others)
     nothing: tuple[tuple[str, str], ...] = ()
     whose = {path: (path.partition("/")[0], nothing) for path in paths if "/" in path}
@@ -210,23 +239,34 @@ def _by_tree(folder: Path, paths: Sequence[str], others: Sequence[str], what: st
 
 def _refuse_split(folder: Path, tops: set[str]) -> None:
     if all(split_word(top) for top in tops):
-        raise UserError(f"{folder}: holds a finished split ({listing(sorted(tops))}), which stage 1 reads "
-                        f"as it is: python stage1_extract_features.py --data_dir {folder}; to split anew: "
-                        "--name '^[^/]+/(?P<person>[^/]+)/'")
+        raise UserError(
+            f"{folder}: holds a finished split ({listing(sorted(tops))}), which stage 1 reads "
+            f"as it is: python stage1_extract_features.py --data_dir {folder}; to split anew: "
+            "--name '^[^/]+/(?P<person>[^/]+)/'"
+        )
 
 
 def _refuse_unread_table(folder: Path, tops: set[str], others: Sequence[str]) -> None:
     """A single folder of images beside a table: the table tells the people, not the folder."""
     tables = [path for path in others if "/" not in path and PurePosixPath(path).suffix.lower() in TABLES]
     if len(tops) == 1 and tables:
-        raise UserError(f"{folder}: {tables[0]} lies beside the only folder, {min(tops)}; give "
-                        f"--labels {folder / tables[0]} where it tells the people, else --leave_out "
-                        f"'{tables[0]}'")
+        raise UserError(
+            f"{folder}: {tables[0]} lies beside the only folder, {min(tops)}; give "
+            f"--labels {folder / tables[0]} where it tells the people, else --leave_out "
+            f"'{tables[0]}'"
+        )
 
 
 def _empty_folders(folder: Path, leave_out: Sequence[str]) -> set[str]:
     """Folders below `folder` that hold no file at all."""
-    found = {path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "."
-             and path.name.casefold() not in HIDDEN and not unwanted(f"{path.name}/", leave_out)}
-    return {name for name in found
-            if not any(files for _, _, files in os.walk(folder / name, followlinks=True))}
+    found = {
+        path.name
+        for path in folder.iterdir()
+        if path.is_dir()
+        and path.name[0] != "."
+        and path.name.casefold() not in HIDDEN
+        and not unwanted(f"{path.name}/", leave_out)
+    }
+    return {
+        name for name in found if not any(files for _, _, files in os.walk(folder / name, followlinks=True))
+    }

@@ -35,9 +35,11 @@ def with_white(records: Sequence[FileRecord]) -> list[FileRecord]:
     white = next((2**bits - 1 for bits in DEPTHS if 2 ** (bits - 1) <= largest < 2**bits), None)
     white = WHITE if largest >= 2**14 else white
     if white is None:
-        raise UserError(f"{example}: {largest} is the largest value of all 16-bit grey images, from which "
-                        f"their depth cannot be told ({', '.join(map(str, DEPTHS))} bits); save them with 8 "
-                        "bits, or spread over all 16")
+        raise UserError(
+            f"{example}: {largest} is the largest value of all 16-bit grey images, from which "
+            f"their depth cannot be told ({', '.join(map(str, DEPTHS))} bits); save them with 8 "
+            "bits, or spread over all 16"
+        )
     return [replace(record, white=white) for record in records] if white != WHITE else list(records)
 
 

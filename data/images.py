@@ -34,8 +34,10 @@ class Splits:
     def account(self) -> str:
         """What was read, what not, and who is missing in a part."""
         counts = ", ".join(f"{name} {len(part)}" for name, part in self.records.items())
-        lines = [account(sum(map(len, self.records.values())), "image", self.left_out),
-                 f"{counts}; {len(self.labels)} people"]
+        lines = [
+            account(sum(map(len, self.records.values())), "image", self.left_out),
+            f"{counts}; {len(self.labels)} people",
+        ]
         for name, part in self.records.items():
             absent = set(self.labels.names) - {record.user for record in part}
             if absent:
@@ -111,8 +113,12 @@ def _grey16_to_rgb(image: Image.Image, white: int) -> Image.Image:
 # Folders
 
 
-def find_images(folder: str | os.PathLike, rules: Rules = BY_FOLDER, labels: LabelTable | None = None,
-                dead_links: bool = False) -> Found:
+def find_images(
+    folder: str | os.PathLike,
+    rules: Rules = BY_FOLDER,
+    labels: LabelTable | None = None,
+    dead_links: bool = False,
+) -> Found:
     """The images of a folder and whose they are, as `data.folders.find_files` has it.
 
     With `labels`, a person who is not in the table is a UserError; a person of the table without images is
@@ -127,8 +133,10 @@ def _find(folder: str | os.PathLike, rules: Rules, labels: LabelTable | None, de
     known = found.labels.names if labels is None else labels.names
     unknown = [user for user in found.labels.names if user not in known]
     if unknown:
-        raise UserError(f"{folder}: {listing(unknown)} not among the known users {listing(known)}; "
-                        "remove these folders, or rebuild from a train folder that holds them")
+        raise UserError(
+            f"{folder}: {listing(unknown)} not among the known users {listing(known)}; "
+            "remove these folders, or rebuild from a train folder that holds them"
+        )
     return found
 
 
@@ -142,8 +150,10 @@ def find_splits(folder: str | os.PathLike, rules: Rules = BY_FOLDER, dead_links:
         raise FileNotFoundError(f"{folder}: no such folder; stage0_prepare.py split makes one")
     parts, left_out = split_folders(folder)
     if "train" not in parts:
-        raise UserError(f"{folder}: no train folder inside; python stage0_prepare.py split --input_dir "
-                        f"{folder} --output_dir data_split makes train and val")
+        raise UserError(
+            f"{folder}: no train folder inside; python stage0_prepare.py split --input_dir "
+            f"{folder} --output_dir data_split makes train and val"
+        )
     records: dict[str, list[ImageRecord]] = {}
     labels: LabelTable | None = None
     for name, part in parts.items():
@@ -170,8 +180,9 @@ def list_images(folder: str | os.PathLike, labels: LabelTable | None = None) -> 
 # Reading everything once
 
 
-def scan_images(records: Sequence[ImageRecord], num_workers: int = 4,
-                progress: Progress | None = None) -> ImageScan:
+def scan_images(
+    records: Sequence[ImageRecord], num_workers: int = 4, progress: Progress | None = None
+) -> ImageScan:
     """Read every file once: decode it fully, as `open_rgb` does, and hash its bytes, in `num_workers`
     threads."""
     bad: dict[str, str] = {}

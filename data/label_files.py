@@ -31,13 +31,18 @@ def apply_name(paths: Iterable[str], pattern: str) -> dict[str, dict[str, str]]:
     except re.error as error:
         raise UserError(f"--name {pattern!r}: not a regular expression ({error})") from error
     if "person" not in compiled.groupindex:
-        raise UserError(f"--name {pattern!r}: tells no person; expected a group (?P<person>…), and perhaps "
-                        "(?P<condition>…), (?P<recording>…), (?P<day>…)")
+        raise UserError(
+            f"--name {pattern!r}: tells no person; expected a group (?P<person>…), and perhaps "
+            "(?P<condition>…), (?P<recording>…), (?P<day>…)"
+        )
     matches = {path: match for path in paths if (match := compiled.search(path)) and match["person"]}
     ends = {path: _ends_in_words(path, match) for path, match in matches.items()}
     usual = Counter(ends.values()).most_common(1)
-    return {path: {name: value for name, value in match.groupdict().items() if value}
-            for path, match in matches.items() if ends[path] == usual[0][0] and not _cuts_number(path, match)}
+    return {
+        path: {name: value for name, value in match.groupdict().items() if value}
+        for path, match in matches.items()
+        if ends[path] == usual[0][0] and not _cuts_number(path, match)
+    }
 
 
 def _ends_in_words(path: str, match: re.Match) -> tuple[bool, bool]:
@@ -71,8 +76,9 @@ def read_labels(table: Path, paths: Sequence[str]) -> tuple[dict[str, dict[str, 
         candidates = ends.get(_plain(row["file"]), [])
         groups = {name: value for name, value in row.items() if name != "file" and value}
         if len(candidates) > 1:
-            raise UserError(f"{table}: {row['file']} may be {listing(candidates, 3)}; write the path below "
-                            "the folder")
+            raise UserError(
+                f"{table}: {row['file']} may be {listing(candidates, 3)}; write the path below the folder"
+            )
         if not candidates:
             strangers.append(row)
         elif found.setdefault(candidates[0], groups) != groups:
@@ -111,8 +117,10 @@ def _rows(table: Path, ends: Mapping[str, object]) -> list[dict[str, str]]:
     elif len(header) == 2 and _plain(lines[0][0].strip()) in ends:
         names, dropped = ["file", "person"], set()
     else:
-        raise UserError(f"{table}: columns {listing(lines[0], 8)}; expected a header with file and person, "
-                        "and perhaps condition, recording, day")
+        raise UserError(
+            f"{table}: columns {listing(lines[0], 8)}; expected a header with file and person, "
+            "and perhaps condition, recording, day"
+        )
     rows = [{name: cell.strip() for name, cell in zip(names, line) if name not in dropped} for line in lines]
     bare = [number for number, row in enumerate(rows, 1) if not (row.get("file") and row.get("person"))]
     if bare:
@@ -152,9 +160,13 @@ def check_groups(whose: Mapping[str, Groups]) -> None:
         odd = [value for value in groups.values() if not value.isprintable() or set(value) & set("/\\")]
         folder = person_folder(groups)
         if odd or folder.startswith("."):
-            raise UserError(f"{path}: {ascii((odd or [folder])[0])} can be no part of a folder's name; "
-                            "change the table or the expression of --name")
+            raise UserError(
+                f"{path}: {ascii((odd or [folder])[0])} can be no part of a folder's name; "
+                "change the table or the expression of --name"
+            )
         pair = groups["person"], groups.get("condition")
         if people.setdefault(folder, pair) != pair:
-            raise UserError(f"{path}: person and condition {pair} and {people[folder]} would share the "
-                            f"folder {folder}; rename one in a table given by --labels")
+            raise UserError(
+                f"{path}: person and condition {pair} and {people[folder]} would share the "
+                f"folder {folder}; rename one in a table given by --labels"
+            )

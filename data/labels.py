@@ -135,6 +135,8 @@ class LabelTable:
             raise UserError(f"label table: expected a JSON list of folder names, got {text[:80]!r}")
         table = cls(tuple(names))
         if list(table.names) != names:
-            raise UserError(f"label table: names are not in natural order ({listing(names, 5)}), their "
-                            "indices are not ours; rebuild the file that holds them")
+            raise UserError(
+                f"label table: names are not in natural order ({listing(names, 5)}), their "
+                "indices are not ours; rebuild the file that holds them"
+            )
         return table

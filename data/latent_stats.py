@@ -41,8 +41,11 @@ class LatentStatistics:
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
             value = getattr(self, name)
-            if not (isinstance(value, torch.Tensor) and value.is_floating_point()
-                    and value.layout == torch.strided):
+            if not (
+                isinstance(value, torch.Tensor)
+                and value.is_floating_point()
+                and value.layout == torch.strided
+            ):
                 raise UserError(f"{name} is no plain tensor of floating-point numbers")
             if value.ndim != 4 or value.numel() == 0 or value.numel() != value.shape[1]:
                 raise UserError(f"{name} has shape {tuple(value.shape)}, expected (1, C, 1, 1)")
@@ -147,7 +150,7 @@ def _channel_sums(tensor: Rows, function: Callable[[torch.Tensor], torch.Tensor]
     """(1, C, 1, 1) float64: sums of `function`(float64 chunk) over samples and positions."""
     sums = torch.zeros(1, tensor.shape[1], 1, 1, dtype=torch.float64)
     for start in range(0, len(tensor), CHUNK_SAMPLES):
-        chunk = tensor[start:start + CHUNK_SAMPLES].detach().cpu().double()
+        chunk = tensor[start : start + CHUNK_SAMPLES].detach().cpu().double()
         sums += function(chunk).sum(dim=(0, 2, 3), keepdim=True)
     return sums
 
@@ -194,9 +197,14 @@ class Recommendation:
         if not self.kl_nats:
             return []
         rows = zip(self.mean_shift, self.scale, self.kl_nats)
-        return ["", "channel  mean shift   scale  KL (nats)",
-                *(f"{channel:7d}  {shift:10.4f}  {scale:6.4f}  {kl:9.4f}{'  over' * (kl > KL_LIMIT_NATS)}"
-                  for channel, (shift, scale, kl) in enumerate(rows))]
+        return [
+            "",
+            "channel  mean shift   scale  KL (nats)",
+            *(
+                f"{channel:7d}  {shift:10.4f}  {scale:6.4f}  {kl:9.4f}{'  over' * (kl > KL_LIMIT_NATS)}"
+                for channel, (shift, scale, kl) in enumerate(rows)
+            ),
+        ]
 
 
 def recommend(own: LatentStatistics, imagenet: LatentStatistics | None) -> Recommendation:
@@ -208,8 +216,10 @@ def recommend(own: LatentStatistics, imagenet: LatentStatistics | None) -> Recom
     if imagenet is None:
         return Recommendation("micro_doppler")
     if own.num_channels != imagenet.num_channels:
-        raise UserError(f"ImageNet statistics have {imagenet.num_channels} channels, the latents "
-                        f"{own.num_channels}: give the statistics of the same tokenizer")
+        raise UserError(
+            f"ImageNet statistics have {imagenet.num_channels} channels, the latents "
+            f"{own.num_channels}: give the statistics of the same tokenizer"
+        )
     shift = ((own.mean.double() - imagenet.mean.double()) / imagenet.std.double()).flatten().tolist()
     scale = (own.std.double() / imagenet.std.double()).flatten().tolist()
     kl = tuple((s * s + m * m - 1 - 2 * math.log(s)) / 2 for m, s in zip(shift, scale))
@@ -228,6 +238,8 @@ def read_recommendation(path: str | os.PathLike) -> str:
     first = path.read_text(encoding="utf-8", errors="replace").partition("\n")[0].strip()
     choice = first.removeprefix("Recommendation: ")
     if choice not in ("micro_doppler", "imagenet") or choice == first:
-        raise UserError(f"{path}: first line is {first[:60]!r}, expected 'Recommendation: micro_doppler' or "
-                        f"'Recommendation: imagenet'; {REBUILD}")
+        raise UserError(
+            f"{path}: first line is {first[:60]!r}, expected 'Recommendation: micro_doppler' or "
+            f"'Recommendation: imagenet'; {REBUILD}"
+        )
     return choice

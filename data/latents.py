@@ -43,8 +43,16 @@ ROWS_AT_ONCE = 512  # 16 MB of (32, 16, 16) float32 latents
 UPSTREAM_LAYOUT = "lightningdit"
 KINDS = ("latents", "latents_std", "latents_flip")  # what a file may hold of each sample
 UPSTREAM_PATTERN = "latents_rank*_shard*.safetensors"
-OWN_KEYS = {"format_version", "label_table", "paths", "num_samples", "num_users",
-            "shard_index", "num_shards", "fingerprint"}
+OWN_KEYS = {
+    "format_version",
+    "label_table",
+    "paths",
+    "num_samples",
+    "num_users",
+    "shard_index",
+    "num_shards",
+    "fingerprint",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,23 +91,46 @@ def folder_numbers(table: LabelTable) -> torch.Tensor:
 # Writing
 
 
-def write_latents(folder: str | os.PathLike, split: str, latents: torch.Tensor,
-                  latents_std: torch.Tensor | None, labels: torch.Tensor, label_table: LabelTable,
-                  paths: Sequence[str], metadata: Mapping[str, object],
-                  shard_size: int = SHARD_SIZE, latents_flip: torch.Tensor | None = None) -> list[Path]:
+def write_latents(
+    folder: str | os.PathLike,
+    split: str,
+    latents: torch.Tensor,
+    latents_std: torch.Tensor | None,
+    labels: torch.Tensor,
+    label_table: LabelTable,
+    paths: Sequence[str],
+    metadata: Mapping[str, object],
+    shard_size: int = SHARD_SIZE,
+    latents_flip: torch.Tensor | None = None,
+) -> list[Path]:
     """Write one split's latents in the layout above, in place of an earlier extraction's; return the files.
 
     `metadata` holds JSON values: tokenizer digest, preprocessing and whatever decides that the file is still
     the right one. UserError: tensors that do not fit together, values that are not finite, labels outside
     the table.
     """
-    latent_set = LatentSet(latents.detach().cpu().float(),
-                           None if latents_std is None else latents_std.detach().cpu().float(),
-                           labels.detach().cpu(), label_table, list(paths), dict(metadata), latents_flip)
+    latent_set = LatentSet(
+        latents.detach().cpu().float(),
+        None if latents_std is None else latents_std.detach().cpu().float(),
+        labels.detach().cpu(),
+        label_table,
+        list(paths),
+        dict(metadata),
+        latents_flip,
+    )
     _refuse_flawed(latent_set, f"{folder}: {split} latents cannot be written")
     kinds = tuple(kind for kind in KINDS if getattr(latent_set, kind) is not None)
-    files = LatentFiles(folder, split, tuple(latents.shape[1:]), latent_set.labels, label_table, paths,
-                        metadata, kinds, shard_size)
+    files = LatentFiles(
+        folder,
+        split,
+        tuple(latents.shape[1:]),
+        latent_set.labels,
+        label_table,
+        paths,
+        metadata,
+        kinds,
+        shard_size,
+    )
     with files.written():
         files.put(0, *(getattr(latent_set, kind) for kind in kinds))
     return files.paths
@@ -112,17 +143,30 @@ class LatentFiles:
     (C, H, W).
     """
 
-    def __init__(self, folder: str | os.PathLike, split: str, sample_shape: tuple[int, ...],
-                 labels: torch.Tensor, label_table: LabelTable, sample_paths: Sequence[str],
-                 metadata: Mapping[str, object], kinds: tuple[str, ...] = KINDS[:2],
-                 shard_size: int = SHARD_SIZE) -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        split: str,
+        sample_shape: tuple[int, ...],
+        labels: torch.Tensor,
+        label_table: LabelTable,
+        sample_paths: Sequence[str],
+        metadata: Mapping[str, object],
+        kinds: tuple[str, ...] = KINDS[:2],
+        shard_size: int = SHARD_SIZE,
+    ) -> None:
         assert re.fullmatch(r"\w+", split) and not OWN_KEYS & set(metadata) and shard_size > 0
         self.folder, self.split, self.shard_size = Path(folder), split, shard_size
         self.labels, self.table, self.sample_paths = labels, label_table, list(sample_paths)
         self.num_shards = -(-len(labels) // shard_size)
         self.paths = [self.folder / name for name in _file_names(split, self.num_shards)]
-        values = {"format_version": FORMAT_VERSION, "label_table": list(label_table.names),
-                  "num_users": len(label_table), "num_samples": len(labels), "num_shards": self.num_shards}
+        values = {
+            "format_version": FORMAT_VERSION,
+            "label_table": list(label_table.names),
+            "num_users": len(label_table),
+            "num_samples": len(labels),
+            "num_shards": self.num_shards,
+        }
         self.header = {key: json.dumps(value) for key, value in {**values, **metadata}.items()}
         self.kinds = kinds
         self.row_bytes, self.sample_shape = math.prod(sample_shape) * 4, tuple(sample_shape)
@@ -153,17 +197,24 @@ class LatentFiles:
             low, high = max(first, start), min(end, start + self.shard_size)
             for name, rows in zip(self.kinds, tensors, strict=True):
                 position = self._positions[path][name] + (low - start) * self.row_bytes
-                write_values(path, position, rows[low - first:high - first].contiguous())
+                write_values(path, position, rows[low - first : high - first].contiguous())
 
     def _reserve(self, index: int, path: Path) -> None:
         rows = slice(index * self.shard_size, (index + 1) * self.shard_size)
         labels = self.labels[rows]
-        small = {"labels": labels, "user_ids": folder_numbers(self.table)[labels],
-                 "num_samples": torch.tensor([len(labels)]), "num_users": torch.tensor([len(self.table)])}
+        small = {
+            "labels": labels,
+            "user_ids": folder_numbers(self.table)[labels],
+            "num_samples": torch.tensor([len(labels)]),
+            "num_users": torch.tensor([len(self.table)]),
+        }
         shapes = {name: (torch.int64, tuple(tensor.shape)) for name, tensor in small.items()}
         shapes |= {name: (torch.float32, (len(labels), *self.sample_shape)) for name in self.kinds}
-        own = {"paths": json.dumps(self.sample_paths[rows]), "shard_index": json.dumps(index),
-               "fingerprint": json.dumps("0" * 64)}
+        own = {
+            "paths": json.dumps(self.sample_paths[rows]),
+            "shard_index": json.dumps(index),
+            "fingerprint": json.dumps("0" * 64),
+        }
         reserve_tensors(shapes, path, self.header | own)
         for name, tensor in small.items():
             write_values(path, tensor_positions(path)[name], tensor.contiguous())
@@ -176,7 +227,7 @@ class LatentFiles:
                 with safe_open(path, framework="pt") as file:
                     rows = file.get_slice(name)
                     for start in range(0, rows.get_shape()[0], ROWS_AT_ONCE):
-                        digest.update(rows[start:start + ROWS_AT_ONCE].numpy())
+                        digest.update(rows[start : start + ROWS_AT_ONCE].numpy())
         return digest.hexdigest()
 
 
@@ -186,8 +237,9 @@ def _file_names(split: str, num_shards: int) -> list[str]:
     return [f"{split}-{index:05d}-of-{num_shards:05d}.safetensors" for index in range(num_shards)]
 
 
-def export_lightningdit(latent_set: LatentSet, folder: str | os.PathLike,
-                        shard_size: int = UPSTREAM_SHARD_SIZE) -> list[Path]:
+def export_lightningdit(
+    latent_set: LatentSet, folder: str | os.PathLike, shard_size: int = UPSTREAM_SHARD_SIZE
+) -> list[Path]:
     """Write a folder that upstream's loader reads: its shards and latents_stats.pt; return the shards.
 
     Upstream's loader draws `latents` or `latents_flip` at random. A mirrored spectrogram is another motion,
@@ -198,8 +250,10 @@ def export_lightningdit(latent_set: LatentSet, folder: str | os.PathLike,
     folder = Path(folder)
     ours = [path.name for path in folder.glob("*.safetensors") if not path.match(UPSTREAM_PATTERN)]
     if ours:
-        raise UserError(f"{folder}: holds other latents ({listing(sorted(ours), 5)}), whose statistics "
-                        "the export would overwrite; export to another folder")
+        raise UserError(
+            f"{folder}: holds other latents ({listing(sorted(ours), 5)}), whose statistics "
+            "the export would overwrite; export to another folder"
+        )
     _refuse_flawed(latent_set, f"{folder}: these latents cannot be exported")
     statistics = LatentStatistics.from_latents(latent_set.latents)
     flipped = latent_set.latents if latent_set.latents_flip is None else latent_set.latents_flip
@@ -210,7 +264,7 @@ def export_lightningdit(latent_set: LatentSet, folder: str | os.PathLike,
     with ExitStack() as renames:
         for path, start in zip(files, starts):
             # safetensors refuses tensors that share memory, as the repeated latents do
-            tensors = {name: tensor[start:start + shard_size].clone() for name, tensor in sources.items()}
+            tensors = {name: tensor[start : start + shard_size].clone() for name, tensor in sources.items()}
             save_tensors(tensors, renames.enter_context(replacing(path)), {})
         for stale in set(folder.glob(UPSTREAM_PATTERN)) - set(files):
             stale.unlink()
@@ -236,8 +290,9 @@ def read_latents(folder: str | os.PathLike, split: str) -> LatentSet:
         files = _upstream_files(folder) if split == "train" else []
         if not files:
             what = f"no latents of split {split!r}" if folder.is_dir() else "no such latents folder"
-            raise FileNotFoundError(f"{folder}: {what}; expected {split}.safetensors: make it with "
-                                    "stage1_extract_features.py")
+            raise FileNotFoundError(
+                f"{folder}: {what}; expected {split}.safetensors: make it with stage1_extract_features.py"
+            )
         latent_set = _read_upstream(files)
     _refuse_flawed(latent_set, f"{files[0]}: damaged latents file")
     return latent_set
@@ -274,8 +329,10 @@ def _complete_files(folder: Path, split: str) -> list[Path]:
     expected = _file_names(split, num_shards)
     if present != expected:
         differing = sorted(set(present) ^ set(expected))
-        raise UserError(f"{folder}: the files of split {split!r} are not one complete set (missing or left "
-                        f"over: {listing(differing, 5)}); {REBUILD}")
+        raise UserError(
+            f"{folder}: the files of split {split!r} are not one complete set (missing or left "
+            f"over: {listing(differing, 5)}); {REBUILD}"
+        )
     return [folder / name for name in present]
 
 
@@ -301,8 +358,9 @@ def _read_headers(files: Sequence[Path]) -> list[dict]:
         if missing:
             raise UserError(f"{path}: header lacks {listing(missing)}; {REBUILD}")
         headers.append(header)
-        if (header["num_shards"], header["shard_index"]) != (len(files), index) or \
-                header["fingerprint"] != headers[0]["fingerprint"]:
+        if (header["num_shards"], header["shard_index"]) != (len(files), index) or header[
+            "fingerprint"
+        ] != headers[0]["fingerprint"]:
             raise UserError(f"{path}: belongs to another extraction than {files[0].name}; {REBUILD}")
     return headers
 
@@ -316,15 +374,24 @@ def _read_own(files: Sequence[Path]) -> LatentSet:
     tensors = _read_tensors(files, ("latents", "labels"), ("latents_std", "latents_flip"))
     with _reading(files[0]):
         table = LabelTable.from_json(json.dumps(headers[0]["label_table"]))
-        held, promised = [len(tensors["latents"]), len(table)], [headers[0][key] for key in
-                                                                 ("num_samples", "num_users")]
+        held, promised = (
+            [len(tensors["latents"]), len(table)],
+            [headers[0][key] for key in ("num_samples", "num_users")],
+        )
         if held != promised:
             raise UserError(f"{held} samples and users, the header says {promised}")
         paths = [path for header in headers for path in header["paths"]]
         if not all(isinstance(path, str) for path in paths):
             raise UserError("paths are no texts")
-    return LatentSet(tensors["latents"], tensors.get("latents_std"), tensors["labels"], table, paths,
-                     _without_shard_keys(headers[0]), tensors.get("latents_flip"))
+    return LatentSet(
+        tensors["latents"],
+        tensors.get("latents_std"),
+        tensors["labels"],
+        table,
+        paths,
+        _without_shard_keys(headers[0]),
+        tensors.get("latents_flip"),
+    )
 
 
 def _read_upstream(files: Sequence[Path]) -> LatentSet:
@@ -336,12 +403,18 @@ def _read_upstream(files: Sequence[Path]) -> LatentSet:
     num_classes = int(labels.max()) + 1 if labels.numel() else 1
     table = LabelTable(tuple(map(str, range(num_classes))))  # index i is class number i, seen or not
     paths = [f"{files[0].parent.name}#{row}" for row in range(len(labels))]
-    return LatentSet(tensors["latents"], None, labels, table, paths, {"layout": UPSTREAM_LAYOUT},
-                     tensors.get("latents_flip"))
+    return LatentSet(
+        tensors["latents"],
+        None,
+        labels,
+        table,
+        paths,
+        {"layout": UPSTREAM_LAYOUT},
+        tensors.get("latents_flip"),
+    )
 
 
-def _read_tensors(files: Sequence[Path], required: Sequence[str],
-                  optional: Sequence[str]) -> dict[str, Any]:
+def _read_tensors(files: Sequence[Path], required: Sequence[str], optional: Sequence[str]) -> dict[str, Any]:
     """Tensors of all files joined along the sample axis; an optional one must be in all files or in none."""
     parts: dict[str, list[torch.Tensor]] = {}
     for path in files:
@@ -385,8 +458,10 @@ def _flaw(latent_set: LatentSet) -> str | None:
     if latent_set.latents_std is not None and any(bool((row < 0).any()) for row in latent_set.latents_std):
         return "latents_std holds negative values"
     if labels.dtype != torch.int64 or tuple(labels.shape) != shape[:1] or len(latent_set.paths) != shape[0]:
-        return (f"{shape[0]} latents, labels {labels.dtype} {tuple(labels.shape)}, {len(latent_set.paths)} "
-                "paths, expected one int64 label and one path each")
+        return (
+            f"{shape[0]} latents, labels {labels.dtype} {tuple(labels.shape)}, {len(latent_set.paths)} "
+            "paths, expected one int64 label and one path each"
+        )
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= len(latent_set.label_table):
         return f"labels from {low} to {high}, the label table has {len(latent_set.label_table)} users"

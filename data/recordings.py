@@ -32,8 +32,10 @@ def find_recordings(source: str | os.PathLike, rules: Rules = BY_FOLDER) -> Foun
     for record in found.records:
         other = stems.setdefault(stem(record), record)
         if other is not record:
-            raise UserError(f"{record.path} and {other.path} would write the same pictures; rename one, or "
-                            f"--leave_out '{record.relative}'")
+            raise UserError(
+                f"{record.path} and {other.path} would write the same pictures; rename one, or "
+                f"--leave_out '{record.relative}'"
+            )
     return found
 
 

@@ -107,8 +107,10 @@ def check_record(folder: Path, settings: Mapping[str, Any], way_out: str = WAY_O
         raise UserError(f"{record}: damaged; {way_out}") from error
     if earlier.get("format") != FORMAT:
         found = earlier.get("format", 1)
-        raise UserError(f"{folder} was made by another version of this project, whose {RECORD} says other "
-                        f"things of inputs (expected format {FORMAT}, found {found!r}); {way_out}")
+        raise UserError(
+            f"{folder} was made by another version of this project, whose {RECORD} says other "
+            f"things of inputs (expected format {FORMAT}, found {found!r}); {way_out}"
+        )
     earlier, wanted = _flat(earlier), _flat(wanted)
     changed = [key for key in {**earlier, **wanted} if earlier.get(key) != wanted.get(key)]
     if changed:

@@ -21,10 +21,16 @@ from data.splits import GUARD, Assignment, Split
 from data.tables import csv_text
 
 
-def materialise(split: Split, output_dir: str | os.PathLike, link: bool = True, inputs: str | None = None,
-                progress: Progress | None = None, dry_run: bool = False,
-                boxes: Mapping[str, Box] | None = None,
-                axes: Mapping[str, Mapping[str, str]] | None = None) -> int:
+def materialise(
+    split: Split,
+    output_dir: str | os.PathLike,
+    link: bool = True,
+    inputs: str | None = None,
+    progress: Progress | None = None,
+    dry_run: bool = False,
+    boxes: Mapping[str, Box] | None = None,
+    axes: Mapping[str, Mapping[str, str]] | None = None,
+) -> int:
     """Put the images at output_dir/{split}/{user}/{file} and return how many files were placed now.
 
     With `link`, as hard links, where impossible symbolic links, where impossible copies; else as copies. A
@@ -43,10 +49,14 @@ def materialise(split: Split, output_dir: str | os.PathLike, link: bool = True, 
         raise UserError(f"{output_dir}: is a file, expected a folder to write into; choose another")
     _refuse_inside_source(split, output_dir)
     boxes = boxes or {}
-    targets = {output_dir / placed_at(item, boxes): item.record
-               for item in split.assignments if item.split != GUARD}
-    plan = {"format": 1, **split.settings,
-            "inputs": inputs or inputs_digest([item.record for item in split.assignments])}
+    targets = {
+        output_dir / placed_at(item, boxes): item.record for item in split.assignments if item.split != GUARD
+    }
+    plan = {
+        "format": 1,
+        **split.settings,
+        "inputs": inputs or inputs_digest([item.record for item in split.assignments]),
+    }
     with lock_folder(output_dir, dry_run):
         _refuse_other_content(output_dir, plan, targets)
         if dry_run:
@@ -72,12 +82,15 @@ def _refuse_inside_source(split: Split, output_dir: Path) -> None:
         depth = len(PurePosixPath(item.record.relative).parts)
         source = item.record.path.absolute().parents[depth - 1].resolve()
         if source in (output_dir.resolve(), *output_dir.resolve().parents):
-            raise UserError(f"{output_dir}: lies in the images' folder {source}, where it would be taken "
-                            "for a user; choose a folder outside it")
+            raise UserError(
+                f"{output_dir}: lies in the images' folder {source}, where it would be taken "
+                "for a user; choose a folder outside it"
+            )
 
 
-def _refuse_other_content(output_dir: Path, plan: dict[str, object], targets: dict[Path, ImageRecord]
-                          ) -> None:
+def _refuse_other_content(
+    output_dir: Path, plan: dict[str, object], targets: dict[Path, ImageRecord]
+) -> None:
     plan_path = output_dir / "split.json"
     way_out = "choose another folder, or remove this one"
     if plan_path.is_file():
@@ -89,15 +102,15 @@ def _refuse_other_content(output_dir: Path, plan: dict[str, object], targets: di
         if differing:
             changes = listing(f"{key} {there.get(key)!r} there, {plan.get(key)!r} now" for key in differing)
             raise UserError(f"{output_dir}: holds another split ({changes}); {way_out}")
-        expected = {*targets, plan_path, output_dir / "split.csv", output_dir / SHEET,
-                    output_dir / AXES}
+        expected = {*targets, plan_path, output_dir / "split.csv", output_dir / SHEET, output_dir / AXES}
     else:
         expected = set()  # without its settings nothing here is known to belong to this split
     found = [Path(root, name) for root, _, names in os.walk(output_dir) for name in names if name[0] != "."]
     strangers = sorted(path.relative_to(output_dir).as_posix() for path in found if path not in expected)
     if strangers:
-        raise UserError(f"{output_dir}: holds files that are not part of this split "
-                        f"({listing(strangers, 5)}); {way_out}")
+        raise UserError(
+            f"{output_dir}: holds files that are not part of this split ({listing(strangers, 5)}); {way_out}"
+        )
 
 
 def _placed(record: ImageRecord, target: Path, link: bool, box: Box | None) -> bool:

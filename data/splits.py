@@ -28,8 +28,10 @@ from data.tree import SPLIT_NAMES
 METHODS = ("blocks", "recordings", "random")
 GUARD = "guard"
 SCOPES = ("date", "day", "room", "session")  # a recording's name is its own within these
-RANDOM_WARNING = ("random split: overlapping windows of one walk land in both training and validation, so "
-                  "every score measured on it is too good; use blocks or a recordings pattern")
+RANDOM_WARNING = (
+    "random split: overlapping windows of one walk land in both training and validation, so "
+    "every score measured on it is too good; use blocks or a recordings pattern"
+)
 
 
 class Assignment(NamedTuple):
@@ -53,10 +55,17 @@ class Split:
         return dict(Counter(assignment.split for assignment in self.assignments))
 
 
-def split_records(records: Sequence[ImageRecord], method: str | None = None, recordings: str | None = None,
-                  val_fraction: float = 0.15, test_fraction: float = 0.0, guard: int = 3,
-                  seed: int = 0, hold_out: Sequence[str] = (),
-                  same: Mapping[str, str] | None = None) -> Split:
+def split_records(
+    records: Sequence[ImageRecord],
+    method: str | None = None,
+    recordings: str | None = None,
+    val_fraction: float = 0.15,
+    test_fraction: float = 0.0,
+    guard: int = 3,
+    seed: int = 0,
+    hold_out: Sequence[str] = (),
+    same: Mapping[str, str] | None = None,
+) -> Split:
     """Assign every image, user by user, so that each user is in each wanted split.
 
     method         "blocks", "recordings" or "random"; None means recordings when that pattern is given, else
@@ -77,12 +86,19 @@ def split_records(records: Sequence[ImageRecord], method: str | None = None, rec
     method = method or ("recordings" if recordings else "blocks")
     _check_settings(method, recordings, val_fraction, test_fraction, guard)
     if hold_out:
-        return _held_out(records, hold_out, method, recordings, val_fraction, test_fraction, guard, seed,
-                         same)
+        return _held_out(
+            records, hold_out, method, recordings, val_fraction, test_fraction, guard, seed, same
+        )
     fractions = {"train": 1 - val_fraction - test_fraction, "val": val_fraction, "test": test_fraction}
     fractions = {name: fractions[name] for name in SPLIT_NAMES if fractions[name] > 0}
-    settings: dict[str, object] = {"method": method, "recordings": recordings, "val_fraction": val_fraction,
-                "test_fraction": test_fraction, "guard": guard, "seed": seed}
+    settings: dict[str, object] = {
+        "method": method,
+        "recordings": recordings,
+        "val_fraction": val_fraction,
+        "test_fraction": test_fraction,
+        "guard": guard,
+        "seed": seed,
+    }
     same = same or {}
     users: dict[str, list[ImageRecord]] = {}
     for record in records:
@@ -94,24 +110,30 @@ def split_records(records: Sequence[ImageRecord], method: str | None = None, rec
     shuffled = method == "random"
     placed = _by_position(users, fractions, 0 if shuffled else guard, seed if shuffled else None)
     side = {item.record.relative: item.split for item in placed}
-    assignments = [Assignment(record, side[same.get(record.relative, record.relative)], "")
-                   for record in records]
+    assignments = [
+        Assignment(record, side[same.get(record.relative, record.relative)], "") for record in records
+    ]
     return Split(assignments, settings, RANDOM_WARNING if shuffled else None)
 
 
-def _check_settings(method: str, recordings: str | None, val_fraction: float, test_fraction: float,
-                    guard: int) -> None:
+def _check_settings(
+    method: str, recordings: str | None, val_fraction: float, test_fraction: float, guard: int
+) -> None:
     if method not in METHODS:
         raise UserError(f"method {method!r}: expected one of {listing(METHODS)}")
     if recordings and method != "recordings":
-        raise UserError(f"method {method!r} with recordings {recordings!r}: a pattern and the method "
-                        "'recordings' go together; leave one out")
+        raise UserError(
+            f"method {method!r} with recordings {recordings!r}: a pattern and the method "
+            "'recordings' go together; leave one out"
+        )
     for name, value in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
         if not 0 <= value < 1:
             raise UserError(f"{name} {value}: expected a share from 0 to below 1")
     if val_fraction + test_fraction >= 1:
-        raise UserError(f"val_fraction {val_fraction} + test_fraction {test_fraction}: nothing is left for "
-                        "training; lower them")
+        raise UserError(
+            f"val_fraction {val_fraction} + test_fraction {test_fraction}: nothing is left for "
+            "training; lower them"
+        )
     if guard < 0:
         raise UserError(f"guard {guard}: expected a number of files, 0 or more")
     try:
@@ -120,15 +142,18 @@ def _check_settings(method: str, recordings: str | None, val_fraction: float, te
         raise UserError(f"recordings {recordings!r}: not a regular expression ({error})") from error
 
 
-def _by_position(users: dict[str, list[ImageRecord]], fractions: dict[str, float], guard: int,
-                 shuffle_seed: int | None) -> list[Assignment]:
+def _by_position(
+    users: dict[str, list[ImageRecord]], fractions: dict[str, float], guard: int, shuffle_seed: int | None
+) -> list[Assignment]:
     need = len(fractions) + guard * (len(fractions) - 1)
     short = [f"{user} has {len(files)}" for user, files in users.items() if len(files) < need]
     if short:
         between = f" with {guard} guard files between two splits" if guard else ""
-        raise UserError(f"too few images: {listing(short)}, but {listing(fractions)}{between} need at "
-                        f"least {need} a user; add images, drop the test split, lower guard, or "
-                        "leave these users out")
+        raise UserError(
+            f"too few images: {listing(short)}, but {listing(fractions)}{between} need at "
+            f"least {need} a user; add images, drop the test split, lower guard, or "
+            "leave these users out"
+        )
     assignments = []
     for user, files in users.items():
         names = _block_names(len(files), fractions, guard)
@@ -150,25 +175,37 @@ def _block_names(count: int, fractions: dict[str, float], guard: int) -> list[st
     return names
 
 
-def _by_recording(users: dict[str, list[ImageRecord]], pattern: re.Pattern | None,
-                  fractions: dict[str, float], seed: int, same: Mapping[str, str]) -> list[Assignment]:
-    named = {record.relative: _recording_name(record, pattern)
-             for files in users.values() for record in files}
+def _by_recording(
+    users: dict[str, list[ImageRecord]],
+    pattern: re.Pattern | None,
+    fractions: dict[str, float],
+    seed: int,
+    same: Mapping[str, str],
+) -> list[Assignment]:
+    named = {
+        record.relative: _recording_name(record, pattern) for files in users.values() for record in files
+    }
     of_file = {relative: name for relative, name in named.items() if name is not None}
     unmatched = [relative for relative in named if relative not in of_file]
     if unmatched:
         given = f"recordings {pattern.pattern!r} matches nothing in" if pattern else "no recording is told of"
-        raise UserError(f"{given} {listing(unmatched, 5)}; expected a recording of every file: change the "
-                        "pattern")
+        raise UserError(
+            f"{given} {listing(unmatched, 5)}; expected a recording of every file: change the pattern"
+        )
     of_file = _joined(of_file, same)
     sizes = {user: Counter(of_file[record.relative] for record in files) for user, files in users.items()}
     short = [f"{user} has {len(counts)}" for user, counts in sizes.items() if len(counts) < len(fractions)]
     if short:
-        raise UserError(f"too few recordings: {listing(short)}, but {listing(fractions)} need at least "
-                        f"{len(fractions)} a user; change the pattern, drop the test split, or use blocks")
+        raise UserError(
+            f"too few recordings: {listing(short)}, but {listing(fractions)} need at least "
+            f"{len(fractions)} a user; change the pattern, drop the test split, or use blocks"
+        )
     chosen = {user: _share_recordings(counts, fractions, f"{seed}:{user}") for user, counts in sizes.items()}
-    return [Assignment(record, chosen[user][of_file[record.relative]], of_file[record.relative])
-            for user, files in users.items() for record in files]
+    return [
+        Assignment(record, chosen[user][of_file[record.relative]], of_file[record.relative])
+        for user, files in users.items()
+        for record in files
+    ]
 
 
 def _joined(of_file: dict[str, str], same: Mapping[str, str]) -> dict[str, str]:
@@ -202,27 +239,41 @@ def enough_recordings(records: Sequence[ImageRecord], parts: int, hold_out: Sequ
     return all(len(names) >= parts and None not in names for names in known.values())
 
 
-def _held_out(records: Sequence[ImageRecord], hold_out: Sequence[str], method: str, recordings: str | None,
-              val_fraction: float, test_fraction: float, guard: int, seed: int,
-              same: Mapping[str, str] | None) -> Split:
+def _held_out(
+    records: Sequence[ImageRecord],
+    hold_out: Sequence[str],
+    method: str,
+    recordings: str | None,
+    val_fraction: float,
+    test_fraction: float,
+    guard: int,
+    seed: int,
+    same: Mapping[str, str] | None,
+) -> Split:
     """The images of some groups as test, the rest divided into train and val."""
     if test_fraction:
-        raise UserError(f"test_fraction {test_fraction} with hold_out {' '.join(hold_out)}: the images held "
-                        "out are the test split; give one of the two")
+        raise UserError(
+            f"test_fraction {test_fraction} with hold_out {' '.join(hold_out)}: the images held "
+            "out are the test split; give one of the two"
+        )
     pairs = _pairs(records, hold_out)
     rest = [record for record in records if pairs.isdisjoint(record.groups)]
     lost = {record.user for record in records} - {record.user for record in rest}
     if lost:
-        raise UserError(f"hold_out {' '.join(hold_out)}: leaves nothing to train on of "
-                        f"{listing(sorted(lost, key=natural_key))}; hold out less, or go on without these "
-                        "people by --leave_out")
+        raise UserError(
+            f"hold_out {' '.join(hold_out)}: leaves nothing to train on of "
+            f"{listing(sorted(lost, key=natural_key))}; hold out less, or go on without these "
+            "people by --leave_out"
+        )
     kept = {record.relative for record in rest}
     same = {copy: first for copy, first in (same or {}).items() if {copy, first} <= kept}
     split = split_records(rest, method, recordings, val_fraction, 0.0, guard, seed, same=same)
     known = {item.record: item for item in split.assignments}
     pattern = re.compile(recordings) if recordings else None
-    assignments = [known.get(record) or Assignment(record, "test", _recording_name(record, pattern) or "")
-                   for record in records]
+    assignments = [
+        known.get(record) or Assignment(record, "test", _recording_name(record, pattern) or "")
+        for record in records
+    ]
     return Split(assignments, split.settings | {"hold_out": sorted(hold_out)}, split.warning)
 
 
@@ -236,8 +287,10 @@ def _pairs(records: Sequence[ImageRecord], hold_out: Sequence[str]) -> set[tuple
     for name, value in sorted(pairs):
         if value not in known.get(name, ()):
             there = listing(sorted(known[name], key=natural_key), 8) if name in known else listing(known)
-            raise UserError(f"hold_out {name}={value}: no image is of it; expected {there or 'groups'}, "
-                            "which are told by --name '(?P<day>…)' or a table")
+            raise UserError(
+                f"hold_out {name}={value}: no image is of it; expected {there or 'groups'}, "
+                "which are told by --name '(?P<day>…)' or a table"
+            )
     return pairs
 
 

@@ -39,8 +39,9 @@ def _needing_room(path: Path) -> Iterator[None]:
         ) from error
 
 
-def reserve_tensors(tensors: Mapping[str, tuple[torch.dtype, tuple[int, ...]]], path: Path,
-                    metadata: Mapping[str, str]) -> None:
+def reserve_tensors(
+    tensors: Mapping[str, tuple[torch.dtype, tuple[int, ...]]], path: Path, metadata: Mapping[str, str]
+) -> None:
     """Make `path` a safetensors file whose values are all zero.
 
     `tensors` are dtypes and shapes, the widest dtype first, which keeps every tensor aligned. Any process
@@ -63,8 +64,11 @@ def tensor_positions(path: Path) -> dict[str, int]:
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
-    return {name: 8 + length + entry["data_offsets"][0]
-            for name, entry in header.items() if name != "__metadata__"}
+    return {
+        name: 8 + length + entry["data_offsets"][0]
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
 
 
 def write_values(path: Path, position: int, values: torch.Tensor) -> None:

@@ -12,8 +12,17 @@ from data.label_files import LABELS
 from data.labels import natural_key
 
 # What other systems leave in folders; also everything that begins with a dot (.DS_Store, ._a.npy).
-HIDDEN = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin", "@eadir",
-          "system volume information", "lost+found"}
+HIDDEN = {
+    "__macosx",
+    "thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
+    "icon\r",
+    "$recycle.bin",
+    "@eadir",
+    "system volume information",
+    "lost+found",
+}
 # Written by this project.
 OWN = {"axes.csv", "truth.csv", "split.csv", "split.json", "cropped.png", "run.json", LABELS}
 TABLES = {".csv", ".tsv", ".xlsx", ".xls", ".json"}
@@ -22,8 +31,9 @@ TOLD = "by --leave_out"
 SHOWN = 3
 
 
-def sorted_out(folder: Path, extensions: Sequence[str], leave_out: Sequence[str]
-               ) -> tuple[list[str], dict[str, list[str]]]:
+def sorted_out(
+    folder: Path, extensions: Sequence[str], leave_out: Sequence[str]
+) -> tuple[list[str], dict[str, list[str]]]:
     """Posix paths of the files with `extensions`, and those of all others by reason, naturally sorted."""
     paths: list[str] = []
     others: dict[str, list[str]] = {}
@@ -98,8 +108,15 @@ def account(read: int, what: str, left_out: Mapping[str, Sequence[str]]) -> str:
 
 
 SPLIT_NAMES = ("train", "val", "test")
-SPLIT_WORDS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
-               "test": "test", "testing": "test"}
+SPLIT_WORDS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
 
 
 def split_word(name: str) -> str | None:
@@ -118,8 +135,9 @@ def split_folders(folder: Path) -> tuple[dict[str, Path], dict[str, list[str]]]:
         part, unseen = split_word(path.name), path.name.startswith(".") or path.name.casefold() in HIDDEN
         if part and (path.is_dir() or path.is_symlink()):
             if part in found:
-                raise UserError(f"{folder}: {found[part].name} and {path.name} are both {part}; rename or "
-                                "remove one")
+                raise UserError(
+                    f"{folder}: {found[part].name} and {path.name} are both {part}; rename or remove one"
+                )
             found[part] = path
         elif unseen or path.name not in OWN:
             reason = UNSEEN if unseen else "folder of no split" if path.is_dir() else path.suffix or "file"

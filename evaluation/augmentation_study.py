@@ -75,8 +75,10 @@ def study(
     arms = arms_of(len(generated.labels) / len(real.labels))
     primary = min(arms, key=lambda name: abs(arms[name].ratio - 1) + 9 * (arms[name].real == 0))
     sizes = [size for size in SIZES if size < numpy.bincount(real.labels).max()]
-    curve = {name: [Arm(size, ratio) for size in (*sizes, None)]
-             for name, ratio in ((REFERENCE, 0.0), (FEW_SHOT, arms[primary].ratio))}
+    curve = {
+        name: [Arm(size, ratio) for size in (*sizes, None)]
+        for name, ratio in ((REFERENCE, 0.0), (FEW_SHOT, arms[primary].ratio))
+    }
     # Equal steps for all: more pictures would else mean more training too, and that is another question.
     steps = max(LEAST_STEPS, epochs * math.ceil(len(real.labels) / BATCH))
     tried = rolled(held_out.images, seed)
@@ -90,8 +92,11 @@ def study(
                 bar.update(1)
     right = {arm: numpy.stack(found) for arm, found in hits.items()}  # arm: (seeds, held-out pictures)
     base, labels = right[arms[REFERENCE]], held_out.labels
-    differences = {name: {"reference": REFERENCE, **difference(right[arm] - 1.0 * base, labels, people)}
-                   for name, arm in arms.items() if name != REFERENCE}
+    differences = {
+        name: {"reference": REFERENCE, **difference(right[arm] - 1.0 * base, labels, people)}
+        for name, arm in arms.items()
+        if name != REFERENCE
+    }
     best = max(("real", REFERENCE), key=lambda name: right[arms[name]].mean())
     beyond = difference(right[arms[primary]] - 1.0 * right[arms[best]], labels, people)
     sentence = differences[primary]["sentence"]
@@ -109,8 +114,10 @@ def study(
     few_shot = {
         "sizes": [*sizes, "all"],
         "arms": {name: [estimate(right[arm]) for arm in own] for name, own in curve.items()},
-        "differences": [difference(right[with_] - 1.0 * right[without], labels, people)
-                        for without, with_ in with_and_without],
+        "differences": [
+            difference(right[with_] - 1.0 * right[without], labels, people)
+            for without, with_ in with_and_without
+        ],
     }
     return {"verdict": verdict, "few_shot": few_shot}
 
@@ -119,8 +126,12 @@ def arms_of(available: float) -> dict[str, Arm]:
     """Every arm by name; `available` generated pictures for each real one cap the ratios."""
     ratios = sorted({min(ratio, available) for ratio in RATIOS})
     mixed = {f"{FEW_SHOT} x{ratio:.2g}": Arm(None, ratio) for ratio in ratios}
-    return {"real": Arm(None, augment=False), REFERENCE: Arm(None), **mixed,
-            "generated only": Arm(0, ratios[-1])}
+    return {
+        "real": Arm(None, augment=False),
+        REFERENCE: Arm(None),
+        **mixed,
+        "generated only": Arm(0, ratios[-1]),
+    }
 
 
 def pool_of(arm: Arm, real: Labelled, generated: Labelled, seed: int) -> Labelled:
@@ -182,6 +193,7 @@ def classic(x: Tensor) -> Tensor:
 
 def accuracy(right: numpy.ndarray, labels: numpy.ndarray, people: LabelTable) -> dict[str, Any]:
     """A figure (`evaluation.estimates`) of correctness (seeds, N), of all and of each person's images."""
+
     def share(own: numpy.ndarray) -> dict[str, Any]:
         found = estimate(own)
         return {"share": found.pop("value"), **found}
@@ -193,8 +205,11 @@ def accuracy(right: numpy.ndarray, labels: numpy.ndarray, people: LabelTable) ->
 def estimate(right: numpy.ndarray) -> dict[str, Any]:
     """Mean correctness of (seeds, N), its interval over seeds within [0, 1], and N."""
     low, high = student_interval(right.mean(1))
-    return {"value": float(right.mean()), "interval": [max(0.0, low), min(1.0, high)],
-            "count": right.shape[1]}
+    return {
+        "value": float(right.mean()),
+        "interval": [max(0.0, low), min(1.0, high)],
+        "count": right.shape[1],
+    }
 
 
 def difference(delta: numpy.ndarray, labels: numpy.ndarray, people: LabelTable) -> dict[str, Any]:
@@ -204,8 +219,10 @@ def difference(delta: numpy.ndarray, labels: numpy.ndarray, people: LabelTable) 
     a person may be expected to look helped or harmed by luck.
     """
     draws = delta.mean(0)[block_draws(labels)]
-    own = {people.names[label]: _sentence(delta[:, labels == label], draws[:, labels == label])
-           for label in numpy.unique(labels)}
+    own = {
+        people.names[label]: _sentence(delta[:, labels == label], draws[:, labels == label])
+        for label in numpy.unique(labels)
+    }
     return {
         "value": float(delta.mean()),
         "interval": _percentiles(draws),

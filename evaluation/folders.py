@@ -36,8 +36,11 @@ def find_generated(folder: Path, people: LabelTable) -> list[ImageRecord]:
             rows = [(row.get("file") or "", row.get("user") or "") for row in csv.DictReader(file)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: not readable as a table ({error}); run stage 3 again") from error
-    odd = [name for name, _ in rows
-           if not (name and name.isprintable() and Path(name).name == name and len(name) < 256)]
+    odd = [
+        name
+        for name, _ in rows
+        if not (name and name.isprintable() and Path(name).name == name and len(name) < 256)
+    ]
     if odd:
         raise UserError(f"{path}: {ascii(odd[0][:80])} is no name of an image there; run stage 3 again")
     strangers = {user: None for _, user in rows if user not in people.names}

@@ -159,12 +159,7 @@ def diversity(
 
 
 def obtain_judges(
-    folder: Path,
-    train: Pictures,
-    val: Pictures | None,
-    people: LabelTable,
-    seed: int,
-    count: int = 1,
+    folder: Path, train: Pictures, val: Pictures | None, people: LabelTable, seed: int, count: int = 1
 ) -> list[Judge]:
     """Those that an earlier run left, the rest new; the first one is judge.safetensors."""
     names = ["judge", *(f"judge_{number}" for number in range(2, count + 1))]

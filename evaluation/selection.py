@@ -252,8 +252,12 @@ def train_selecting_judge(config: SelectingJudgeConfig) -> None:
     contents = {name: inputs_digest(real[name]) for name in ("train", "val")}
     with claim_folder(folder, identity(config, real=contents), path.name, config.dry_run):
         if config.dry_run:
-            return tell_plan({"judge": config}, reads=[f"{config.real}: images"], writes=[path],
-                             does=f"train a judge on {len(train)} images, {len(val)} held out")
+            return tell_plan(
+                {"judge": config},
+                reads=[f"{config.real}: images"],
+                writes=[path],
+                does=f"train a judge on {len(train)} images, {len(val)} held out",
+            )
         if path.is_file():
             return say(f"{path} is there: skipped")
         everything = read(real["train"], people, (), config.colour_map)

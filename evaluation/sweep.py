@@ -163,8 +163,12 @@ def run(config: SweepConfig) -> None:
         if config.dry_run:
             settings = len(config.samplers) * len(config.guidance)
             number = settings * len(people) * config.num_samples_per_user
-            return tell_plan({"sweep": config}, reads=[config.real, config.dit_checkpoint, config.vavae_path],
-                             writes=[folder], does=f"draw {number} images in {settings} settings, score them")
+            return tell_plan(
+                {"sweep": config},
+                reads=[config.real, config.dit_checkpoint, config.vavae_path],
+                writes=[folder],
+                does=f"draw {number} images in {settings} settings, score them",
+            )
         score_settings(config, networks, people, real, held_out)
 
 
@@ -220,4 +224,3 @@ def draw_setting(
                 bar.update(len(batch))
         finish(folder, images, labels, users)
     return {image.name for image in images}
-

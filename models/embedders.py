@@ -73,11 +73,7 @@ class LabelEmbedder(nn.Module):
     """
 
     def __init__(
-        self,
-        num_classes: int,
-        dim: int,
-        dropout: float,
-        combinations: Sequence[Sequence[int]] | None = None,
+        self, num_classes: int, dim: int, dropout: float, combinations: Sequence[Sequence[int]] | None = None
     ):
         super().__init__()
         self.num_classes = num_classes

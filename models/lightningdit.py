@@ -88,9 +88,7 @@ class FinalLayer(nn.Module):
 def unpatchify(tokens: Tensor, patch_size: int) -> Tensor:
     """Tokens (N, T, patch²·C), row-major on a square grid, to images (N, C, S, S)."""
     side = round(tokens.shape[1] ** 0.5)
-    return rearrange(
-        tokens, "n (h w) (p q c) -> n c (h p) (w q)", h=side, w=side, p=patch_size, q=patch_size
-    )
+    return rearrange(tokens, "n (h w) (p q c) -> n c (h p) (w q)", h=side, w=side, p=patch_size, q=patch_size)
 
 
 class LightningDiT(nn.Module):

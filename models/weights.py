@@ -171,12 +171,14 @@ def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str) -> N
         if name in state and state[name].shape != value.shape
     ]
     flawed = [
-        name
-        for name, value in state.items()
-        if not (value.is_floating_point() and value.isfinite().all())
+        name for name, value in state.items() if not (value.is_floating_point() and value.isfinite().all())
     ]
-    groups = {"missing": missing, "unexpected": unexpected, "wrong-shaped": misshapen,
-              "not of finite numbers": flawed}
+    groups = {
+        "missing": missing,
+        "unexpected": unexpected,
+        "wrong-shaped": misshapen,
+        "not of finite numbers": flawed,
+    }
     faults = [f"{len(names)} {kind}: {_listed(names)}" for kind, names in groups.items() if names]
     if faults:
         raise UserError(

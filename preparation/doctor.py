@@ -39,8 +39,11 @@ NEEDED_ONLY_FOR = {
     "h5py": "recordings in .h5 and MATLAB 7.3 files",
 }
 # By compute capability, the best first.
-ARITHMETIC = (((8, 0), "bf16 in hardware"), ((7, 0), "fp16 in hardware, bf16 only emulated"),
-              ((0, 0), "no tensor cores, neither fp16 nor bf16 pays"))
+ARITHMETIC = (
+    ((8, 0), "bf16 in hardware"),
+    ((7, 0), "fp16 in hardware, bf16 only emulated"),
+    ((0, 0), "no tensor cores, neither fp16 nor bf16 pays"),
+)
 STATUS = {"ok": 0, "note": 0, "warn": 1, "FAIL": 2}
 
 
@@ -114,13 +117,22 @@ def graphics_cards() -> Iterator[Finding]:
             continue
         tried = " and ".join(candidate_precisions(device))
         arithmetic = next(text for lowest, text in ARITHMETIC if (major, minor) >= lowest)
-        yield Finding("ok", "GPU", f"{named}, {free / GIB:.1f} of {total / GIB:.1f} GiB free, CUDA "
-                                   f"{torch.version.cuda}; {arithmetic}: --precision auto tries {tried}")
+        yield Finding(
+            "ok",
+            "GPU",
+            f"{named}, {free / GIB:.1f} of {total / GIB:.1f} GiB free, CUDA "
+            f"{torch.version.cuda}; {arithmetic}: --precision auto tries {tried}",
+        )
     if count > 1:
         nccl = torch.distributed.is_available() and torch.distributed.is_nccl_available()
         how = f"--devices {count}, as a command (!python ... in a notebook)"
-        yield Finding("ok" if nccl else "warn", "several", f"{count} GPUs: train on all by {how}" if nccl else
-                      f"{count} GPUs, but this torch lacks NCCL: use --devices 1, or another build of torch")
+        yield Finding(
+            "ok" if nccl else "warn",
+            "several",
+            f"{count} GPUs: train on all by {how}"
+            if nccl
+            else f"{count} GPUs, but this torch lacks NCCL: use --devices 1, or another build of torch",
+        )
 
 
 def no_graphics_card(driver: bool) -> Finding:
@@ -128,9 +140,13 @@ def no_graphics_card(driver: bool) -> Finding:
     build = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
     if not driver:
         return Finding("note", "GPU", "none: everything runs on the CPU, training slowly")
-    return Finding("warn", "GPU", f"an NVIDIA driver is here, but this torch, built {build}, finds no usable "
-                   "card: nvidia-smi must list one, and a CUDA version no lower than torch's; else install a "
-                   "torch built for that version")
+    return Finding(
+        "warn",
+        "GPU",
+        f"an NVIDIA driver is here, but this torch, built {build}, finds no usable "
+        "card: nvidia-smi must list one, and a CUDA version no lower than torch's; else install a "
+        "torch built for that version",
+    )
 
 
 def processor() -> Finding:
@@ -140,8 +156,11 @@ def processor() -> Finding:
     cpu = torch.device("cpu")
     tried = " and ".join(worth_trying(candidate_precisions(cpu), cpu))
     level = "warn" if units == "DEFAULT" or free < 4 * GIB else "ok"
-    return Finding(level, "CPU", f"{cores} cores, {units}, {free / GIB:.1f} GiB of memory free; "
-                   f"--precision auto tries {tried}")
+    return Finding(
+        level,
+        "CPU",
+        f"{cores} cores, {units}, {free / GIB:.1f} GiB of memory free; --precision auto tries {tried}",
+    )
 
 
 def available_memory() -> int:
@@ -174,8 +193,11 @@ def sizes(folder: Path) -> Iterator[Finding]:
         needed = checkpoint_bytes(arguments)
         fits = f"batch {batch} ({frugal} with --use_checkpoint)" if frugal else "too large"
         disk = f"checkpoints up to {needed / GIB:.1f} GiB" + (", more than is free" if needed > free else "")
-        yield Finding("ok" if batch and needed <= free else "note", preset,
-                      f"{count_parameters(arguments)[0] / 1e6:.0f} M parameters: {fits}, {disk}")
+        yield Finding(
+            "ok" if batch and needed <= free else "note",
+            preset,
+            f"{count_parameters(arguments)[0] / 1e6:.0f} M parameters: {fits}, {disk}",
+        )
 
 
 def preset_arguments(preset: str) -> dict:
@@ -190,8 +212,12 @@ def internet() -> Finding:
         with urllib.request.urlopen(request, timeout=SECONDS_TO_ANSWER):
             return Finding("ok", "internet", f"{endpoint()} answers")
     except (OSError, ValueError) as error:
-        return Finding("note", "internet", f"{endpoint()} does not answer ({first_line(error)}): weights "
-                                           "must come as files; nothing but `download` needs a network")
+        return Finding(
+            "note",
+            "internet",
+            f"{endpoint()} does not answer ({first_line(error)}): weights "
+            "must come as files; nothing but `download` needs a network",
+        )
 
 
 def weights(folder: Path) -> Iterator[Finding]:
@@ -207,8 +233,12 @@ def weights(folder: Path) -> Iterator[Finding]:
         names = ", ".join(lacking)
         yield Finding("note", "weights", f"not in {folder}: {names} (stage0_prepare.py download)")
     shipped = COMPACT_FILE.is_file()
-    yield Finding("ok" if shipped else "warn", "weights", "compact: the tokenizer that ships is "
-                  + ("there" if shipped else f"missing, restore {COMPACT_FILE}"))
+    yield Finding(
+        "ok" if shipped else "warn",
+        "weights",
+        "compact: the tokenizer that ships is "
+        + ("there" if shipped else f"missing, restore {COMPACT_FILE}"),
+    )
 
 
 def statistics(folder: Path, fix: bool, dry_run: bool = False) -> Finding:

@@ -71,8 +71,9 @@ def fetch(item: Published, folder: Path) -> str:
     if target.is_file():
         fault = fault_of(target, size, digest)
         if fault:
-            raise UserError(f"{target}: not the published file ({fault}); remove it, then the same command "
-                            "fetches it")
+            raise UserError(
+                f"{target}: not the published file ({fault}); remove it, then the same command fetches it"
+            )
         return record(target, item, digest, "was there")
     require_space(folder, size or int(item.size), item.file)
     folder.mkdir(parents=True, exist_ok=True)
@@ -111,8 +112,12 @@ def announced(url: str) -> tuple[int | None, str | None]:
     first = _FirstAnswer()
     with build_opener(first).open(url, timeout=SECONDS_TO_ANSWER) as response:  # the body is left unread
         size = first.headers.get("x-linked-size") or response.headers.get("Content-Length")
-        tag = first.headers.get("x-linked-etag") or response.headers.get("X-Linked-Etag") or \
-            response.headers.get("ETag") or ""
+        tag = (
+            first.headers.get("x-linked-etag")
+            or response.headers.get("X-Linked-Etag")
+            or response.headers.get("ETag")
+            or ""
+        )
     tag = tag.removeprefix("W/").strip('"').lower()
     return int(size) if size else None, tag if re.fullmatch("[0-9a-f]{64}", tag) else None
 
@@ -131,17 +136,19 @@ def download(url: str, part: Path, size: int | None, by_hand: str) -> None:
         except (OSError, HTTPException) as error:
             reason = error
     if size is None or not part.is_file() or part.stat().st_size < size:
-        raise OSError(f"{url}: broke off ({first_line(reason)}); the same command goes on from there; or "
-                      f"{by_hand}") from None
+        raise OSError(
+            f"{url}: broke off ({first_line(reason)}); the same command goes on from there; or {by_hand}"
+        ) from None
 
 
 def copy(request: Request, part: Path, size: int | None) -> None:
     """The answer's body, appended to `part` or, from a server that knows no ranges, in place of it."""
     with urlopen(request, timeout=SECONDS_TO_ANSWER) as response:
         goes_on = response.status == 206
-        with open(part, "ab" if goes_on else "wb") as file, progress(
-            total=size, description=part.name.split(".")[1], unit="B"
-        ) as bar:
+        with (
+            open(part, "ab" if goes_on else "wb") as file,
+            progress(total=size, description=part.name.split(".")[1], unit="B") as bar,
+        ):
             bar.update(file.tell())
             while block := response.read(BLOCK):
                 bar.update(file.write(block))
@@ -165,8 +172,9 @@ def describe(path: Path, item: Published) -> str:
     actual, note = file_digest(path), path.with_name(path.name + DIGEST_SUFFIX)
     recorded = note.read_text().split(" ")[0] if note.is_file() else None
     if recorded not in (None, actual):
-        raise UserError(f"{path}: sha256 {actual}, but {recorded} was downloaded; remove it and fetch it "
-                        "again")
+        raise UserError(
+            f"{path}: sha256 {actual}, but {recorded} was downloaded; remove it and fetch it again"
+        )
     item.load(path)
     same = " as downloaded" if recorded else ""
     return f"{path}: {path.stat().st_size:,} bytes, loads, sha256 {actual}{same}"

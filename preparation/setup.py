@@ -73,8 +73,10 @@ def set_up(config: SetupConfig) -> Setup:
     choose_data(found, setup)
     choose_networks(found, setup)
     if not setup.sections:
-        raise UserError(f"setup: neither weights nor people's images below {listed}; name their folders by "
-                        "--folders, or start with python stage0_prepare.py download vavae --dir weights")
+        raise UserError(
+            f"setup: neither weights nor people's images below {listed}; name their folders by "
+            "--folders, or start with python stage0_prepare.py download vavae --dir weights"
+        )
     return setup
 
 
@@ -88,8 +90,7 @@ def roots_of(config: SetupConfig) -> list[Path]:
 
 
 def choose_data(found: Found, setup: Setup) -> None:
-    """Images: the first split, which stage 1 takes, or else the first folder of people, which is to be split.
-    """
+    """Images: the first split, which stage 1 takes, or else the first folder of people, still to be split."""
     for folder, people in found.people.items():
         try:
             open_rgb(people.example)
@@ -101,11 +102,19 @@ def choose_data(found: Found, setup: Setup) -> None:
         setup.put(extract_data_dir=data, pipeline_data_dir=data, evaluate_real=data)
     elif found.raw:
         setup.put(split_input_dir=found.raw[0])
-        setup.say("note", "images", "not split yet: python stage0_prepare.py split --input_dir "
-                                    f"{found.raw[0]} --output_dir data_split")
+        setup.say(
+            "note",
+            "images",
+            "not split yet: python stage0_prepare.py split --input_dir "
+            f"{found.raw[0]} --output_dir data_split",
+        )
     else:
-        setup.say("note", "images", "none: expected a folder of each person's, like ID_1/a.jpg; name the "
-                                    "folder above them by --folders")
+        setup.say(
+            "note",
+            "images",
+            "none: expected a folder of each person's, like ID_1/a.jpg; name the "
+            "folder above them by --folders",
+        )
 
 
 def choose_networks(found: Found, setup: Setup) -> None:
@@ -130,9 +139,13 @@ def choose_networks(found: Found, setup: Setup) -> None:
     elif model:
         setup.put(sample_dit_checkpoint=model)
     else:
-        setup.say("warn", "model", "none: train one by stage 2, or python stage0_prepare.py download "
-                                   "lightningdit-xl-800ep latents-stats; --dit_checkpoint demo --vavae_path "
-                                   "compact draws simulated walkers at once")
+        setup.say(
+            "warn",
+            "model",
+            "none: train one by stage 2, or python stage0_prepare.py download "
+            "lightningdit-xl-800ep latents-stats; --dit_checkpoint demo --vavae_path "
+            "compact draws simulated walkers at once",
+        )
 
 
 def fitting_tokenizer(model: Any, tokenizers: dict[Path, str], setup: Setup) -> Path | str | None:
@@ -145,20 +158,31 @@ def fitting_tokenizer(model: Any, tokenizers: dict[Path, str], setup: Setup) -> 
         known[COMPACT] = digest(load_tokenizer(COMPACT))
     fitting = [name for name in known if wanted in (None, known[name])]
     if wanted and not fitting:
-        setup.say("warn", "tokenizer", f"none with the digest {wanted[:12]} that the model was trained with; "
-                                       "name its folder by --folders")
+        setup.say(
+            "warn",
+            "tokenizer",
+            f"none with the digest {wanted[:12]} that the model was trained with; "
+            "name its folder by --folders",
+        )
         return None
     if not tokenizers:
-        setup.say("note", "tokenizer", "none found: compact, which ships, is used; the published one comes "
-                                       "by python stage0_prepare.py download vavae")
+        setup.say(
+            "note",
+            "tokenizer",
+            "none found: compact, which ships, is used; the published one comes "
+            "by python stage0_prepare.py download vavae",
+        )
     return fitting[0] if fitting else None
 
 
 def use_published(model: Path, tokenizer: Path | str | None, imagenet: Path | None, setup: Setup) -> None:
     """The published model, with its sampling settings and the statistics that it does not carry."""
     if imagenet is None:
-        return setup.say("warn", "statistics", f"none for {model.name}, which carries none: python "
-                                               "stage0_prepare.py download latents-stats")
+        return setup.say(
+            "warn",
+            "statistics",
+            f"none for {model.name}, which carries none: python stage0_prepare.py download latents-stats",
+        )
     settings = load_preset(PUBLISHED_SYSTEM)["sample"]
     files = {"dit_checkpoint": str(model), "vavae_path": str(tokenizer), "latents_stats": str(imagenet)}
     setup.sections["sample"] = {**settings, **files}

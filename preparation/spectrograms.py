@@ -56,10 +56,19 @@ def hints_of(config: SpectrogramConfig) -> Hints:
     facts = Facts(config.carrier, config.prf, config.burst_samples, config.burst_period)
     layout = tuple(config.layout.split(",")) if config.layout else ()
     cfg = Path(config.cfg) if config.cfg else None
-    return Hints(facts, config.variable, layout, cfg, folded=config.folded, balance=config.balance,
-                 cells=config.cells, conjugate=config.conjugate, duration_s=config.duration,
-                 scale=None if config.scale == "unknown" else config.scale,
-                 velocity_mps=pair_of(config.velocity_range))
+    return Hints(
+        facts,
+        config.variable,
+        layout,
+        cfg,
+        folded=config.folded,
+        balance=config.balance,
+        cells=config.cells,
+        conjugate=config.conjugate,
+        duration_s=config.duration,
+        scale=None if config.scale == "unknown" else config.scale,
+        velocity_mps=pair_of(config.velocity_range),
+    )
 
 
 def pair_of(velocity_range: Sequence[float]) -> tuple[float, float] | None:
@@ -78,11 +87,18 @@ def whole_spectrogram(capture: Capture, config: SpectrogramConfig) -> Spectrogra
         raise UserError(f"velocity_range {shown[0]:g} to {shown[1]:g} m/s: speeds without a sign begin at 0")
     if capture.bursts > 1 and capture.burst_period_s is not None:
         still = capture.looks - capture.looks.mean(-1, keepdims=True)
-        return burst_spectrogram(still, capture.carrier_hz, capture.prf_hz, capture.burst_period_s,
-                                 velocity_range=shown)
+        return burst_spectrogram(
+            still, capture.carrier_hz, capture.prf_hz, capture.burst_period_s, velocity_range=shown
+        )
     moving = remove_clutter(capture.looks, capture.prf_hz, config.clutter_s)
-    return spectrogram(moving, capture.carrier_hz, capture.prf_hz, window_s=config.window_s,
-                       frames_per_second=config.frames_per_second, velocity_range=shown)
+    return spectrogram(
+        moving,
+        capture.carrier_hz,
+        capture.prf_hz,
+        window_s=config.window_s,
+        frames_per_second=config.frames_per_second,
+        velocity_range=shown,
+    )
 
 
 def image_name(stem: str, number: int) -> str:

@@ -17,14 +17,38 @@ ENTRIES = 256
 CLOSE_COLOURS, CLOSE_ENTRIES = 4, 10  # colours this near (of 255) must lie this near in the map
 # MATLAB's default since 2014, at even steps.
 PARULA = (
-    (0.208, 0.166, 0.529), (0.212, 0.214, 0.627), (0.196, 0.265, 0.728), (0.125, 0.324, 0.830),
-    (0.012, 0.388, 0.882), (0.017, 0.427, 0.879), (0.050, 0.459, 0.864), (0.072, 0.489, 0.847),
-    (0.079, 0.520, 0.831), (0.064, 0.557, 0.824), (0.034, 0.597, 0.820), (0.024, 0.629, 0.804),
-    (0.023, 0.654, 0.777), (0.038, 0.674, 0.744), (0.084, 0.693, 0.706), (0.145, 0.710, 0.665),
-    (0.218, 0.725, 0.619), (0.302, 0.738, 0.571), (0.395, 0.746, 0.524), (0.487, 0.749, 0.484),
-    (0.571, 0.749, 0.449), (0.647, 0.746, 0.419), (0.718, 0.741, 0.391), (0.786, 0.736, 0.363),
-    (0.851, 0.730, 0.336), (0.914, 0.726, 0.306), (0.974, 0.731, 0.267), (0.999, 0.765, 0.216),
-    (0.988, 0.807, 0.179), (0.970, 0.848, 0.148), (0.959, 0.895, 0.113), (0.966, 0.951, 0.076),
+    (0.208, 0.166, 0.529),
+    (0.212, 0.214, 0.627),
+    (0.196, 0.265, 0.728),
+    (0.125, 0.324, 0.830),
+    (0.012, 0.388, 0.882),
+    (0.017, 0.427, 0.879),
+    (0.050, 0.459, 0.864),
+    (0.072, 0.489, 0.847),
+    (0.079, 0.520, 0.831),
+    (0.064, 0.557, 0.824),
+    (0.034, 0.597, 0.820),
+    (0.024, 0.629, 0.804),
+    (0.023, 0.654, 0.777),
+    (0.038, 0.674, 0.744),
+    (0.084, 0.693, 0.706),
+    (0.145, 0.710, 0.665),
+    (0.218, 0.725, 0.619),
+    (0.302, 0.738, 0.571),
+    (0.395, 0.746, 0.524),
+    (0.487, 0.749, 0.484),
+    (0.571, 0.749, 0.449),
+    (0.647, 0.746, 0.419),
+    (0.718, 0.741, 0.391),
+    (0.786, 0.736, 0.363),
+    (0.851, 0.730, 0.336),
+    (0.914, 0.726, 0.306),
+    (0.974, 0.731, 0.267),
+    (0.999, 0.765, 0.216),
+    (0.988, 0.807, 0.179),
+    (0.970, 0.848, 0.148),
+    (0.959, 0.895, 0.113),
+    (0.966, 0.951, 0.076),
     (0.976, 0.983, 0.054),
 )
 COLOURS_AT_ONCE = 2048  # keeps the distances in the processor's cache
@@ -63,8 +87,10 @@ def from_rgb(rgb: numpy.ndarray, name: str = "jet") -> numpy.ndarray:
     codes, where = numpy.unique((red << 16 | green << 8 | blue).ravel(), return_inverse=True)
     colours = numpy.stack([codes >> 16, codes >> 8 & 255, codes & 255, codes * 0 + 1], 1, dtype=numpy.float32)
     # whole numbers below 2^24 are exact in float32
-    nearest = [(colours[first : first + COLOURS_AT_ONCE] @ inverse.distance).argmin(1)
-               for first in range(0, len(colours), COLOURS_AT_ONCE)]
+    nearest = [
+        (colours[first : first + COLOURS_AT_ONCE] @ inverse.distance).argmin(1)
+        for first in range(0, len(colours), COLOURS_AT_ONCE)
+    ]
     return inverse.values[numpy.concatenate(nearest)][where].reshape(rgb.shape[:-1])
 
 
@@ -94,8 +120,10 @@ def _inverse(name: str) -> Inverse:
     difference = numpy.linalg.norm(table[:, None] - table, axis=-1)
     apart = numpy.abs(numpy.subtract.outer(numpy.arange(ENTRIES), numpy.arange(ENTRIES)))
     if (apart[difference < CLOSE_COLOURS] > CLOSE_ENTRIES).any():
-        raise UserError(f"colour map {name!r}: cannot be read back, it shows different values in one "
-                        "colour; use jet, viridis or gray")
+        raise UserError(
+            f"colour map {name!r}: cannot be read back, it shows different values in one "
+            "colour; use jet, viridis or gray"
+        )
     colours, entry_of, times = numpy.unique(table, axis=0, return_inverse=True, return_counts=True)
     values = numpy.bincount(entry_of.ravel(), weights=numpy.arange(ENTRIES)) / times / (ENTRIES - 1)
     distance = numpy.concatenate([-2 * colours.T, (colours**2).sum(1)[None]])

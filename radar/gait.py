@@ -23,8 +23,10 @@ from scipy.interpolate import CubicHermiteSpline, CubicSpline, PchipInterpolator
 from radar.person import SIDES, Walker, cycle_duration_s
 
 JOINTS = ("pelvis", "neck", "crown") + tuple(
-    f"{side} {joint}" for side in SIDES
-    for joint in ("shoulder", "elbow", "wrist", "fingertip", "hip", "knee", "ankle", "heel", "toe"))
+    f"{side} {joint}"
+    for side in SIDES
+    for joint in ("shoulder", "elbow", "wrist", "fingertip", "hip", "knee", "ankle", "heel", "toe")
+)
 
 # Lengths as shares of the body height (Drillis and Contini 1966, as in D. A. Winter, Biomechanics and Motor
 # Control of Human Movement), those of the leg as shares of the hip's height.
@@ -38,11 +40,7 @@ _FLAT_FOOT = (0.07, 0.36)  # phases between which the whole sole stands (J. Perr
 _KNOTS = (0.0, 0.5, 1.3, 3.0)  # relative velocities at which the control points below are given
 
 # Control points as (phase, degrees); a tuple of four holds the values at the relative velocities of _KNOTS.
-_HIP = (
-    ((0.9, 0.9, 0.9, 1.1), (0, 25, 25, 30)),
-    (0.5, (0, -15, -15, -15)),
-    (0.9, (0, 25, 25, 31)),
-)
+_HIP = (((0.9, 0.9, 0.9, 1.1), (0, 25, 25, 30)), (0.5, (0, -15, -15, -15)), (0.9, (0, 25, 25, 31)))
 _KNEE = (
     ((0.17, 0.17, 0.17, 0.12), (3, 3, 3, 25)),
     (0.4, 3),
@@ -126,8 +124,9 @@ def _drop(phase: numpy.ndarray) -> numpy.ndarray:
 
 def _through(points: tuple, phase: numpy.ndarray, rv: float) -> numpy.ndarray:
     """Radians (N,) of the periodic cubic through control points; monotone pieces, so no overshoot."""
-    at = numpy.array([[numpy.interp(rv, _KNOTS, numpy.broadcast_to(value, 4)) for value in point]
-                      for point in points])
+    at = numpy.array(
+        [[numpy.interp(rv, _KNOTS, numpy.broadcast_to(value, 4)) for value in point] for point in points]
+    )
     where = numpy.round(numpy.concatenate([at[:, 0] + turn for turn in (-1, 0, 1)]), 9)
     where, first = numpy.unique(where, return_index=True)  # two points may meet
     return numpy.radians(PchipInterpolator(where, numpy.tile(at[:, 1], 3)[first])(phase % 1))
@@ -139,8 +138,14 @@ def rotated(x: float, z: float, pitch: numpy.ndarray) -> numpy.ndarray:
     return numpy.stack([x * cosine - z * sine, x * sine + z * cosine])
 
 
-def plant(ankle: numpy.ndarray, pitch: numpy.ndarray, support: float, stride_m: float,
-          heel: tuple[float, float], toe: tuple[float, float]) -> numpy.ndarray:
+def plant(
+    ankle: numpy.ndarray,
+    pitch: numpy.ndarray,
+    support: float,
+    stride_m: float,
+    heel: tuple[float, float],
+    toe: tuple[float, float],
+) -> numpy.ndarray:
     """The ankle's path (2, N) corrected so that the foot on the ground does not slip.
 
     ankle    (2, N) x and z over one cycle from heel strike on, in the frame that walks along evenly
@@ -193,8 +198,12 @@ def joint_paths(walker: Walker, phase: numpy.ndarray, num_phases: int = 256) -> 
     _lower_into_reach(walker, joints, feet)
     joints |= feet
     for side in SIDES:
-        joints[f"{side} knee"] = knee_position(joints[f"{side} hip"], joints[f"{side} ankle"],
-                                               _THIGH * walker.hip_height_m, _SHANK * walker.hip_height_m)
+        joints[f"{side} knee"] = knee_position(
+            joints[f"{side} hip"],
+            joints[f"{side} ankle"],
+            _THIGH * walker.hip_height_m,
+            _SHANK * walker.hip_height_m,
+        )
     table = numpy.stack([joints[name] for name in JOINTS])
     table = numpy.concatenate([table, table[..., :1]], axis=-1)
     return CubicSpline(numpy.append(grid, 1), table, axis=2, bc_type="periodic")(phase % 1)
@@ -208,8 +217,9 @@ def _own_phase(side: str, path: numpy.ndarray) -> numpy.ndarray:
 def _upper_body(walker: Walker, body: Curves) -> dict[str, numpy.ndarray]:
     """Pelvis, hips, trunk, head and arms, each (3, N)."""
     height, hip_height = walker.height_m, walker.hip_height_m
-    pelvis = hip_height * numpy.stack([walker.torso_sway * body.forward, body.lateral,
-                                       1 + walker.torso_sway * body.vertical])
+    pelvis = hip_height * numpy.stack(
+        [walker.torso_sway * body.forward, body.lateral, 1 + walker.torso_sway * body.vertical]
+    )
     upwards = numpy.stack([numpy.sin(body.lean), 0 * body.lean, numpy.cos(body.lean)])
     neck = pelvis + (_SHOULDER_HEIGHT * height - hip_height) * upwards
     joints = {"pelvis": pelvis, "neck": neck, "crown": neck + (1 - _SHOULDER_HEIGHT) * height * upwards}
@@ -223,8 +233,11 @@ def _upper_body(walker: Walker, body: Curves) -> dict[str, numpy.ndarray]:
         upper = _own_phase(side, middle + factor * (body.shoulder - middle))
         fore = upper + _own_phase(side, factor * body.elbow)
         at = joints[f"{side} shoulder"]
-        for end, share, angle in (("elbow", _UPPER_ARM, upper), ("wrist", _FOREARM, fore),
-                                  ("fingertip", _HAND, fore)):
+        for end, share, angle in (
+            ("elbow", _UPPER_ARM, upper),
+            ("wrist", _FOREARM, fore),
+            ("fingertip", _HAND, fore),
+        ):
             at = joints[f"{side} {end}"] = at + share * height * _hanging(angle)
     return joints
 
@@ -240,8 +253,9 @@ def _hanging(angle: numpy.ndarray) -> numpy.ndarray:
     return numpy.stack([numpy.sin(angle), 0 * angle, -numpy.cos(angle)])
 
 
-def _foot(walker: Walker, side: str, hip: numpy.ndarray, own: Curves,
-          phase: numpy.ndarray) -> dict[str, numpy.ndarray]:
+def _foot(
+    walker: Walker, side: str, hip: numpy.ndarray, own: Curves, phase: numpy.ndarray
+) -> dict[str, numpy.ndarray]:
     """Ankle, heel and toe (3, N) over the phase of their own leg, whose hip moves as `hip` (3, N)."""
     height, factor = walker.hip_height_m, walker.leg_swing * walker.swing(side)
     thigh = factor * own.hip
@@ -272,8 +286,9 @@ def _lift(ankle: numpy.ndarray, pitch: numpy.ndarray, progress: numpy.ndarray) -
     return numpy.where(progress > 0, (missing + numpy.hypot(missing, 0.02 * arch)) / 2, 0)
 
 
-def _lower_into_reach(walker: Walker, joints: dict[str, numpy.ndarray],
-                      feet: dict[str, numpy.ndarray]) -> None:
+def _lower_into_reach(
+    walker: Walker, joints: dict[str, numpy.ndarray], feet: dict[str, numpy.ndarray]
+) -> None:
     """Lower everything above the legs by one constant, the least with which both reach their ankles."""
     room = []
     for side in SIDES:

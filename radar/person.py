@@ -51,8 +51,10 @@ class Walker:
     def __post_init__(self) -> None:
         if not 0 < self.relative_velocity <= MAX_RELATIVE_VELOCITY:
             fastest = MAX_RELATIVE_VELOCITY * self.hip_height_m
-            raise UserError(f"speed_mps {self.speed_mps} at height_m {self.height_m}: expected a walk, "
-                            f"above 0 and up to {fastest:.2f} m/s; change either")
+            raise UserError(
+                f"speed_mps {self.speed_mps} at height_m {self.height_m}: expected a walk, "
+                f"above 0 and up to {fastest:.2f} m/s; change either"
+            )
 
     @property
     def hip_height_m(self) -> float:
@@ -87,9 +89,15 @@ class Walker:
 def draw_walker(rng: numpy.random.Generator) -> Walker:
     """A person unlike the others: every property drawn on its own, within what adults show."""
     low_high = {
-        "height_m": (1.5, 1.95), "speed_mps": (0.8, 1.35), "leg_ratio": (0.51, 0.55),
-        "cadence_deviation": (1.0, 1.28), "leg_swing": (0.92, 1.08), "arm_swing": (0.4, 1.6),
-        "asymmetry": (-0.06, 0.06), "torso_sway": (0.6, 1.6), "torso_peaked": (0.2, 0.7),
+        "height_m": (1.5, 1.95),
+        "speed_mps": (0.8, 1.35),
+        "leg_ratio": (0.51, 0.55),
+        "cadence_deviation": (1.0, 1.28),
+        "leg_swing": (0.92, 1.08),
+        "arm_swing": (0.4, 1.6),
+        "asymmetry": (-0.06, 0.06),
+        "torso_sway": (0.6, 1.6),
+        "torso_peaked": (0.2, 0.7),
     }
     drawn = {name: float(rng.uniform(*bounds)) for name, bounds in low_high.items()}
     # Medians and spreads in dB; clothed legs and shoes return more than bare spheroids of their size.

@@ -84,8 +84,13 @@ class Spectrogram:
 # Echoes
 
 
-def iq_signal(range_m: numpy.ndarray, cross_section_m2: numpy.ndarray, sample_rate_hz: float, radar: Radar,
-              rng: numpy.random.Generator) -> numpy.ndarray:
+def iq_signal(
+    range_m: numpy.ndarray,
+    cross_section_m2: numpy.ndarray,
+    sample_rate_hz: float,
+    radar: Radar,
+    rng: numpy.random.Generator,
+) -> numpy.ndarray:
     """Echo (looks, P) complex64, at the radar's PRF, of S scatterers given over time, each (S, T).
 
     Amplitudes follow the radar equation, sqrt(cross section) / range², so that 1 m² at 1 m has power 1.
@@ -119,8 +124,9 @@ def _phasors(turns: numpy.ndarray) -> numpy.ndarray:
     return phasors
 
 
-def _gains(amplitude: numpy.ndarray, knot_s: float, radar: Radar, rng: numpy.random.Generator
-           ) -> numpy.ndarray:
+def _gains(
+    amplitude: numpy.ndarray, knot_s: float, radar: Radar, rng: numpy.random.Generator
+) -> numpy.ndarray:
     """Complex amplitudes (knots, S, looks): a steady phasor mixed with a Gaussian AR(1) process.
 
     This is a Rician fluctuation with an exponential correlation; both parts have the mean power of
@@ -141,8 +147,9 @@ def _disturbed(echo: numpy.ndarray, radar: Radar, rng: numpy.random.Generator) -
     """`echo` (looks, P) with static clutter, thermal noise and bursts."""
     looks, num_samples = echo.shape
     rms = math.sqrt(numpy.mean(numpy.abs(echo) ** 2))
-    noise, clutter, burst = (rms * 10 ** (level / 20)
-                             for level in (radar.noise_db, radar.clutter_db, radar.burst_db))
+    noise, clutter, burst = (
+        rms * 10 ** (level / 20) for level in (radar.noise_db, radar.clutter_db, radar.burst_db)
+    )
     static = clutter * numpy.exp(2j * numpy.pi * rng.random((looks, 1)))
     echo = echo + static.astype(numpy.complex64) + noise * _complex_normal(rng, echo.shape)
     for first in rng.integers(num_samples, size=rng.poisson(radar.bursts_per_s * num_samples / radar.prf_hz)):
@@ -172,9 +179,16 @@ def remove_clutter(iq: numpy.ndarray, prf_hz: float, width_s: float = 0.5) -> nu
 # Spectrogram
 
 
-def spectrogram(iq: numpy.ndarray, carrier_hz: float, prf_hz: float, window: str = "blackman",
-                window_s: float | None = None, num_bins: int = 128, frames_per_second: float = 26.0,
-                velocity_range: tuple[float, float] | None = None) -> Spectrogram:
+def spectrogram(
+    iq: numpy.ndarray,
+    carrier_hz: float,
+    prf_hz: float,
+    window: str = "blackman",
+    window_s: float | None = None,
+    num_bins: int = 128,
+    frames_per_second: float = 26.0,
+    velocity_range: tuple[float, float] | None = None,
+) -> Spectrogram:
     """Power over time and radial velocity of `iq` (P,) or (looks, P), summed over looks, in dB.
 
     A steady echo of power p has 10 log10 p at its velocity. Frames lie a whole number of samples apart, as
@@ -193,8 +207,9 @@ def spectrogram(iq: numpy.ndarray, carrier_hz: float, prf_hz: float, window: str
     bins, length, velocity_mps = _velocity_bins(carrier_hz, prf_hz, num_bins, velocity_range)
     samples = _window_samples(iq.shape[-1], length, prf_hz, carrier_hz, window_s)
     hop = max(1, round(prf_hz / frames_per_second))
-    transform = ShortTimeFFT(get_window(window, samples), hop, prf_hz, fft_mode="twosided", mfft=length,
-                             scale_to="magnitude")
+    transform = ShortTimeFFT(
+        get_window(window, samples), hop, prf_hz, fft_mode="twosided", mfft=length, scale_to="magnitude"
+    )
     frames = slice(-(-transform.m_num_mid // hop), transform.upper_border_begin(iq.shape[-1])[1])
     power = numpy.zeros((num_bins, frames.stop - frames.start))
     for look in numpy.atleast_2d(iq):  # one after the other: many looks of a long signal would not fit
@@ -203,9 +218,15 @@ def spectrogram(iq: numpy.ndarray, carrier_hz: float, prf_hz: float, window: str
     return Spectrogram(_decibels(power), numpy.arange(frames.start, frames.stop) * hop / prf_hz, velocity_mps)
 
 
-def burst_spectrogram(iq: numpy.ndarray, carrier_hz: float, prf_hz: float, period_s: float,
-                      window: str = "blackman", num_bins: int = 128,
-                      velocity_range: tuple[float, float] | None = None) -> Spectrogram:
+def burst_spectrogram(
+    iq: numpy.ndarray,
+    carrier_hz: float,
+    prf_hz: float,
+    period_s: float,
+    window: str = "blackman",
+    num_bins: int = 128,
+    velocity_range: tuple[float, float] | None = None,
+) -> Spectrogram:
     """As `spectrogram`, with one frame for each burst of `iq` (bursts, P) or (looks, bursts, P).
 
     The window is the burst. UserError: as `spectrogram`.
@@ -213,11 +234,15 @@ def burst_spectrogram(iq: numpy.ndarray, carrier_hz: float, prf_hz: float, perio
     bins, length, velocity_mps = _velocity_bins(carrier_hz, prf_hz, num_bins, velocity_range)
     pulses = iq.shape[-1]
     if pulses < LEAST_BURST:
-        raise UserError(f"a burst of {pulses} pulses tells as many velocities apart, too few: expected "
-                        f"{LEAST_BURST} or more")
+        raise UserError(
+            f"a burst of {pulses} pulses tells as many velocities apart, too few: expected "
+            f"{LEAST_BURST} or more"
+        )
     if pulses > length:
-        raise UserError(f"a burst of {pulses} pulses resolves velocity finer than {num_bins} bins show: "
-                        "expected a narrower velocity_range")
+        raise UserError(
+            f"a burst of {pulses} pulses resolves velocity finer than {num_bins} bins show: "
+            "expected a narrower velocity_range"
+        )
     taper = get_window(window, pulses)
     spectrum = numpy.fft.fft(iq * (taper / taper.sum()), length)[..., bins]
     power = (spectrum.real**2 + spectrum.imag**2).reshape(-1, *spectrum.shape[-2:]).sum(0)
@@ -225,20 +250,27 @@ def burst_spectrogram(iq: numpy.ndarray, carrier_hz: float, prf_hz: float, perio
     return Spectrogram(_decibels(power.T), time_s, velocity_mps)
 
 
-def _velocity_bins(carrier_hz: float, prf_hz: float, num_bins: int,
-                   velocity_range: tuple[float, float] | None) -> tuple[numpy.ndarray, int, numpy.ndarray]:
+def _velocity_bins(
+    carrier_hz: float, prf_hz: float, num_bins: int, velocity_range: tuple[float, float] | None
+) -> tuple[numpy.ndarray, int, numpy.ndarray]:
     """Bins of a transform, its length, and their velocities."""
     span = prf_hz * speed_of_light / carrier_hz / 2
     low, high = velocity_range or (-span / 2, span / 2)
     if not 0 < high - low <= span * (1 + 0.5 / num_bins):
-        raise UserError(f"velocity_range {low:g} to {high:g} m/s: expected more than 0 and at most the "
-                        f"{span:g} m/s that a PRF of {prf_hz:g} Hz at {carrier_hz:g} Hz tells apart")
+        raise UserError(
+            f"velocity_range {low:g} to {high:g} m/s: expected more than 0 and at most the "
+            f"{span:g} m/s that a PRF of {prf_hz:g} Hz at {carrier_hz:g} Hz tells apart"
+        )
     if (high - low) / num_bins < FINEST_MPS:
-        raise UserError(f"velocity_range {low:g} to {high:g} m/s: {num_bins} bins would be finer than "
-                        f"{FINEST_MPS:g} m/s; expected {num_bins * FINEST_MPS:g} m/s or more")
+        raise UserError(
+            f"velocity_range {low:g} to {high:g} m/s: {num_bins} bins would be finer than "
+            f"{FINEST_MPS:g} m/s; expected {num_bins * FINEST_MPS:g} m/s or more"
+        )
     if max(abs(low), abs(high)) > FASTEST_MPS:
-        raise UserError(f"velocity_range {low:g} to {high:g} m/s: nobody moves at more than {FASTEST_MPS:g} "
-                        "m/s; expected what a walker shows, like -2 5")
+        raise UserError(
+            f"velocity_range {low:g} to {high:g} m/s: nobody moves at more than {FASTEST_MPS:g} "
+            "m/s; expected what a walker shows, like -2 5"
+        )
     length = round(num_bins * span / (high - low))
     bins = round(low / span * length) + numpy.arange(num_bins)
     return bins % length, length, bins * span / length
@@ -248,18 +280,23 @@ def _decibels(power: numpy.ndarray) -> numpy.ndarray:
     return (10 * numpy.log10(numpy.maximum(power, numpy.finfo(numpy.float32).tiny))).astype(numpy.float32)
 
 
-def _window_samples(signal: int, length: int, prf_hz: float, carrier_hz: float, window_s: float | None
-                    ) -> int:
+def _window_samples(
+    signal: int, length: int, prf_hz: float, carrier_hz: float, window_s: float | None
+) -> int:
     if window_s is None:
         samples = min(length, round(math.sqrt(speed_of_light / carrier_hz / 2.56) * prf_hz))
     else:
         samples = max(1, round(window_s * prf_hz))
     if samples > length:
-        raise UserError(f"window_s {window_s:g}: expected at most the transform's {length / prf_hz:g} s; "
-                        "ask for more bins or a narrower velocity_range")
+        raise UserError(
+            f"window_s {window_s:g}: expected at most the transform's {length / prf_hz:g} s; "
+            "ask for more bins or a narrower velocity_range"
+        )
     if samples > signal:
-        raise UserError(f"the signal has {signal} samples, a window needs {samples}: expected at least one "
-                        "window; give a longer recording or a smaller window_s")
+        raise UserError(
+            f"the signal has {signal} samples, a window needs {samples}: expected at least one "
+            "window; give a longer recording or a smaller window_s"
+        )
     return samples
 
 
@@ -267,18 +304,23 @@ def windows(spectrogram: Spectrogram, frames: int = FRAMES, hop: int = HOP) -> l
     """Sliding windows of `frames` frames, `hop` apart; UserError when not even one fits."""
     total = spectrogram.power_db.shape[1]
     if total < frames:
-        raise UserError(f"the recording has {total} frames, a picture needs {frames}: give a longer "
-                        "recording, or ask for fewer frames or more frames_per_second")
+        raise UserError(
+            f"the recording has {total} frames, a picture needs {frames}: give a longer "
+            "recording, or ask for fewer frames or more frames_per_second"
+        )
     cuts = [slice(first, first + frames) for first in range(0, total - frames + 1, hop)]
-    return [Spectrogram(spectrogram.power_db[:, cut], spectrogram.time_s[cut], spectrogram.velocity_mps)
-            for cut in cuts]
+    return [
+        Spectrogram(spectrogram.power_db[:, cut], spectrogram.time_s[cut], spectrogram.velocity_mps)
+        for cut in cuts
+    ]
 
 
 # Pictures
 
 
-def to_unit(power_db: numpy.ndarray, dynamic_range_db: float = 30.0, percentile: float = 100.0
-            ) -> numpy.ndarray:
+def to_unit(
+    power_db: numpy.ndarray, dynamic_range_db: float = 30.0, percentile: float = 100.0
+) -> numpy.ndarray:
     """[peak - dynamic range, peak] to [0, 1], clipped; the peak is a percentile of `power_db`.
 
     Give one picture for a scale of its own, or a recording (and a percentile like 99.9) for a common one.
@@ -287,8 +329,9 @@ def to_unit(power_db: numpy.ndarray, dynamic_range_db: float = 30.0, percentile:
     return numpy.clip(1 + (power_db - peak) / dynamic_range_db, 0, 1).astype(numpy.float32)
 
 
-def to_picture(unit: numpy.ndarray, colour_map: str = "jet",
-               resampling: Image.Resampling = Image.Resampling.NEAREST) -> Image.Image:
+def to_picture(
+    unit: numpy.ndarray, colour_map: str = "jet", resampling: Image.Resampling = Image.Resampling.NEAREST
+) -> Image.Image:
     """(V, T) in [0, 1] to a 256 x 256 RGB picture, time to the right, velocity upwards.
 
     Cells become blocks (or, with another `resampling`, a smooth surface) on a fine canvas, which is then

@@ -66,8 +66,13 @@ class Motion:
     torso_velocity_mps: numpy.ndarray  # (T,), mean over the torso's scatterers
 
 
-def draw_walk(rng: numpy.random.Generator, duration_s: float, speed_mps: float = 1.6,
-              approaching: bool | None = None, turn_share: float = 0.05) -> Walk:
+def draw_walk(
+    rng: numpy.random.Generator,
+    duration_s: float,
+    speed_mps: float = 1.6,
+    approaching: bool | None = None,
+    turn_share: float = 0.05,
+) -> Walk:
     """A recording of `duration_s`; `speed_mps` keeps who approaches at it 4 m or more before the radar.
 
     approaching   None: either, with equal chances
@@ -126,11 +131,11 @@ def _course(walker: Walker, walk: Walk, time: numpy.ndarray) -> tuple[numpy.ndar
         speed *= 1 - 0.5 * numpy.exp(-(since**2) / 2)
         heading += numpy.radians(angle) * (1 + numpy.tanh(since)) / 2
     steps = speed * (time[1] - time[0])
-    covered, x, y = (numpy.cumsum(steps * part) - steps * part / 2
-                     for part in (1, numpy.cos(heading), numpy.sin(heading)))
+    covered, x, y = (
+        numpy.cumsum(steps * part) - steps * part / 2 for part in (1, numpy.cos(heading), numpy.sin(heading))
+    )
     phase = covered / walker.stride_m + walk.start_phase
     return phase, numpy.stack([x + walk.start_range_m, y]), heading
-
 
 
 def _scatterers() -> tuple[tuple[str, ...], numpy.ndarray]:
@@ -143,9 +148,14 @@ def _scatterers() -> tuple[tuple[str, ...], numpy.ndarray]:
 
     for up in _TORSO_LEVELS:
         for left in _TORSO_SIDEWAYS:
-            place("torso", {f"{side} {joint}": share_up * share
-                            for joint, share_up in (("shoulder", up), ("hip", 1 - up))
-                            for side, share in (("left", left), ("right", 1 - left))})
+            place(
+                "torso",
+                {
+                    f"{side} {joint}": share_up * share
+                    for joint, share_up in (("shoulder", up), ("hip", 1 - up))
+                    for side, share in (("left", left), ("right", 1 - left))
+                },
+            )
     for name, start, end, _, count in _limbs():
         for along in (numpy.arange(count) + 0.5) / count:
             place(name, {start: 1 - along, end: along})
@@ -154,8 +164,12 @@ def _scatterers() -> tuple[tuple[str, ...], numpy.ndarray]:
 
 def _limbs() -> list[tuple[str, str, str, float, int]]:
     """(part, joint, joint, radius, points) of every limb on either side."""
-    both = [(f"{side} {name}", f"{side} {start}", f"{side} {end}", radius, count)
-            for side in SIDES for name, (start, end, radius, count) in _LIMBS.items() if name != "head"]
+    both = [
+        (f"{side} {name}", f"{side} {start}", f"{side} {end}", radius, count)
+        for side in SIDES
+        for name, (start, end, radius, count) in _LIMBS.items()
+        if name != "head"
+    ]
     return [("head", *_LIMBS["head"]), *both]
 
 
@@ -163,9 +177,12 @@ def _cross_sections(walker: Walker, part: tuple[str, ...], joints: numpy.ndarray
     """(S, T) from the joints (J, 3, T) relative to the radar."""
     place = dict(zip(JOINTS, joints))
     torso = ("torso", "pelvis", "neck", _TORSO_RADIUS, part.count("torso"))
-    of_part = {name: walker.reflectivity(name) / count
-               * _spheroid(place[start], place[end], radius * walker.height_m)
-               for name, start, end, radius, count in (torso, *_limbs())}
+    of_part = {
+        name: walker.reflectivity(name)
+        / count
+        * _spheroid(place[start], place[end], radius * walker.height_m)
+        for name, start, end, radius, count in (torso, *_limbs())
+    }
     return numpy.stack([of_part[name] for name in part])
 
 

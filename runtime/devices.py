@@ -63,8 +63,9 @@ def check_kernels(device: torch.device) -> None:
     capability = torch.cuda.get_device_capability(device)
     named = [re.fullmatch(r"(sm|compute)_(\d+)(\d)[a-z]?", arch) for arch in torch.cuda.get_arch_list()]
     built = [(match[1], (int(match[2]), int(match[3]))) for match in named if match]
-    if not built or any(arch <= capability and (kind == "compute" or arch[0] == capability[0])
-                        for kind, arch in built):
+    if not built or any(
+        arch <= capability and (kind == "compute" or arch[0] == capability[0]) for kind, arch in built
+    ):
         return
     versions = sorted(arch for _, arch in built)
     if capability < versions[0]:

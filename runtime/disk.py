@@ -8,13 +8,15 @@ from pathlib import Path
 GIB = 2**30
 
 
-def require_space(folder: Path, needed: int, what: str,
-                  way_out: str = "free some space, or choose another folder") -> None:
+def require_space(
+    folder: Path, needed: int, what: str, way_out: str = "free some space, or choose another folder"
+) -> None:
     """OSError, in one line, where the disk of `folder` (which need not exist) lacks `needed` bytes."""
     free = free_space(folder)
     if free < needed:
-        raise OSError(f"{folder}: {free / GIB:.2f} GiB are free, {what} may take {needed / GIB:.2f} GiB; "
-                      f"{way_out}")
+        raise OSError(
+            f"{folder}: {free / GIB:.2f} GiB are free, {what} may take {needed / GIB:.2f} GiB; {way_out}"
+        )
 
 
 def free_space(folder: Path) -> int:

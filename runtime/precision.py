@@ -51,8 +51,9 @@ class Choice:
         if len(self.seconds) < 2:
             return self.precision
         others = [name for name in self.seconds if name != self.precision]
-        ratios = " and ".join(f"{self.seconds[name] / self.seconds[self.precision]:.2f} x as fast as {name}"
-                              for name in others)
+        ratios = " and ".join(
+            f"{self.seconds[name] / self.seconds[self.precision]:.2f} x as fast as {name}" for name in others
+        )
         steps = ", ".join(f"{name} {seconds:.3g} s" for name, seconds in self.seconds.items())
         tie = ", a tie within the noise" if self.seconds[self.precision] > min(self.seconds.values()) else ""
         turns = "1 turn" if self.turns == 1 else f"medians of {self.turns} turns"
@@ -187,8 +188,15 @@ def choose_tokenizer(
         return tokenizer_precision(resolve_precision(name, device))
     names = [one for one in candidate_precisions(device) if one == "32" or tokenizer_precision(one) != "32"]
     size = trial_size(batch_size, images)
-    chosen = choose("tokenizer", lambda: lambda one: step(tokenizer_precision(one), size), names, device,
-                    images / size, store, lasting)
+    chosen = choose(
+        "tokenizer",
+        lambda: lambda one: step(tokenizer_precision(one), size),
+        names,
+        device,
+        images / size,
+        store,
+        lasting,
+    )
     return tokenizer_precision(chosen)
 
 

@@ -145,10 +145,18 @@ def arithmetic(studio: Studio, config: SampleConfig, images: int) -> tuple[str, 
     network, evaluations = resolve_precision(config.precision, device), images * config.num_steps
     if config.precision == "auto":
         size = trial_size(1 if config.sampler == "dopri5" else config.batch_size, evaluations)
-        network = choose("network", lambda: evaluation(studio, size), candidate_precisions(device), device,
-                         evaluations / size, store, lasting=True)
-    tokenizer = choose_tokenizer(config.precision, decode, device, images, config.batch_size, store,
-                                 lasting=True)
+        network = choose(
+            "network",
+            lambda: evaluation(studio, size),
+            candidate_precisions(device),
+            device,
+            evaluations / size,
+            store,
+            lasting=True,
+        )
+    tokenizer = choose_tokenizer(
+        config.precision, decode, device, images, config.batch_size, store, lasting=True
+    )
     return network, tokenizer
 
 
@@ -173,8 +181,13 @@ def image_sampler(
     """
     digests = {"dit": weights_digest(net), "tokenizer": vae.digest, **judges}
     draw = LatentSampler(net, payload, config, vae.device, precision)
-    claimed = identity(config, dit_checkpoint=digests["dit"], vavae_path=vae.digest,
-                       latents_stats=payload.statistics.digest(), select=judges.get("selector"))
+    claimed = identity(
+        config,
+        dit_checkpoint=digests["dit"],
+        vavae_path=vae.digest,
+        latents_stats=payload.statistics.digest(),
+        select=judges.get("selector"),
+    )
     settings = {**told(config), **digests, "precision": precision, "device": vae.device.type}
     return Studio(Path(config.output_dir), payload, draw, vae, config.seed, settings), claimed
 

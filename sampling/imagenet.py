@@ -20,8 +20,10 @@ def names() -> tuple[str, ...]:
         # Not at the top: only these weights need it.
         from torchvision.models import ResNet18_Weights
     except ImportError as error:
-        raise UserError("ImageNet's classes: torchvision, which names them, is absent: pip install "
-                        "torchvision of the release that fits torch") from error
+        raise UserError(
+            "ImageNet's classes: torchvision, which names them, is absent: pip install "
+            "torchvision of the release that fits torch"
+        ) from error
     return tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
 
 

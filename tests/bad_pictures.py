@@ -9,19 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-from bad_inputs import (
-    Bad,
-    Trap,
-    draw,
-    encoded,
-    extract,
-    judge,
-    speckle,
-    spectrogram,
-    split,
-    train,
-    written,
-)
+from bad_inputs import Bad, Trap, draw, encoded, extract, judge, speckle, spectrogram, split, train, written
 from PIL import Image
 from toy_run import Toy
 

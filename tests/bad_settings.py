@@ -5,17 +5,7 @@ from dataclasses import fields
 from typing import Any, get_type_hints
 
 import numpy
-from bad_inputs import (
-    Bad,
-    draw,
-    extract,
-    judge,
-    spectrogram,
-    split,
-    tokenizer,
-    train,
-    written,
-)
+from bad_inputs import Bad, draw, extract, judge, spectrogram, split, tokenizer, train, written
 from bad_pictures import recorded
 
 import run_complete_pipeline as runner
@@ -122,8 +112,17 @@ REQUIRED = {
     "setup": lambda toy, work: ["setup", "--folders", toy.data, "--output_dir", work / "out"],
     "download": lambda toy, work: ["download", "latents-stats", "--dir", work / "out"],
     "judge": lambda toy, work: ["judge", "--real", toy.data, "--output_dir", work / "out"],
-    "sweep": lambda toy, work: ["sweep", "--real", toy.data, "--dit_checkpoint", toy.lively, "--vavae_path",
-                                toy.tokenizer, "--output_dir", work / "out"],
+    "sweep": lambda toy, work: [
+        "sweep",
+        "--real",
+        toy.data,
+        "--dit_checkpoint",
+        toy.lively,
+        "--vavae_path",
+        toy.tokenizer,
+        "--output_dir",
+        work / "out",
+    ],
     "split": split,
     "spectrogram": spectrogram,
     "extract": extract,

@@ -10,17 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bad_inputs import (
-    Bad,
-    Trap,
-    copied,
-    draw,
-    extract,
-    saved,
-    tokenizer,
-    train,
-    written,
-)
+from bad_inputs import Bad, Trap, copied, draw, extract, saved, tokenizer, train, written
 from safetensors import safe_open
 from safetensors.torch import save_file
 from toy_run import Toy

@@ -42,8 +42,9 @@ def pulse_times(chirps: Chirps, moved: Motion) -> numpy.ndarray:
     return numpy.arange(round(moved.time_s[-1] * chirps.prf_hz)) / chirps.prf_hz
 
 
-def beat(chirps: Chirps, moved: Motion, when: numpy.ndarray, receivers: int = 1, seed: int = 0
-         ) -> numpy.ndarray:
+def beat(
+    chirps: Chirps, moved: Motion, when: numpy.ndarray, receivers: int = 1, seed: int = 0
+) -> numpy.ndarray:
     """(pulses, receivers, samples) complex64 with a wall, direct leakage and noise 20 dB below the walker."""
     rng = numpy.random.default_rng(seed)
     ranges = CubicSpline(moved.time_s, moved.range_m.T)(when)

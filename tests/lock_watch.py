@@ -26,10 +26,13 @@ def is_locked(folder: Path) -> bool:
 @contextmanager
 def held_by_another_process(folder: Path) -> Iterator[None]:
     """A process that keeps `folder` locked until the end of the block."""
-    code = ("import fcntl, os, sys; fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX); "
-            "print('in', flush=True); sys.stdin.read()")
-    with subprocess.Popen([sys.executable, "-c", code, str(folder)], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE) as holder:
+    code = (
+        "import fcntl, os, sys; fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX); "
+        "print('in', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
         assert holder.stdout.readline() == b"in\n"
         yield
         holder.kill()

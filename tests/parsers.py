@@ -43,8 +43,10 @@ with load:
     from sampling.model_file import DitPayload
 
 SCRATCH = Path(tempfile.mkdtemp(prefix="parsers_"))
-REQUIRED = {section: {item.name: "1" for item in fields(kind) if default_of(item) == MISSING}
-            for section, kind in SECTIONS.items()}
+REQUIRED = {
+    section: {item.name: "1" for item in fields(kind) if default_of(item) == MISSING}
+    for section, kind in SECTIONS.items()
+}
 PEOPLE = LabelTable(("ID_1", "ID_2", "ID_10"))
 
 
@@ -66,8 +68,16 @@ def users(data: bytes) -> None:
 
 def header(data: bytes) -> None:
     """The metadata of latents: lines of key=value over those of a good file."""
-    good = {"format_version": 1, "label_table": ["ID_1"], "paths": ["a.png"], "num_samples": 1,
-            "num_users": 1, "shard_index": 0, "num_shards": 1, "fingerprint": "f"}
+    good = {
+        "format_version": 1,
+        "label_table": ["ID_1"],
+        "paths": ["a.png"],
+        "num_samples": 1,
+        "num_users": 1,
+        "shard_index": 0,
+        "num_shards": 1,
+        "fingerprint": "f",
+    }
     metadata = {key: json.dumps(value) for key, value in good.items()}
     for line in data.decode("utf-8", "replace").split("\n"):
         key, equals, value = line.partition("=")
@@ -132,8 +142,22 @@ def colours(data: bytes) -> None:
 
 PARSERS: dict[str, Callable[[bytes], None]] = {
     function.__name__: function
-    for function in (labels, users, header, latents, statistics, advice, payload, record, samples, preset,
-                     override, image, recording, colours)
+    for function in (
+        labels,
+        users,
+        header,
+        latents,
+        statistics,
+        advice,
+        payload,
+        record,
+        samples,
+        preset,
+        override,
+        image,
+        recording,
+        colours,
+    )
 }
 
 

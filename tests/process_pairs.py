@@ -14,8 +14,15 @@ import torch
 
 from configs.command_line import run_script
 
-PRELOADED = ("stage1_extract_features", "stage2_train_dit", "stage3_inference", "train_tokenizer",
-             "lightning_fabric", "pytorch_lightning", "tensorboard")
+PRELOADED = (
+    "stage1_extract_features",
+    "stage2_train_dit",
+    "stage3_inference",
+    "train_tokenizer",
+    "lightning_fabric",
+    "pytorch_lightning",
+    "tensorboard",
+)
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload([*PRELOADED])
 
@@ -37,8 +44,9 @@ def run_as_pair(main: Callable, *argv, seconds: float = 240) -> tuple[int, str, 
             for process in pair:
                 process.kill()
                 process.join()
-        said = ("".join((Path(name) / f"{kind}{rank}").read_text() for rank in (0, 1))
-                for kind in ("out", "err"))
+        said = (
+            "".join((Path(name) / f"{kind}{rank}").read_text() for rank in (0, 1)) for kind in ("out", "err")
+        )
         status = next((process.exitcode for process in pair if process.exitcode), 0)
         return status, *said
 
@@ -48,8 +56,9 @@ def run_as_rank(rank: int, script: str, argv: list[str], port: int, folder: Path
     for name, descriptor in (("out", 1), ("err", 2)):
         file = os.open(folder / f"{name}{rank}", os.O_WRONLY | os.O_CREAT)
         os.dup2(file, descriptor)
-    os.environ.update(LOCAL_RANK=str(rank), NODE_RANK="0", WORLD_SIZE="2", MASTER_ADDR="127.0.0.1",
-                      MASTER_PORT=str(port))
+    os.environ.update(
+        LOCAL_RANK=str(rank), NODE_RANK="0", WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
+    )
     torch.set_num_threads(1)
     sys.argv = [f"{script}.py", *argv]
     run_script(importlib.import_module(script).main)

@@ -14,8 +14,9 @@ from tokenizer.autoencoder import AutoencoderKL
 FOUNDATION_VALUES = 467_000_000  # float32: brings the tokenizer's file to its 2.15 GB
 
 
-def write_published(folder: Path, preset: str = "LightningDiT-XL/1",
-                    foundation_values: int = FOUNDATION_VALUES) -> None:
+def write_published(
+    folder: Path, preset: str = "LightningDiT-XL/1", foundation_values: int = FOUNDATION_VALUES
+) -> None:
     """vavae, lightningdit-xl-800ep and latents-stats under their published names.
 
     `foundation_values` numbers stand for the foundation model, which lies beside the autoencoder.

@@ -19,8 +19,17 @@ from benchmarks import (
 from data.images import find_users, list_images
 from data.latents import read_latents
 
-TINY = {"input_size": 16, "patch_size": 4, "in_channels": 32, "hidden_size": 32, "num_heads": 2, "depth": 1,
-        "num_classes": bench_training.PEOPLE, "use_qknorm": True, "class_dropout_prob": 0.1}
+TINY = {
+    "input_size": 16,
+    "patch_size": 4,
+    "in_channels": 32,
+    "hidden_size": 32,
+    "num_heads": 2,
+    "depth": 1,
+    "num_classes": bench_training.PEOPLE,
+    "use_qknorm": True,
+    "class_dropout_prob": 0.1,
+}
 OPTIONS = SimpleNamespace(steps=3, compile=False, precision="32")
 
 
@@ -87,8 +96,9 @@ def test_functions_are_called_in_turn_and_the_warm_up_is_left_out(monkeypatch):
     assert calls == ["a", "b"] * 2 and found == {"a": 1, "b": 3}
 
 
-@pytest.mark.parametrize("tool", [bench_pipeline, bench_sampling, bench_tokenizer, bench_training,
-                                  compare_pictures])
+@pytest.mark.parametrize(
+    "tool", [bench_pipeline, bench_sampling, bench_tokenizer, bench_training, compare_pictures]
+)
 def test_every_tool_says_how_it_is_used(tool, capsys):
     with pytest.raises(SystemExit) as ended:
         tool.main(["--help"])

@@ -9,8 +9,19 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
-ROOMS = {"configs": 0, "tokenizer": 1, "models": 1, "transport": 1, "radar": 1, "data": 2, "runtime": 2,
-         "sampling": 3, "training": 4, "evaluation": 4, "preparation": 5}
+ROOMS = {
+    "configs": 0,
+    "tokenizer": 1,
+    "models": 1,
+    "transport": 1,
+    "radar": 1,
+    "data": 2,
+    "runtime": 2,
+    "sampling": 3,
+    "training": 4,
+    "evaluation": 4,
+    "preparation": 5,
+}
 LAYER_1 = {"tokenizer", "models", "transport", "radar"}
 BELOW_4 = {"configs", *LAYER_1, "data", "runtime", "sampling"}
 # Beyond "any lower layer": layer 1 stands alone but for the type of its refusals, data sees no network, the
@@ -33,10 +44,21 @@ CONFIGS_PACKAGES = {"omegaconf", "yaml"}  # yaml: OmegaConf's own parser, whose 
 
 def tracked() -> list[Path]:
     """Every Python file of the project, tests aside; new files count before they are committed."""
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"],
-                            cwd=PROJECT, capture_output=True, text=True)
-    names = listed.stdout.split() if listed.returncode == 0 else [
-        path.relative_to(PROJECT).as_posix() for path in PROJECT.rglob("*.py") if ".venv" not in path.parts]
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+    )
+    names = (
+        listed.stdout.split()
+        if listed.returncode == 0
+        else [
+            path.relative_to(PROJECT).as_posix()
+            for path in PROJECT.rglob("*.py")
+            if ".venv" not in path.parts
+        ]
+    )
     return sorted(Path(name) for name in names if (PROJECT / name).is_file())
 
 
@@ -61,8 +83,12 @@ def imported(source: str, package: str = "") -> list[str]:
 def faults(room: str, names: list[str]) -> list[str]:
     """Those of our own modules among `names` that `room` may not import."""
     allowed = ALLOWED.get(room, STAGE) | ({room} if room in ROOMS else set())
-    return [name for name in names if name.split(".")[0] in OWN
-            and not any(name == other or name.startswith(f"{other}.") for other in allowed)]
+    return [
+        name
+        for name in names
+        if name.split(".")[0] in OWN
+        and not any(name == other or name.startswith(f"{other}.") for other in allowed)
+    ]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=[path.as_posix() for path in SOURCES])
@@ -78,9 +104,11 @@ def test_imports_go_downwards_only(path):
 @pytest.mark.parametrize("path", SOURCES, ids=[path.as_posix() for path in SOURCES])
 def test_refusals_are_of_one_type(path):
     """What a user can mend raises UserError; a bare ValueError would end in a traceback."""
-    raised = [node.exc.func if isinstance(node.exc, ast.Call) else node.exc
-              for node in ast.walk(ast.parse((PROJECT / path).read_text(encoding="utf-8")))
-              if isinstance(node, ast.Raise)]
+    raised = [
+        node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+        for node in ast.walk(ast.parse((PROJECT / path).read_text(encoding="utf-8")))
+        if isinstance(node, ast.Raise)
+    ]
     assert "ValueError" not in [getattr(name, "id", None) for name in raised]
 
 
@@ -88,8 +116,15 @@ def test_every_room_and_script_is_in_the_table():
     rooms = {path.parts[0] for path in SOURCES if len(path.parts) > 1}
     scripts = {path.stem for path in SOURCES if len(path.parts) == 1}
     assert rooms <= set(ROOMS)
-    assert scripts == {"stage0_prepare", "stage1_extract_features", "stage2_train_dit", "stage3_inference",
-                       "stage4_evaluate", "train_tokenizer", "run_complete_pipeline"}
+    assert scripts == {
+        "stage0_prepare",
+        "stage1_extract_features",
+        "stage2_train_dit",
+        "stage3_inference",
+        "stage4_evaluate",
+        "train_tokenizer",
+        "run_complete_pipeline",
+    }
 
 
 def test_nothing_shadows_another_package():

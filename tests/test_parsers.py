@@ -12,8 +12,12 @@ from parsers import PARSERS, feed
 from PIL import Image
 from safetensors.numpy import save
 
-USUAL = settings(max_examples=15, deadline=None, derandomize=True,
-                 suppress_health_check=[HealthCheck.function_scoped_fixture])
+USUAL = settings(
+    max_examples=15,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 
 
 def torch_bytes() -> bytes:
@@ -35,27 +39,51 @@ def numpy_bytes() -> bytes:
 
 
 def latents_bytes() -> bytes:
-    entries = {"format_version": 1, "label_table": ["ID_1"], "paths": ["a.png"], "num_samples": 1,
-               "num_users": 1, "shard_index": 0, "num_shards": 1, "fingerprint": "f"}
+    entries = {
+        "format_version": 1,
+        "label_table": ["ID_1"],
+        "paths": ["a.png"],
+        "num_samples": 1,
+        "num_users": 1,
+        "shard_index": 0,
+        "num_shards": 1,
+        "fingerprint": "f",
+    }
     tensors = {"latents": numpy.ones((1, 1, 2, 2), "f4"), "labels": numpy.zeros(1, "i8")}
     return save(tensors, {key: json.dumps(value) for key, value in entries.items()})
 
 
-PAYLOAD = {"format": "microdoppler-dit-1", "model": {}, "transport": {}, "labels": ["ID_1"],
-           "statistics": {"mean": [0.0], "std": [1.0]}, "tokenizer_digest": None, "preprocessing": {},
-           "config": {}}
+PAYLOAD = {
+    "format": "microdoppler-dit-1",
+    "model": {},
+    "transport": {},
+    "labels": ["ID_1"],
+    "statistics": {"mean": [0.0], "std": [1.0]},
+    "tokenizer_digest": None,
+    "preprocessing": {},
+    "config": {},
+}
 GOOD = {
-    "labels": b'["ID_1", "ID_2", "ID_10"]', "users": b"1\n2-2\nID_10\nall", "header": b'paths=["b.png"]',
-    "latents": latents_bytes(), "statistics": torch_bytes(), "advice": b"Recommendation: imagenet\n",
-    "payload": json.dumps(PAYLOAD).encode(), "record": b'{"format": 2, "lr": 1.0}',
-    "samples": b"file,user\na.png,ID_1\n", "preset": b"train: {lr: 1.0e-3, max_steps: 5}\n",
-    "override": b"model.depth=3", "image": png_bytes(), "recording": numpy_bytes(),
+    "labels": b'["ID_1", "ID_2", "ID_10"]',
+    "users": b"1\n2-2\nID_10\nall",
+    "header": b'paths=["b.png"]',
+    "latents": latents_bytes(),
+    "statistics": torch_bytes(),
+    "advice": b"Recommendation: imagenet\n",
+    "payload": json.dumps(PAYLOAD).encode(),
+    "record": b'{"format": 2, "lr": 1.0}',
+    "samples": b"file,user\na.png,ID_1\n",
+    "preset": b"train: {lr: 1.0e-3, max_steps: 5}\n",
+    "override": b"model.depth=3",
+    "image": png_bytes(),
+    "recording": numpy_bytes(),
     "colours": bytes(range(30)),
 }
 
 
 def mutated(good: bytes) -> st.SearchStrategy[bytes]:
     """`good` with some bytes changed, put in or taken out."""
+
     def change(edits: list[tuple[int, int, int]]) -> bytes:
         data = bytearray(good)
         for place, kind, value in edits:
@@ -72,8 +100,7 @@ def test_what_is_good_is_taken(name):
     assert feed(PARSERS[name], GOOD[name])
 
 
-@pytest.mark.parametrize(("name", "data"), [
-    ("samples", b"ile,user\na.png,ID_1\n"), ("colours", b"")])
+@pytest.mark.parametrize(("name", "data"), [("samples", b"ile,user\na.png,ID_1\n"), ("colours", b"")])
 def test_what_was_found_stays_found(name, data):
     feed(PARSERS[name], data)
 

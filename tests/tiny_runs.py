@@ -21,8 +21,16 @@ from transport import create_transport
 USERS = ("ID_1", "ID_2", "ID_10")
 CHANNELS, SIDE = 4, 4
 MODEL = {"preset": "LightningDiT-S/2", "depth": 1, "hidden_size": 32, "num_heads": 2, "patch_size": 1}
-TRAIN = {"batch_size": 4, "max_steps": 6, "validate_every": 3, "lr": 1e-2, "warmup_steps": 2,
-         "precision": "32", "accelerator": "cpu", "watch_copies": 0}
+TRAIN = {
+    "batch_size": 4,
+    "max_steps": 6,
+    "validate_every": 3,
+    "lr": 1e-2,
+    "warmup_steps": 2,
+    "precision": "32",
+    "accelerator": "cpu",
+    "watch_copies": 0,
+}
 CONTENTS = {"tokenizer_digest": "d" * 64, "inputs_digest": "i" * 64, "preprocessing": {"geometry": "stretch"}}
 
 
@@ -44,8 +52,11 @@ def write_tiny_latents(
 
 def stage2_settings(latents: Path, output: Path, **changes: Any) -> dict[str, Any]:
     """Sections for `stage2_train_dit.run`; a change named model_x or transport_x goes to that section."""
-    layers = {"train": {**TRAIN, "latent_dir": str(latents), "output_dir": str(output)},
-              "model": dict(MODEL), "transport": {}}
+    layers = {
+        "train": {**TRAIN, "latent_dir": str(latents), "output_dir": str(output)},
+        "model": dict(MODEL),
+        "transport": {},
+    }
     for name, value in changes.items():
         section, _, key = name.partition("_")
         if section in ("model", "transport"):
@@ -57,34 +68,61 @@ def stage2_settings(latents: Path, output: Path, **changes: Any) -> dict[str, An
 
 def tiny_network(**changes: Any) -> LightningDiT:
     """A small LightningDiT filled by the golden rule, so that no part of it is zero."""
-    arguments = {"input_size": SIDE, "patch_size": 1, "in_channels": CHANNELS, "hidden_size": 32, "depth": 1,
-                 "num_heads": 2, "num_classes": len(USERS), "use_qknorm": True, **changes}
+    arguments = {
+        "input_size": SIDE,
+        "patch_size": 1,
+        "in_channels": CHANNELS,
+        "hidden_size": 32,
+        "depth": 1,
+        "num_heads": 2,
+        "num_classes": len(USERS),
+        "use_qknorm": True,
+        **changes,
+    }
     return reference_weights_(LightningDiT(**arguments))
 
 
 def tiny_payload(net: LightningDiT, **transport: Any) -> DitPayload:
     """A payload for `net`, with statistics that few decimals do not write exactly."""
     mean = torch.linspace(-1, 2, net.in_channels).view(1, -1, 1, 1) / 3
-    return DitPayload(net.config, transport, LabelTable(USERS), LatentStatistics(mean, mean.abs() + 0.7),
-                      "d" * 64, {"geometry": "stretch"}, {"seed": 0})
+    return DitPayload(
+        net.config,
+        transport,
+        LabelTable(USERS),
+        LatentStatistics(mean, mean.abs() + 0.7),
+        "d" * 64,
+        {"geometry": "stretch"},
+        {"seed": 0},
+    )
 
 
-def tiny_module(net: LightningDiT, val: LatentSet | None = None, rank: int = 0, world_size: int = 1,
-                transport: dict[str, Any] | None = None, **changes: Any) -> DiTModule:
+def tiny_module(
+    net: LightningDiT,
+    val: LatentSet | None = None,
+    rank: int = 0,
+    world_size: int = 1,
+    transport: dict[str, Any] | None = None,
+    **changes: Any,
+) -> DiTModule:
     """A DiTModule as rank `rank` of `world_size` would see it, without a trainer's loops."""
     config = stage2_settings(Path("latents"), Path("out"), **changes)["train"]
     payload = tiny_payload(net)
     module = DiTModule(net, create_transport(**(transport or {})), config, payload, config.max_steps, val)
-    module.trainer = SimpleNamespace(global_rank=rank, world_size=world_size, global_step=1,
-                                     precision_plugin=Precision())
+    module.trainer = SimpleNamespace(
+        global_rank=rank, world_size=world_size, global_step=1, precision_plugin=Precision()
+    )
     return module.train()
 
 
 def tiny_batch(count: int = 6, position: int = 0) -> dict[str, Any]:
     draw = generator("batch", position)
     shape = (count, CHANNELS, SIDE, SIDE)
-    return {"mean": torch.randn(shape, generator=draw), "std": torch.rand(shape, generator=draw),
-            "labels": torch.arange(count) % len(USERS), "position": position}
+    return {
+        "mean": torch.randn(shape, generator=draw),
+        "std": torch.rand(shape, generator=draw),
+        "labels": torch.arange(count) % len(USERS),
+        "position": position,
+    }
 
 
 def read_last(folder: Path) -> dict[str, Any]:

@@ -35,8 +35,13 @@ class Draws:
 
 def measures(draw: Draws) -> dict:
     """What a sweep tells of a setting."""
-    kinds = {"judged_right": "share", "kid": "value", "coverage": "value", "memorised": "share",
-             "impossible": "share"}
+    kinds = {
+        "judged_right": "share",
+        "kid": "value",
+        "coverage": "value",
+        "memorised": "share",
+        "impossible": "share",
+    }
     return {name: draw.figure(kind) for name, kind in kinds.items()}
 
 
@@ -44,7 +49,8 @@ def toy_metrics(people: tuple[str, ...] = ("ID_1", "ID_2", NASTY), seed: int = 0
     draw = Draws(seed)
     settings = [
         {"guidance": guidance, "sampler": sampler, **measures(draw)}
-        for sampler in ("heun", "abm3") for guidance in (1.0, 1.5, 2.0, 4.0)
+        for sampler in ("heun", "abm3")
+        for guidance in (1.0, 1.5, 2.0, 4.0)
     ]
     arms = ("real", "real + classic", "real + generated x0.5", "real + generated x1", "generated only")
     sentences = ("helps", "makes no measurable difference", "harms")
@@ -65,8 +71,14 @@ def toy_metrics(people: tuple[str, ...] = ("ID_1", "ID_2", NASTY), seed: int = 0
         "inputs": {"train": draw.digest(), "generated": draw.digest(), "axes": [-1.225, 5.175, 2.11]},
         "versions": {"python": "3.11.9", "torch": "2.15.0", "project": None},
         "seed": 7,
-        "closest_pairs": [{"generated": f"user01_{place:03}.png", "train": f"rec1_{place:03}.png",
-                           "ratio": draw.random.random()} for place in range(10)],
+        "closest_pairs": [
+            {
+                "generated": f"user01_{place:03}.png",
+                "train": f"rec1_{place:03}.png",
+                "ratio": draw.random.random(),
+            }
+            for place in range(10)
+        ],
         "seconds": {"judge": 61.5, "distances": 17.25},
         "summary": ["Toy figures <of nobody>, drawn at random.", "They say nothing & prove nothing."],
         "people": list(people),
@@ -74,34 +86,68 @@ def toy_metrics(people: tuple[str, ...] = ("ID_1", "ID_2", NASTY), seed: int = 0
         "held_out": "test",
         "counts": {"train": 843, "val": 121, "test": 244, "generated": 502},
         "units": {"torso_velocity": "m/s", "cadence": "steps/s", "bandwidth": "m/s"},
-        "judge": {"seeds": 3, "temperature": 1.13, "ece": 0.0316,
-                  "held_out_accuracy_by_seed": [0.913, 0.926, 0.932]},
+        "judge": {
+            "seeds": 3,
+            "temperature": 1.13,
+            "ece": 0.0316,
+            "held_out_accuracy_by_seed": [0.913, 0.926, 0.932],
+        },
         **drawn,
-        "distances": {space: {"kid": draw.pair(1e-3), "frechet": draw.pair(30.0), "recall": draw.pair(0.5),
-                              "coverage": draw.pair(0.5)} for space in ("judge", "latents", "radar")},
-        "diversity": {space: {"vendi": {**{kind: draw.numbers(people, 40) for kind in KINDS},
-                                          "counts": dict.fromkeys(people, 37)}}
-                      for space in ("judge", "latents")},
+        "distances": {
+            space: {
+                "kid": draw.pair(1e-3),
+                "frechet": draw.pair(30.0),
+                "recall": draw.pair(0.5),
+                "coverage": draw.pair(0.5),
+            }
+            for space in ("judge", "latents", "radar")
+        },
+        "diversity": {
+            space: {
+                "vendi": {
+                    **{kind: draw.numbers(people, 40) for kind in KINDS},
+                    "counts": dict.fromkeys(people, 37),
+                }
+            }
+            for space in ("judge", "latents")
+        },
         "kinematics_distance": {
-            name: {"unit": unit, **draw.pair(0.1), "per_person": draw.numbers(people, 0.3),
-                   "per_person_floor": draw.numbers(people, 0.3)}
-            for name, unit in (("torso_velocity", "m/s"), ("cadence", "Hz"))},
+            name: {
+                "unit": unit,
+                **draw.pair(0.1),
+                "per_person": draw.numbers(people, 0.3),
+                "per_person_floor": draw.numbers(people, 0.3),
+            }
+            for name, unit in (("torso_velocity", "m/s"), ("cadence", "Hz"))
+        },
         "verdict": {
-            "seeds": 5, "steps": 640,
+            "seeds": 5,
+            "steps": 640,
             "arms": {arm: draw.figure("mean", people=people) for arm in arms},
-            "differences": {arm: {"reference": "real + classic", **difference(place)}
-                            for place, arm in enumerate(arms[2:])},
+            "differences": {
+                arm: {"reference": "real + classic", **difference(place)}
+                for place, arm in enumerate(arms[2:])
+            },
             "primary": "real + generated x1",
-            "sentence": "helps"},
-        "few_shot": {"sizes": [5, 10, 20, "all"],
-                     "arms": {arm: [draw.estimate() for _ in range(4)] for arm in arms[:4]},
-                     "differences": [difference(place) for place in range(4)]},
-        "tokenizer": {"psnr_db": draw.estimate(40), "ssim": draw.estimate(),
-                      "torso_error_mps": draw.estimate(0.1),
-                      "judged_right": drawn["reconstructed"]["judged_right"]},
-        "sweep": {"settings": settings, "recommended": 2,
-                  "real": measures(draw),
-                  "rule": "The lowest KID whose memorised share is usual."},
+            "sentence": "helps",
+        },
+        "few_shot": {
+            "sizes": [5, 10, 20, "all"],
+            "arms": {arm: [draw.estimate() for _ in range(4)] for arm in arms[:4]},
+            "differences": [difference(place) for place in range(4)],
+        },
+        "tokenizer": {
+            "psnr_db": draw.estimate(40),
+            "ssim": draw.estimate(),
+            "torso_error_mps": draw.estimate(0.1),
+            "judged_right": drawn["reconstructed"]["judged_right"],
+        },
+        "sweep": {
+            "settings": settings,
+            "recommended": 2,
+            "real": measures(draw),
+            "rule": "The lowest KID whose memorised share is usual.",
+        },
         "something_new": {"nobody": {"foresaw": 0.4711}},
     }
 
@@ -115,6 +161,11 @@ def walked(draw: Draws, people: tuple[str, ...]) -> dict:
         "impossible": draw.figure("share", 0.2, people),
         **{name: draw.figure("mean", scale, people) for name, scale in scales.items()},
         "negative_log_likelihood": draw.random.random(),
-        "confusion": [[draw.random.randint(30, 60) if row == column else draw.random.randint(0, 9)
-                       for column in range(count)] for row in range(count)],
+        "confusion": [
+            [
+                draw.random.randint(30, 60) if row == column else draw.random.randint(0, 9)
+                for column in range(count)
+            ]
+            for row in range(count)
+        ],
     }

@@ -42,19 +42,71 @@ class Toy(NamedTuple):
 
 def make_toy(folder: Path) -> Toy:
     """Run stages 0 to 2 in `folder`, with the flags that users type (paths and lengths aside)."""
-    toy = Toy(*(folder / name for name in ("images", "data_split", "W.safetensors", "latent_features",
-                                           "trained_models", "lively.safetensors")))
-    stage0_prepare.main(["simulate", "--output_dir", str(toy.images), "--num_users", "3",
-                         "--samples_per_user", "8"])
+    toy = Toy(
+        *(
+            folder / name
+            for name in (
+                "images",
+                "data_split",
+                "W.safetensors",
+                "latent_features",
+                "trained_models",
+                "lively.safetensors",
+            )
+        )
+    )
+    stage0_prepare.main(
+        ["simulate", "--output_dir", str(toy.images), "--num_users", "3", "--samples_per_user", "8"]
+    )
     (toy.images / "ID_3").rename(toy.images / "ID_10")
-    stage0_prepare.main(["split", "--input_dir", str(toy.images), "--output_dir", str(toy.data),
-                         "--recordings", r"rec(\d+)", "--val_fraction", "0.25"])
+    stage0_prepare.main(
+        [
+            "split",
+            "--input_dir",
+            str(toy.images),
+            "--output_dir",
+            str(toy.data),
+            "--recordings",
+            r"rec(\d+)",
+            "--val_fraction",
+            "0.25",
+        ]
+    )
     save_tokenizer(toy.tokenizer)
-    stage1_extract_features.main(["--data_dir", str(toy.data), "--vavae_path", str(toy.tokenizer),
-                                  "--output_path", str(toy.latents), "--batch_size", "32", *EXACT])
-    stage2_train_dit.main(["--latent_dir", str(toy.latents), "--output_dir", str(toy.models),
-                           "--batch_size", "32", "--max_epochs", "100", "--lr", "1e-4", "--devices", "1",
-                           "--precision", "32", "max_steps=3", "accelerator=cpu", *TINY_MODEL])
+    stage1_extract_features.main(
+        [
+            "--data_dir",
+            str(toy.data),
+            "--vavae_path",
+            str(toy.tokenizer),
+            "--output_path",
+            str(toy.latents),
+            "--batch_size",
+            "32",
+            *EXACT,
+        ]
+    )
+    stage2_train_dit.main(
+        [
+            "--latent_dir",
+            str(toy.latents),
+            "--output_dir",
+            str(toy.models),
+            "--batch_size",
+            "32",
+            "--max_epochs",
+            "100",
+            "--lr",
+            "1e-4",
+            "--devices",
+            "1",
+            "--precision",
+            "32",
+            "max_steps=3",
+            "accelerator=cpu",
+            *TINY_MODEL,
+        ]
+    )
     net, payload = load_trained(toy.checkpoint)
     write_slim(toy.lively, reference_weights_(net).state_dict(), payload)
     return toy
@@ -101,8 +153,11 @@ def refusal_of(main, *argv, unchanged: Path | None = None) -> str:
 
 def snapshot(folder: Path) -> dict[str, tuple[int, str]]:
     """Time of writing and digest of every file below `folder`."""
-    return {path.relative_to(folder).as_posix(): (path.stat().st_mtime_ns, digest_of(path))
-            for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): (path.stat().st_mtime_ns, digest_of(path))
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def names(folder: Path, pattern: str = "*") -> set[str]:

@@ -91,10 +91,12 @@ def training(given: Inputs) -> tuple:
 
 def tuned(tune: str) -> Callable[[Inputs], tuple]:
     """Starting from trained weights: one of three people is new."""
+
     def arguments(given: Inputs) -> tuple:
         weights = given.finished("stage 2") / "checkpoints/best.safetensors"
         latents = given.latents_of("ID_1", "ID_2", "ID_7")
         return "--latent_dir", latents, "--init_from", weights, "--tune", tune, *TRAINING
+
     return arguments
 
 
@@ -113,14 +115,33 @@ def selecting(given: Inputs) -> tuple:
 
 def evaluation(given: Inputs) -> tuple:
     generated = given.finished("stage 3")
-    return ("--real", given.walks, "--generated", generated, "--vavae_path", given.toy.tokenizer,
-            "--judge_seeds", 1)
+    return (
+        "--real",
+        given.walks,
+        "--generated",
+        generated,
+        "--vavae_path",
+        given.toy.tokenizer,
+        "--judge_seeds",
+        1,
+    )
 
 
 def sweep(given: Inputs) -> tuple:
     networks = "--dit_checkpoint", given.toy.lively, "--vavae_path", given.toy.tokenizer
-    return ("--real", given.walks, *networks, "--guidance", 1.5, "--samplers", "euler",
-            "--num_samples_per_user", 2, "--num_steps", 2)
+    return (
+        "--real",
+        given.walks,
+        *networks,
+        "--guidance",
+        1.5,
+        "--samplers",
+        "euler",
+        "--num_samples_per_user",
+        2,
+        "--num_steps",
+        2,
+    )
 
 
 def tokenizer_training(given: Inputs) -> tuple:
@@ -130,8 +151,22 @@ def tokenizer_training(given: Inputs) -> tuple:
 
 def everything(given: Inputs) -> tuple:
     toy = given.toy
-    return ("--data_dir", toy.data, "--vavae_path", toy.tokenizer, "--batch_size", 4, "--max_steps", STEPS,
-            "--num_samples_per_user", 2, "--num_steps", 2, "train.validate_every=2", *TINY_MODEL)
+    return (
+        "--data_dir",
+        toy.data,
+        "--vavae_path",
+        toy.tokenizer,
+        "--batch_size",
+        4,
+        "--max_steps",
+        STEPS,
+        "--num_samples_per_user",
+        2,
+        "--num_steps",
+        2,
+        "train.validate_every=2",
+        *TINY_MODEL,
+    )
 
 
 # Outputs: each function asserts that they are sane, and returns their figures
@@ -192,6 +227,7 @@ def selection_in(folder: Path) -> torch.Tensor:
 
 def metrics_in(folder: Path) -> torch.Tensor:
     """Stage 4's page and figures, all of them finite."""
+
     def refuse(word: str) -> None:
         raise AssertionError(f"metrics.json holds {word}")
 
@@ -239,18 +275,24 @@ class Row(NamedTuple):
 stage0, stage2, stage4 = stage0_prepare.main, stage2_train_dit.main, stage4_evaluate.main
 TUNES = SECTIONS["train"].__dataclass_fields__["tune"].metadata["choices"]
 ROWS = {
-    "stage 0 simulate": Row("simulate", stage0, lambda given: ("--num_users", 1, "--samples_per_user", 2),
-                            pictures_in),
+    "stage 0 simulate": Row(
+        "simulate", stage0, lambda given: ("--num_users", 1, "--samples_per_user", 2), pictures_in
+    ),
     "stage 0 split": Row("split", stage0, lambda given: ("--input_dir", given.toy.images), pictures_in),
-    "stage 0 spectrogram": Row("spectrogram", stage0, lambda given: (
-        "--input", given.recording, "--carrier", "77e9", "--prf", 1000), pictures_in),
+    "stage 0 spectrogram": Row(
+        "spectrogram",
+        stage0,
+        lambda given: ("--input", given.recording, "--carrier", "77e9", "--prf", 1000),
+        pictures_in,
+    ),
     "stage 1": Row("extract", stage1_extract_features.main, extraction, latents_in),
     "stage 2": Row("train", stage2, training, model_in),
     **{f"stage 2 from weights, {tune}": Row("train", stage2, tuned(tune), model_in) for tune in TUNES},
     "stage 2 with conditions": Row("train", stage2, conditioned, model_in),
     "stage 3": Row("sample", stage3_inference.main, drawing, images_in),
-    "stage 3 selecting": Row("sample", stage3_inference.main, selecting, selection_in,
-                             "--select draws on one device"),
+    "stage 3 selecting": Row(
+        "sample", stage3_inference.main, selecting, selection_in, "--select draws on one device"
+    ),
     "stage 4": Row("evaluate", stage4, evaluation, metrics_in),
     "stage 4 judge": Row("judge", stage4, lambda given: ("--real", given.walks), judge_in),
     "stage 4 sweep": Row("sweep", stage4, sweep, sweep_in),

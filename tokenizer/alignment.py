@@ -17,8 +17,9 @@ from configs.errors import UserError
 MAX_WEIGHT = 1e4  # where the auxiliary gradient vanishes, the ratio says nothing
 
 
-def alignment_loss(projected: Tensor, teacher: Tensor, cos_margin: float = 0.5,
-                   distmat_margin: float = 0.25) -> dict[str, Tensor]:
+def alignment_loss(
+    projected: Tensor, teacher: Tensor, cos_margin: float = 0.5, distmat_margin: float = 0.25
+) -> dict[str, Tensor]:
     """Scalars "cos" (marginal cosine similarity) and "distmat" (marginal distance matrix similarity).
 
     projected (B, C, h, w); teacher (B, C, any, any), resampled to h x w. With unit vectors z_i, f_i of each
@@ -31,20 +32,25 @@ def alignment_loss(projected: Tensor, teacher: Tensor, cos_margin: float = 0.5,
     z, f = (F.normalize(features.float().flatten(2), dim=1) for features in (projected, teacher.detach()))
     cosine = (z * f).sum(1)
     difference = z.transpose(1, 2) @ z - f.transpose(1, 2) @ f
-    return {"cos": F.relu(1.0 - cos_margin - cosine).mean(),
-            "distmat": F.relu(difference.abs() - distmat_margin).mean()}
+    return {
+        "cos": F.relu(1.0 - cos_margin - cosine).mean(),
+        "distmat": F.relu(difference.abs() - distmat_margin).mean(),
+    }
 
 
-def adaptive_weight(main_loss: Tensor, aux_loss: Tensor, last_parameter: Tensor,
-                    scale: Tensor | float = 1.0) -> Tensor:
+def adaptive_weight(
+    main_loss: Tensor, aux_loss: Tensor, last_parameter: Tensor, scale: Tensor | float = 1.0
+) -> Tensor:
     """Gradient norm of the main loss over that of the auxiliary one at `last_parameter`: a detached scalar.
 
     Both losses must depend on the parameter; their graphs stay. At most 1e4; 0 where a norm is not finite.
     The main gradient is taken at `scale`, that of a loss scaler: fp16 takes the gradient of a mean over all
     pixel values for zero. The auxiliary loss, a mean over few positions, needs none.
     """
-    main, aux = (torch.autograd.grad(loss, last_parameter, retain_graph=True)[0].float().norm()
-                 for loss in (main_loss * scale, aux_loss))
+    main, aux = (
+        torch.autograd.grad(loss, last_parameter, retain_graph=True)[0].float().norm()
+        for loss in (main_loss * scale, aux_loss)
+    )
     ratio = main / scale / (aux + 1e-8)
     return ratio.nan_to_num(nan=0.0, posinf=0.0).clamp(max=MAX_WEIGHT).detach()
 
@@ -73,7 +79,7 @@ class FoundationTeacher(nn.Module):
         size = side * self.model.patch_embed.patch_size[0]
         resized = F.interpolate(images.float(), (size, size), mode="bicubic", antialias=True)
         normalised = ((resized + 1.0) / 2.0 - self.mean) / self.std
-        tokens = self.model.forward_features(normalised)[:, self.model.num_prefix_tokens:]
+        tokens = self.model.forward_features(normalised)[:, self.model.num_prefix_tokens :]
         return tokens.transpose(1, 2).unflatten(2, (side, side))
 
 
@@ -93,13 +99,16 @@ def load_teacher(name: str, path: str | Path) -> FoundationTeacher:
     try:
         model = timm.create_model(name, pretrained=False, dynamic_img_size=True)
     except (RuntimeError, TypeError) as error:
-        raise UserError(f"foundation model {name}: not a vision transformer of timm ({_one_line(error)}); "
-                        "choose one such as vit_small_patch14_dinov2.lvd142m") from error
+        raise UserError(
+            f"foundation model {name}: not a vision transformer of timm ({_one_line(error)}); "
+            "choose one such as vit_small_patch14_dinov2.lvd142m"
+        ) from error
     try:
         model.load_state_dict(_read_weights(path))
     except Exception as error:  # a damaged file can provoke nearly any kind in the unpickler
-        raise UserError(f"{path}: not the weights of timm's {name} ({_one_line(error)}); "
-                        "give that model's own file") from error
+        raise UserError(
+            f"{path}: not the weights of timm's {name} ({_one_line(error)}); give that model's own file"
+        ) from error
     return FoundationTeacher(model)
 
 

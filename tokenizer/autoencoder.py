@@ -51,6 +51,7 @@ class DiagonalGaussian:
 
 def _check_config(config: dict[str, Any]) -> None:
     """UserError for a value no member of the family can have; names the key."""
+
     def is_count(value: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
@@ -68,8 +69,10 @@ def _check_config(config: dict[str, Any]) -> None:
         raise UserError(f"model_type {config['model_type']!r}: expected one of {', '.join(MODEL_TYPES)}")
     factor = cell_size(config["patch_size"], config["ch_mult"])
     if config["resolution"] % factor:
-        raise UserError(f"resolution {config['resolution']}: expected a multiple of {factor} "
-                        "(patch_size * 2**(levels-1)); change resolution, patch_size or ch_mult")
+        raise UserError(
+            f"resolution {config['resolution']}: expected a multiple of {factor} "
+            "(patch_size * 2**(levels-1)); change resolution, patch_size or ch_mult"
+        )
 
 
 class AutoencoderKL(nn.Module):
@@ -81,22 +84,58 @@ class AutoencoderKL(nn.Module):
     UserError for values outside the family, FileNotFoundError for a missing `ckpt_path`.
     """
 
-    CONFIG_KEYS = ("embed_dim", "ch_mult", "model_type", "ch", "num_res_blocks", "attn_resolutions",
-                   "resolution", "in_channels", "patch_size", "shortcut")
+    CONFIG_KEYS = (
+        "embed_dim",
+        "ch_mult",
+        "model_type",
+        "ch",
+        "num_res_blocks",
+        "attn_resolutions",
+        "resolution",
+        "in_channels",
+        "patch_size",
+        "shortcut",
+    )
 
-    def __init__(self, embed_dim: int = 32, ch_mult: Sequence[int] = (1, 1, 2, 2, 4),
-                 ckpt_path: str | Path | None = None, model_type: str = "vavae", *, ch: int = 128,
-                 num_res_blocks: int = 2, attn_resolutions: Sequence[int] = (16,), resolution: int = 256,
-                 in_channels: int = 3, patch_size: int = 1, shortcut: bool = False) -> None:
+    def __init__(
+        self,
+        embed_dim: int = 32,
+        ch_mult: Sequence[int] = (1, 1, 2, 2, 4),
+        ckpt_path: str | Path | None = None,
+        model_type: str = "vavae",
+        *,
+        ch: int = 128,
+        num_res_blocks: int = 2,
+        attn_resolutions: Sequence[int] = (16,),
+        resolution: int = 256,
+        in_channels: int = 3,
+        patch_size: int = 1,
+        shortcut: bool = False,
+    ) -> None:
         super().__init__()
         self._config: dict[str, Any] = dict(
-            embed_dim=embed_dim, ch_mult=list(ch_mult), model_type=model_type, ch=ch,
-            num_res_blocks=num_res_blocks, attn_resolutions=list(attn_resolutions), resolution=resolution,
-            in_channels=in_channels, patch_size=patch_size, shortcut=shortcut)
+            embed_dim=embed_dim,
+            ch_mult=list(ch_mult),
+            model_type=model_type,
+            ch=ch,
+            num_res_blocks=num_res_blocks,
+            attn_resolutions=list(attn_resolutions),
+            resolution=resolution,
+            in_channels=in_channels,
+            patch_size=patch_size,
+            shortcut=shortcut,
+        )
         _check_config(self._config)
         shared: dict[str, Any] = dict(
-            ch=ch, ch_mult=ch_mult, num_res_blocks=num_res_blocks, resolution=resolution,
-            attn_resolutions=attn_resolutions, z_channels=embed_dim, patch_size=patch_size, shortcut=shortcut)
+            ch=ch,
+            ch_mult=ch_mult,
+            num_res_blocks=num_res_blocks,
+            resolution=resolution,
+            attn_resolutions=attn_resolutions,
+            z_channels=embed_dim,
+            patch_size=patch_size,
+            shortcut=shortcut,
+        )
         self.encoder = Encoder(in_channels=in_channels, **shared)
         self.decoder = Decoder(out_channels=in_channels, level_attention=model_type == "vavae", **shared)
         self.quant_conv = nn.Conv2d(2 * embed_dim, 2 * embed_dim, 1)

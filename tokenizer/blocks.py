@@ -18,8 +18,10 @@ NUM_GROUPS = 32
 def group_norm(channels: int) -> nn.GroupNorm:
     """GroupNorm of 32 groups, eps 1e-6; UserError where `channels` is not a multiple of 32."""
     if channels % NUM_GROUPS:
-        raise UserError(f"{channels} channels in a tokenizer level: expected a multiple of {NUM_GROUPS} "
-                        f"(the group norm's groups); choose ch and ch_mult so that every ch*mult is one")
+        raise UserError(
+            f"{channels} channels in a tokenizer level: expected a multiple of {NUM_GROUPS} "
+            f"(the group norm's groups); choose ch and ch_mult so that every ch*mult is one"
+        )
     return nn.GroupNorm(NUM_GROUPS, channels, eps=1e-6)
 
 
@@ -129,9 +131,19 @@ class Encoder(nn.Module):
     linear code misses, which takes a fraction of the steps (residual autoencoding, arXiv 2410.10733).
     """
 
-    def __init__(self, *, ch: int, ch_mult: Sequence[int], num_res_blocks: int, resolution: int,
-                 attn_resolutions: Sequence[int], in_channels: int, z_channels: int,
-                 patch_size: int = 1, shortcut: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        ch: int,
+        ch_mult: Sequence[int],
+        num_res_blocks: int,
+        resolution: int,
+        attn_resolutions: Sequence[int],
+        in_channels: int,
+        z_channels: int,
+        patch_size: int = 1,
+        shortcut: bool = False,
+    ) -> None:
         super().__init__()
         self.patch_size = patch_size
         widths = [ch * mult for mult in ch_mult]
@@ -139,7 +151,8 @@ class Encoder(nn.Module):
         self.conv_in = nn.Conv2d(in_channels * patch_size**2, ch, 3, padding=1)
         self.down: Any = nn.ModuleList(
             Level(before, width, num_res_blocks, size in attn_resolutions)
-            for before, width, size in zip([ch] + widths, widths, sizes))
+            for before, width, size in zip([ch] + widths, widths, sizes)
+        )
         for level, width in zip(self.down[:-1], widths):
             level.downsample = Downsample(width)
         self.mid = Middle(widths[-1])
@@ -165,9 +178,20 @@ class Decoder(nn.Module):
     `shortcut` adds a linear map of each latent position to its pixels.
     """
 
-    def __init__(self, *, ch: int, ch_mult: Sequence[int], num_res_blocks: int, resolution: int,
-                 attn_resolutions: Sequence[int], out_channels: int, z_channels: int, patch_size: int = 1,
-                 level_attention: bool = True, shortcut: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        ch: int,
+        ch_mult: Sequence[int],
+        num_res_blocks: int,
+        resolution: int,
+        attn_resolutions: Sequence[int],
+        out_channels: int,
+        z_channels: int,
+        patch_size: int = 1,
+        level_attention: bool = True,
+        shortcut: bool = False,
+    ) -> None:
         super().__init__()
         self.patch_size = patch_size
         widths = [ch * mult for mult in ch_mult]
@@ -176,7 +200,8 @@ class Decoder(nn.Module):
         self.mid = Middle(widths[-1])
         self.up: Any = nn.ModuleList(
             Level(before, width, num_res_blocks + 1, level_attention and size in attn_resolutions)
-            for before, width, size in zip(widths[1:] + widths[-1:], widths, sizes))
+            for before, width, size in zip(widths[1:] + widths[-1:], widths, sizes)
+        )
         for level, width in zip(self.up[1:], widths[1:]):
             level.upsample = Upsample(width)
         self.norm_out = group_norm(widths[0])

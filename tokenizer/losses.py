@@ -1,6 +1,5 @@
 """Training losses of the autoencoder and measures of reconstruction; images are (B, C, H, W) in [-1, 1]."""
 
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,8 +12,14 @@ SSIM_SIGMA = 1.5
 FINE_DETAIL = 0.1  # cycles per pixel: detail finer than ten pixels, at 256 pixels a picture
 
 
-def reconstruction_loss(x: Tensor, recon: Tensor, posterior: DiagonalGaussian, l1_weight: float = 1.0,
-                        l2_weight: float = 1.0, kl_weight: float = 1e-6) -> dict[str, Tensor]:
+def reconstruction_loss(
+    x: Tensor,
+    recon: Tensor,
+    posterior: DiagonalGaussian,
+    l1_weight: float = 1.0,
+    l2_weight: float = 1.0,
+    kl_weight: float = 1e-6,
+) -> dict[str, Tensor]:
     """Scalars "loss", "l1", "l2", "kl" for images x, recon (B, C, H, W) in [-1, 1].
 
     "l1" and "l2" are means over pixel values; "kl" is the batch mean of an image's whole divergence in nats.
@@ -37,8 +42,9 @@ def high_frequency_energy(images: Tensor, cutoff: float = FINE_DETAIL) -> Tensor
     amplitude a finer than the cutoff has a^2/2. The default counts what is finer than ten pixels.
     """
     height, width = images.shape[2:]
-    window = (torch.hann_window(height, dtype=torch.float64, device=images.device)[:, None]
-              * torch.hann_window(width, dtype=torch.float64, device=images.device))
+    window = torch.hann_window(height, dtype=torch.float64, device=images.device)[
+        :, None
+    ] * torch.hann_window(width, dtype=torch.float64, device=images.device)
     centred = images.double() - images.double().mean((2, 3), keepdim=True)
     power = torch.fft.fft2(centred * window).abs().square()
     frequency = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.fftfreq(width)).to(images.device)
@@ -80,13 +86,18 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     """
     assert a.shape == b.shape and a.dtype == b.dtype, (a.shape, a.dtype, b.shape, b.dtype)
     if min(a.shape[2:]) < SSIM_WINDOW:
-        raise UserError(f"ssim of {a.shape[2]}x{a.shape[3]} images: expected sides of at least "
-                        f"{SSIM_WINDOW} pixels (its window); compare larger images")
+        raise UserError(
+            f"ssim of {a.shape[2]}x{a.shape[3]} images: expected sides of at least "
+            f"{SSIM_WINDOW} pixels (its window); compare larger images"
+        )
     (a, data_range), (b, _) = _from_zero(a), _from_zero(b)
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     mean_a, mean_b = _local_mean(a), _local_mean(b)
     var_a, var_b = _local_mean(a * a) - mean_a**2, _local_mean(b * b) - mean_b**2
     covariance = _local_mean(a * b) - mean_a * mean_b
-    similarity = ((2 * mean_a * mean_b + c1) * (2 * covariance + c2)
-                  / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2)))
+    similarity = (
+        (2 * mean_a * mean_b + c1)
+        * (2 * covariance + c2)
+        / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
+    )
     return similarity.flatten(1).mean(1)

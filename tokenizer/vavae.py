@@ -115,8 +115,10 @@ def _check_precision(precision: str, device: torch.device) -> None:
 def _finite(values: Tensor, what: str, precision: str) -> Tensor:
     """`values` as they are; UserError where a network overflowed, which uint8 would hide."""
     if not torch.isfinite(values).all():
-        raise UserError(f"tokenizer at precision {precision!r} gave {what} that are not finite: check its "
-                        "weights and input, or choose precision '32'")
+        raise UserError(
+            f"tokenizer at precision {precision!r} gave {what} that are not finite: check its "
+            "weights and input, or choose precision '32'"
+        )
     return values
 
 
@@ -126,8 +128,10 @@ def build_tokenizer(checkpoint: Checkpoint) -> AutoencoderKL:
     config = checkpoint.config
     if config is not None and (not isinstance(config, dict) or set(config) != known):
         given = sorted(config) if isinstance(config, dict) else config
-        raise UserError(f"{checkpoint.path}: metadata 'config' has {given}, expected the keys "
-                         f"{sorted(known)}; convert the file again")
+        raise UserError(
+            f"{checkpoint.path}: metadata 'config' has {given}, expected the keys "
+            f"{sorted(known)}; convert the file again"
+        )
     try:
         found = infer_config(checkpoint.state)
         told = [key for key in ("ch_mult", "num_res_blocks") if config and config[key] != found[key]]
@@ -161,8 +165,9 @@ class VAVAE:
     `latent_shape` is (C, h, w).
     """
 
-    def __init__(self, model: AutoencoderKL, device: str | torch.device = "cpu",
-                 precision: str = "32") -> None:
+    def __init__(
+        self, model: AutoencoderKL, device: str | torch.device = "cpu", precision: str = "32"
+    ) -> None:
         self.device, self.precision = torch.device(device), precision
         _check_precision(precision, self.device)
         self.digest: str = digest(model)
@@ -173,8 +178,9 @@ class VAVAE:
         self.latent_shape: tuple[int, int, int] = (model.config["embed_dim"], side, side)
 
     @classmethod
-    def from_file(cls, path: str | Path, device: str | torch.device = "cpu",
-                  precision: str = "32") -> "VAVAE":
+    def from_file(
+        cls, path: str | Path, device: str | torch.device = "cpu", precision: str = "32"
+    ) -> "VAVAE":
         """Tokenizer of any weight file that `load_tokenizer` reads; its errors."""
         return cls(load_tokenizer(path), device, precision)
 

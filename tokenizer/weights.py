@@ -26,9 +26,15 @@ from tokenizer.blocks import level_sizes
 OWN_PREFIXES = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")
 HOLDERS = ("ema.", "net.", "")  # where the autoencoder may sit in a module, the best first
 IGNORED_PREFIXES = (  # what training keeps beside the autoencoder
-    "foundation_model.", "loss.", "linear_proj.", "reverse_proj.", "logit_scale", "logit_bias",  # VA-VAE
+    "foundation_model.",
+    "loss.",
+    "linear_proj.",
+    "reverse_proj.",
+    "logit_scale",
+    "logit_bias",  # VA-VAE
     "model_ema.",  # LDM's own average, under mangled names
-    "discriminator.", "lpips.",  # LDM's loss, where a trainer keeps it beside the network
+    "discriminator.",
+    "lpips.",  # LDM's loss, where a trainer keeps it beside the network
 )
 SLIM_DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 COMPACT = "compact"  # the word for the tokenizer that ships with the project
@@ -89,8 +95,9 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | N
             metadata = file.metadata() or {}
             values = {name: file.get_tensor(name) for name in file.keys()}
     except SafetensorError as error:
-        raise UserError(f"{path}: not a whole safetensors file ({one_line(error)}); "
-                        "copy, download or convert it again") from error
+        raise UserError(
+            f"{path}: not a whole safetensors file ({one_line(error)}); copy, download or convert it again"
+        ) from error
     if "config" not in metadata:
         return values, None
     try:
@@ -107,10 +114,14 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
         content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # a damaged file can provoke nearly any kind in the unpickler
         if "GLOBAL" in str(error):
-            raise UserError(f"{path}: refused, its pickle holds more than tensors and plain containers "
-                            f"and could run code; {WAY_OUT}") from error
-        raise UserError(f"{path}: not a whole torch checkpoint ({type(error).__name__}: "
-                        f"{one_line(error)}); copy or download it again") from error
+            raise UserError(
+                f"{path}: refused, its pickle holds more than tensors and plain containers "
+                f"and could run code; {WAY_OUT}"
+            ) from error
+        raise UserError(
+            f"{path}: not a whole torch checkpoint ({type(error).__name__}: "
+            f"{one_line(error)}); copy or download it again"
+        ) from error
     for key in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -132,19 +143,23 @@ def _pick_own(values: Mapping[str, Any], path: Path) -> tuple[dict[str, Tensor],
         if own:
             break
     else:
-        raise UserError(f"{path}: no autoencoder weights (encoder., decoder., …) among its names: "
-                        f"{list_names(values)}; {WAY_OUT}")
+        raise UserError(
+            f"{path}: no autoencoder weights (encoder., decoder., …) among its names: "
+            f"{list_names(values)}; {WAY_OUT}"
+        )
     taken = set(own)
     known = IGNORED_PREFIXES + tuple(f"net.{prefix}" for prefix in OWN_PREFIXES)
     ignored = [name for name in values if name not in taken]
     unexpected = [name for name in ignored if not name.startswith(known)]
     if unexpected:
-        raise UserError(f"{path}: unexpected names beside the autoencoder's: {list_names(unexpected)}; "
-                        f"{WAY_OUT}")
+        raise UserError(
+            f"{path}: unexpected names beside the autoencoder's: {list_names(unexpected)}; {WAY_OUT}"
+        )
     wrong = [name for name in own if not _is_weight(values[name])]
     if wrong:
-        raise UserError(f"{path}: not tensors of finite floating-point numbers: {list_names(wrong)}; "
-                        f"{WAY_OUT}")
+        raise UserError(
+            f"{path}: not tensors of finite floating-point numbers: {list_names(wrong)}; {WAY_OUT}"
+        )
     return {name.removeprefix(holder): values[name] for name in own}, ignored
 
 
@@ -161,7 +176,7 @@ def _shape(state: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
 
 def _count(state: Mapping[str, Tensor], prefix: str) -> int:
     """How many different indices follow `prefix` in the names."""
-    return len({name[len(prefix):].split(".")[0] for name in state if name.startswith(prefix)})
+    return len({name[len(prefix) :].split(".")[0] for name in state if name.startswith(prefix)})
 
 
 def infer_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -175,17 +190,25 @@ def infer_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
     widths = [_shape(state, f"encoder.down.{level}.block.0.conv1.weight")[0] for level in range(levels)]
     patch_size = math.isqrt(folded // 3)
     if 3 * patch_size**2 != folded or not ch or not widths or any(width % ch for width in widths):
-        raise UserError(f"the architecture cannot be read: {folded} input channels and levels of {widths} "
-                        f"channels on {ch} are not of this family")
+        raise UserError(
+            f"the architecture cannot be read: {folded} input channels and levels of {widths} "
+            f"channels on {ch} are not of this family"
+        )
     attended = [level for level in range(levels) if f"encoder.down.{level}.attn.0.q.weight" in state]
     decoder_attends = any(name.startswith("decoder.up.") and ".attn." in name for name in state)
     sizes = level_sizes(256, patch_size, levels)
     return dict(
-        embed_dim=_shape(state, "post_quant_conv.weight")[0], ch_mult=[width // ch for width in widths],
-        model_type="marvae" if attended and not decoder_attends else "vavae", ch=ch,
+        embed_dim=_shape(state, "post_quant_conv.weight")[0],
+        ch_mult=[width // ch for width in widths],
+        model_type="marvae" if attended and not decoder_attends else "vavae",
+        ch=ch,
         num_res_blocks=_count(state, "encoder.down.0.block."),
-        attn_resolutions=[sizes[level] for level in attended], resolution=256, in_channels=3,
-        patch_size=patch_size, shortcut="encoder.shortcut.weight" in state)
+        attn_resolutions=[sizes[level] for level in attended],
+        resolution=256,
+        in_channels=3,
+        patch_size=patch_size,
+        shortcut="encoder.shortcut.weight" in state,
+    )
 
 
 def check_state(state: Mapping[str, Tensor], model: nn.Module, path: Path) -> None:
@@ -195,8 +218,11 @@ def check_state(state: Mapping[str, Tensor], model: nn.Module, path: Path) -> No
     problems = {
         "missing": [name for name in expected if name not in found],
         "unexpected": [name for name in found if name not in expected],
-        "of another shape": [f"{name} {found[name]} instead of {expected[name]}" for name in expected
-                             if name in found and found[name] != expected[name]],
+        "of another shape": [
+            f"{name} {found[name]} instead of {expected[name]}"
+            for name in expected
+            if name in found and found[name] != expected[name]
+        ],
     }
     if any(problems.values()):
         listed = "; ".join(f"{what}: {list_names(names)}" for what, names in problems.items() if names)
@@ -211,8 +237,12 @@ def load_weights_(model: nn.Module, path: str | Path) -> nn.Module:
     return model
 
 
-def save_slim(model: nn.Module, path: str | Path, dtype: torch.dtype = torch.float16,
-              metadata: dict[str, str] | None = None) -> None:
+def save_slim(
+    model: nn.Module,
+    path: str | Path,
+    dtype: torch.dtype = torch.float16,
+    metadata: dict[str, str] | None = None,
+) -> None:
     """Write the autoencoder alone, in `dtype`, its architecture and `metadata` inside; whole or not at all.
 
     UserError as of `slim_values`.
@@ -241,8 +271,10 @@ def slim_values(model: nn.Module, path: Path, dtype: torch.dtype) -> dict[str, T
     values = {name: value.detach().to("cpu", dtype).contiguous() for name, value in state.items()}
     overflown = [name for name, value in values.items() if not torch.isfinite(value).all()]
     if overflown:
-        raise UserError(f"{path}: not written, values not finite in {dtype}: {list_names(overflown)}; "
-                        "choose float32 or bfloat16, or check the weights")
+        raise UserError(
+            f"{path}: not written, values not finite in {dtype}: {list_names(overflown)}; "
+            "choose float32 or bfloat16, or check the weights"
+        )
     return values
 
 

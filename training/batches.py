@@ -105,8 +105,12 @@ class LatentDataModule(pl.LightningDataModule):
     def __init__(self, train: LatentSet, batch_size: int, num_batches: int, seed: int) -> None:
         super().__init__()
         self.batch_size, self.num_batches, self.seed = batch_size, num_batches, seed
-        parts = {"mean": train.latents, "labels": train.labels, "std": train.latents_std,
-                 "flip": train.latents_flip}
+        parts = {
+            "mean": train.latents,
+            "labels": train.labels,
+            "std": train.latents_std,
+            "flip": train.latents_flip,
+        }
         self.tensors: dict[str, Any] = {name: part for name, part in parts.items() if part is not None}
 
     def fetch(self, indices: torch.Tensor) -> dict[str, Any]:

@@ -20,11 +20,7 @@ ROOM = 0.9  # share of a device's memory that a run may take; the rest is the al
 
 
 def training_memory(
-    arguments: dict[str, Any],
-    batch_size: int,
-    precision: str,
-    ema_on_host: bool = False,
-    tune: str = "full",
+    arguments: dict[str, Any], batch_size: int, precision: str, ema_on_host: bool = False, tune: str = "full"
 ) -> dict[str, int]:
     """Bytes on the device of each part of a training step of `LightningDiT(**arguments)`.
 
@@ -106,5 +102,9 @@ def checkpoint_bytes(arguments: dict[str, Any], tune: str = "full") -> int:
 def require_checkpoint_space(folder: Path, arguments: dict[str, Any], tune: str = "full") -> None:
     """`require_space` for a run of stage 2; files it has written already count as taken."""
     files = {(s.st_dev, s.st_ino): s.st_size for s in map(Path.stat, (folder / "checkpoints").glob("*.*"))}
-    require_space(folder, checkpoint_bytes(arguments, tune) - sum(files.values()),
-                  "its checkpoints", "free some space, or choose another --output_dir or a smaller model")
+    require_space(
+        folder,
+        checkpoint_bytes(arguments, tune) - sum(files.values()),
+        "its checkpoints",
+        "free some space, or choose another --output_dir or a smaller model",
+    )

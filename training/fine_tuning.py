@@ -49,8 +49,10 @@ def load_initial(path: str | Path) -> Initial:
         return Initial(DEMO_FILE, net, None, payload)
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"--init_from {path}: no such file; give best.safetensors of stage 2 or a "
-                                "published .pt (stage0_prepare.py download fetches one)")
+        raise FileNotFoundError(
+            f"--init_from {path}: no such file; give best.safetensors of stage 2 or a "
+            "published .pt (stage0_prepare.py download fetches one)"
+        )
     if path.suffix not in (".safetensors", ".ckpt"):
         return Initial(path, load_dit(path), None, None)
     net, payload = load_trained(path)
@@ -69,13 +71,15 @@ def adapted_arguments(initial: Initial, asked: Mapping[str, Any], fixed: Mapping
         what, way_out = f"model.{name}={value!r}", "leave the key out, or start from other weights"
         if name in fixed:
             what, way_out = f"{name} {value!r} of the latents", "encode with the tokenizer of these weights"
-        raise UserError(f"--init_from {initial.path}: the weights have {name} {found[name]!r}, not {what}; "
-                        f"{way_out}")
+        raise UserError(
+            f"--init_from {initial.path}: the weights have {name} {found[name]!r}, not {what}; {way_out}"
+        )
     return {**found, "use_checkpoint": False, **asked, **fixed}
 
 
-def adapted_network(initial: Initial, arguments: dict[str, Any], labels: LabelTable,
-                    numbered: bool) -> LightningDiT:
+def adapted_network(
+    initial: Initial, arguments: dict[str, Any], labels: LabelTable, numbered: bool
+) -> LightningDiT:
     """The network of `arguments` with the initial weights and a class table for `labels`.
 
     Rows of users that both tables name are kept (`kept_rows`), as is the null class's; every other row starts
@@ -115,11 +119,15 @@ def beside_known(initial: Initial, latents: LatentSet) -> LatentSet:
     names, known = latents.label_table.names, initial.labels.names if initial.labels else ()
     new = [name for name in names if name not in known]
     if not known or not new:
-        raise UserError(f"--tune person: {initial.path} knows {listing(known) or 'nobody by name'}, the "
-                        f"latents are of {listing(names)}; give weights of stage 2 and somebody new")
+        raise UserError(
+            f"--tune person: {initial.path} knows {listing(known) or 'nobody by name'}, the "
+            f"latents are of {listing(names)}; give weights of stage 2 and somebody new"
+        )
     if initial.payload is None:  # stage 2 has found them to be of another tokenizer
-        raise UserError(f"--tune person: {initial.path} learnt the latents of another tokenizer; encode "
-                        "the new pictures with that one")
+        raise UserError(
+            f"--tune person: {initial.path} learnt the latents of another tokenizer; encode "
+            "the new pictures with that one"
+        )
     table = LabelTable((*known, *new))
     place = torch.tensor([table.index(name) if name in new else -1 for name in names])[latents.labels]
     chosen = (place >= 0).nonzero().flatten()

@@ -149,9 +149,7 @@ class RunFiles(Checkpoint):
             return f"{rule}; none better in {self.patience} validations"
         return f"{rule}; all steps done" if self.rows[-1]["step"] >= self.total_steps else rule
 
-    def _check(
-        self, trainer: pl.Trainer, module: ResumableModule, loss: torch.Tensor, weights: bool
-    ) -> None:
+    def _check(self, trainer: pl.Trainer, module: ResumableModule, loss: torch.Tensor, weights: bool) -> None:
         """Collective decisions, so that every rank stops or none: is all finite (UserError), is time up?"""
         bad = ~torch.isfinite(loss.detach() + module.loss_sum)
         if weights:
@@ -179,8 +177,10 @@ class RunFiles(Checkpoint):
         }
         self.rows.append(row)
         if unchecked(row) and len(self.rows) == 1:
-            say(f"warning: {row['memorised_val']:.0%} of held-out latents repeat training ones themselves: "
-                "whether the model copies cannot be said; look for images that are in train and in val")
+            say(
+                f"warning: {row['memorised_val']:.0%} of held-out latents repeat training ones themselves: "
+                "whether the model copies cannot be said; look for images that are in train and in val"
+            )
         value = row.get(self.monitor)
         if value is not None and not math.isfinite(value):
             raise UserError(
@@ -265,9 +265,11 @@ def draw_report(
     # Not at the top: importing it costs seconds that the other ranks and stage 3 save.
     from matplotlib.figure import Figure
 
-    panels = {"loss": ["train_loss", monitor],
-              "val_loss where t is": sorted(name for name in rows[-1] if name.startswith(BIN)),
-              "share of copies": [name for name in WATCHED if name in rows[-1]]}
+    panels = {
+        "loss": ["train_loss", monitor],
+        "val_loss where t is": sorted(name for name in rows[-1] if name.startswith(BIN)),
+        "share of copies": [name for name in WATCHED if name in rows[-1]],
+    }
     panels = {heading: names for heading, names in panels.items() if names}
     figure = Figure(figsize=(8, 1 + 3 * len(panels)), dpi=100, layout="constrained")
     figure.suptitle(title, fontsize=10)
@@ -283,7 +285,7 @@ def draw_report(
                 other.set_ylabel(name)
         if heading == "loss" and reference:
             ahead = sum(step < rows[-1]["step"] for step, _ in reference) + 1
-            axes.plot(*zip(*reference[:max(2, ahead)]), label=REFERENCE_LABEL, color="0.6", zorder=1)
+            axes.plot(*zip(*reference[: max(2, ahead)]), label=REFERENCE_LABEL, color="0.6", zorder=1)
         axes.set_ylabel(heading)
         axes.set_xlabel("optimizer step")
         axes.legend(fontsize=8)

@@ -49,9 +49,9 @@ class TokenizerModule(ResumableModule):
         posterior = self.net.encode(x)
         z = posterior.mean + posterior.std * self.normal_like(posterior.mean, draws)
         recon = self.net.decode(z)
-        loss = reconstruction_loss(
-            x, recon, posterior, config.l1_weight, config.l2_weight, config.kl_weight
-        )["loss"]
+        loss = reconstruction_loss(x, recon, posterior, config.l1_weight, config.l2_weight, config.kl_weight)[
+            "loss"
+        ]
         if self._teacher:
             loss = loss + self.alignment(x, z, loss)
         self.count_loss(loss)

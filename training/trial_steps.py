@@ -19,9 +19,7 @@ from training.resumable import ResumableModule
 Trial = tuple[ResumableModule, dict[str, Any]]  # a module whose weights are nobody's, and a batch for it
 
 
-def training_arithmetic(
-    folder: Path, config: FitConfig, steps: float, trial: Callable[[], Trial]
-) -> str:
+def training_arithmetic(folder: Path, config: FitConfig, steps: float, trial: Callable[[], Trial]) -> str:
     """The precision of a run of `steps` steps such as those of `trial()`: the one asked for, or for `auto`
     the one that the run in `folder` was begun with on such a device, else the fastest (`runtime.precision`).
     """

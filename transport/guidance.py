@@ -29,10 +29,17 @@ class Guidance:
     Raises UserError for values that cannot work.
     """
 
-    def __init__(self, model: Callable[..., Tensor], null_class: int | None, scale: float = 1.0,
-                 interval: Sequence[float] = (0.0, 1.0), channels: int | None = None,
-                 rescale: float = 0.0, condition_scale: float | None = None,
-                 alone: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        model: Callable[..., Tensor],
+        null_class: int | None,
+        scale: float = 1.0,
+        interval: Sequence[float] = (0.0, 1.0),
+        channels: int | None = None,
+        rescale: float = 0.0,
+        condition_scale: float | None = None,
+        alone: Tensor | None = None,
+    ) -> None:
         condition_scale = scale if condition_scale is None else condition_scale
         for each in (scale, condition_scale):
             _check(null_class, each, interval, channels, rescale)
@@ -102,7 +109,7 @@ class Guidance:
         for scale, output, wider in reversed(list(zip(scales, outputs, outputs[1:]))):
             guided = guided + scale * (output - wider)
         if self.channels is not None:
-            guided = torch.cat([guided[:, :self.channels], conditional[:, self.channels:]], 1)
+            guided = torch.cat([guided[:, : self.channels], conditional[:, self.channels :]], 1)
         return _rescale_std(guided, conditional, self.rescale) if self.rescale else guided
 
 
@@ -118,13 +125,16 @@ def _host_time(t: float | Tensor) -> float:
     return float(t)
 
 
-def _check(null_class: int | None, scale: float, interval: Sequence[float], channels: int | None,
-           rescale: float) -> None:
+def _check(
+    null_class: int | None, scale: float, interval: Sequence[float], channels: int | None, rescale: float
+) -> None:
     if not math.isfinite(scale):
         raise UserError(f"guidance_scale={scale!r} must be a finite number (1 means no guidance)")
     if null_class is None and scale != 1:
-        raise UserError(f"guidance_scale={scale!r} needs a null class, but the model was trained without "
-                        "label dropout: use scale 1, or train with class_dropout_prob > 0")
+        raise UserError(
+            f"guidance_scale={scale!r} needs a null class, but the model was trained without "
+            "label dropout: use scale 1, or train with class_dropout_prob > 0"
+        )
     if len(interval) != 2 or not 0 <= interval[0] <= interval[1] <= 1:
         raise UserError(f"guidance_interval={interval!r} must be (low, high) with 0 <= low <= high <= 1")
     if channels is not None and channels < 1:

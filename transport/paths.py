@@ -154,7 +154,7 @@ class VP(Path):
     def log_alpha(self, t: Tensor) -> Tensor:
         """Logarithm of the coefficient of the data."""
         back = 1 - t
-        return -back**2 * (self.beta_max - self.beta_min) / 4 - back * self.beta_min / 2
+        return -(back**2) * (self.beta_max - self.beta_min) / 4 - back * self.beta_min / 2
 
     def alpha(self, t: Tensor) -> Tensor:
         return torch.exp(self.log_alpha(t))
@@ -167,7 +167,7 @@ class VP(Path):
         return torch.sqrt(-torch.expm1(2 * self.log_alpha(t)))
 
     def d_sigma(self, t: Tensor) -> Tensor:
-        return -self.alpha(t) ** 2 * self.d_log_alpha(t) / self.sigma(t)
+        return -(self.alpha(t) ** 2) * self.d_log_alpha(t) / self.sigma(t)
 
     def d_log_alpha(self, t: Tensor) -> Tensor:
         return self.beta(t) / 2

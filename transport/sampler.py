@@ -29,9 +29,16 @@ class Sampler:
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
 
-    def sample_ode(self, sampling_method: str = "euler", num_steps: int = 250, atol: float = 1e-6,
-                   rtol: float = 1e-3, timestep_shift: float = 0.0, timestep_cosine: float = 0.0,
-                   breaks: Sequence[float] = ()) -> "OdeSample":
+    def sample_ode(
+        self,
+        sampling_method: str = "euler",
+        num_steps: int = 250,
+        atol: float = 1e-6,
+        rtol: float = 1e-3,
+        timestep_shift: float = 0.0,
+        timestep_cosine: float = 0.0,
+        breaks: Sequence[float] = (),
+    ) -> "OdeSample":
         """Deterministic sampler: sample(noise, velocity) -> end state, with sample.nfe of the last call.
 
         `sampling_method`: euler, heun or abm3 (see `solvers.Adams`) on num_steps intervals (see
@@ -65,8 +72,9 @@ class OdeSample:
         self.nfe = 0
 
     @torch.no_grad()
-    def __call__(self, noise: Tensor, velocity: Velocity,
-                 on_step: Callable[[int], None] | None = None) -> Tensor:
+    def __call__(
+        self, noise: Tensor, velocity: Velocity, on_step: Callable[[int], None] | None = None
+    ) -> Tensor:
         """Carry noise (N, ...) to data, in float32 at least; on_step(steps done) follows every fixed step."""
         x = noise.to(torch.promote_types(noise.dtype, torch.float32))
         self.nfe = done = 0
@@ -81,8 +89,9 @@ class OdeSample:
             done += len(grid) - 1
         return x
 
-    def _solve(self, counted: CountedVelocity, x: Tensor, grid: list[float],
-               on_step: Callable[[int], None] | None) -> Tensor:
+    def _solve(
+        self, counted: CountedVelocity, x: Tensor, grid: list[float], on_step: Callable[[int], None] | None
+    ) -> Tensor:
         if self.method in SOLVERS:
             return solve_fixed(counted, x, grid, SOLVERS[self.method](), on_step)
         # Published dopri5 results look past t = 1. An interval that ends before 1 does so because of a pole.

@@ -68,7 +68,9 @@ def adams_weights(times: Sequence[float], start: float, end: float) -> list[floa
 
 # Each makes the step function of a new trajectory.
 SOLVERS: dict[str, Callable[[], Callable[..., Tensor]]] = {
-    "euler": lambda: euler, "heun": lambda: heun, "abm3": Adams,
+    "euler": lambda: euler,
+    "heun": lambda: heun,
+    "abm3": Adams,
 }
 ADAPTIVE_SOLVERS = ("dopri5",)
 
@@ -90,8 +92,13 @@ class CountedVelocity:
         return self.velocity(x, min(max(t, self.t0), self.t1)).to(x.dtype)
 
 
-def solve_fixed(f: Velocity, x: Tensor, grid: Sequence[float], step: Callable[..., Tensor],
-                on_step: Callable[[int], None] | None = None) -> Tensor:
+def solve_fixed(
+    f: Velocity,
+    x: Tensor,
+    grid: Sequence[float],
+    step: Callable[..., Tensor],
+    on_step: Callable[[int], None] | None = None,
+) -> Tensor:
     """Walk x along `grid`, calling on_step(number of steps done) after each; returns the end state."""
     for index, (t, t_next) in enumerate(zip(grid, grid[1:])):
         x = step(f, t, t_next - t, x)
@@ -105,13 +112,16 @@ def adaptive_solver() -> Callable:
     try:
         from torchdiffeq import odeint
     except ImportError as error:
-        raise UserError("sampling_method='dopri5' needs the package torchdiffeq: pip install torchdiffeq, "
-                        f"or choose one of {', '.join(SOLVERS)}") from error
+        raise UserError(
+            "sampling_method='dopri5' needs the package torchdiffeq: pip install torchdiffeq, "
+            f"or choose one of {', '.join(SOLVERS)}"
+        ) from error
     return odeint
 
 
-def solve_dopri5(f: Velocity, x: Tensor, t0: float, t1: float, atol: float, rtol: float,
-                 pass_end: bool = False) -> Tensor:
+def solve_dopri5(
+    f: Velocity, x: Tensor, t0: float, t1: float, atol: float, rtol: float, pass_end: bool = False
+) -> Tensor:
     """Adaptive Dormand-Prince 5(4) from t0 to t1 by torchdiffeq; returns the end state.
 
     `f(x, t)` receives t as a float, read from a tensor beside the state: an adaptive solver waits for the
@@ -123,11 +133,14 @@ def solve_dopri5(f: Velocity, x: Tensor, t0: float, t1: float, atol: float, rtol
     times = torch.tensor([t0, t1], dtype=torch.float64, device=x.device)
     options = {} if pass_end else {"step_t": times[1:]}
     try:
-        states = odeint(lambda t, y: f(y, float(t)), x, times, method="dopri5", atol=atol, rtol=rtol,
-                        options=options)
+        states = odeint(
+            lambda t, y: f(y, float(t)), x, times, method="dopri5", atol=atol, rtol=rtol, options=options
+        )
     except AssertionError as error:
         if not str(error).startswith(("underflow in dt", "non-finite values in state")):
             raise  # from the velocity, not from the solver
-        raise UserError(f"dopri5 with atol={atol}, rtol={rtol} cannot go on: the velocity is not finite, or "
-                        f"the tolerances too tight; loosen rtol or use {', '.join(SOLVERS)}") from error
+        raise UserError(
+            f"dopri5 with atol={atol}, rtol={rtol} cannot go on: the velocity is not finite, or "
+            f"the tolerances too tight; loosen rtol or use {', '.join(SOLVERS)}"
+        ) from error
     return states[-1]

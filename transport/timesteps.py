@@ -14,23 +14,30 @@ NOISE_SCORE_EPS = 1e-3
 START_STEPS = 5
 
 
-def uniform_times(num: int, interval: tuple[float, float] = (0.0, 1.0),
-                  generator: torch.Generator | None = None) -> Tensor:
+def uniform_times(
+    num: int, interval: tuple[float, float] = (0.0, 1.0), generator: torch.Generator | None = None
+) -> Tensor:
     """Draw (num,) float32 times uniformly on `interval`, on the generator's device (CPU without one)."""
     draw = torch.rand(num, generator=generator, device=generator.device if generator else None)
     return interval[0] + (interval[1] - interval[0]) * draw
 
 
-def logit_normal_times(num: int, interval: tuple[float, float] = (0.0, 1.0), loc: float = 0.0,
-                       scale: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
+def logit_normal_times(
+    num: int,
+    interval: tuple[float, float] = (0.0, 1.0),
+    loc: float = 0.0,
+    scale: float = 1.0,
+    generator: torch.Generator | None = None,
+) -> Tensor:
     """Draw (num,) float32 times sigmoid(loc + scale n), n ~ N(0, 1), stretched onto `interval` (arXiv
     2403.03206)."""
     draw = torch.randn(num, generator=generator, device=generator.device if generator else None)
     return interval[0] + (interval[1] - interval[0]) * torch.sigmoid(loc + scale * draw)
 
 
-def time_interval(path_type: str, prediction: str, eps: float | None = None, *,
-                  sampling: bool = False) -> tuple[float, float]:
+def time_interval(
+    path_type: str, prediction: str, eps: float | None = None, *, sampling: bool = False
+) -> tuple[float, float]:
     """Ends (t0, t1) between which the conversions of a path and prediction are finite.
 
     `eps` is the distance kept from the ends that need one; None takes the published value: 0 for velocity on
@@ -51,8 +58,9 @@ def _published_eps(path_type: str, prediction: str, sampling: bool) -> float:
     return 0.0 if prediction == "velocity" else NOISE_SCORE_EPS
 
 
-def time_grid(num_steps: int, timestep_shift: float = 0.0, t0: float = 0.0, t1: float = 1.0,
-              cosine: float = 0.0) -> Tensor:
+def time_grid(
+    num_steps: int, timestep_shift: float = 0.0, t0: float = 0.0, t1: float = 1.0, cosine: float = 0.0
+) -> Tensor:
     """Times (num_steps + 1,) float64 from t0 to t1, both exact.
 
     A share `cosine` in [0, 1] of the even grid is replaced by (1 - cos(pi u)) / 2, which is finer at both
@@ -76,8 +84,9 @@ def time_grid(num_steps: int, timestep_shift: float = 0.0, t0: float = 0.0, t1: 
     return grid
 
 
-def grids_between(num_steps: int, breaks: Sequence[float], make: Callable[..., Tensor], t0: float,
-                  t1: float) -> list[list[float]]:
+def grids_between(
+    num_steps: int, breaks: Sequence[float], make: Callable[..., Tensor], t0: float, t1: float
+) -> list[list[float]]:
     """Grids from t0 over each break to t1, `num_steps` intervals in all, for velocities that jump there.
 
     `make(num_steps, t0=..., t1=...)` makes one grid. Each part is a grid of its own, with as many steps as

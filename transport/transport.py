@@ -11,8 +11,9 @@ from transport.paths import PATHS, Path
 from transport.timesteps import logit_normal_times, time_interval, uniform_times
 
 
-def draw_noise(shape: torch.Size, device: torch.device, dtype: torch.dtype,
-               generator: torch.Generator | None = None) -> Tensor:
+def draw_noise(
+    shape: torch.Size, device: torch.device, dtype: torch.dtype, generator: torch.Generator | None = None
+) -> Tensor:
     """Standard normal noise; drawn on the generator's device, so that one seed gives one noise on every
     device."""
     drawn_on = generator.device if generator else device
@@ -26,9 +27,17 @@ class Transport:
     `create_transport`.
     """
 
-    def __init__(self, path: Path, prediction: str, loss_weight: str | None,
-                 train_interval: tuple[float, float], sample_interval: tuple[float, float],
-                 use_cosine_loss: bool, use_lognorm: bool, lognorm_loc: float) -> None:
+    def __init__(
+        self,
+        path: Path,
+        prediction: str,
+        loss_weight: str | None,
+        train_interval: tuple[float, float],
+        sample_interval: tuple[float, float],
+        use_cosine_loss: bool,
+        use_lognorm: bool,
+        lognorm_loc: float,
+    ) -> None:
         self.path = path
         self.prediction = prediction
         self.loss_weight = loss_weight
@@ -44,9 +53,16 @@ class Transport:
             return logit_normal_times(num, self.train_interval, self.lognorm_loc, generator=generator)
         return uniform_times(num, self.train_interval, generator=generator)
 
-    def training_losses(self, model: Callable[..., Tensor], x1: Tensor, model_kwargs: dict | None = None, *,
-                        x0: Tensor | None = None, t: Tensor | None = None,
-                        generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    def training_losses(
+        self,
+        model: Callable[..., Tensor],
+        x1: Tensor,
+        model_kwargs: dict | None = None,
+        *,
+        x0: Tensor | None = None,
+        t: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
         """Losses of model(x_t, t, **model_kwargs) on data x1 (N, C, ...), computed in float32 at least.
 
         Noise x0 (like x1) and times t (N,) are drawn, times first, from `generator` unless given. Returns
@@ -104,10 +120,16 @@ def times_per_sample(t: float | Tensor, x: Tensor) -> Tensor:
     return torch.full((len(x),), t, device=x.device, dtype=dtype)
 
 
-def create_transport(path_type: str = "Linear", prediction: str = "velocity", loss_weight: str | None = None,
-                     train_eps: float | None = None, sample_eps: float | None = None,
-                     use_cosine_loss: bool = True, use_lognorm: bool = True,
-                     lognorm_loc: float = 0.0) -> Transport:
+def create_transport(
+    path_type: str = "Linear",
+    prediction: str = "velocity",
+    loss_weight: str | None = None,
+    train_eps: float | None = None,
+    sample_eps: float | None = None,
+    use_cosine_loss: bool = True,
+    use_lognorm: bool = True,
+    lognorm_loc: float = 0.0,
+) -> Transport:
     """Make a Transport from names.
 
     `path_type`: Linear, GVP or VP. `prediction`: velocity, noise or score. `loss_weight`: None, "velocity" or
@@ -121,5 +143,13 @@ def create_transport(path_type: str = "Linear", prediction: str = "velocity", lo
     require_known("loss_weight", loss_weight, losses.LOSS_WEIGHTS)
     train_interval = time_interval(path_type, prediction, train_eps)
     sample_interval = time_interval(path_type, prediction, sample_eps, sampling=True)
-    return Transport(PATHS[path_type](), prediction, loss_weight, train_interval, sample_interval,
-                     use_cosine_loss, use_lognorm, lognorm_loc)
+    return Transport(
+        PATHS[path_type](),
+        prediction,
+        loss_weight,
+        train_interval,
+        sample_interval,
+        use_cosine_loss,
+        use_lognorm,
+        lognorm_loc,
+    )

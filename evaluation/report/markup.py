@@ -24,7 +24,8 @@ def tag(name: str, *content: Any, **attributes: Any) -> Safe:
     """An element; `klass` is class, and _ in an attribute's name is -."""
     given = "".join(
         f' {"class" if key == "klass" else key.replace("_", "-")}="{html.escape(str(value))}"'
-        for key, value in attributes.items())
+        for key, value in attributes.items()
+    )
     inner = "".join(part if isinstance(part, Safe) else html.escape(str(part)) for part in content)
     return Safe(f"<{name}{given}>" + ("" if name in VOID else f"{inner}</{name}>"))
 
@@ -99,8 +100,10 @@ def chart(
 
     `name` is the measure's, `along` says what x is. Figures without a value are left out.
     """
-    series = {legend: [(x, figure) for x, figure in points if value_of(figure) is not None]
-              for legend, points in series.items()}
+    series = {
+        legend: [(x, figure) for x, figure in points if value_of(figure) is not None]
+        for legend, points in series.items()
+    }
     edges = [edge for points in series.values() for _, figure in points for edge in _edges(figure)]
     if not edges:
         return Safe("")
@@ -113,8 +116,10 @@ def chart(
     def up(y: float) -> float:
         return TOP + (HEIGHT - TOP - BOTTOM) * (high - y) / (high - low)
 
-    parts = [tag("text", text, x=f"{across(x):.1f}", y=HEIGHT - 8, text_anchor="middle")
-             for x, text in ticks.items()]
+    parts = [
+        tag("text", text, x=f"{across(x):.1f}", y=HEIGHT - 8, text_anchor="middle")
+        for x, text in ticks.items()
+    ]
     for level in levels:
         height, text = f"{up(level):.1f}", said({"value": float(level)}, name)[0]
         parts.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=height, y2=height, klass="grid"))
@@ -141,11 +146,15 @@ def described(value: Any, name: str = "") -> list[tuple[str, str]]:
     if is_figure(value):
         text = " ".join(filter(None, said(value, name.rsplit(" › ", 1)[-1])))
         own = [(name, text + (f" n {value['count']}" if "count" in value else ""))]
-        return own + described({key: value[key] for key in ("per_person", "hits", "standard_error")
-                                if key in value}, name)
+        return own + described(
+            {key: value[key] for key in ("per_person", "hits", "standard_error") if key in value}, name
+        )
     if isinstance(value, dict):
-        return [row for key, part in value.items()
-                for row in described(part, f"{name} › {key}" if name else str(key))]
+        return [
+            row
+            for key, part in value.items()
+            for row in described(part, f"{name} › {key}" if name else str(key))
+        ]
     if isinstance(value, (list, tuple)):
         if any(isinstance(part, (dict, list, tuple)) for part in value):
             return described({str(place): part for place, part in enumerate(value, 1)}, name)

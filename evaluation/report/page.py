@@ -156,8 +156,10 @@ def confusion(people: list[str], counts: list[list[int]]) -> Safe:
 def distances_section(metrics: dict[str, Any]) -> list[Safe]:
     parts = []
     for space, measures in metrics.get("distances", {}).items():
-        names = {name: tag("th", words(name), tag("small", f" {BETTER.get(name, 'higher')} is better"))
-                 for name in measures}
+        names = {
+            name: tag("th", words(name), tag("small", f" {BETTER.get(name, 'higher')} is better"))
+            for name in measures
+        }
         parts += [tag("h3", f"Features: {words(space)}"), floor_table("measure", names, measures)]
     return noted("distances", *parts)
 
@@ -191,11 +193,16 @@ def verdict_section(metrics: dict[str, Any]) -> list[Safe]:
     plain = [f"{name} {number(verdict[name])}" for name in ("seeds", "steps") if name in verdict]
     parts += [tag("p", "Of each classifier: ", ", ".join(plain), klass="note")] if plain else []
     if arms:
-        rows = [[arm, figure_cell(own, "accuracy"), strip({"accuracy": own}, "accuracy")]
-                for arm, own in arms.items()]
+        rows = [
+            [arm, figure_cell(own, "accuracy"), strip({"accuracy": own}, "accuracy")]
+            for arm, own in arms.items()
+        ]
         parts.append(table([["trained on", "accuracy on held-out real pictures", "0 to 100%"]], rows))
-    columns = [Column("accuracy", arm, "", own["per_person"], own)
-               for arm, own in arms.items() if "per_person" in own]
+    columns = [
+        Column("accuracy", arm, "", own["per_person"], own)
+        for arm, own in arms.items()
+        if "per_person" in own
+    ]
     parts += difference_tables("trained on", verdict.get("differences", {}))
     return noted("verdict", *parts, people_table(metrics, columns))
 
@@ -208,8 +215,15 @@ def difference_tables(head: str, differences: dict[str, dict[str, Any]]) -> list
     for name, own in differences.items():
         seeds = said({"value": None, "interval": own.get("seed_interval")}, "accuracy")[1]
         single = ", ".join(number(value, percent=True) for value in own.get("by_seed", ()))
-        rows.append([name, own.get("reference", "-"), figure_cell(own, "accuracy"),
-                     tag("td", seeds or "-", tag("small", single)), sentence_cell(own.get("sentence"))])
+        rows.append(
+            [
+                name,
+                own.get("reference", "-"),
+                figure_cell(own, "accuracy"),
+                tag("td", seeds or "-", tag("small", single)),
+                sentence_cell(own.get("sentence")),
+            ]
+        )
     parts = [table([[head, "against", "difference in points", "over seeds", "verdict"]], rows)]
     split = {name: own["per_person"] for name, own in differences.items() if own.get("per_person")}
     people = dict.fromkeys(person for own in split.values() for person in own)
@@ -227,11 +241,15 @@ def few_shot_section(metrics: dict[str, Any]) -> list[Safe]:
     if not study:
         return []
     ticks = {float(place): str(size) for place, size in enumerate(study["sizes"])}
-    series = {arm: [(float(place), figure) for place, figure in enumerate(figures) if figure]
-              for arm, figures in study["arms"].items()}
+    series = {
+        arm: [(float(place), figure) for place, figure in enumerate(figures) if figure]
+        for arm, figures in study["arms"].items()
+    }
     curves = chart("accuracy on held-out real pictures", series, ticks, "accuracy", "real pictures a person")
-    rows = [[arm, *(figure_cell(figure, "accuracy") for figure in figures)]
-            for arm, figures in study["arms"].items()]
+    rows = [
+        [arm, *(figure_cell(figure, "accuracy") for figure in figures)]
+        for arm, figures in study["arms"].items()
+    ]
     sizes = [f"{size} a person" for size in study["sizes"]]
     pairs = ({"reference": "no generated ones", **own} for own in study.get("differences", ()))
     differences = difference_tables("real pictures", dict(zip(sizes, pairs)))
@@ -240,11 +258,16 @@ def few_shot_section(metrics: dict[str, Any]) -> list[Safe]:
 
 def tokenizer_section(metrics: dict[str, Any]) -> list[Safe]:
     figures = metrics.get("tokenizer", {})
-    rows = [[words(name), figure_cell(figure, name) if is_figure(figure) else number(figure)]
-            for name, figure in figures.items()]
+    rows = [
+        [words(name), figure_cell(figure, name) if is_figure(figure) else number(figure)]
+        for name, figure in figures.items()
+    ]
     whole = table([["reconstruction", ""]], rows) if rows else None
-    columns = [Column(name, "reconstructed", "", own["per_person"], own) for name, own in figures.items()
-               if is_figure(own) and "per_person" in own and name not in metrics.get("reconstructed", {})]
+    columns = [
+        Column(name, "reconstructed", "", own["per_person"], own)
+        for name, own in figures.items()
+        if is_figure(own) and "per_person" in own and name not in metrics.get("reconstructed", {})
+    ]
     return noted("tokenizer", whole, people_table(metrics, columns))
 
 
@@ -256,8 +279,13 @@ def sweep_section(metrics: dict[str, Any]) -> list[Safe]:
     names = dict.fromkeys(name for own in settings for name in own)
     measures = [name for name in names if any(is_figure(own.get(name)) for own in settings)]
     chosen = [name for name in names if name not in measures]
-    rows = [[*(number(own.get(name)) for name in chosen),
-             *(figure_cell(own.get(name), name) for name in measures)] for own in settings]
+    rows = [
+        [
+            *(number(own.get(name)) for name in chosen),
+            *(figure_cell(own.get(name), name) for name in measures),
+        ]
+        for own in settings
+    ]
     real, best = sweep.get("real", {}), sweep.get("recommended")
     rule = tag("p", tag("b", "No setting is recommended. " * ("recommended" in sweep)), sweep.get("rule", ""))
     if best is not None:
@@ -301,5 +329,18 @@ SECTIONS = {
     "Guidance sweep": sweep_section,
     "How it was measured": method_section,
 }
-KNOWN = {"summary", "closest_pairs", "units", "people", "judge", *KINDS, "distances", "diversity",
-         "kinematics_distance", "verdict", "few_shot", "tokenizer", "sweep"}
+KNOWN = {
+    "summary",
+    "closest_pairs",
+    "units",
+    "people",
+    "judge",
+    *KINDS,
+    "distances",
+    "diversity",
+    "kinematics_distance",
+    "verdict",
+    "few_shot",
+    "tokenizer",
+    "sweep",
+}

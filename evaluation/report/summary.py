@@ -57,8 +57,10 @@ def _new(metrics: Metrics) -> str:
     if copied:
         verdict = "Copies: more generated pictures repeat a training picture than held-out ones do"
     elif unsure:
-        verdict = ("No verdict on new or copied: held-out real pictures repeat training pictures themselves, "
-                   "so that they cannot be the measure; look for pictures that are there twice")
+        verdict = (
+            "No verdict on new or copied: held-out real pictures repeat training pictures themselves, "
+            "so that they cannot be the measure; look for pictures that are there twice"
+        )
     return f"{verdict}; {'; '.join(shares)}."
 
 

@@ -11,17 +11,32 @@ KINDS = ("real", "generated", "reconstructed")
 PERCENT = {"confidence", "memorised", "accuracy", "chance"}  # shares by other keys than "share"
 PAPER = ("judged_right", "memorised", "torso_velocity", "cadence", "impossible")  # what fits across a page
 WORDS = {
-    "judged_right": "named right", "negative_log_likelihood": "negative log-likelihood", "kid": "KID",
-    "frechet": "Fréchet distance", "sliced_wasserstein": "sliced Wasserstein", "vendi": "Vendi score",
-    "psnr_db": "PSNR in dB", "ssim": "SSIM", "torso_error_mps": "torso error in m/s",
+    "judged_right": "named right",
+    "negative_log_likelihood": "negative log-likelihood",
+    "kid": "KID",
+    "frechet": "Fréchet distance",
+    "sliced_wasserstein": "sliced Wasserstein",
+    "vendi": "Vendi score",
+    "psnr_db": "PSNR in dB",
+    "ssim": "SSIM",
+    "torso_error_mps": "torso error in m/s",
     "torso_error_bins": "torso error in bins",
     "memorised_latents": "memorised (latents)",
-    "ece": "expected calibration error", "dinov2": "DINOv2",
+    "ece": "expected calibration error",
+    "dinov2": "DINOv2",
 }
-TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-       "<": r"\textless{}", ">": r"\textgreater{}", '"': r"\textquotedbl{}", "|": r"\textbar{}",
-       "[": "{[}", "*": "{*}",  # at the start of a row they would belong to the \\ before
-       **{letter: f"\\{letter}" for letter in "&%$#_{}"}}
+TEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    '"': r"\textquotedbl{}",
+    "|": r"\textbar{}",
+    "[": "{[}",
+    "*": "{*}",  # at the start of a row they would belong to the \\ before
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+}
 
 
 class Column(NamedTuple):
@@ -41,7 +56,9 @@ def figure_columns(metrics: dict[str, Any]) -> list[Column]:
     names = dict.fromkeys(name for _, own in sets for name, figure in own.items() if is_figure(figure))
     return [
         Column(name, kind, units.get(name, ""), own[name].get("per_person", {}), own[name])
-        for name in names for kind, own in sets if name in own
+        for name in names
+        for kind, own in sets
+        if name in own
     ]
 
 
@@ -51,8 +68,10 @@ def variety_columns(metrics: dict[str, Any]) -> list[Column]:
         for name, kinds in measures.items():
             counts = kinds.get("counts", {})
             for kind in (kind for kind in KINDS if kind in kinds):
-                wrapped = {person: {"value": value} | ({"count": counts[person]} if person in counts else {})
-                           for person, value in kinds[kind].items()}
+                wrapped = {
+                    person: {"value": value} | ({"count": counts[person]} if person in counts else {})
+                    for person, value in kinds[kind].items()
+                }
                 found.append(Column(f"{WORDS.get(name, name)}, {space}", kind, "", wrapped, None))
     return found
 
@@ -107,8 +126,12 @@ def people_csv(people: list[str], columns: list[Column]) -> str:
             figure = column.overall if person is None else column.people.get(person)
             name = " ".join(filter(None, (column.measure.replace("_", " "), column.unit, column.kind)))
             low, high = (figure or {}).get("interval") or (None, None)
-            cells = {"": value_of(figure) if figure else None, " low": low, " high": high,
-                     " count": (figure or {}).get("count")}
+            cells = {
+                "": value_of(figure) if figure else None,
+                " low": low,
+                " high": high,
+                " count": (figure or {}).get("count"),
+            }
             row |= {name + part: value for part, value in cells.items()}
         rows.append(row)
     return csv_text(rows)
@@ -122,17 +145,26 @@ def people_tex(people: list[str], columns: list[Column]) -> str:
     body = []
     for person in [*people, None]:
         figures = [column.overall if person is None else column.people.get(person) for column in columns]
-        pairs = [said(figure, column.measure) if figure else ("-", "")
-                 for figure, column in zip(figures, columns)]
+        pairs = [
+            said(figure, column.measure) if figure else ("-", "") for figure, column in zip(figures, columns)
+        ]
         body.append(" & ".join([tex(person or "all"), *(tex(value) for value, _ in pairs)]) + r" \\")
         below = (rf"{{\scriptsize {text}}}".replace("%", r"\%") if text else "" for _, text in pairs)
         body.append(" & ".join(["", *below]) + r" \\[2pt]")
     body.insert(-2, r"\midrule")
-    return "\n".join([
-        r"% \usepackage{booktabs}; intervals: 95 %; all columns are in table.csv",
-        rf"\begin{{tabular}}{{l{'c' * len(columns)}}}", r"\toprule",
-        *(line + r" \\" for line in head), r"\midrule", *body, r"\bottomrule", r"\end{tabular}", "",
-    ])
+    return "\n".join(
+        [
+            r"% \usepackage{booktabs}; intervals: 95 %; all columns are in table.csv",
+            rf"\begin{{tabular}}{{l{'c' * len(columns)}}}",
+            r"\toprule",
+            *(line + r" \\" for line in head),
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+        ]
+    )
 
 
 def tex(text: str) -> str:

@@ -14,8 +14,18 @@ from radar.captures.assembly import assemble
 from radar.captures.contract import Capture, Facts, Format, Hints, NoCapture, check_carrier, check_prf
 from radar.spectrogram import Spectrogram
 
-__all__ = ["FORMATS", "Capture", "Facts", "Hints", "NoCapture", "check_carrier", "check_prf",
-           "companions", "find_format", "read"]
+__all__ = [
+    "FORMATS",
+    "Capture",
+    "Facts",
+    "Hints",
+    "NoCapture",
+    "check_carrier",
+    "check_prf",
+    "companions",
+    "find_format",
+    "read",
+]
 
 # The first that recognises a file reads it.
 FORMATS = (*arrays.FORMATS, *wav.FORMATS, *infineon.FORMATS, *text.FORMATS, *ti.FORMATS)

@@ -84,8 +84,9 @@ def _is_mat(path: Path, head: bytes) -> bool:
 
 
 def _is_hdf5(path: Path, head: bytes) -> bool:
-    return HDF5_MAGIC in (head[start:start + 8] for start in (0, 512, 1024, 2048)) or (
-        head[:10] == b"MATLAB 7.3")
+    return HDF5_MAGIC in (head[start : start + 8] for start in (0, 512, 1024, 2048)) or (
+        head[:10] == b"MATLAB 7.3"
+    )
 
 
 FORMATS = (

@@ -12,15 +12,7 @@ from scipy.ndimage import median_filter
 
 from configs.errors import UserError
 from radar.captures.balance import balanced
-from radar.captures.contract import (
-    Capture,
-    Contents,
-    Facts,
-    Hints,
-    NoCapture,
-    check_carrier,
-    check_prf,
-)
+from radar.captures.contract import Capture, Contents, Facts, Hints, NoCapture, check_carrier, check_prf
 from radar.captures.fmcw import ORDER, ArrayCube, Cube, follow
 from radar.captures.layout import SLOW, name_axes, slow_axes, to_order
 from radar.captures.maps import ready_map
@@ -53,8 +45,10 @@ def assemble(path: Path, contents: Contents, hints: Hints) -> Capture | Spectrog
     bursts = lengths.get("bursts") or (lengths.get("frames", 1) if "chirps" in lengths else 1)
     seconds = max(pulses / prf, bursts * (facts.burst_period_s or 0.0) * (bursts > 1))
     if seconds < LEAST_S:
-        raise NoCapture(f"{pulses} pulses at {prf:g} Hz last {seconds:.3g} s; expected {LEAST_S:g} s or "
-                        "more, because a step takes half a second")
+        raise NoCapture(
+            f"{pulses} pulses at {prf:g} Hz last {seconds:.3g} s; expected {LEAST_S:g} s or "
+            "more, because a step takes half a second"
+        )
     if "samples" in lengths or "ranges" in lengths:
         cube = contents.cube or ArrayCube([part.reshape(shape) for part in parts], axes)
         return _followed(path, cube, (carrier, prf), facts, hints, notes)
@@ -65,12 +59,21 @@ def assemble(path: Path, contents: Contents, hints: Hints) -> Capture | Spectrog
     if hints.balance and not folded:
         iq = balanced(iq[:, 0], prf, notes)[:, None]
     iq = numpy.ascontiguousarray(iq.conj() if hints.conjugate else iq, numpy.complex64)
-    return Capture(iq, carrier, prf, facts.burst_period_s if iq.shape[2] > 1 else None, path,
-                   facts.range_step_m, folded=folded, notes=tuple(notes))
+    return Capture(
+        iq,
+        carrier,
+        prf,
+        facts.burst_period_s if iq.shape[2] > 1 else None,
+        path,
+        facts.range_step_m,
+        folded=folded,
+        notes=tuple(notes),
+    )
 
 
-def _followed(path: Path, cube: Cube, radar: tuple[float, float], facts: Facts, hints: Hints,
-              notes: list[str]) -> Capture:
+def _followed(
+    path: Path, cube: Cube, radar: tuple[float, float], facts: Facts, hints: Hints, notes: list[str]
+) -> Capture:
     """The gate that follows the walker through the range cells of chirps; `radar` is carrier and PRF."""
     carrier, prf = radar
     frames, chirps = cube.shape[:2]
@@ -79,8 +82,16 @@ def _followed(path: Path, cube: Cube, radar: tuple[float, float], facts: Facts, 
     followed = follow(cube, prf, bursts, period, facts.range_step_m, hints.cells, notes)
     iq = followed.iq.conj() if hints.conjugate else followed.iq
     where = followed.cells * facts.range_step_m if facts.range_step_m else None
-    return Capture(iq, carrier, prf, period if bursts[0] > 1 else None, path, facts.range_step_m,
-                   where, notes=tuple(notes))
+    return Capture(
+        iq,
+        carrier,
+        prf,
+        period if bursts[0] > 1 else None,
+        path,
+        facts.range_step_m,
+        where,
+        notes=tuple(notes),
+    )
 
 
 def _facts(contents: Contents, hints: Hints, lengths: Mapping[str, int], notes: list[str]) -> Facts:
@@ -107,11 +118,14 @@ def timing(time_s: numpy.ndarray) -> Facts:
     length = int(late[0]) + 1
     period = float(time_s[length] - time_s[0])
     seams = numpy.arange(length, time_s.size, length)
-    if numpy.array_equal(late + 1, seams) and numpy.allclose(time_s[seams], time_s[0] + period * numpy.arange(
-            1, seams.size + 1), atol=2 * step):
+    if numpy.array_equal(late + 1, seams) and numpy.allclose(
+        time_s[seams], time_s[0] + period * numpy.arange(1, seams.size + 1), atol=2 * step
+    ):
         return Facts(prf_hz=rate, burst_samples=length, burst_period_s=period)
-    raise UserError(f"time jumps by {steps[late[0]]:.3g} s after sample {length} (usually {step:.3g} s): "
-                    "samples are missing; cut the recording there")
+    raise UserError(
+        f"time jumps by {steps[late[0]]:.3g} s after sample {length} (usually {step:.3g} s): "
+        "samples are missing; cut the recording there"
+    )
 
 
 def _complex(parts: list[Any], axes: tuple[str, ...], folded: bool) -> tuple[numpy.ndarray, bool]:
@@ -127,8 +141,10 @@ def _complex(parts: list[Any], axes: tuple[str, ...], folded: bool) -> tuple[num
             raise UserError(f"--layout: the axis iq has length {array.shape[-1]}; expected 2 (I, Q)")
         return array[..., 0].astype(numpy.float32) + 1j * array[..., 1].astype(numpy.float32), False
     if not folded:
-        raise UserError("one real channel cannot tell approaching from receding, so no two-sided spectrogram "
-                        "is drawn; --folded draws its speeds")
+        raise UserError(
+            "one real channel cannot tell approaching from receding, so no two-sided spectrogram "
+            "is drawn; --folded draws its speeds"
+        )
     return array.astype(numpy.complex64), True
 
 
@@ -145,14 +161,20 @@ def _burst_shape(bursts: int, pulses: int, prf: float, facts: Facts) -> tuple[in
         return 1, pulses
     total = bursts * pulses
     if total % length:
-        raise UserError(f"{total} pulses are not whole bursts of {length}: the file is cut short, or another "
-                        "--burst_samples is true")
+        raise UserError(
+            f"{total} pulses are not whole bursts of {length}: the file is cut short, or another "
+            "--burst_samples is true"
+        )
     if period is None:
-        raise UserError(f"bursts of {length} pulses: how long from one to the next? give --burst_period in s "
-                        f"({length / prf:.4g} when they follow without a pause)")
+        raise UserError(
+            f"bursts of {length} pulses: how long from one to the next? give --burst_period in s "
+            f"({length / prf:.4g} when they follow without a pause)"
+        )
     if period < length / prf * (1 - 1e-3):
-        raise UserError(f"--burst_period {period:g}: a burst of {length} pulses at {prf:g} Hz lasts "
-                        f"{length / prf:.4g} s; expected as much or more")
+        raise UserError(
+            f"--burst_period {period:g}: a burst of {length} pulses at {prf:g} Hz lasts "
+            f"{length / prf:.4g} s; expected as much or more"
+        )
     return (1, total) if period < length / prf * (1 + 1e-3) else (total // length, length)
 
 
@@ -162,9 +184,11 @@ def _check(iq: numpy.ndarray, facts: Facts) -> None:
         raise UserError("expected finite samples that are not all 0; record or export it again")
     length = seam(iq) if iq.shape[2] == 1 and facts.burst_samples is None else None
     if length:
-        raise UserError(f"the signal jumps after every {length} samples: bursts were joined, and a "
-                        "spectrogram over the seams draws streaks; give their length and distance in time, "
-                        f"--burst_samples {length} --burst_period")
+        raise UserError(
+            f"the signal jumps after every {length} samples: bursts were joined, and a "
+            "spectrogram over the seams draws streaks; give their length and distance in time, "
+            f"--burst_samples {length} --burst_period"
+        )
 
 
 def seam(iq: numpy.ndarray) -> int | None:
@@ -179,7 +203,10 @@ def seam(iq: numpy.ndarray) -> int | None:
     missed = numpy.abs(numpy.diff(signal, 2)) + 1e-30
     excess = numpy.log(missed / numpy.maximum(median_filter(missed, 33), 1e-30)).clip(-2, 4)
     excess = (excess - excess.mean()) / max(float(excess.std()), 1e-30)
-    scores = {length: excess[length - 2 :: length].mean() * math.sqrt(signal.size // length - 1)
-              for length in range(16, min(4096, signal.size // 7) + 1) if signal.size % length == 0}
+    scores = {
+        length: excess[length - 2 :: length].mean() * math.sqrt(signal.size // length - 1)
+        for length in range(16, min(4096, signal.size // 7) + 1)
+        if signal.size % length == 0
+    }
     best = max(scores, key=scores.__getitem__, default=None)
     return best if best and scores[best] > SEAM else None

@@ -45,8 +45,10 @@ def balanced(iq: numpy.ndarray, prf_hz: float, notes: list[str]) -> numpy.ndarra
     loudest = common[numpy.abs(common).argmax()]
     ratio = (1 - loudest) / (1 + loudest)  # of Q's phasor to the one it should be
     phase = numpy.degrees(numpy.angle(ratio))
-    notes.append(f"I and Q: gain {abs(ratio):.2f}, phase {phase:+.1f} degrees off, mirror image"
-                 f" {20 * math.log10(abs(loudest)):.0f} dB, removed (--no-balance keeps it)")
+    notes.append(
+        f"I and Q: gain {abs(ratio):.2f}, phase {phase:+.1f} degrees off, mirror image"
+        f" {20 * math.log10(abs(loudest)):.0f} dB, removed (--no-balance keeps it)"
+    )
     share = numpy.where(strong, share, common[:, None]) if bursts > 1 else common[:, None]
     return _unmixed(iq, share[..., None]).astype(numpy.complex64)
 

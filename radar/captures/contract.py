@@ -149,8 +149,9 @@ def check_prf(value: float | None, source: str = "") -> float:
     return _plausible(value, "--prf", source, PRF_HZ, (1e3, 1e6))
 
 
-def _plausible(value: float | None, flag: str, source: str, bounds: tuple[float, float],
-               slips: tuple[float, ...]) -> float:
+def _plausible(
+    value: float | None, flag: str, source: str, bounds: tuple[float, float], slips: tuple[float, ...]
+) -> float:
     expected = f"{bounds[0]:g} to {bounds[1]:g} Hz"
     if value is None:
         raise UserError(f"the file does not state it: give {flag}, {expected}")

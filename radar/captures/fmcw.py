@@ -55,8 +55,12 @@ class ArrayCube:
         if len(set(self.axes)) < len(self.axes):
             raise UserError(f"--layout {','.join(axes)}: two axes of one kind")
         if self.pair is not None:
-            parts = [parts[0].take(index, self.pair) if "ranges" in axes else
-                     parts[0][(slice(None),) * self.pair + (index,)] for index in (0, 1)]
+            parts = [
+                parts[0].take(index, self.pair)
+                if "ranges" in axes
+                else parts[0][(slice(None),) * self.pair + (index,)]
+                for index in (0, 1)
+            ]
         self.parts = [to_order(part, self.axes, ORDER) for part in parts]
         self.shape = self.parts[0].shape
         self.is_range = "ranges" in axes
@@ -93,8 +97,15 @@ class Followed(NamedTuple):
     cells: numpy.ndarray
 
 
-def follow(cube: Cube, prf_hz: float, bursts: tuple[int, int], period_s: float | None,
-           range_step_m: float | None, cells: int | None, notes: list[str]) -> Followed:
+def follow(
+    cube: Cube,
+    prf_hz: float,
+    bursts: tuple[int, int],
+    period_s: float | None,
+    range_step_m: float | None,
+    cells: int | None,
+    notes: list[str],
+) -> Followed:
     """The slow time of a gate of range cells around the walker, who is the strongest smooth track of what
     moves.
 
@@ -114,9 +125,15 @@ def follow(cube: Cube, prf_hz: float, bursts: tuple[int, int], period_s: float |
     iq = _gated(cube, at, gate, mean)
     iq = iq if cube.is_range else iq.conj()  # a beat turns forward when the echo recedes
     iq = _sign_of_range(iq, at, when, notes)
-    notes.append(f"walker in range cells {track.min():.1f} to {track.max():.1f} of {power.shape[1]}"
-                 + (f", {track.min() * range_step_m:.2f} to {track.max() * range_step_m:.2f} m"
-                    if range_step_m else "") + f"; a gate of {gate} follows")
+    notes.append(
+        f"walker in range cells {track.min():.1f} to {track.max():.1f} of {power.shape[1]}"
+        + (
+            f", {track.min() * range_step_m:.2f} to {track.max() * range_step_m:.2f} m"
+            if range_step_m
+            else ""
+        )
+        + f"; a gate of {gate} follows"
+    )
     return Followed(iq.reshape(iq.shape[0], gate, count, length), at)
 
 
@@ -150,8 +167,10 @@ def _range_map(cube: Cube, step: int) -> tuple[numpy.ndarray, numpy.ndarray, num
         heard = numpy.asarray(block.any(axis=(1, 3)))
         empty = numpy.flatnonzero(~heard.all(1))
         if empty.size:
-            raise UserError(f"chirp {first + empty[0]} holds zeros only: packets were lost; record it again, "
-                            "or cut the file there")
+            raise UserError(
+                f"chirp {first + empty[0]} holds zeros only: packets were lost; record it again, "
+                "or cut the file there"
+            )
         total = total + block.sum(0, dtype=numpy.complex128)
         pulses += len(block)
         for start in range(0, max(1, len(block) - step // 2), step):
@@ -172,8 +191,9 @@ def _track(power: numpy.ndarray, when: numpy.ndarray) -> numpy.ndarray:
     power_db = 10 * numpy.log10(power.T + numpy.finfo(numpy.float32).tiny)
     floor, peak = numpy.percentile(power_db, (50, 99.9))
     if peak - floor < 3:
-        raise UserError("nothing in it moves: no range cell is more than "
-                        f"{peak - floor:.1f} dB above the others")
+        raise UserError(
+            f"nothing in it moves: no range cell is more than {peak - floor:.1f} dB above the others"
+        )
     track = torso_bins(numpy.clip((power_db - floor) / (peak - floor), 0, 1.2))
     if len(track) < 3:
         return track
@@ -197,8 +217,9 @@ def _gated(cube: Cube, at: numpy.ndarray, gate: int, mean: numpy.ndarray) -> num
     return iq
 
 
-def _sign_of_range(iq: numpy.ndarray, at: numpy.ndarray, when: numpy.ndarray, notes: list[str]
-                   ) -> numpy.ndarray:
+def _sign_of_range(
+    iq: numpy.ndarray, at: numpy.ndarray, when: numpy.ndarray, notes: list[str]
+) -> numpy.ndarray:
     """`iq` whose Doppler shift is positive when the range falls; mirrored, and told, where it was not."""
     if numpy.ptp(at) < CLEAR_CELLS:
         return iq

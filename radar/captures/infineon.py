@@ -31,13 +31,15 @@ def load_ifrt(path: Path, hints: Hints) -> Contents:
             said[heading[1]] = float(heading[2])
         elif line.strip() and line[0] not in "#I":
             values.append(line)
-    receivers, chirps, samples = (int(said[key]) for key in
-                                  ("Num_Rx_Antennas", "Chirps_per_Frame", "Samples_per_Chirp"))
+    receivers, chirps, samples = (
+        int(said[key]) for key in ("Num_Rx_Antennas", "Chirps_per_Frame", "Samples_per_Chirp")
+    )
     kind = int(said["Data_Format_Enum"])
     shape = len(numbers), receivers, chirps, (1 if kind == REAL else 2), samples
     if len(values) != math.prod(shape):
-        raise UserError(f"{len(values)} values in {len(numbers)} frames of {math.prod(shape[1:])}: the file "
-                        "is cut short")
+        raise UserError(
+            f"{len(values)} values in {len(numbers)} frames of {math.prod(shape[1:])}: the file is cut short"
+        )
     missing = numpy.flatnonzero(numpy.diff(numbers) != 1)
     if missing.size:
         raise UserError(f"frame {numbers[missing[0]] + 1} is missing; cut the recording there")
@@ -49,11 +51,18 @@ def load_ifrt(path: Path, hints: Hints) -> Contents:
     low, high = 1e3 * said["Lower_RF_Frequency_kHz"], 1e3 * said["Upper_RF_Frequency_kHz"]
     rate, period = 1e3 * said["Sampling_Frequency_kHz"], said["Frame_Period_sec"]
     if int(said["Modulation_Type_Enum"]) == DOPPLER:
-        return Contents({name: part.reshape(len(numbers), receivers, chirps * samples) for name, part in
-                         parts.items()}, Facts((low + high) / 2, rate, None, period),
-                        ("bursts", "receivers", "pulses"))
-    facts = Facts((low + high) / 2, 1 / said["Pulse_Repetition_Time_sec"] if chirps > 1 else 1 / period,
-                  None, period, SPEED_OF_LIGHT / 2 / (high - low))
+        return Contents(
+            {name: part.reshape(len(numbers), receivers, chirps * samples) for name, part in parts.items()},
+            Facts((low + high) / 2, rate, None, period),
+            ("bursts", "receivers", "pulses"),
+        )
+    facts = Facts(
+        (low + high) / 2,
+        1 / said["Pulse_Repetition_Time_sec"] if chirps > 1 else 1 / period,
+        None,
+        period,
+        SPEED_OF_LIGHT / 2 / (high - low),
+    )
     return Contents(parts, facts, ("frames", "receivers", "chirps", "samples"))
 
 

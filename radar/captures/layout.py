@@ -33,8 +33,9 @@ def parse_layout(layout: Sequence[str], shape: tuple[int, ...]) -> tuple[tuple[s
     UserError: an unknown or repeated name, another number of axes, or a product that does not fit.
     """
     if len(layout) != len(shape):
-        raise UserError(f"--layout {','.join(layout)} names {len(layout)} axes, the array has "
-                           f"{len(shape)}: {shape}")
+        raise UserError(
+            f"--layout {','.join(layout)} names {len(layout)} axes, the array has {len(shape)}: {shape}"
+        )
     names, lengths = [], []
     for term, length in zip(layout, shape):
         for name, part in _factors(term, length):
@@ -73,8 +74,9 @@ def to_order(array: Any, axes: Sequence[str], order: Sequence[str]) -> numpy.nda
     return moved.reshape([lengths.get(name, 1) for name in order])
 
 
-def name_axes(array: Any, layout: Sequence[str], fixed: Sequence[str]
-              ) -> tuple[tuple[str, ...], tuple[int, ...]]:
+def name_axes(
+    array: Any, layout: Sequence[str], fixed: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Names and lengths of an array's axes: from the format, the user, or its having one axis only.
 
     UserError: more than one axis, and nobody says which.
@@ -85,8 +87,10 @@ def name_axes(array: Any, layout: Sequence[str], fixed: Sequence[str]
         return parse_layout(layout, _squeezed(array.shape) if len(layout) < array.ndim else array.shape)
     shape = _squeezed(array.shape)
     if len(shape) > 1:
-        raise UserError(f"shape {tuple(array.shape)}: which axis is what? say it in order with --layout, "
-                        f"{_examples(len(shape), array.dtype.kind == 'c')}")
+        raise UserError(
+            f"shape {tuple(array.shape)}: which axis is what? say it in order with --layout, "
+            f"{_examples(len(shape), array.dtype.kind == 'c')}"
+        )
     return ("pulses",), shape
 
 
@@ -96,8 +100,11 @@ def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _examples(axes: int, is_complex: bool) -> str:
-    two = ("pulses,ranges, ranges,pulses, receivers,pulses or receivers,chirps*samples=64" if is_complex
-           else "pulses,iq, iq,pulses (I first), chirps,samples or velocities,times")
+    two = (
+        "pulses,ranges, ranges,pulses, receivers,pulses or receivers,chirps*samples=64"
+        if is_complex
+        else "pulses,iq, iq,pulses (I first), chirps,samples or velocities,times"
+    )
     cubes = {2: two, 3: "like frames,chirps,samples or receivers,pulses,ranges"}
     return cubes.get(axes, "like frames,chirps,receivers,samples")
 
@@ -106,6 +113,7 @@ def slow_axes(lengths: Mapping[str, int]) -> tuple[str, ...]:
     """The axes of slow time from the slowest to the fastest; UserError without any."""
     slow = tuple(name for name in SLOW if name in lengths)
     if not slow:
-        raise UserError(f"--layout {','.join(lengths)}: no axis of slow time; expected pulses, chirps or "
-                        "frames")
+        raise UserError(
+            f"--layout {','.join(lengths)}: no axis of slow time; expected pulses, chirps or frames"
+        )
     return slow

@@ -12,12 +12,16 @@ from radar.captures.contract import Hints
 from radar.captures.naming import find_time, find_velocity
 from radar.spectrogram import Spectrogram
 
-TO_DB = {"db": lambda values: values, "power": lambda values: 10 * numpy.log10(values),
-         "amplitude": lambda values: 20 * numpy.log10(values)}
+TO_DB = {
+    "db": lambda values: values,
+    "power": lambda values: 10 * numpy.log10(values),
+    "amplitude": lambda values: 20 * numpy.log10(values),
+}
 
 
-def ready_map(matrix: numpy.ndarray, axes: tuple[str, ...], arrays: Mapping[str, Any], hints: Hints
-              ) -> Spectrogram:
+def ready_map(
+    matrix: numpy.ndarray, axes: tuple[str, ...], arrays: Mapping[str, Any], hints: Hints
+) -> Spectrogram:
     """`matrix` with axes velocities and times as a spectrogram in dB; its axes are in the file or told.
 
     UserError: an axis or the scale is not known, the values cannot be of this scale, or an axis is not even.
@@ -36,11 +40,13 @@ def ready_map(matrix: numpy.ndarray, axes: tuple[str, ...], arrays: Mapping[str,
         missing = "--velocity_range (of first and last row)" if velocity is None else "--duration in s"
         raise UserError(f"{bins} velocities, {frames} times, but which? give {missing}")
     if hints.scale is None:
-        raise UserError(f"values of {values.min():.4g} to {values.max():.4g}: give --scale db, power or "
-                        "amplitude")
+        raise UserError(
+            f"values of {values.min():.4g} to {values.max():.4g}: give --scale db, power or amplitude"
+        )
     if hints.scale != "db" and values.min() < 0:
-        raise UserError(f"--scale {hints.scale}: values down to {values.min():.4g}; expected --scale db, "
-                        "or 0 and more")
+        raise UserError(
+            f"--scale {hints.scale}: values down to {values.min():.4g}; expected --scale db, or 0 and more"
+        )
     for axis, name in ((velocity, "velocities"), (time_s, "times")):
         steps = numpy.diff(axis)
         if len(axis) < 8 or not numpy.allclose(steps, steps.mean(), rtol=0.01) or not steps.mean():

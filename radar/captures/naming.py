@@ -12,10 +12,29 @@ from configs.errors import UserError
 from radar.captures.contract import Facts, NoCapture
 
 # Names of the two parts, each pair with the real one first; "r", "i" is HDF5's habit.
-PARTS = (("i", "q"), ("real", "imag"), ("re", "im"), ("r", "i"), ("inphase", "quadrature"),
-         ("inphase", "quad"), ("real", "imaginary"))
-CARRIER = {"fc", "f0", "carrier", "carrierfrequency", "carrierfreq", "centerfrequency", "centrefrequency",
-           "centerfreq", "centrefreq", "radarfrequency", "radarfreq", "fcarrier"}
+PARTS = (
+    ("i", "q"),
+    ("real", "imag"),
+    ("re", "im"),
+    ("r", "i"),
+    ("inphase", "quadrature"),
+    ("inphase", "quad"),
+    ("real", "imaginary"),
+)
+CARRIER = {
+    "fc",
+    "f0",
+    "carrier",
+    "carrierfrequency",
+    "carrierfreq",
+    "centerfrequency",
+    "centrefrequency",
+    "centerfreq",
+    "centrefreq",
+    "radarfrequency",
+    "radarfreq",
+    "fcarrier",
+}
 RATE = {"fs", "sr", "samplerate", "samplingrate", "samplefrequency", "samplingfrequency", "samplingfreq"}
 PRF = {"prf", "pulserate", "pulserepetitionfrequency", "chirprate", "slowtimerate", "fslow"}
 INTERVAL = {"pri", "prt", "pulserepetitioninterval", "chirpperiod", "chirpinterval"}
@@ -38,8 +57,9 @@ def find_signal(arrays: Mapping[str, Any], variable: str | None = None) -> tuple
     Complex arrays come first, then I and Q by their names, then real arrays that stand alone. UserError:
     several, or no such variable; NoCapture: none.
     """
-    arrays = {name: array for name, array in arrays.items()
-              if size(array) > 1 and array.dtype.kind in "fiucV"}
+    arrays = {
+        name: array for name, array in arrays.items() if size(array) > 1 and array.dtype.kind in "fiucV"
+    }
     chosen = {name: array for name, array in arrays.items() if variable in (None, name, leaf(name))}
     if not chosen:
         known = f"; it holds {described(arrays)}" if arrays else ""
@@ -48,11 +68,16 @@ def find_signal(arrays: Mapping[str, Any], variable: str | None = None) -> tuple
         raise UserError(f"no variable {variable!r}{known}")
     found = complexes(chosen) | pairs(chosen)
     if not found:
-        found = {name: (array,) for name, array in chosen.items() if array.dtype.kind in "fiu"
-                 and not is_axis(name)}
+        found = {
+            name: (array,)
+            for name, array in chosen.items()
+            if array.dtype.kind in "fiu" and not is_axis(name)
+        }
     if not found:
-        raise UserError(f"nothing in it is I/Q by its name: {described(arrays)}; expected complex numbers, "
-                        "or parts called I and Q or real and imag")
+        raise UserError(
+            f"nothing in it is I/Q by its name: {described(arrays)}; expected complex numbers, "
+            "or parts called I and Q or real and imag"
+        )
     if len(found) > 1:
         raise UserError(f"several arrays may be the recording: {listing(found)}; choose with --variable")
     return next(iter(found.items()))
@@ -72,17 +97,27 @@ def complexes(arrays: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
 def pairs(arrays: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
     """Real arrays of one shape whose names differ in the part alone: I and Q, left_re and left_im."""
     real = {name: array for name, array in arrays.items() if array.dtype.kind in "fiu"}
-    return {f"{first}, {second}": (real[first], real[second]) for first, second in _paired(real)
-            if real[first].shape == real[second].shape}
+    return {
+        f"{first}, {second}": (real[first], real[second])
+        for first, second in _paired(real)
+        if real[first].shape == real[second].shape
+    }
 
 
 def _paired(names: Iterable[str]) -> list[tuple[str, str]]:
     """(real, imaginary) among the names."""
     words = {name: _words(name) for name in names}
-    return [(first, second) for real, imaginary in PARTS for first in words for second in words
-            if any(words[first][place] == real and words[second] == (*words[first][:place], imaginary,
-                                                                     *words[first][place + 1:])
-                   for place in range(len(words[first])))]
+    return [
+        (first, second)
+        for real, imaginary in PARTS
+        for first in words
+        for second in words
+        if any(
+            words[first][place] == real
+            and words[second] == (*words[first][:place], imaginary, *words[first][place + 1 :])
+            for place in range(len(words[first]))
+        )
+    ]
 
 
 def _words(name: str) -> tuple[str, ...]:
@@ -97,9 +132,11 @@ def find_facts(arrays: Mapping[str, Any], fast_time: bool = False) -> Facts:
 
     `fast_time`: the array has samples of chirps, so that a sampling rate is not the PRF.
     """
-    numbers = {name: float(numpy.asarray(array[()] if hasattr(array, "shape") else array).ravel()[0].real)
-               for name, array in arrays.items()
-               if size(array) == 1 and array.dtype.kind in "fiu"}
+    numbers = {
+        name: float(numpy.asarray(array[()] if hasattr(array, "shape") else array).ravel()[0].real)
+        for name, array in arrays.items()
+        if size(array) == 1 and array.dtype.kind in "fiu"
+    }
     carrier, prf = _number(numbers, CARRIER, HERTZ), _number(numbers, PRF if fast_time else PRF | RATE, HERTZ)
     interval, bandwidth = _number(numbers, INTERVAL, SECOND), _number(numbers, BANDWIDTH, HERTZ)
     if prf is None and interval:
@@ -108,8 +145,9 @@ def find_facts(arrays: Mapping[str, Any], fast_time: bool = False) -> Facts:
     return Facts(carrier, prf, range_step_m=step)
 
 
-def _number(numbers: Mapping[str, float], names: set[str], units: tuple[tuple[str, float], ...]
-            ) -> float | None:
+def _number(
+    numbers: Mapping[str, float], names: set[str], units: tuple[tuple[str, float], ...]
+) -> float | None:
     for name, value in numbers.items():
         plain = "".join(_words(leaf(name)))
         for unit, factor in units:
@@ -123,8 +161,12 @@ def find_time(arrays: Mapping[str, Any], samples: int) -> numpy.ndarray | None:
     for name, array in arrays.items():
         plain = "".join(_words(leaf(name)))
         for unit, factor in SECOND:
-            if (plain.endswith(unit) and plain.removesuffix(unit) in TIME and size(array) == samples
-                    and array.dtype.kind in "fiu"):
+            if (
+                plain.endswith(unit)
+                and plain.removesuffix(unit) in TIME
+                and size(array) == samples
+                and array.dtype.kind in "fiu"
+            ):
                 return numpy.asarray(array[()], numpy.float64).ravel() * factor
     return None
 

@@ -16,8 +16,10 @@ from radar.captures.naming import PARTS
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 COMPLEX = re.compile(rf"({NUMBER.pattern})?[-+]?({NUMBER.pattern})?[ij]")
 BLOCK = re.compile(r"^[\s\-=#*]*([IQ])\s+raw\s+samples[\s\-=#*]*$", re.IGNORECASE)
-STATED = re.compile(r"([A-Za-z][\w .\-]*?)\s*(?:\[(\w+)\]|\((\w+)\))?\s*[=:]\s*"
-                    r"([-+]?\d[\d.]*(?:[eE][-+]?\d+)?)\s*([kMG]?Hz|[mu]?s)?\b")
+STATED = re.compile(
+    r"([A-Za-z][\w .\-]*?)\s*(?:\[(\w+)\]|\((\w+)\))?\s*[=:]\s*"
+    r"([-+]?\d[\d.]*(?:[eE][-+]?\d+)?)\s*([kMG]?Hz|[mu]?s)?\b"
+)
 PART = re.compile(r"(.*?)[_\-. ]?(RE|IM|I|Q|real|imag)", re.IGNORECASE)
 
 
@@ -25,7 +27,7 @@ def part_of(path: Path) -> tuple[str, str] | None:
     """("rec1", "re") of rec1_RE.txt: the recording and which part the name says the file is."""
     match = PART.fullmatch(path.stem)
     bare = match is not None and match[1] == ""
-    divided = match is not None and path.stem[len(match[1]):][:1] in "_-. "
+    divided = match is not None and path.stem[len(match[1]) :][:1] in "_-. "
     return (match[1], match[2].lower()) if match and (bare or divided) else None
 
 
@@ -48,15 +50,19 @@ def load_parts(path: Path, hints: Hints) -> Contents:
     assert named is not None, path
     other, is_real = named
     if not other.is_file():
-        raise UserError(f"{'real' if is_real else 'imaginary'} part without its other part; expected "
-                        f"{other.name} beside it")
+        raise UserError(
+            f"{'real' if is_real else 'imaginary'} part without its other part; expected "
+            f"{other.name} beside it"
+        )
     parts = {name: load_table(file, hints).arrays for name, file in (("I", path), ("Q", other))}
     columns = {name: next(iter(arrays.values())) for name, arrays in parts.items()}
     if any(len(arrays) != 1 or columns[name].ndim != 1 for name, arrays in parts.items()):
         raise UserError(f"expected one number a line here and in {other.name}")
     if columns["I"].size != columns["Q"].size:
-        raise UserError(f"{columns['I'].size} samples here, {columns['Q'].size} in {other.name}; expected as "
-                        "many: one of them is cut short")
+        raise UserError(
+            f"{columns['I'].size} samples here, {columns['Q'].size} in {other.name}; expected as "
+            "many: one of them is cut short"
+        )
     if not is_real:
         columns = {"I": columns["Q"], "Q": columns["I"]}
     return Contents(columns)
@@ -77,8 +83,10 @@ def load_table(path: Path, hints: Hints) -> Contents:
     widths = {len(row) for row in body}
     if len(widths) > 1:
         short = next(number for number, row in enumerate(body, 1) if len(row) != len(body[0]))
-        raise UserError(f"row {short} of numbers has {len(body[short - 1])} of them, the first has "
-                        f"{len(body[0])}; the file is cut short or of another kind")
+        raise UserError(
+            f"row {short} of numbers has {len(body[short - 1])} of them, the first has "
+            f"{len(body[0])}; the file is cut short or of another kind"
+        )
     table = _numbers(body)
     if len(header) == table.shape[1] and not any("=" in cell for cell in header):
         return Contents(facts | {_plain(name): column for name, column in zip(header, table.T)})
@@ -97,8 +105,10 @@ def load_blocks(path: Path, hints: Hints) -> Contents:
             block += line.split()
     lengths = [len(block) for blocks in found.values() for block in blocks]
     if len(found["I"]) != len(found["Q"]) or len(set(lengths)) != 1:
-        raise UserError(f"{len(found['I'])} blocks of I, {len(found['Q'])} of Q, of {sorted(set(lengths))} "
-                        "samples; expected as many of one length: the file is cut short")
+        raise UserError(
+            f"{len(found['I'])} blocks of I, {len(found['Q'])} of Q, of {sorted(set(lengths))} "
+            "samples; expected as many of one length: the file is cut short"
+        )
     return Contents({part: _numbers(blocks) for part, blocks in found.items()}, axes=("bursts", "pulses"))
 
 
@@ -113,8 +123,9 @@ def _cells(line: str) -> list[str]:
 
 def _numeric(line: str) -> bool:
     cells = _cells(line)
-    return bool(cells) and all(NUMBER.fullmatch(cell) or COMPLEX.fullmatch(cell) or cell.lower() == "nan"
-                               for cell in cells)
+    return bool(cells) and all(
+        NUMBER.fullmatch(cell) or COMPLEX.fullmatch(cell) or cell.lower() == "nan" for cell in cells
+    )
 
 
 def _numbers(rows: Iterable[list[str]]) -> numpy.ndarray:
@@ -149,7 +160,10 @@ def _has_blocks(path: Path, head: bytes) -> bool:
 
 FORMATS = (
     Format("blocks of raw samples", _has_blocks, load_blocks),
-    Format("a file each for I and Q", lambda path, head: is_text(head) and other_part(path) is not None,
-           load_parts),
+    Format(
+        "a file each for I and Q",
+        lambda path, head: is_text(head) and other_part(path) is not None,
+        load_parts,
+    ),
     Format("text", lambda path, head: is_text(head), load_table),
 )

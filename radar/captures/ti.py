@@ -70,8 +70,9 @@ def read_profile(path: Path) -> Profile:
         raise UserError(f"{path.name}: no profile of a TI radar ({reason})") from error
     counts = profile.samples, profile.receivers, profile.transmitters, profile.loops
     if min(counts) < 1 or min(profile.sample_rate_hz, profile.slope_hz_per_s, profile.chirp_s) <= 0:
-        raise UserError(f"{path.name}: expected samples, receivers, transmitters, chirps, rate and slope "
-                        "above 0")
+        raise UserError(
+            f"{path.name}: expected samples, receivers, transmitters, chirps, rate and slope above 0"
+        )
     return profile
 
 
@@ -80,8 +81,15 @@ def _sdk(text: str) -> Profile:
     lines: dict[str, list[list[float]]] = {}
     for line in text.splitlines():
         words = line.split("%")[0].split()
-        if words and words[0] in ("channelCfg", "adcCfg", "adcbufCfg", "profileCfg", "chirpCfg", "frameCfg",
-                                  "lvdsStreamCfg"):
+        if words and words[0] in (
+            "channelCfg",
+            "adcCfg",
+            "adcbufCfg",
+            "profileCfg",
+            "chirpCfg",
+            "frameCfg",
+            "lvdsStreamCfg",
+        ):
             lines.setdefault(words[0], []).append([float(word) for word in words[1:]])
     if len(lines["profileCfg"]) > 1:
         raise UserError("several profileCfg lines; expected one profile for all chirps")
@@ -93,10 +101,24 @@ def _sdk(text: str) -> Profile:
     turns = {int(chirp[7]) for chirp in chirps}
     interleaved = int(buffer[3]) == 0
     loops = _loops(int(frame[2]), int(frame[1]) - int(frame[0]) + 1, len(turns))
-    return Profile(1e9 * profile[1], 1e12 * profile[7], 1e-6 * profile[3], 1e-6 * (profile[2] + profile[4]),
-                   int(profile[9]), 1e3 * profile[10], int(lines["channelCfg"][0][0]).bit_count(), len(turns),
-                   loops, int(frame[3]), 1e-3 * frame[4], (12, 14, 16)[int(adc[0])], int(adc[1]) > 0,
-                   bool(buffer[2]), 4 if interleaved else 2, interleaved)
+    return Profile(
+        1e9 * profile[1],
+        1e12 * profile[7],
+        1e-6 * profile[3],
+        1e-6 * (profile[2] + profile[4]),
+        int(profile[9]),
+        1e3 * profile[10],
+        int(lines["channelCfg"][0][0]).bit_count(),
+        len(turns),
+        loops,
+        int(frame[3]),
+        1e-3 * frame[4],
+        (12, 14, 16)[int(adc[0])],
+        int(adc[1]) > 0,
+        bool(buffer[2]),
+        4 if interleaved else 2,
+        interleaved,
+    )
 
 
 def _loops(loops: int, chirps: int, transmitters: int) -> int:
@@ -125,12 +147,23 @@ def _studio(tree: Any) -> Profile:
     loops = _loops(int(number["numLoops"]), chirps, len(turns))
     chirp = float(number["idleTimeConst_usec"]) + float(number["rampEndTime_usec"])
     return Profile(
-        1e9 * float(number["startFreqConst_GHz"]), 1e12 * float(number["freqSlopeConst_MHz_usec"]),
-        1e-6 * float(number["adcStartTimeConst_usec"]), 1e-6 * chirp, int(number["numAdcSamples"]),
-        1e3 * float(number["digOutSampleRate"]), int(number["rxChannelEn"]).bit_count(), len(turns),
-        loops, int(number["numFrames"]), 1e-3 * float(number["framePeriodicity_msec"]),
-        (12, 14, 16)[int(number["b2AdcBits"])], int(number["b2AdcOutFmt"]) > 0, bool(number.get("iqSwapSel")),
-        int(number["laneEn"]).bit_count(), int(number["chInterleave"]) == 0)
+        1e9 * float(number["startFreqConst_GHz"]),
+        1e12 * float(number["freqSlopeConst_MHz_usec"]),
+        1e-6 * float(number["adcStartTimeConst_usec"]),
+        1e-6 * chirp,
+        int(number["numAdcSamples"]),
+        1e3 * float(number["digOutSampleRate"]),
+        int(number["rxChannelEn"]).bit_count(),
+        len(turns),
+        loops,
+        int(number["numFrames"]),
+        1e-3 * float(number["framePeriodicity_msec"]),
+        (12, 14, 16)[int(number["b2AdcBits"])],
+        int(number["b2AdcOutFmt"]) > 0,
+        bool(number.get("iqSwapSel")),
+        int(number["laneEn"]).bit_count(),
+        int(number["chInterleave"]) == 0,
+    )
 
 
 class StreamCube:
@@ -142,8 +175,13 @@ class StreamCube:
         self.profile = profile
         self.frames = words.reshape(-1, profile.frame_words)
         self.offset = _offset(words[:LOOK_AT], profile.bits)
-        self.shape = (len(self.frames), profile.loops, profile.transmitters, profile.receivers,
-                      profile.samples)
+        self.shape = (
+            len(self.frames),
+            profile.loops,
+            profile.transmitters,
+            profile.receivers,
+            profile.samples,
+        )
 
     def block(self, frames: slice, chirps: slice) -> numpy.ndarray:
         profile = self.profile
@@ -189,25 +227,38 @@ def load_stream(path: Path, hints: Hints) -> Contents:
     profile_path = None if hints.layout else find_profile(path, hints.cfg)
     if profile_path is None:
         if not hints.layout:
-            raise UserError("a stream without header: give the radar's profile by --cfg, or its axes like "
-                            "--layout 'frames*chirps=128*receivers=4*samples=256*iq=2'")
+            raise UserError(
+                "a stream without header: give the radar's profile by --cfg, or its axes like "
+                "--layout 'frames*chirps=128*receivers=4*samples=256*iq=2'"
+            )
         offset = _offset(words[:LOOK_AT], 16)
-        return Contents({path.stem: words ^ numpy.int16(-0x8000) if offset else words},
-                        notes=("words hold an offset of 32768",) if offset else ())
+        return Contents(
+            {path.stem: words ^ numpy.int16(-0x8000) if offset else words},
+            notes=("words hold an offset of 32768",) if offset else (),
+        )
     profile = read_profile(profile_path)
     frame_bytes, size = 2 * profile.frame_words, path.stat().st_size
     if size == 0 or size % frame_bytes:
-        raise UserError(f"{size} bytes are {size / frame_bytes:.3f} frames of {frame_bytes} bytes by "
-                        f"{profile_path.name}: cut short, or of another profile")
+        raise UserError(
+            f"{size} bytes are {size / frame_bytes:.3f} frames of {frame_bytes} bytes by "
+            f"{profile_path.name}: cut short, or of another profile"
+        )
     frames = words.size // profile.frame_words
     if 0 < profile.frames < frames:
         raise UserError(f"{frames} frames, {profile_path.name} has {profile.frames}: of another profile")
     short = (f"{frames} of {profile.frames} frames are there",) if frames < profile.frames else ()
     facts = profile.facts
-    told = (f"{profile_path.name}: carrier {facts.carrier_hz:.6g} Hz, PRF {facts.prf_hz:.6g} Hz, range step "
-            f"{facts.range_step_m:.4g} m",)
+    told = (
+        f"{profile_path.name}: carrier {facts.carrier_hz:.6g} Hz, PRF {facts.prf_hz:.6g} Hz, range step "
+        f"{facts.range_step_m:.4g} m",
+    )
     return Contents({}, facts, notes=(*told, *short), cube=StreamCube(words, profile))
 
 
-FORMATS = (Format("stream of a DCA1000 (.bin)", lambda path, head: path.suffix.lower() in SUFFIXES
-                  and len(head) > 0, load_stream),)
+FORMATS = (
+    Format(
+        "stream of a DCA1000 (.bin)",
+        lambda path, head: path.suffix.lower() in SUFFIXES and len(head) > 0,
+        load_stream,
+    ),
+)

@@ -29,12 +29,15 @@ def test_debug_shows_the_traceback():
         run_as_script(ours, "--debug")
 
 
-@pytest.mark.parametrize("broken", [
-    lambda argv: json.loads("{"),  # a library's own Python code
-    lambda argv: int("seven"),  # a built-in function, whose innermost frame is ours
-    lambda argv: dict(zip("ab", "c", strict=True)),
-    lambda argv: raises(ValueError("of no user")),
-])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda argv: json.loads("{"),  # a library's own Python code
+        lambda argv: int("seven"),  # a built-in function, whose innermost frame is ours
+        lambda argv: dict(zip("ab", "c", strict=True)),
+        lambda argv: raises(ValueError("of no user")),
+    ],
+)
 def test_any_other_value_error_keeps_its_traceback(broken):
     with pytest.raises(ValueError):
         run_as_script(broken)
@@ -81,8 +84,9 @@ def test_status_of_a_script_that_ends_itself_is_kept():
     assert run_as_script(lambda argv: None) == (0, "", "")
 
 
-@pytest.mark.parametrize("given", [["--nosuch", "1"], ["--lr"], ["stray"], ["--lr", "1", "2"], ["--latent"],
-                                   ["--dry_run=yes"]])
+@pytest.mark.parametrize(
+    "given", [["--nosuch", "1"], ["--lr"], ["stray"], ["--lr", "1", "2"], ["--latent"], ["--dry_run=yes"]]
+)
 def test_argparse_errors_are_one_line_and_status_2(given):
     def main(argv):
         parse("train", ("train",), argv, prog="stage2_train_dit.py", description="d")
@@ -102,22 +106,36 @@ def test_help_shows_every_key(section):
     assert "--config" in text and "--debug" in text
 
 
-@pytest.mark.parametrize(("section", "shown"), [
-    ("sample", "--sampler {euler,heun,abm3,dopri5}"),
-    ("sample", "--num_steps N Intervals of the time grid (ignored by dopri5). (at least 1, at most 100000,"),
-    ("sample", "--guidance_interval X [X ...]"), ("sample", "--select TEXT"),
-    ("sample", "--keep N"), ("sample", "--guidance_condition X"),
-    ("train", "--lr X Peak learning rate. (more than 0, default: 0.0001)"),
-    ("pipeline", "--precision {auto,32,bf16-mixed,16-mixed}"),
-    ("simulate", "--gaits {normal,hurried,backpack,pockets} [{normal,hurried,backpack,pockets} ...]"),
-])
+@pytest.mark.parametrize(
+    ("section", "shown"),
+    [
+        ("sample", "--sampler {euler,heun,abm3,dopri5}"),
+        (
+            "sample",
+            "--num_steps N Intervals of the time grid (ignored by dopri5). (at least 1, at most 100000,",
+        ),
+        ("sample", "--guidance_interval X [X ...]"),
+        ("sample", "--select TEXT"),
+        ("sample", "--keep N"),
+        ("sample", "--guidance_condition X"),
+        ("train", "--lr X Peak learning rate. (more than 0, default: 0.0001)"),
+        ("pipeline", "--precision {auto,32,bf16-mixed,16-mixed}"),
+        ("simulate", "--gaits {normal,hurried,backpack,pockets} [{normal,hurried,backpack,pockets} ...]"),
+    ],
+)
 def test_help_tells_choices_ranges_and_types(section, shown):
     assert " ".join(shown.split()) in " ".join(build_parser(section, "p", "d").format_help().split())
 
 
-@pytest.mark.parametrize(("given", "expected"), [
-    ([], False), (["--use_checkpoint"], True), (["--use_checkpoint", "model.use_checkpoint=false"], False),
-    (["--no-use_checkpoint", "model.depth=3"], False)])
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([], False),
+        (["--use_checkpoint"], True),
+        (["--use_checkpoint", "model.use_checkpoint=false"], False),
+        (["--no-use_checkpoint", "model.depth=3"], False),
+    ],
+)
 def test_a_flag_of_another_section_sets_that_section(given, expected):
     configs = parse("train", ("train", "model"), ["--latent_dir", "x", *given], prog="p", description="d")
     assert configs["model"].use_checkpoint is expected and not hasattr(configs["train"], "use_checkpoint")
@@ -126,7 +144,8 @@ def test_a_flag_of_another_section_sets_that_section(given, expected):
 
 def test_help_ends_with_status_0():
     status, out, err = run_as_script(
-        lambda argv: parse("train", ("train",), argv, prog="p", description="d"), "--help")
+        lambda argv: parse("train", ("train",), argv, prog="p", description="d"), "--help"
+    )
     assert status == 0 and "--latent_dir" in out and err == ""
 
 
@@ -142,12 +161,23 @@ def test_only_the_main_process_speaks(capsys, monkeypatch):
     assert capsys.readouterr().out == "once\n"
 
 
-@pytest.mark.parametrize(("environment", "main"), [
-    ({}, True), ({"LOCAL_RANK": "0", "NODE_RANK": "0"}, True), ({"LOCAL_RANK": "1"}, False),
-    ({"LOCAL_RANK": "0", "NODE_RANK": "1"}, False), ({"RANK": "4", "LOCAL_RANK": "0"}, False),
-    ({"RANK": "0", "SLURM_PROCID": "3"}, True), ({"SLURM_PROCID": "0"}, True), ({"SLURM_PROCID": "5"}, False),
-    ({"LOCAL_RANK": "1", "SLURM_PROCID": "0"}, False),  # Lightning's own launcher inside a job of one task
-])
+@pytest.mark.parametrize(
+    ("environment", "main"),
+    [
+        ({}, True),
+        ({"LOCAL_RANK": "0", "NODE_RANK": "0"}, True),
+        ({"LOCAL_RANK": "1"}, False),
+        ({"LOCAL_RANK": "0", "NODE_RANK": "1"}, False),
+        ({"RANK": "4", "LOCAL_RANK": "0"}, False),
+        ({"RANK": "0", "SLURM_PROCID": "3"}, True),
+        ({"SLURM_PROCID": "0"}, True),
+        ({"SLURM_PROCID": "5"}, False),
+        (
+            {"LOCAL_RANK": "1", "SLURM_PROCID": "0"},
+            False,
+        ),  # Lightning's own launcher inside a job of one task
+    ],
+)
 def test_the_main_process_under_every_launcher(environment, main, monkeypatch):
     for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"):
         monkeypatch.delenv(name, raising=False)
@@ -158,7 +188,9 @@ def test_the_main_process_under_every_launcher(environment, main, monkeypatch):
 
 def test_a_word_of_an_older_version_is_taken_with_a_note(capsys):
     argv = ["--latent_dir", "l", "--init_from", "W.pt", "--tune"]
-    configs = [parse("train", ("train",), [*argv, tune], prog="p", description="d")["train"]
-               for tune in ("diffit", "difffit")]
+    configs = [
+        parse("train", ("train",), [*argv, tune], prog="p", description="d")["train"]
+        for tune in ("diffit", "difffit")
+    ]
     assert configs[0] == configs[1] and configs[0].tune == "difffit"
     assert capsys.readouterr().out == "note: train.tune=diffit is called difffit now\n"

@@ -50,8 +50,20 @@ def test_epochs_asked_for_are_not_overridden_by_the_steps_of_a_preset(tmp_path):
 
 
 def test_text_becomes_the_type_of_the_key(tmp_path):
-    config = train("--lr", "1e-4", "--batch_size", "16", "--max_steps", "5", "--devices", "2",
-                   "--no-sample_posterior", "weight_decay=1e-2", "dry_run=true", "vavae_path=null")["train"]
+    config = train(
+        "--lr",
+        "1e-4",
+        "--batch_size",
+        "16",
+        "--max_steps",
+        "5",
+        "--devices",
+        "2",
+        "--no-sample_posterior",
+        "weight_decay=1e-2",
+        "dry_run=true",
+        "vavae_path=null",
+    )["train"]
     assert config.lr == 1e-4 and isinstance(config.lr, float)
     assert (config.batch_size, config.max_steps, config.devices) == (16, 5, "2")
     assert (config.sample_posterior, config.dry_run, config.vavae_path) == (False, True, None)
@@ -82,25 +94,31 @@ def test_value_of_a_flag_may_look_like_an_override():
     assert config.copy and (config.guard, config.seed) == (6, 1)
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    ("nowhere.lr=1", "nowhere.lr=1: unknown section 'nowhere'; known: split"),
-    ("trian.lr=1", "did you mean train?"),
-    ("batchsize=1", "unknown key train.batchsize; did you mean batch_size?"),
-    ("model.zzz=1", "unknown key model.zzz; known: preset, depth"),
-    ("lr=[1", "lr=[1: not readable as a YAML value"),
-])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nowhere.lr=1", "nowhere.lr=1: unknown section 'nowhere'; known: split"),
+        ("trian.lr=1", "did you mean train?"),
+        ("batchsize=1", "unknown key train.batchsize; did you mean batch_size?"),
+        ("model.zzz=1", "unknown key model.zzz; known: preset, depth"),
+        ("lr=[1", "lr=[1: not readable as a YAML value"),
+    ],
+)
 def test_refused_overrides_name_what_was_meant(text, said):
     assert said in message(split_override, text, "train")
 
 
-@pytest.mark.parametrize(("given", "said"), [
-    (["--lr", "fast"], ["train.lr", "'fast'"]),
-    (["--batch_size", "3.5"], ["train.batch_size", "'3.5'"]),
-    (["lr=null"], ["train.lr"]),
-    (["batch_size=[1,2]"], ["train.batch_size"]),
-    (["dry_run=perhaps"], ["train.dry_run", "'perhaps'"]),
-    (["model.depth=deep"], ["model.depth", "'deep'"]),
-])
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--lr", "fast"], ["train.lr", "'fast'"]),
+        (["--batch_size", "3.5"], ["train.batch_size", "'3.5'"]),
+        (["lr=null"], ["train.lr"]),
+        (["batch_size=[1,2]"], ["train.batch_size"]),
+        (["dry_run=perhaps"], ["train.dry_run", "'perhaps'"]),
+        (["model.depth=deep"], ["model.depth", "'deep'"]),
+    ],
+)
 def test_wrong_types_name_key_and_value(given, said):
     text = message(train, *given)
     assert all(part in text for part in said), text
@@ -111,18 +129,21 @@ def test_missing_keys_are_all_named():
     assert text == "--data_dir, --vavae_path: required, but not given"
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    ("- a\n- b", "expected sections such as train: and model:, found list"),
-    ("just words", "unknown section 'just words'"),
-    ("train: [unclosed", "not readable as YAML"),
-    ("train: 3", "section train must hold key: value lines"),
-    ("train:\n", "section train must hold key: value lines"),
-    ("trian: {lr: 1}", "unknown section 'trian'; did you mean train?"),
-    ("7: {lr: 1}", "unknown section 7"),
-    ("train: {learning_rate: 1}", "unknown key train.learning_rate"),
-    ("train: {7: 1}", "unknown key train.7"),
-    ("\x00\x01", "not readable as YAML"),
-])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- a\n- b", "expected sections such as train: and model:, found list"),
+        ("just words", "unknown section 'just words'"),
+        ("train: [unclosed", "not readable as YAML"),
+        ("train: 3", "section train must hold key: value lines"),
+        ("train:\n", "section train must hold key: value lines"),
+        ("trian: {lr: 1}", "unknown section 'trian'; did you mean train?"),
+        ("7: {lr: 1}", "unknown section 7"),
+        ("train: {learning_rate: 1}", "unknown key train.learning_rate"),
+        ("train: {7: 1}", "unknown key train.7"),
+        ("\x00\x01", "not readable as YAML"),
+    ],
+)
 def test_unusable_presets_are_refused_by_name(tmp_path, text, said):
     path = preset(tmp_path, text)
     refused = message(load_preset, path)
@@ -144,20 +165,27 @@ def test_a_preset_with_a_value_out_of_range_is_refused(tmp_path):
 
 
 PRESETS = sorted((PROJECT / "configs").glob("*.yaml"))
-REQUIRED = {"split": {"input_dir": "a", "output_dir": "b"}, "simulate": {"output_dir": "a"},
-            "spectrogram": {"input": "a", "output_dir": "b", "carrier": 77e9, "prf": 3288.0},
-            "extract": {"data_dir": "a", "vavae_path": "b"}, "train": {"latent_dir": "a"},
-            "sample": {"dit_checkpoint": "a", "vavae_path": "b"}, "tokenizer": {"data_dir": "a"},
-            "evaluate": {"real": "a", "generated": "b"}, "judge": {"real": "a"},
-            "sweep": {"real": "a", "dit_checkpoint": "b", "vavae_path": "c"}}
+REQUIRED = {
+    "split": {"input_dir": "a", "output_dir": "b"},
+    "simulate": {"output_dir": "a"},
+    "spectrogram": {"input": "a", "output_dir": "b", "carrier": 77e9, "prf": 3288.0},
+    "extract": {"data_dir": "a", "vavae_path": "b"},
+    "train": {"latent_dir": "a"},
+    "sample": {"dit_checkpoint": "a", "vavae_path": "b"},
+    "tokenizer": {"data_dir": "a"},
+    "evaluate": {"real": "a", "generated": "b"},
+    "judge": {"real": "a"},
+    "sweep": {"real": "a", "dit_checkpoint": "b", "vavae_path": "c"},
+}
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=[path.stem for path in PRESETS])
 def test_every_shipped_preset_loads_and_says_something(path):
     content = load_preset(path)
     configs = resolve(tuple(SECTIONS), REQUIRED, content)
-    assert content and all(getattr(configs[section], name) is not None
-                           for section, values in content.items() for name in values)
+    assert content and all(
+        getattr(configs[section], name) is not None for section, values in content.items() for name in values
+    )
     assert path.read_text().startswith("#")
 
 
@@ -167,9 +195,15 @@ def test_the_presets_that_users_are_told_of_exist():
 
 
 def test_to_yaml_is_read_back_unchanged(tmp_path):
-    configs = resolve(tuple(SECTIONS), REQUIRED, {
-        "train": {"lr": 1e-5, "max_steps": 3, "seed": 2**40},
-        "sample": {"user_ids": ["1", "007", "ID 3", "no"]},
-        "split": {"recordings": r"rec(\d+)[^=]'\"#"}, "model": {"depth": 3}})
+    configs = resolve(
+        tuple(SECTIONS),
+        REQUIRED,
+        {
+            "train": {"lr": 1e-5, "max_steps": 3, "seed": 2**40},
+            "sample": {"user_ids": ["1", "007", "ID 3", "no"]},
+            "split": {"recordings": r"rec(\d+)[^=]'\"#"},
+            "model": {"depth": 3},
+        },
+    )
     path = Path(preset(tmp_path, to_yaml(configs)))
     assert resolve(tuple(SECTIONS), load_preset(path)) == configs

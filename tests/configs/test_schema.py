@@ -14,9 +14,14 @@ from configs.schema import SECTIONS
 KEYS = [(section, item) for section, cls in SECTIONS.items() for item in fields(cls)]
 NAMES = [f"{section}.{item.name}" for section, item in KEYS]
 TYPES = {section: get_type_hints(cls) for section, cls in SECTIONS.items()}
-REQUIRED_KEYS = {section: {item.name: 7.0 if TYPES[section][item.name] is float else "somewhere"
-                           for item in fields(cls) if default_of(item) == REQUIRED}
-                 for section, cls in SECTIONS.items()}
+REQUIRED_KEYS = {
+    section: {
+        item.name: 7.0 if TYPES[section][item.name] is float else "somewhere"
+        for item in fields(cls)
+        if default_of(item) == REQUIRED
+    }
+    for section, cls in SECTIONS.items()
+}
 
 
 def with_value(section, name, value):
@@ -29,8 +34,17 @@ def test_every_key_has_one_sentence_and_a_type_a_flag_can_carry(section, item):
     sentence = item.metadata["sentence"]
     assert len(sentence) > 10 and sentence.endswith(".") and "\n" not in sentence
     assert str(TYPES[section][item.name]).replace("typing.", "") in (
-        "<class 'str'>", "<class 'int'>", "<class 'float'>", "<class 'bool'>", "Optional[str]",
-        "Optional[int]", "Optional[float]", "List[str]", "List[int]", "List[float]")
+        "<class 'str'>",
+        "<class 'int'>",
+        "<class 'float'>",
+        "<class 'bool'>",
+        "Optional[str]",
+        "Optional[int]",
+        "Optional[float]",
+        "List[str]",
+        "List[int]",
+        "List[float]",
+    )
 
 
 @pytest.mark.parametrize("section", SECTIONS)
@@ -46,7 +60,8 @@ def test_lists_are_not_shared_between_configurations():
     one, two = (with_value("sample", "seed", 0) for _ in range(2))
     one.user_ids.append("7")
     assert two.user_ids == ["all"] and default_of(
-        next(item for section, item in KEYS if item.name == "user_ids")) == ["all"]
+        next(item for section, item in KEYS if item.name == "user_ids")
+    ) == ["all"]
 
 
 LOW = [(s, i) for s, i in KEYS if i.metadata["low"] is not None]
@@ -113,8 +128,9 @@ def test_list_entries_are_checked_one_by_one():
         with_value("sample", "guidance_interval", [0.2, 1.5])
 
 
-@pytest.mark.parametrize(("section", "name"), [("extract", "data_dir"), ("sample", "output_dir"),
-                                               ("train", "vavae_path")])
+@pytest.mark.parametrize(
+    ("section", "name"), [("extract", "data_dir"), ("sample", "output_dir"), ("train", "vavae_path")]
+)
 def test_empty_text_is_refused(section, name):
     with pytest.raises(ValueError, match=f"{section}.{name}='': expected a value, got nothing"):
         with_value(section, name, "")

@@ -18,8 +18,9 @@ def table(folder, rows):
 
 
 def split(folder):
-    stage0_prepare.main(["split", "--input_dir", str(folder / "in"), "--output_dir", str(folder / "out"),
-                         "--guard", "0"])
+    stage0_prepare.main(
+        ["split", "--input_dir", str(folder / "in"), "--output_dir", str(folder / "out"), "--guard", "0"]
+    )
     return folder / "out"
 
 
@@ -39,11 +40,14 @@ def test_a_table_that_lacks_images_is_not_carried(tmp_path):
     assert common_axes(split(tmp_path)) == []
 
 
-@pytest.mark.parametrize(("second", "said"), [
-    (["b", 0, 2, -1, 6], "b shows -1 to 6 m/s in 2 s, a -1 to 5 m/s in 2 s; expected one kind of axes"),
-    (["b", 0, 3, -1, 5], "b shows -1 to 5 m/s in 3 s"),
-    (["b", 0, "long", -1, 5], "row of b is not of numbers"),
-])
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        (["b", 0, 2, -1, 6], "b shows -1 to 6 m/s in 2 s, a -1 to 5 m/s in 2 s; expected one kind of axes"),
+        (["b", 0, 3, -1, 5], "b shows -1 to 5 m/s in 3 s"),
+        (["b", 0, "long", -1, 5], "row of b is not of numbers"),
+    ],
+)
 def test_mixed_and_damaged_axes_are_refused(tmp_path, second, said):
     table(tmp_path, [["a", 0, 2, -1, 5], second])
     with pytest.raises(UserError, match=said):

@@ -13,25 +13,35 @@ FOLDERS = LabelTable(("ID_10_normal", "ID_2_backpack", "ID_2_normal"))
 def test_every_person_in_every_condition_and_in_none():
     table, pairs = combined(FOLDERS, "_[a-z]+$")
     assert dict(zip(table.names, pairs)) == {
-        "ID_2": [0, -1], "ID_2_backpack": [0, 0], "ID_2_normal": [0, 1],
-        "ID_10": [1, -1], "ID_10_backpack": [1, 0], "ID_10_normal": [1, 1],
+        "ID_2": [0, -1],
+        "ID_2_backpack": [0, 0],
+        "ID_2_normal": [0, 1],
+        "ID_10": [1, -1],
+        "ID_10_backpack": [1, 0],
+        "ID_10_normal": [1, 1],
     }
 
 
 def test_the_condition_may_stand_at_the_start_and_be_missing():
     table, pairs = combined(LabelTable(("slow walker1", "walker1", "walker2")), "^slow ")
     assert dict(zip(table.names, pairs)) == {
-        "slow walker1": [0, 0], "walker1": [0, -1], "slow walker2": [1, 0], "walker2": [1, -1],
+        "slow walker1": [0, 0],
+        "walker1": [0, -1],
+        "slow walker2": [1, 0],
+        "walker2": [1, -1],
     }
 
 
-@pytest.mark.parametrize(("pattern", "said"), [
-    ("_[a-z+$", "not a regular expression"),
-    ("_running$", "found in none of the folders ID_2_backpack"),
-    ("x*", "found in none"),
-    (".*", "leaves '', which are no people"),
-    ("(?<=ID)_[0-9]+", "which are no people"),
-])
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("_[a-z+$", "not a regular expression"),
+        ("_running$", "found in none of the folders ID_2_backpack"),
+        ("x*", "found in none"),
+        (".*", "leaves '', which are no people"),
+        ("(?<=ID)_[0-9]+", "which are no people"),
+    ],
+)
 def test_expressions_that_cannot_work_are_refused(pattern, said):
     with pytest.raises(ValueError, match=said):
         combined(FOLDERS, pattern)
@@ -47,5 +57,6 @@ def test_latents_keep_their_people():
     table, _ = combined(FOLDERS, "_[a-z]+$")
     moved = relabelled(latents, table)
     assert [moved.label_table.names[label] for label in moved.labels] == [
-        FOLDERS.names[label] for label in latents.labels]
+        FOLDERS.names[label] for label in latents.labels
+    ]
     assert torch.equal(moved.latents, latents.latents)

@@ -28,10 +28,20 @@ def plotted(path, bar=True, title="", colour="white", transparent=False, tight=F
     return open_rgb(path), (box.x0, 300 - box.y1, box.x1, 300 - box.y0)
 
 
-@pytest.mark.parametrize("options", [
-    {}, {"bar": False}, {"title": "ID 3, walk 2"}, {"colour": "#f0f0f0"}, {"transparent": True},
-    {"tight": True, "bar": False}, {"name": "jet"}, {"name": "gray"},
-], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"bar": False},
+        {"title": "ID 3, walk 2"},
+        {"colour": "#f0f0f0"},
+        {"transparent": True},
+        {"tight": True, "bar": False},
+        {"name": "jet"},
+        {"name": "gray"},
+    ],
+    ids=str,
+)
 def test_the_plot_area_of_matplotlibs_figures(tmp_path, options):
     image, expected = plotted(tmp_path / "a.png", **options)
     box, bar = plot_area(numpy.asarray(image))
@@ -52,8 +62,15 @@ def test_a_three_dimensional_plot_is_refused(tmp_path):
 def test_split_refuses_figures_and_cuts_them(tmp_path, capsys):
     sheet, box = figure()
     write(tmp_path / "in", [Image.fromarray(sheet)] * 12)
-    given = ["split", "--input_dir", str(tmp_path / "in"), "--output_dir", str(tmp_path / "out"),
-             "--guard", "0"]
+    given = [
+        "split",
+        "--input_dir",
+        str(tmp_path / "in"),
+        "--output_dir",
+        str(tmp_path / "out"),
+        "--guard",
+        "0",
+    ]
     with pytest.raises(UserError, match="12 of 12 images .* 12 colour bars.*--crop auto.*--crop none"):
         stage0_prepare.main(given)
     assert not (tmp_path / "out").exists()
@@ -70,8 +87,19 @@ def test_split_refuses_figures_and_cuts_them(tmp_path, capsys):
 def test_split_takes_figures_as_they_are(tmp_path):
     sheet = Image.fromarray(figure()[0])
     write(tmp_path / "in", [sheet] * 12)
-    stage0_prepare.main(["split", "--input_dir", str(tmp_path / "in"), "--output_dir", str(tmp_path / "out"),
-                         "--guard", "0", "--crop", "none"])
+    stage0_prepare.main(
+        [
+            "split",
+            "--input_dir",
+            str(tmp_path / "in"),
+            "--output_dir",
+            str(tmp_path / "out"),
+            "--guard",
+            "0",
+            "--crop",
+            "none",
+        ]
+    )
     assert all(Image.open(path).size == sheet.size for path in (tmp_path / "out").rglob("*.png"))
 
 

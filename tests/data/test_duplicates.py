@@ -86,10 +86,15 @@ def twice(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("settings", [
-    {"guard": 1}, {"guard": 0, "val_fraction": 0.4}, {"method": "random"},
-    {"recordings": r"(.*rec\d)", "test_fraction": 0.2, "val_fraction": 0.2},
-])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"guard": 1},
+        {"guard": 0, "val_fraction": 0.4},
+        {"method": "random"},
+        {"recordings": r"(.*rec\d)", "test_fraction": 0.2, "val_fraction": 0.2},
+    ],
+)
 def test_copies_go_to_the_side_of_their_first(twice, settings):
     records = list_images(twice)
     same = firsts(records)

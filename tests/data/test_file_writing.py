@@ -76,8 +76,16 @@ def test_files_have_the_usual_mode(tmp_path):
         try:
             path = tmp_path / f"{mask}.safetensors"
             save_tensors({"a": torch.zeros(1)}, path, {})
-            write_latents(tmp_path / f"{mask}", "train", torch.zeros(2, 1, 2, 2), None, torch.zeros(2).long(),
-                          LabelTable(("ID_1",)), ["a", "b"], {})
+            write_latents(
+                tmp_path / f"{mask}",
+                "train",
+                torch.zeros(2, 1, 2, 2),
+                None,
+                torch.zeros(2).long(),
+                LabelTable(("ID_1",)),
+                ["a", "b"],
+                {},
+            )
         finally:
             os.umask(before)
         assert path.stat().st_mode & 0o777 == mode
@@ -106,8 +114,9 @@ def test_latents_files_are_equal_between_processes(tmp_path):
 def test_a_full_disk_is_one_line_and_keeps_the_old_file(tmp_path):
     def write(value: float) -> None:
         latents = torch.full((50, 4, 8, 8), value)
-        write_latents(tmp_path, "train", latents, None, torch.zeros(50).long(), LabelTable(("ID_1",)),
-                      ["a"] * 50, {})
+        write_latents(
+            tmp_path, "train", latents, None, torch.zeros(50).long(), LabelTable(("ID_1",)), ["a"] * 50, {}
+        )
 
     write(1.0)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

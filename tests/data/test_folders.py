@@ -39,21 +39,41 @@ def refusal(folder, rules=BY_FOLDER, match="."):
 
 
 def test_what_is_not_read_is_counted_by_reason(tmp_path):
-    made(tmp_path, "ID_1/a.png", "ID_1/a.txt", "ID_1/Thumbs.db", "ID_1/.DS_Store", "ID_2/b.png", "loose.png",
-         "__MACOSX/ID_1/._a.png", "ID_2/session2/c.png", "axes.csv", "notes.md")
+    made(
+        tmp_path,
+        "ID_1/a.png",
+        "ID_1/a.txt",
+        "ID_1/Thumbs.db",
+        "ID_1/.DS_Store",
+        "ID_2/b.png",
+        "loose.png",
+        "__MACOSX/ID_1/._a.png",
+        "ID_2/session2/c.png",
+        "axes.csv",
+        "notes.md",
+    )
     files = find_files(tmp_path, PNG, "image", Rules(leave_out=["*/session2/*"]))
     assert [record.relative for record in files.records] == ["ID_1/a.png", "ID_2/b.png"]
     assert {reason: len(paths) for reason, paths in files.left_out.items()} == {
-        ".txt": 1, "hidden or of the system": 3, "by --leave_out": 1, ".md": 1, "in no person's folder": 1}
+        ".txt": 1,
+        "hidden or of the system": 3,
+        "by --leave_out": 1,
+        ".md": 1,
+        "in no person's folder": 1,
+    }
     text = account(2, "image", files.left_out)
     assert text.startswith("read 2 images, left out 7: ") and "1 .txt (ID_1/a.txt)" in text
     assert account(1, "recording", {}) == "read 1 recording, left out 0"
 
 
-@pytest.mark.parametrize(("names", "missing"), [
-    (("ID_3/a.psd",), "ID_3"), (("ID_3/deep/a.bin", "ID_4/x.txt"), "ID_3, ID_4"),
-    (("ID_10/notes.txt",), "ID_10"),
-])
+@pytest.mark.parametrize(
+    ("names", "missing"),
+    [
+        (("ID_3/a.psd",), "ID_3"),
+        (("ID_3/deep/a.bin", "ID_4/x.txt"), "ID_3, ID_4"),
+        (("ID_10/notes.txt",), "ID_10"),
+    ],
+)
 def test_a_person_of_whom_nothing_is_read_is_refused(tmp_path, names, missing):
     made(tmp_path, "ID_1/a.png", *names)
     text = refusal(tmp_path, match=f"no image of {missing} can be read.*--leave_out 'ID_")
@@ -103,15 +123,24 @@ def test_deeper_folders_are_read_where_the_person_is_clear(tmp_path):
     made(tmp_path / "a", "ID_1/x.png", "ID_1/session2/x.png", "ID_2/walk/s1/x.png")
     records = find_files(tmp_path / "a", PNG, "image").records
     assert [(record.user, record.name) for record in records] == [
-        ("ID_1", "session2_x.png"), ("ID_1", "x.png"), ("ID_2", "walk_s1_x.png")]
+        ("ID_1", "session2_x.png"),
+        ("ID_1", "x.png"),
+        ("ID_2", "walk_s1_x.png"),
+    ]
     made(tmp_path / "a", "ID_1/session2_x.png")
     refusal(tmp_path / "a", match="would get one name, session2_x.png")
 
 
-@pytest.mark.parametrize("names", [
-    ("walk/P1/t.png", "walk/P2/t.png", "run/P1/t.png"), ("A01/P01/t.png", "A02/P01/t.png"),
-    ("P1/day1/t.png", "P2/day1/t.png"), ("siteA/P1/t.png", "siteB/P2/t.png"), ("walk/x.png", "run/P1/t.png"),
-])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("walk/P1/t.png", "walk/P2/t.png", "run/P1/t.png"),
+        ("A01/P01/t.png", "A02/P01/t.png"),
+        ("P1/day1/t.png", "P2/day1/t.png"),
+        ("siteA/P1/t.png", "siteB/P2/t.png"),
+        ("walk/x.png", "run/P1/t.png"),
+    ],
+)
 def test_trees_of_two_meanings_ask_which_folder_is_the_person(tmp_path, names):
     made(tmp_path, *names)
     text = refusal(tmp_path, match="which folder of .* is the person")
@@ -130,10 +159,16 @@ def test_names_tell_person_condition_recording_and_day(tmp_path):
     name = r"(?P<day>\d+)_(?P<person>\d)_(?P<condition>[a-z]+)_(?P<recording>\d+)"
     told = groups(tmp_path, Rules(name=name))
     assert told["220110/220110_2_walk_15.png"] == {
-        "day": "220110", "person": "2", "condition": "walk", "recording": "15"}
+        "day": "220110",
+        "person": "2",
+        "condition": "walk",
+        "recording": "15",
+    }
     assert found(tmp_path, Rules(name=name)) == {
-        "220110/220110_0_run_1.png": "0_run", "211130/211130_2_walk_15.png": "2_walk",
-        "220110/220110_2_walk_15.png": "2_walk"}
+        "220110/220110_0_run_1.png": "0_run",
+        "211130/211130_2_walk_15.png": "2_walk",
+        "220110/220110_2_walk_15.png": "2_walk",
+    }
     names = [record.name for record in find_files(tmp_path, PNG, "image", Rules(name=name)).records]
     assert len(set(names)) == 3 and "220110_220110_2_walk_15.png" in names
 
@@ -146,9 +181,13 @@ def test_irregular_names_are_listed_and_repaired_by_a_table_alone(tmp_path):
     text = refusal(tmp_path / "in", Rules(name=name), match="does not tell whose .*--labels.*--leave_out")
     assert all(path in text for path in irregular) and regular[0] not in text
     with open(tmp_path / "repair.csv", "w", newline="") as file:
-        csv.writer(file).writerows([["file", "person", "condition"],
-                                    ["cough_031_Draw_doppler.png", "D", "cough"],
-                                    ["fall_048_E0_doppler.png", "E", "fall"]])
+        csv.writer(file).writerows(
+            [
+                ["file", "person", "condition"],
+                ["cough_031_Draw_doppler.png", "D", "cough"],
+                ["fall_048_E0_doppler.png", "E", "fall"],
+            ]
+        )
     both = Rules(name, str(tmp_path / "repair.csv"))
     text = refusal(tmp_path / "in", both)
     assert irregular[2] in text and irregular[0] not in text
@@ -156,10 +195,15 @@ def test_irregular_names_are_listed_and_repaired_by_a_table_alone(tmp_path):
     assert whole[irregular[0]] == "D_cough" and whole[irregular[1]] == "E_fall" and len(whole) == 10
 
 
-@pytest.mark.parametrize(("name", "words"), [
-    ("P(", "not a regular expression"), (r"P(\d)", "tells no person"),
-    (r"P(?P<person>\d)", "does not tell whose"), (r"(?P<person>Q\d+)", "does not tell whose"),
-])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("P(", "not a regular expression"),
+        (r"P(\d)", "tells no person"),
+        (r"P(?P<person>\d)", "does not tell whose"),
+        (r"(?P<person>Q\d+)", "does not tell whose"),
+    ],
+)
 def test_expressions_that_cannot_be_meant(tmp_path, name, words):
     made(tmp_path, "1P01A01R01.png", "1P02A01R01.png")
     refusal(tmp_path, Rules(name=name), match=words)
@@ -185,12 +229,22 @@ def table(folder, *rows, name="people.csv", delimiter=",", encoding="utf-8"):
 @pytest.mark.parametrize(("delimiter", "encoding"), [(",", "utf-8"), (";", "utf-8-sig"), ("\t", "utf-8")])
 def test_a_table_tells_the_people(tmp_path, delimiter, encoding):
     made(tmp_path / "in", "images/1.png", "images/2.png", "images/10.png", "more/10.png", "x.png")
-    rules = table(tmp_path, ("Path", "User", "room"), ("1.png", "Jörg", "a"), ("2", "Ann", "b"),
-                  ("images/10.png", "Ann", ""), delimiter=delimiter, encoding=encoding)
+    rules = table(
+        tmp_path,
+        ("Path", "User", "room"),
+        ("1.png", "Jörg", "a"),
+        ("2", "Ann", "b"),
+        ("images/10.png", "Ann", ""),
+        delimiter=delimiter,
+        encoding=encoding,
+    )
     refusal(tmp_path / "in", rules, match="no image of more can be read")  # the table knows no file of it
     rules = Rules(labels=rules.labels, leave_out=["more/*"])
     assert found(tmp_path / "in", rules) == {
-        "images/1.png": "Jörg", "images/2.png": "Ann", "images/10.png": "Ann"}
+        "images/1.png": "Jörg",
+        "images/2.png": "Ann",
+        "images/10.png": "Ann",
+    }
     assert groups(tmp_path / "in", rules)["images/1.png"] == {"person": "Jörg", "room": "a"}
     assert find_files(tmp_path / "in", PNG, "image", rules).left_out["not in the table"] == ["x.png"]
 
@@ -204,16 +258,19 @@ def test_labels_beside_the_images_are_read_without_a_flag(tmp_path):
     assert found(tmp_path, Rules(labels=str(tmp_path / "annotations.csv")))["images/img_2.png"] == "2"
 
 
-@pytest.mark.parametrize(("rows", "words"), [
-    ((("name", "who"), ("a.png", "1")), "expected a header with file and person"),
-    ((("file", "person"), ("a.png", "1"), ("a.png", "2")), "names a.png twice"),
-    ((("file", "person"), ("b.png", "1")), "may be ID_1/b.png, ID_2/b.png; write the path"),
-    ((("file", "person"), ("a.png", "")), "rows 1 without a file or a person"),
-    ((("file", "person"), ("zzz.png", "1")), "names none of the 3 files"),
-    ((("file", "person"), ("a.png", "1"), ("gone.png", "Eve")), "no image of Eve, ID_2 can be read"),
-    ((("file", "person"), ("a.png", "../x")), "can be no part of a folder's name"),
-    ((("file", "person", "condition"), ("a.png", "P_1", "x"), ("ID_2/b.png", "P", "1_x")), "would share"),
-])
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ((("name", "who"), ("a.png", "1")), "expected a header with file and person"),
+        ((("file", "person"), ("a.png", "1"), ("a.png", "2")), "names a.png twice"),
+        ((("file", "person"), ("b.png", "1")), "may be ID_1/b.png, ID_2/b.png; write the path"),
+        ((("file", "person"), ("a.png", "")), "rows 1 without a file or a person"),
+        ((("file", "person"), ("zzz.png", "1")), "names none of the 3 files"),
+        ((("file", "person"), ("a.png", "1"), ("gone.png", "Eve")), "no image of Eve, ID_2 can be read"),
+        ((("file", "person"), ("a.png", "../x")), "can be no part of a folder's name"),
+        ((("file", "person", "condition"), ("a.png", "P_1", "x"), ("ID_2/b.png", "P", "1_x")), "would share"),
+    ],
+)
 def test_tables_that_cannot_be_meant(tmp_path, rows, words):
     made(tmp_path / "in", "ID_1/a.png", "ID_1/b.png", "ID_2/b.png")
     refusal(tmp_path / "in", table(tmp_path, *rows), match=words)
@@ -231,8 +288,9 @@ def test_rows_without_their_file_are_counted(tmp_path):
 # Splits
 
 
-@pytest.mark.parametrize("names", [("Train", "Val"), ("train", "valid", "test"),
-                                   ("TRAINING", "Validation", "Testing")])
+@pytest.mark.parametrize(
+    "names", [("Train", "Val"), ("train", "valid", "test"), ("TRAINING", "Validation", "Testing")]
+)
 def test_parts_are_known_in_any_case(tmp_path, names):
     for name in (*names, "extra", ".cache"):
         (tmp_path / name).mkdir()

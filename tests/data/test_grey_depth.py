@@ -20,8 +20,10 @@ def write(folder, largest, suffix="tif", count=3):
 
 
 @pytest.mark.parametrize("suffix", ["tif", "png"])
-@pytest.mark.parametrize(("largest", "white"), [
-    (255, 255), (1023, 1023), (4095, 4095), (2600, 4095), (16383, 16383), (16384, 65535), (65535, 65535)])
+@pytest.mark.parametrize(
+    ("largest", "white"),
+    [(255, 255), (1023, 1023), (4095, 4095), (2600, 4095), (16383, 16383), (16384, 65535), (65535, 65535)],
+)
 def test_the_largest_value_of_all_images_tells_the_depth(tmp_path, largest, white, suffix):
     write(tmp_path / "ID_1", largest, suffix)
     records = list_images(tmp_path)

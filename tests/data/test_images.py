@@ -8,14 +8,7 @@ import pytest
 from PIL import Image
 
 from data import images
-from data.images import (
-    file_digest,
-    find_users,
-    inputs_digest,
-    list_images,
-    open_rgb,
-    scan_images,
-)
+from data.images import file_digest, find_users, inputs_digest, list_images, open_rgb, scan_images
 from data.labels import LabelTable
 
 
@@ -58,9 +51,11 @@ def test_16_bit_grey_is_scaled_by_257_and_rounded(tmp_path, suffix):
 def test_32_bit_grey_within_16_bit_is_read_and_beyond_refused(tmp_path):
     Image.fromarray(numpy.array([[0, 65535]], dtype=numpy.int32)).save(tmp_path / "a.tif")
     assert pixels(tmp_path / "a.tif").tolist() == [[[0] * 3, [255] * 3]]
-    for name, values in (("b.tif", numpy.array([[0, 65536]], dtype=numpy.int32)),
-                         ("c.tif", numpy.array([[0, -1]], dtype=numpy.int32)),
-                         ("d.tif", numpy.array([[0, 0.5]], dtype=numpy.float32))):
+    for name, values in (
+        ("b.tif", numpy.array([[0, 65536]], dtype=numpy.int32)),
+        ("c.tif", numpy.array([[0, -1]], dtype=numpy.int32)),
+        ("d.tif", numpy.array([[0, 0.5]], dtype=numpy.float32)),
+    ):
         Image.fromarray(values).save(tmp_path / name)
         with pytest.raises(ValueError, match="no stated scale"):
             open_rgb(tmp_path / name)
@@ -171,8 +166,15 @@ def test_users_and_images_come_in_natural_order(users):
     table = find_users(users)
     assert table.names == ("ID_1", "ID_2", "ID_10")
     records = list_images(users)
-    assert [r.relative for r in records][:7] == ["ID_1/w1.png", "ID_1/w2.png", "ID_1/w10.png", "ID_2/w1.png",
-                                                 "ID_2/w2.png", "ID_2/w10.png", "ID_2/w11.JPG"]
+    assert [r.relative for r in records][:7] == [
+        "ID_1/w1.png",
+        "ID_1/w2.png",
+        "ID_1/w10.png",
+        "ID_2/w1.png",
+        "ID_2/w2.png",
+        "ID_2/w10.png",
+        "ID_2/w11.JPG",
+    ]
     assert len(records) == 10 and records[-1].user == "ID_10"
     assert all(record.path == users / record.relative for record in records)
 

@@ -33,8 +33,16 @@ def test_number_is_the_integer_at_the_end():
     assert table.number(table.index("person12")) == 12
 
 
-@pytest.mark.parametrize("names", [("S1_T2", "S2_T1", "S3_T4"), ("S1_T2",), ("S1_T1", "S2_T1"),
-                                   ("2024_walker_1", "2024_walker_2"), ("ID_1.5", "1P01A01R01")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("S1_T2", "S2_T1", "S3_T4"),
+        ("S1_T2",),
+        ("S1_T1", "S2_T1"),
+        ("2024_walker_1", "2024_walker_2"),
+        ("ID_1.5", "1P01A01R01"),
+    ],
+)
 def test_a_number_is_nobody_s_in_names_of_several(names):
     table = LabelTable(names)
     assert all(table.number(index) is None for index in range(len(table)))
@@ -57,11 +65,18 @@ def test_full_name_wins_over_number():
     assert table.resolve(["7", 0]) == [1, 0]
 
 
-@pytest.mark.parametrize("token, words", [
-    ("11", "unknown user 11.*ID_1, ID_2"), ("0", "unknown user 0"), ("Bob", "unknown user 'Bob'.*ID_10"),
-    ("9-12", "unknown user 11"), ("3-1", "write 1-3"), ("1-99999999999", "unknown user 11"),
-    ("-1", "unknown"),
-])
+@pytest.mark.parametrize(
+    "token, words",
+    [
+        ("11", "unknown user 11.*ID_1, ID_2"),
+        ("0", "unknown user 0"),
+        ("Bob", "unknown user 'Bob'.*ID_10"),
+        ("9-12", "unknown user 11"),
+        ("3-1", "write 1-3"),
+        ("1-99999999999", "unknown user 11"),
+        ("-1", "unknown"),
+    ],
+)
 def test_unknown_users_are_errors(token, words):
     with pytest.raises(ValueError, match=words) as error:
         LabelTable(TEN).resolve([token])

@@ -95,10 +95,16 @@ def test_wrong_channel_count_does_not_broadcast():
         statistics([0.0], [1.0]).normalise(drawn(2, 3, 4, 4))
 
 
-@pytest.mark.parametrize("latents, latents_std", [
-    (torch.zeros(3, 4), None), (torch.zeros(1, 4, 1, 1), None), (torch.zeros(0, 4, 2, 2), None),
-    (torch.full((2, 1, 2, 2), float("nan")), None), (torch.zeros(2, 1, 2, 2), torch.zeros(2, 1, 2, 1)),
-])
+@pytest.mark.parametrize(
+    "latents, latents_std",
+    [
+        (torch.zeros(3, 4), None),
+        (torch.zeros(1, 4, 1, 1), None),
+        (torch.zeros(0, 4, 2, 2), None),
+        (torch.full((2, 1, 2, 2), float("nan")), None),
+        (torch.zeros(2, 1, 2, 2), torch.zeros(2, 1, 2, 1)),
+    ],
+)
 def test_unusable_latents(latents, latents_std):
     with pytest.raises(ValueError, match="latents"):
         LatentStatistics.from_latents(latents, latents_std)
@@ -117,14 +123,20 @@ def test_file_round_trip_and_layout(tmp_path):
 FINE = torch.ones(1, 2, 1, 1)
 
 
-@pytest.mark.parametrize("content, words", [
-    ({"mean": FINE}, "no std"), ([], "no mean and no std"), ({"mean": FINE, "std": 1.0}, "no plain tensor"),
-    ({"mean": FINE, "std": torch.ones(1, 3, 1, 1)}, "2 channels, std 3"),
-    ({"mean": FINE, "std": FINE.view(2)}, "std has shape"),
-    ({"mean": FINE.long(), "std": FINE}, "floating-point"),
-    ({"mean": FINE, "std": FINE * 0}, "not positive"), ({"mean": FINE, "std": -FINE}, "not positive"),
-    ({"mean": FINE * float("nan"), "std": FINE}, "not finite"),
-])
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        ({"mean": FINE}, "no std"),
+        ([], "no mean and no std"),
+        ({"mean": FINE, "std": 1.0}, "no plain tensor"),
+        ({"mean": FINE, "std": torch.ones(1, 3, 1, 1)}, "2 channels, std 3"),
+        ({"mean": FINE, "std": FINE.view(2)}, "std has shape"),
+        ({"mean": FINE.long(), "std": FINE}, "floating-point"),
+        ({"mean": FINE, "std": FINE * 0}, "not positive"),
+        ({"mean": FINE, "std": -FINE}, "not positive"),
+        ({"mean": FINE * float("nan"), "std": FINE}, "not finite"),
+    ],
+)
 def test_wrong_files_are_refused_with_the_way_out(tmp_path, content, words):
     torch.save(content, tmp_path / "s.pt")
     with pytest.raises(ValueError, match=f"s.pt: .*{words}.*stage1_extract_features.py") as error:
@@ -158,10 +170,18 @@ def test_recommendation_measures_the_kl_divergence():
     assert found.choice == "micro_doppler"
 
 
-@pytest.mark.parametrize("shift, scale, choice", [
-    (0.0, 1.0, "imagenet"), (0.31, 1.0, "imagenet"), (0.32, 1.0, "micro_doppler"), (0.0, 1.22, "imagenet"),
-    (0.0, 1.24, "micro_doppler"), (0.0, 0.79, "imagenet"), (0.0, 0.78, "micro_doppler"),
-])
+@pytest.mark.parametrize(
+    "shift, scale, choice",
+    [
+        (0.0, 1.0, "imagenet"),
+        (0.31, 1.0, "imagenet"),
+        (0.32, 1.0, "micro_doppler"),
+        (0.0, 1.22, "imagenet"),
+        (0.0, 1.24, "micro_doppler"),
+        (0.0, 0.79, "imagenet"),
+        (0.0, 0.78, "micro_doppler"),
+    ],
+)
 def test_one_channel_decides(shift, scale, choice):
     imagenet = statistics([2.0, 5.0, -1.0], [3.0, 1.0, 0.5])
     own = statistics([2.0, 5.0 + shift, -1.0], [3.0, scale, 0.5])
@@ -174,9 +194,11 @@ def test_one_channel_decides(shift, scale, choice):
 def test_recommendation_text_round_trip(tmp_path):
     same = statistics([0.0, 1.0], [1.0, 2.0])
     far = statistics([3.0, 1.0], [1.0, 2.0])
-    for found, first in ((recommend(same, same), "Recommendation: imagenet"),
-                         (recommend(same, None), "Recommendation: micro_doppler"),
-                         (recommend(same, far), "Recommendation: micro_doppler")):
+    for found, first in (
+        (recommend(same, same), "Recommendation: imagenet"),
+        (recommend(same, None), "Recommendation: micro_doppler"),
+        (recommend(same, far), "Recommendation: micro_doppler"),
+    ):
         found.save(tmp_path / "r.txt")
         lines = (tmp_path / "r.txt").read_text().splitlines()
         assert lines[0] == first and read_recommendation(tmp_path / "r.txt") == found.choice

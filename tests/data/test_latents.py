@@ -26,13 +26,28 @@ METADATA = {"tokenizer": "abc", "preprocessing": {"resize": "stretch", "size": 2
 def make_set(count=7, seed=0):
     generator = torch.Generator().manual_seed(seed)
     latents = torch.randn(count, 4, 3, 3, generator=generator)
-    return LatentSet(latents, torch.rand(count, 4, 3, 3, generator=generator), torch.arange(count) % 3, TABLE,
-                     [f"ID/ü{k}.png" for k in range(count)], dict(METADATA))
+    return LatentSet(
+        latents,
+        torch.rand(count, 4, 3, 3, generator=generator),
+        torch.arange(count) % 3,
+        TABLE,
+        [f"ID/ü{k}.png" for k in range(count)],
+        dict(METADATA),
+    )
 
 
 def write(folder, latent_set, split="train", **options):
-    return write_latents(folder, split, latent_set.latents, latent_set.latents_std, latent_set.labels,
-                         latent_set.label_table, latent_set.paths, latent_set.metadata, **options)
+    return write_latents(
+        folder,
+        split,
+        latent_set.latents,
+        latent_set.latents_std,
+        latent_set.labels,
+        latent_set.label_table,
+        latent_set.paths,
+        latent_set.metadata,
+        **options,
+    )
 
 
 def assert_same(actual, expected):
@@ -81,8 +96,12 @@ def test_file_holds_what_the_contract_says(tmp_path):
 
 
 def test_two_people_never_share_a_number():
-    for names, numbers in ((("ID_3", "ID_10"), [3, 10]), (("Alice", "ID_1"), [1, 2]), (("P7", "Q7"), [1, 2]),
-                           (("S1_T2", "S2_T1"), [1, 2])):
+    for names, numbers in (
+        (("ID_3", "ID_10"), [3, 10]),
+        (("Alice", "ID_1"), [1, 2]),
+        (("P7", "Q7"), [1, 2]),
+        (("S1_T2", "S2_T1"), [1, 2]),
+    ):
         assert folder_numbers(LabelTable(names)).tolist() == numbers
 
 
@@ -97,8 +116,9 @@ def test_round_trip_in_shards(tmp_path, shard_size, shards):
 
 def test_std_is_optional_and_other_dtypes_become_float32(tmp_path):
     latent_set = make_set()
-    write_latents(tmp_path, "train", latent_set.latents.double(), None, latent_set.labels, TABLE,
-                  latent_set.paths, {})
+    write_latents(
+        tmp_path, "train", latent_set.latents.double(), None, latent_set.labels, TABLE, latent_set.paths, {}
+    )
     again = read_latents(tmp_path, "train")
     assert again.latents_std is None and again.latents.dtype == torch.float32
 
@@ -107,8 +127,10 @@ def test_shards_of_an_earlier_extraction_are_removed(tmp_path):
     write(tmp_path, make_set(seed=1), "val", shard_size=2)
     write(tmp_path, make_set(), shard_size=2)
     write(tmp_path, make_set(5), shard_size=3)
-    assert [name for name in names(tmp_path) if name.startswith("train")] == \
-        ["train-00000-of-00002.safetensors", "train-00001-of-00002.safetensors"]
+    assert [name for name in names(tmp_path) if name.startswith("train")] == [
+        "train-00000-of-00002.safetensors",
+        "train-00001-of-00002.safetensors",
+    ]
     write(tmp_path, make_set(6))
     assert_same(read_latents(tmp_path, "train"), make_set(6))
     assert_same(read_latents(tmp_path, "val"), make_set(seed=1))
@@ -148,6 +170,7 @@ def test_fingerprint_tells_extractions_apart(tmp_path):
     def fingerprint(latent_set):
         write(tmp_path, latent_set)
         return read_metadata(tmp_path, "train")["fingerprint"]
+
     changed = make_set()
     changed.latents[-1, -1, -1, -1] += 1
     relabelled = make_set()
@@ -213,18 +236,27 @@ def test_unknown_format_version(tmp_path):
     check_damage(tmp_path, "format version None")
 
 
-@pytest.mark.parametrize("change, words", [
-    (lambda t: t["latents"].view(-1)[9].fill_(float("nan")), r"\(latents holds .* not finite in sample 0"),
-    (lambda t: t["latents_std"].view(-1)[30].fill_(float("inf")), "latents_std holds values .* in sample 0"),
-    (lambda t: t["latents_std"].neg_(), "negative"),
-    (lambda t: t.update(latents_std=t["latents_std"][:, :2].contiguous()), "latents_std has shape"),
-    (lambda t: t.update(latents=t["latents"][:5].contiguous()), "samples and users, the header says"),
-    (lambda t: t.update(latents=t["latents"].flatten(1)), "expected .N, C, H, H."),
-    (lambda t: t["labels"].fill_(3), "labels from 3 to 3, the label table has 3"),
-    (lambda t: t["labels"].fill_(-1), "labels from -1"),
-    (lambda t: t.update(labels=t["labels"].int()), "int32"),
-    (lambda t: t.pop("labels"), "labels"),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (
+            lambda t: t["latents"].view(-1)[9].fill_(float("nan")),
+            r"\(latents holds .* not finite in sample 0",
+        ),
+        (
+            lambda t: t["latents_std"].view(-1)[30].fill_(float("inf")),
+            "latents_std holds values .* in sample 0",
+        ),
+        (lambda t: t["latents_std"].neg_(), "negative"),
+        (lambda t: t.update(latents_std=t["latents_std"][:, :2].contiguous()), "latents_std has shape"),
+        (lambda t: t.update(latents=t["latents"][:5].contiguous()), "samples and users, the header says"),
+        (lambda t: t.update(latents=t["latents"].flatten(1)), "expected .N, C, H, H."),
+        (lambda t: t["labels"].fill_(3), "labels from 3 to 3, the label table has 3"),
+        (lambda t: t["labels"].fill_(-1), "labels from -1"),
+        (lambda t: t.update(labels=t["labels"].int()), "int32"),
+        (lambda t: t.pop("labels"), "labels"),
+    ],
+)
 def test_wrong_content(tmp_path, change, words):
     path = write(tmp_path, make_set())[0]
     rewrite(path, change_tensors=change)
@@ -245,9 +277,11 @@ def test_upstream_shards_are_read_in_numeric_order(tmp_path):
     generator = torch.Generator().manual_seed(3)
     parts = []
     for rank, shard in ((0, 0), (0, 1), (1, 0), (1, 10), (1, 9)):
-        part = {"latents": torch.randn(2, 4, 3, 3, generator=generator),
-                "latents_flip": torch.randn(2, 4, 3, 3, generator=generator),
-                "labels": torch.tensor([shard, 11])}
+        part = {
+            "latents": torch.randn(2, 4, 3, 3, generator=generator),
+            "latents_flip": torch.randn(2, 4, 3, 3, generator=generator),
+            "labels": torch.tensor([shard, 11]),
+        }
         save_file(part, tmp_path / f"latents_rank{rank:02d}_shard{shard:03d}.safetensors")
         parts.append(part)
     found = read_latents(tmp_path, "train")
@@ -266,8 +300,11 @@ def test_export_is_what_upstream_reads(tmp_path):
     latent_set = make_set()
     export_lightningdit(make_set(9), tmp_path, shard_size=2)
     files = export_lightningdit(latent_set, tmp_path, shard_size=4)
-    assert names(tmp_path) == ["latents_rank00_shard000.safetensors", "latents_rank00_shard001.safetensors",
-                               "latents_stats.pt"]
+    assert names(tmp_path) == [
+        "latents_rank00_shard000.safetensors",
+        "latents_rank00_shard001.safetensors",
+        "latents_stats.pt",
+    ]
     assert all(set(load_file(path)) == {"latents", "latents_flip", "labels"} for path in files)
     found = read_latents(tmp_path, "train")
     assert torch.equal(found.latents[:], latent_set.latents) and torch.equal(found.labels, latent_set.labels)
@@ -278,8 +315,9 @@ def test_export_is_what_upstream_reads(tmp_path):
 
 def test_export_keeps_flipped_latents_it_was_given(tmp_path):
     latent_set = make_set()
-    flipped = LatentSet(latent_set.latents, None, latent_set.labels, TABLE, latent_set.paths, {},
-                        latent_set.latents.flip(3))
+    flipped = LatentSet(
+        latent_set.latents, None, latent_set.labels, TABLE, latent_set.paths, {}, latent_set.latents.flip(3)
+    )
     export_lightningdit(flipped, tmp_path)
     assert torch.equal(read_latents(tmp_path, "train").latents_flip, latent_set.latents.flip(3))
 

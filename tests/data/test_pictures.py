@@ -21,20 +21,20 @@ def test_every_tile_lies_in_its_row_and_column():
     for r, row in enumerate(colours):
         for c, colour in enumerate(row):
             top, left = GAP + r * (16 + GAP), NAME_WIDTH + c * (16 + GAP)
-            assert (pixels[top:top + 16, left:left + 16] == colour).all()
+            assert (pixels[top : top + 16, left : left + 16] == colour).all()
     assert (pixels[:GAP] == 255).all() and (pixels[:, -GAP:] == 255).all()
 
 
 def test_an_image_of_the_cell_s_size_is_shown_unchanged():
     image = numpy.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=numpy.uint8)
     pixels = numpy.asarray(grid([[image]], ["ID_1"], cell=16))
-    assert (pixels[GAP:GAP + 16, NAME_WIDTH:NAME_WIDTH + 16] == image).all()
+    assert (pixels[GAP : GAP + 16, NAME_WIDTH : NAME_WIDTH + 16] == image).all()
 
 
 def test_each_name_stands_before_its_own_row():
     picture = grid([[flat(0)], [flat(0)], [flat(0)]], ["ID_1", "", "person with a long name"], cell=32)
     names = numpy.asarray(picture)[:, :NAME_WIDTH]
-    ink = [(names[GAP + r * (32 + GAP):GAP + r * (32 + GAP) + 32] < 128).sum() for r in range(3)]
+    ink = [(names[GAP + r * (32 + GAP) : GAP + r * (32 + GAP) + 32] < 128).sum() for r in range(3)]
     assert ink[0] > 0 and ink[1] == 0 and ink[2] > ink[0]
     assert (names[:, :GAP] == 255).all()
 
@@ -42,7 +42,7 @@ def test_each_name_stands_before_its_own_row():
 def test_rows_may_differ_in_length():
     picture = grid([[flat(9)], [flat(9), flat(9)]], ["a", "b"], cell=8)
     assert picture.width == NAME_WIDTH + 2 * (8 + GAP)
-    assert (numpy.asarray(picture)[GAP:GAP + 8, NAME_WIDTH + 8 + GAP:] == 255).all()
+    assert (numpy.asarray(picture)[GAP : GAP + 8, NAME_WIDTH + 8 + GAP :] == 255).all()
 
 
 def test_a_name_for_every_row():

@@ -22,12 +22,23 @@ def stems(*arguments):
 
 
 def test_recordings_of_a_tree_are_named_after_it(tmp_path):
-    touched(tmp_path, "ID_10/rec1.npy", "ID_2/rec2.mat", "ID_2/day2/rec1.h5", "ID_2/note.md", "loose.npy",
-            "ID_2/._rec2.mat", "__MACOSX/ID_2/rec2.mat")
+    touched(
+        tmp_path,
+        "ID_10/rec1.npy",
+        "ID_2/rec2.mat",
+        "ID_2/day2/rec1.h5",
+        "ID_2/note.md",
+        "loose.npy",
+        "ID_2/._rec2.mat",
+        "__MACOSX/ID_2/rec2.mat",
+    )
     assert stems(tmp_path) == ["ID_2/day2_rec1", "ID_2/rec2", "ID_10/rec1"]
     left_out = find_recordings(tmp_path).left_out
-    assert left_out == {"hidden or of the system": ["__MACOSX/ID_2/rec2.mat", "ID_2/._rec2.mat"],
-                        ".md": ["ID_2/note.md"], "in no person's folder": ["loose.npy"]}
+    assert left_out == {
+        "hidden or of the system": ["__MACOSX/ID_2/rec2.mat", "ID_2/._rec2.mat"],
+        ".md": ["ID_2/note.md"],
+        "in no person's folder": ["loose.npy"],
+    }
     assert stems(tmp_path / "ID_2/rec2.mat") == ["ID_2/rec2"]
     assert stems(tmp_path / "ID_2/rec2.mat", Rules(name="rec(?P<person>.)")) == ["2/ID_2_rec2"]
     touched(tmp_path, "ID_2/rec2.npy")

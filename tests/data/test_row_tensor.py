@@ -17,7 +17,11 @@ def test_rows_are_those_of_the_joined_tensor(lengths):
     whole = torch.randn(sum(lengths), 3, 2, generator=torch.Generator().manual_seed(0))
     rows = RowTensor(whole.split(lengths))
     assert (len(rows), rows.shape, rows.ndim, rows.numel()) == (
-        len(whole), whole.shape, whole.ndim, whole.numel())
+        len(whole),
+        whole.shape,
+        whole.ndim,
+        whole.numel(),
+    )
     assert torch.equal(torch.stack(list(rows)), whole)
     some = torch.tensor([3, 0, 3, len(whole) - 1]) % len(whole)
     assert torch.equal(rows[some], whole[some])
@@ -74,8 +78,9 @@ def anonymous_kib() -> int:
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="reads the process's memory from /proc")
 def test_reading_shards_and_their_statistics_takes_no_memory_for_them(tmp_path):
     count, shape = 3000, (32, 8, 8)  # 24 MB of means and as much of deviations
-    files = LatentFiles(tmp_path, "train", shape, torch.zeros(count).long(), TABLE, ["a"] * count, {},
-                        shard_size=1000)
+    files = LatentFiles(
+        tmp_path, "train", shape, torch.zeros(count).long(), TABLE, ["a"] * count, {}, shard_size=1000
+    )
     with files.written():
         for first in range(0, count, 100):
             values = torch.full((100, *shape), float(first)) + torch.arange(8.0)

@@ -44,12 +44,15 @@ def test_the_order_of_settings_does_not_matter(tmp_path):
     assert (tmp_path / RECORD).read_bytes() == first == (other / RECORD).read_bytes()
 
 
-@pytest.mark.parametrize(("changed", "said"), [
-    ({"lr": 2e-4}, "lr was 0.0001, now 0.0002"),
-    ({"users": [2, 1]}, "users was [1, 2], now [2, 1]"),
-    ({"name": "x"}, "name was None, now 'x'"),
-    ({"further": 3}, "further was None, now 3"),
-])
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"lr": 2e-4}, "lr was 0.0001, now 0.0002"),
+        ({"users": [2, 1]}, "users was [1, 2], now [2, 1]"),
+        ({"name": "x"}, "name was None, now 'x'"),
+        ({"further": 3}, "further was None, now 3"),
+    ],
+)
 def test_other_settings_are_refused_by_name(tmp_path, changed, said):
     claim(tmp_path, SETTINGS, "*.png")
     before = (tmp_path / RECORD).read_bytes()
@@ -85,10 +88,16 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
 
 
 def test_a_second_process_is_refused_until_the_first_has_ended(tmp_path, monkeypatch):
-    code = ("import sys; from pathlib import Path; from data.run_record import lock_folder\n"
-            "with lock_folder(Path(sys.argv[1])): print('in', flush=True); sys.stdin.read()")
-    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE, cwd=PROJECT)
+    code = (
+        "import sys; from pathlib import Path; from data.run_record import lock_folder\n"
+        "with lock_folder(Path(sys.argv[1])): print('in', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=PROJECT,
+    )
     assert holder.stdout.readline() == b"in\n"
     with pytest.raises(UserError, match="another process is writing into it; wait for its end"):
         claim(tmp_path, SETTINGS, "*.png")
@@ -108,8 +117,12 @@ def test_a_dry_run_refuses_the_same_and_leaves_the_disk_alone(tmp_path):
     (tmp_path / "stranger").mkdir()
     (tmp_path / "stranger/a.png").touch()
     (tmp_path / "file").touch()
-    for folder, settings in (("made", {**SETTINGS, "lr": 2e-4}), ("stranger", SETTINGS), ("file", SETTINGS),
-                             ("file/below", SETTINGS)):
+    for folder, settings in (
+        ("made", {**SETTINGS, "lr": 2e-4}),
+        ("stranger", SETTINGS),
+        ("file", SETTINGS),
+        ("file/below", SETTINGS),
+    ):
         texts = []
         for dry_run in (False, True):
             with pytest.raises((UserError, OSError)) as caught:

@@ -19,8 +19,11 @@ from data.splits import enough_recordings, split_records
 
 def make_records(counts, name="w{0}.png"):
     """Records without files: counts maps user → number of images."""
-    return [ImageRecord(Path("in", user, name.format(k)), f"{user}/{name.format(k)}", user)
-            for user, count in counts.items() for k in range(1, count + 1)]
+    return [
+        ImageRecord(Path("in", user, name.format(k)), f"{user}/{name.format(k)}", user)
+        for user, count in counts.items()
+        for k in range(1, count + 1)
+    ]
 
 
 @pytest.fixture
@@ -34,8 +37,11 @@ def folder(tmp_path):
 
 
 def tree(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes()
-            for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def positions(split, user):
@@ -77,8 +83,9 @@ def test_every_wanted_split_gets_a_file_even_from_few(val_fraction, test_fractio
     wanted = 3 if test_fraction else 2
     least = wanted + 2 * (wanted - 1)
     for count in range(least, least + 12):
-        split = split_records(make_records({"ID_1": count}), val_fraction=val_fraction,
-                              test_fraction=test_fraction, guard=2)
+        split = split_records(
+            make_records({"ID_1": count}), val_fraction=val_fraction, test_fraction=test_fraction, guard=2
+        )
         assert sum(split.counts().values()) == count
         assert len([name for name in split.counts() if name != "guard"]) == wanted
 
@@ -95,8 +102,11 @@ def test_no_validation_when_its_fraction_is_zero():
 
 
 def recorded(sizes, user="ID_1"):
-    return [ImageRecord(Path("in", user, f"walk{r}_w{k}.png"), f"{user}/walk{r}_w{k}.png", user)
-            for r, size in enumerate(sizes) for k in range(size)]
+    return [
+        ImageRecord(Path("in", user, f"walk{r}_w{k}.png"), f"{user}/walk{r}_w{k}.png", user)
+        for r, size in enumerate(sizes)
+        for k in range(size)
+    ]
 
 
 @pytest.mark.parametrize("pattern", [r"walk(\d+)_", r"walk\d+"])
@@ -107,8 +117,11 @@ def test_recordings_stay_whole(pattern):
     for item in split.assignments:
         homes.setdefault((item.record.user, item.recording), set()).add(item.split)
     assert len(homes) == 14 and all(len(home) == 1 for home in homes.values())
-    assert Counter(next(iter(home)) for (user, _), home in homes.items() if user == "ID_1") == \
-        {"train": 6, "val": 2, "test": 2}
+    assert Counter(next(iter(home)) for (user, _), home in homes.items() if user == "ID_1") == {
+        "train": 6,
+        "val": 2,
+        "test": 2,
+    }
     assert sum(split.counts().values()) == len(records) and "guard" not in split.counts()
 
 
@@ -122,6 +135,7 @@ def test_recordings_follow_the_seed():
     def held_out(seed):
         split = split_records(recorded([20, 21, 22, 19, 20]), recordings=r"walk(\d+)", seed=seed)
         return {item.recording for item in split.assignments if item.split == "val"}
+
     assert held_out(5) == held_out(5)
     assert len(set().union(*(held_out(seed) for seed in range(20)))) >= 3
 
@@ -142,14 +156,20 @@ def test_random_warns_and_follows_the_seed():
     assert split.assignments != split_records(records, method="random", seed=2).assignments
 
 
-@pytest.mark.parametrize("settings, words", [
-    ({"method": "shuffle"}, "blocks, recordings, random"),
-    ({"method": "recordings"}, "no recording is told of ID_1/w1.png"),
-    ({"method": "blocks", "recordings": "x"}, "go together"), ({"recordings": "("}, "regular expression"),
-    ({"val_fraction": 1.0}, "val_fraction 1.0"), ({"test_fraction": -0.1}, "test_fraction -0.1"),
-    ({"val_fraction": 0.5, "test_fraction": 0.5}, "nothing is left"), ({"guard": -1}, "guard -1"),
-    ({"val_fraction": float("nan")}, "val_fraction nan"),
-])
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"method": "shuffle"}, "blocks, recordings, random"),
+        ({"method": "recordings"}, "no recording is told of ID_1/w1.png"),
+        ({"method": "blocks", "recordings": "x"}, "go together"),
+        ({"recordings": "("}, "regular expression"),
+        ({"val_fraction": 1.0}, "val_fraction 1.0"),
+        ({"test_fraction": -0.1}, "test_fraction -0.1"),
+        ({"val_fraction": 0.5, "test_fraction": 0.5}, "nothing is left"),
+        ({"guard": -1}, "guard -1"),
+        ({"val_fraction": float("nan")}, "val_fraction nan"),
+    ],
+)
 def test_bad_settings(settings, words):
     with pytest.raises(ValueError, match=words):
         split_records(make_records({"ID_1": 50}), **settings)
@@ -162,8 +182,9 @@ def test_materialise_places_every_kept_file_and_lists_all(folder, link):
     assert materialise(split, folder / "out", link=link) == 18
     placed = list_images(folder / "out" / "train") + list_images(folder / "out" / "val")
     kept = [item.record for item in split.assignments if item.split != "guard"]
-    assert [(r.user, r.path.name) for r in kept if (folder / "out/val" / r.relative).exists()] == \
-        [(item.record.user, item.record.path.name) for item in split.assignments if item.split == "val"]
+    assert [(r.user, r.path.name) for r in kept if (folder / "out/val" / r.relative).exists()] == [
+        (item.record.user, item.record.path.name) for item in split.assignments if item.split == "val"
+    ]
     contents = {record.relative: record.path.read_bytes() for record in placed}
     assert contents == {record.relative: record.path.read_bytes() for record in kept}
     shared = os.path.samefile(folder / "in/ID_1/w1.png", folder / "out/train/ID_1/w1.png")
@@ -212,6 +233,7 @@ def test_killed_run_is_finished_by_the_next(folder, monkeypatch, survivors):
 def test_links_fall_back_to_symlinks_then_copies(folder, monkeypatch):
     def refused(*_):
         raise OSError("no links here")
+
     split = split_records(list_images(folder / "in"))
     monkeypatch.setattr(split_files.os, "link", refused)
     materialise(split, folder / "soft")
@@ -266,9 +288,17 @@ def test_output_inside_the_images_is_refused(folder, inside):
 
 def grouped(days, user="ID_1"):
     """Records of the recordings 1, 2, ... of each day, three windows each."""
-    return [ImageRecord(Path("in", f"{day}_{r}_{k}.png"), f"{day}_{r}_{k}.png", user,
-                        (("person", user), ("day", day), ("recording", str(r))))
-            for day, count in days.items() for r in range(1, count + 1) for k in range(3)]
+    return [
+        ImageRecord(
+            Path("in", f"{day}_{r}_{k}.png"),
+            f"{day}_{r}_{k}.png",
+            user,
+            (("person", user), ("day", day), ("recording", str(r))),
+        )
+        for day, count in days.items()
+        for r in range(1, count + 1)
+        for k in range(3)
+    ]
 
 
 def test_whole_days_are_held_out():
@@ -281,8 +311,12 @@ def test_whole_days_are_held_out():
     assert of_day == {"mon": {"train", "val"}, "tue": {"test"}, "wed": {"test"}}
     assert [item.record for item in split.assignments] == records
     assert split.settings["hold_out"] == ["day=tue", "day=wed"]
-    assert split.assignments == split_records(records, "recordings", val_fraction=0.25,
-                                              hold_out=["day=wed", "day=tue"]).assignments
+    assert (
+        split.assignments
+        == split_records(
+            records, "recordings", val_fraction=0.25, hold_out=["day=wed", "day=tue"]
+        ).assignments
+    )
 
 
 def test_recordings_of_one_name_on_two_days_are_two():
@@ -295,12 +329,17 @@ def test_recordings_of_one_name_on_two_days_are_two():
     assert not enough_recordings(make_records({"ID_1": 9}), 2)
 
 
-@pytest.mark.parametrize(("hold_out", "words", "settings"), [
-    (["day=sun"], "day=sun: no image is of it; expected mon, tue", {}), (["day"], "day=: no image", {}),
-    (["room=a"], "expected person, day, recording", {}), (["person=ID_2"], "nothing to train on of ID_2", {}),
-    (["day=mon", "day=tue"], "nothing to train on of ID_1", {}),
-    (["day=tue"], "test_fraction 0.1 with hold_out", {"test_fraction": 0.1}),
-])
+@pytest.mark.parametrize(
+    ("hold_out", "words", "settings"),
+    [
+        (["day=sun"], "day=sun: no image is of it; expected mon, tue", {}),
+        (["day"], "day=: no image", {}),
+        (["room=a"], "expected person, day, recording", {}),
+        (["person=ID_2"], "nothing to train on of ID_2", {}),
+        (["day=mon", "day=tue"], "nothing to train on of ID_1", {}),
+        (["day=tue"], "test_fraction 0.1 with hold_out", {"test_fraction": 0.1}),
+    ],
+)
 def test_groups_that_cannot_be_held_out(hold_out, words, settings):
     records = grouped({"mon": 3, "tue": 1}) + grouped({"mon": 2}, "ID_2")
     with pytest.raises(UserError, match=words):

@@ -13,8 +13,18 @@ from toy_run import refusal_of, snapshot
 from configs.schema import SECTIONS
 
 PROJECT = Path(__file__).resolve().parents[2]
-CASES = [*IMAGES, *FOLDERS, *LATENTS, *models(), *statistics(), *preset_cases(), *schema_cases(), *ABSURD,
-         *recordings(), *tables()]
+CASES = [
+    *IMAGES,
+    *FOLDERS,
+    *LATENTS,
+    *models(),
+    *statistics(),
+    *preset_cases(),
+    *schema_cases(),
+    *ABSURD,
+    *recordings(),
+    *tables(),
+]
 QUICK, PROCESSES = CASES[::40], CASES[7::130]  # of every kind a few
 
 
@@ -44,8 +54,13 @@ def test_all_bad_input_is_refused(bad, toy, tmp_path):
 def test_scripts_refuse_it(bad, toy, tmp_path):
     arguments = [str(part) for part in bad.make(toy, tmp_path)]
     before = snapshot(tmp_path)
-    run = subprocess.run([sys.executable, sys.modules[bad.main.__module__].__file__, *arguments],
-                         capture_output=True, text=True, timeout=300, cwd=PROJECT)
+    run = subprocess.run(
+        [sys.executable, sys.modules[bad.main.__module__].__file__, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=PROJECT,
+    )
     said = [line for line in run.stderr.splitlines() if line.strip() and "%|" not in line]
     assert run.returncode == 2 and len(said) == 1 and said[0].startswith("error: "), run.stderr
     assert snapshot(tmp_path) == before

@@ -32,18 +32,61 @@ class Stage(NamedTuple):
 
 
 STAGES = {
-    "simulate": Stage(stage0_prepare.main, lambda toy, out: [
-        "simulate", "--output_dir", out, "--num_users", 2, "--samples_per_user", 4]),
-    "split": Stage(stage0_prepare.main, lambda toy, out: [
-        "split", "--input_dir", toy.images, "--output_dir", out, "--copy"]),
-    "extract": Stage(stage1_extract_features.main, lambda toy, out: [
-        "--data_dir", toy.data, "--vavae_path", toy.tokenizer, "--output_path", out, *EXACT]),
-    "train": Stage(stage2_train_dit.main, lambda toy, out: [
-        "--latent_dir", toy.latents, "--output_dir", out, "--precision", "32", "--max_steps", 4,
-        "--validate_every", 1, "accelerator=cpu", *TINY_MODEL]),
-    "draw": Stage(stage3_inference.main, lambda toy, out: [
-        "--dit_checkpoint", toy.lively, "--vavae_path", toy.tokenizer, "--output_dir", out,
-        "--num_samples_per_user", 2, "--num_steps", 1, "--batch_size", 2, *EXACT]),
+    "simulate": Stage(
+        stage0_prepare.main,
+        lambda toy, out: ["simulate", "--output_dir", out, "--num_users", 2, "--samples_per_user", 4],
+    ),
+    "split": Stage(
+        stage0_prepare.main,
+        lambda toy, out: ["split", "--input_dir", toy.images, "--output_dir", out, "--copy"],
+    ),
+    "extract": Stage(
+        stage1_extract_features.main,
+        lambda toy, out: [
+            "--data_dir",
+            toy.data,
+            "--vavae_path",
+            toy.tokenizer,
+            "--output_path",
+            out,
+            *EXACT,
+        ],
+    ),
+    "train": Stage(
+        stage2_train_dit.main,
+        lambda toy, out: [
+            "--latent_dir",
+            toy.latents,
+            "--output_dir",
+            out,
+            "--precision",
+            "32",
+            "--max_steps",
+            4,
+            "--validate_every",
+            1,
+            "accelerator=cpu",
+            *TINY_MODEL,
+        ],
+    ),
+    "draw": Stage(
+        stage3_inference.main,
+        lambda toy, out: [
+            "--dit_checkpoint",
+            toy.lively,
+            "--vavae_path",
+            toy.tokenizer,
+            "--output_dir",
+            out,
+            "--num_samples_per_user",
+            2,
+            "--num_steps",
+            1,
+            "--batch_size",
+            2,
+            *EXACT,
+        ],
+    ),
 }
 
 
@@ -104,9 +147,15 @@ def test_a_folder_that_cannot_be_written(name, toy, tmp_path):
     assert "Permission denied" in said and str(tmp_path) in said
 
 
-@pytest.mark.parametrize(("name", "owner", "function"), [
-    ("extract", VAVAE, "encode"), ("train", training.run_files, "draw_report"), ("draw", VAVAE, "decode"),
-    ("simulate", stage0_prepare, "simulate_user")])
+@pytest.mark.parametrize(
+    ("name", "owner", "function"),
+    [
+        ("extract", VAVAE, "encode"),
+        ("train", training.run_files, "draw_report"),
+        ("draw", VAVAE, "decode"),
+        ("simulate", stage0_prepare, "simulate_user"),
+    ],
+)
 def test_a_folder_that_vanishes_meanwhile(name, owner, function, toy, tmp_path, monkeypatch):
     stage, real = STAGES[name], getattr(owner, function)
 
@@ -125,8 +174,12 @@ def test_a_folder_that_vanishes_meanwhile(name, owner, function, toy, tmp_path, 
 @pytest.mark.slow
 def test_two_runs_into_one_folder(toy, tmp_path):
     arguments = [str(part) for part in STAGES["train"].arguments(toy, tmp_path / "out")]
-    first = subprocess.Popen([sys.executable, "stage2_train_dit.py", *arguments, "max_steps=1000000"],
-                             cwd=PROJECT, stdout=subprocess.DEVNULL, start_new_session=True)
+    first = subprocess.Popen(
+        [sys.executable, "stage2_train_dit.py", *arguments, "max_steps=1000000"],
+        cwd=PROJECT,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     try:
         deadline = time.monotonic() + 300
         while not (tmp_path / "out/checkpoints/last.ckpt").exists():

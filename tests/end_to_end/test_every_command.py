@@ -59,23 +59,70 @@ def command(section, toy, made, out):
     real, checkpoint = ("--real", toy.data), ("--dit_checkpoint", toy.lively, "--vavae_path", toy.tokenizer)
     script, *arguments = {
         "simulate": (stage0_prepare, "simulate", "--num_users", 1, "--samples_per_user", 1),
-        "spectrogram": (stage0_prepare, "spectrogram", "--input", made / "recordings", "--carrier", "77e9",
-                        "--prf", 1000, "--layout", "receivers,pulses"),
-        "split": (stage0_prepare, "split", "--input_dir", toy.images, "--recordings", r"rec(\d+)",
-                  "--val_fraction", 0.25),
+        "spectrogram": (
+            stage0_prepare,
+            "spectrogram",
+            "--input",
+            made / "recordings",
+            "--carrier",
+            "77e9",
+            "--prf",
+            1000,
+            "--layout",
+            "receivers,pulses",
+        ),
+        "split": (
+            stage0_prepare,
+            "split",
+            "--input_dir",
+            toy.images,
+            "--recordings",
+            r"rec(\d+)",
+            "--val_fraction",
+            0.25,
+        ),
         "download": (stage0_prepare, "download", "latents-stats"),
         "doctor": (stage0_prepare, "doctor", "--fix"),
         "setup": (stage0_prepare, "setup", "--folders", toy.images.parent),
         "extract": (stage1_extract_features, "--data_dir", toy.data, "--vavae_path", toy.tokenizer, *EXACT),
-        "train": (stage2_train_dit, "--latent_dir", toy.latents, "max_steps=1", *TINY_MODEL,
-                  "accelerator=cpu", "--precision", 32),
+        "train": (
+            stage2_train_dit,
+            "--latent_dir",
+            toy.latents,
+            "max_steps=1",
+            *TINY_MODEL,
+            "accelerator=cpu",
+            "--precision",
+            32,
+        ),
         "sample": (stage3_inference, *draw_from(toy), *DRAW),
         "evaluate": (stage4_evaluate, *real, "--generated", made / "images", "--judge_seeds", 1),
         "judge": (stage4_evaluate, "judge", "--real", made / "real"),
-        "sweep": (stage4_evaluate, "sweep", *real, *checkpoint, *DRAW, "--guidance", 1, "--samplers",
-                  "euler", "num_samples_per_user=2"),
-        "tokenizer": (train_tokenizer, "--data_dir", toy.data, "max_steps=1", "ch_mult=[1]", "patch_size=16",
-                      "accelerator=cpu", "--precision", 32, "--batch_size", 2),
+        "sweep": (
+            stage4_evaluate,
+            "sweep",
+            *real,
+            *checkpoint,
+            *DRAW,
+            "--guidance",
+            1,
+            "--samplers",
+            "euler",
+            "num_samples_per_user=2",
+        ),
+        "tokenizer": (
+            train_tokenizer,
+            "--data_dir",
+            toy.data,
+            "max_steps=1",
+            "ch_mult=[1]",
+            "patch_size=16",
+            "accelerator=cpu",
+            "--precision",
+            32,
+            "--batch_size",
+            2,
+        ),
         "pipeline": (run_complete_pipeline, "--data_dir", toy.data, "--vavae_path", toy.tokenizer),
     }[section]
     name = {"extract": "--output_path", "download": "--dir", "doctor": "--latent_dir"}
@@ -93,8 +140,9 @@ def out(request, toy, tmp_path):
     return broken
 
 
-@pytest.mark.parametrize("section", [name for name in SECTIONS if name not in NOT_COMMANDS | BY_STAGES
-                                     | OF_THE_HUB])
+@pytest.mark.parametrize(
+    "section", [name for name in SECTIONS if name not in NOT_COMMANDS | BY_STAGES | OF_THE_HUB]
+)
 def test_a_command_writes_under_its_lock_alone(section, toy, made, out):
     main, arguments = command(section, toy, made, out)
     with watched(out) as writes:
@@ -142,14 +190,21 @@ def everything(folder):
     return {path for path in folder.rglob("*") if path.is_dir()}, snapshot(folder)
 
 
-@pytest.mark.parametrize(("section", "wrong", "words"), [
-    ("simulate", ("--num_users", "0"), "expected at least 1"),
-    ("split", ("--input_dir", "absent"), "absent"), ("extract", ("--data_dir", "absent"), "no such folder"),
-    ("train", ("--latent_dir", "absent"), "absent"), ("sample", ("--user_ids", "99"), "unknown user 99"),
-    ("evaluate", ("--vavae_path", "absent.pt"), "absent.pt: no such file"),
-    ("judge", ("--real", "absent"), "absent"), ("sweep", ("--dit_checkpoint", "absent"), "absent"),
-    ("tokenizer", ("--crop", "33"), "expected a multiple"), ("pipeline", ("--data_dir", "absent"), "absent"),
-])
+@pytest.mark.parametrize(
+    ("section", "wrong", "words"),
+    [
+        ("simulate", ("--num_users", "0"), "expected at least 1"),
+        ("split", ("--input_dir", "absent"), "absent"),
+        ("extract", ("--data_dir", "absent"), "no such folder"),
+        ("train", ("--latent_dir", "absent"), "absent"),
+        ("sample", ("--user_ids", "99"), "unknown user 99"),
+        ("evaluate", ("--vavae_path", "absent.pt"), "absent.pt: no such file"),
+        ("judge", ("--real", "absent"), "absent"),
+        ("sweep", ("--dit_checkpoint", "absent"), "absent"),
+        ("tokenizer", ("--crop", "33"), "expected a multiple"),
+        ("pipeline", ("--data_dir", "absent"), "absent"),
+    ],
+)
 def test_a_dry_run_refuses_what_the_real_one_does(section, wrong, words, toy, made, out):
     main, arguments = command(section, toy, made, out)
     said = [refusal_of(main, *arguments, *wrong, *more, unchanged=out) for more in ((), ("--dry_run",))]
@@ -158,8 +213,11 @@ def test_a_dry_run_refuses_what_the_real_one_does(section, wrong, words, toy, ma
 
 def test_a_dry_run_of_the_runner_asks_the_stages_whose_inputs_are_there(toy, made, tmp_path, monkeypatch):
     asked, out = [], tmp_path / "out"
-    monkeypatch.setattr(run_complete_pipeline.subprocess, "run", lambda command, **_: asked.append(
-        command[1:]) or SimpleNamespace(returncode=0))
+    monkeypatch.setattr(
+        run_complete_pipeline.subprocess,
+        "run",
+        lambda command, **_: asked.append(command[1:]) or SimpleNamespace(returncode=0),
+    )
     main, arguments = command("pipeline", toy, made, out)
     said = output_of(main, *arguments, "--dry_run")
     assert len(asked) == 1 and "stage1" in asked[0][0] and "--dry_run" in asked[0]
@@ -176,20 +234,52 @@ def test_a_dry_run_counts_what_is_left(toy, made, tmp_path):
     assert "would draw 0 of 6 images of 3 people" in output_of(stage3_inference.main, *arguments)
     next(drawn.glob("*user01_001.png")).unlink()
     assert "would draw 1 of 6 images of 3 people" in output_of(stage3_inference.main, *arguments)
-    given = ("--latent_dir", toy.latents, "--output_dir", toy.models, "--batch_size", "32", "--lr", "1e-4",
-             "--devices", "1", "--precision", "32", "accelerator=cpu", *TINY_MODEL, "--dry_run")
+    given = (
+        "--latent_dir",
+        toy.latents,
+        "--output_dir",
+        toy.models,
+        "--batch_size",
+        "32",
+        "--lr",
+        "1e-4",
+        "--devices",
+        "1",
+        "--precision",
+        "32",
+        "accelerator=cpu",
+        *TINY_MODEL,
+        "--dry_run",
+    )
     said = output_of(stage2_train_dit.main, *given, "max_steps=5")
     assert "would train 2 steps, 3 of 5 are done" in said
 
 
 def test_every_program_is_among_these():
     """A program is a file that runs as one; measuring ones, which write a form, aside."""
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"],
-                            cwd=PROJECT, capture_output=True, text=True, check=True).stdout.split()
-    programs = {name for name in listed if not name.startswith(("tests/", "benchmarks/"))
-                and (PROJECT / name).is_file() and "__main__" in (PROJECT / name).read_text(encoding="utf-8")}
-    modules = (run_complete_pipeline, stage0_prepare, stage1_extract_features, stage2_train_dit,
-               stage3_inference, stage4_evaluate, train_tokenizer)
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    programs = {
+        name
+        for name in listed
+        if not name.startswith(("tests/", "benchmarks/"))
+        and (PROJECT / name).is_file()
+        and "__main__" in (PROJECT / name).read_text(encoding="utf-8")
+    }
+    modules = (
+        run_complete_pipeline,
+        stage0_prepare,
+        stage1_extract_features,
+        stage2_train_dit,
+        stage3_inference,
+        stage4_evaluate,
+        train_tokenizer,
+    )
     # The converter has a test of its own.
     assert programs == {f"{module.__name__}.py" for module in modules} | {"tokenizer/convert.py"}
     assert set(stage0_prepare.COMMANDS) | set(stage4_evaluate.COMMANDS) <= set(SECTIONS)

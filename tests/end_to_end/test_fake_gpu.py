@@ -111,8 +111,7 @@ def test_the_tokenizer_takes_and_gives_what_lies_on_the_host(tokenizer, copies):
     decoded = tokenizer.decode(posterior.mean)
     assert decoded.shape == images.shape and decoded.device.type == "cpu"
     assert copies.count == 2  # the images there, the decoded ones back
-    for half, given in ((tokenizer.model.encode, images.float()),
-                        (tokenizer.model.decode, latents(1, HOST))):
+    for half, given in ((tokenizer.model.encode, images.float()), (tokenizer.model.decode, latents(1, HOST))):
         with pytest.raises(RuntimeError, match=MIXTURE):
             half(given)
 

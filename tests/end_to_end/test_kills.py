@@ -315,9 +315,21 @@ def test_killed_three_times_ends_in_the_same_files(stage, inputs, tmp_path):
 
 
 KILLS = 4  # of each, at random; nine times four
-RUNNER = ["run_complete_pipeline.py", "--demo", "--quick", "--output_dir", "{w}/out", "--precision", "32",
-          "simulate.samples_per_user=8", "train.max_steps=6", "train.validate_every=2",
-          "train.accelerator=cpu", "sample.num_steps=1", *TINY]
+RUNNER = [
+    "run_complete_pipeline.py",
+    "--demo",
+    "--quick",
+    "--output_dir",
+    "{w}/out",
+    "--precision",
+    "32",
+    "simulate.samples_per_user=8",
+    "train.max_steps=6",
+    "train.validate_every=2",
+    "train.accelerator=cpu",
+    "sample.num_steps=1",
+    *TINY,
+]
 
 
 def run_for(arguments: list[str], seconds: float) -> bool:

@@ -28,9 +28,13 @@ from training.fit import steps_done
 # Largest relative distance from the same work in float32 by one process; 5e-3 was measured.
 TOLERANCE = {"auto": 0.02, "32": 1e-4, "bf16-mixed": 0.02, "16-mixed": 0.02}
 # Sections without a row: no commands, or commands whose outcome is not theirs.
-ELSEWHERE = {"model": "keys of stage 2", "transport": "keys of stage 2", "download": "requires the network",
-             "doctor": "its exit status is the machine's",
-             "setup": "it writes what is there"}
+ELSEWHERE = {
+    "model": "keys of stage 2",
+    "transport": "keys of stage 2",
+    "download": "requires the network",
+    "doctor": "its exit status is the machine's",
+    "setup": "it writes what is there",
+}
 # Sections whose folders are known by other files: split.json, the latents' metadata, those of each stage.
 KNOWN_OTHERWISE = ("split", "extract", "pipeline")
 GPUS = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -122,8 +126,12 @@ def plain(row: str) -> Cell:
 def device_arguments(section: str, device: str) -> list[str]:
     """Arguments that put a command's arithmetic on `device`, whatever key it has for that."""
     sections = ("extract", "train", "sample") if section == "pipeline" else (section,)
-    return [f"{name}.{key}={device}" for name in sections for key in ("device", "accelerator")
-            if key in keys_of(name)]
+    return [
+        f"{name}.{key}={device}"
+        for name in sections
+        for key in ("device", "accelerator")
+        if key in keys_of(name)
+    ]
 
 
 def start(main: Callable, argv: list) -> tuple[int, str, str]:

@@ -22,9 +22,13 @@ NOTEBOOK = PROJECT / "notebooks" / "kaggle_quickstart.ipynb"
 CELLS = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
 SOURCES = ["".join(cell["source"]) for cell in CELLS if cell["cell_type"] == "code"]
 LINES = [line.strip() for source in SOURCES for line in source.splitlines()]
-COMMANDS = [line[len("!python "):] for line in LINES if line.startswith("!python ")]
-VALUES = {"SMALL": "--config configs/demo_quick.yaml", "RESUME": "--resume_from out/trained_models",
-          "HOURS": "11", "EPOCHS": "500"}
+COMMANDS = [line[len("!python ") :] for line in LINES if line.startswith("!python ")]
+VALUES = {
+    "SMALL": "--config configs/demo_quick.yaml",
+    "RESUME": "--resume_from out/trained_models",
+    "HOURS": "11",
+    "EPOCHS": "500",
+}
 LAYOUTS = {"old": lambda kind, slug: slug, "new": lambda kind, slug: f"{kind}/an-owner/{slug}"}
 
 
@@ -40,9 +44,16 @@ def test_its_commands_parse(command, monkeypatch):
 
 def test_it_shows_every_stage_in_turn():
     stages = [re.match(r"(\w+)\.py( \w+)?", command)[0].partition(" --")[0] for command in COMMANDS]
-    assert stages == ["stage0_prepare.py doctor", "stage0_prepare.py simulate", "stage0_prepare.py setup",
-                      "stage0_prepare.py split", "stage1_extract_features.py", "stage2_train_dit.py",
-                      "stage3_inference.py", "stage4_evaluate.py"]
+    assert stages == [
+        "stage0_prepare.py doctor",
+        "stage0_prepare.py simulate",
+        "stage0_prepare.py setup",
+        "stage0_prepare.py split",
+        "stage1_extract_features.py",
+        "stage2_train_dit.py",
+        "stage3_inference.py",
+        "stage4_evaluate.py",
+    ]
 
 
 def test_every_exit_status_is_looked_at_and_all_devices_are_used():
@@ -86,13 +97,17 @@ def write_mount(root: Path, layout: str, session: Path | None) -> None:
     """/kaggle/input with images, a tokenizer, the project and the output of an earlier session."""
     place = LAYOUTS[layout]
     images = root / place("datasets", "your-images") / "people of the lab"
-    stage0_prepare.main(["simulate", "--output_dir", str(images), "--config",
-                         str(PROJECT / "configs/demo_quick.yaml")])
+    stage0_prepare.main(
+        ["simulate", "--output_dir", str(images), "--config", str(PROJECT / "configs/demo_quick.yaml")]
+    )
     weights = root / place("datasets", "my-weights")
     weights.mkdir(parents=True)
     shutil.copy(COMPACT_FILE, weights / "tokenizer.safetensors")
-    shutil.copytree(PROJECT, root / place("datasets", "micro-doppler") / "main",
-                    ignore=shutil.ignore_patterns(".*", "tests", "out", "__pycache__"))
+    shutil.copytree(
+        PROJECT,
+        root / place("datasets", "micro-doppler") / "main",
+        ignore=shutil.ignore_patterns(".*", "tests", "out", "__pycache__"),
+    )
     if session:
         shutil.copytree(session, root / place("notebooks", "session-1") / "out")
     for path in (root, *root.rglob("*")):
@@ -126,8 +141,9 @@ def offline(tmp_path, monkeypatch):
     (tools / "pip").write_text("#!/bin/sh\nexit 1\n")
     (tools / "pip").chmod(0o755)
     monkeypatch.setenv("PYTHONPATH", str(tools))
-    monkeypatch.setenv("PATH", os.pathsep.join([str(tools), str(Path(sys.executable).parent),
-                                                os.environ["PATH"]]))
+    monkeypatch.setenv(
+        "PATH", os.pathsep.join([str(tools), str(Path(sys.executable).parent), os.environ["PATH"]])
+    )
     for name in ("http_proxy", "https_proxy", "HF_ENDPOINT"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
 

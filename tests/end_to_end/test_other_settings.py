@@ -12,28 +12,63 @@ from configs.schema import SECTIONS
 from data.latents import read_latents, write_latents
 
 OWNERS = {"model": "train", "transport": "train"}
-WALKED = ("simulate", "split", "train", "model", "transport", "sample", "evaluate", "judge", "sweep",
-          "tokenizer")
+WALKED = (
+    "simulate",
+    "split",
+    "train",
+    "model",
+    "transport",
+    "sample",
+    "evaluate",
+    "judge",
+    "sweep",
+    "tokenizer",
+)
 MADE_OTHERWISE = ("was made with other settings", "holds another split")
 NEEDS_MORE = {  # refused in the same folder by a word of its own, or in need of another key that is walked
     ("model", "preset"),  # known by the sizes that it stands for
-    ("train", "tune"), ("sample", "select"), ("sample", "vavae_path"), ("sample", "latents_stats"),
-    ("sample", "guidance_condition"), ("sweep", "vavae_path"), ("tokenizer", "align_model"),
-    ("tokenizer", "align_weights"), ("tokenizer", "ch_mult"), ("tokenizer", "patch_size"),
-    ("split", "name"), ("split", "labels"),  # known by whose images they make them
+    ("train", "tune"),
+    ("sample", "select"),
+    ("sample", "vavae_path"),
+    ("sample", "latents_stats"),
+    ("sample", "guidance_condition"),
+    ("sweep", "vavae_path"),
+    ("tokenizer", "align_model"),
+    ("tokenizer", "align_weights"),
+    ("tokenizer", "ch_mult"),
+    ("tokenizer", "patch_size"),
+    ("split", "name"),
+    ("split", "labels"),  # known by whose images they make them
     ("split", "hold_out"),  # requires groups
 }
-GIVEN = {"hidden_size": 64, "num_heads": 4, "patch_size": 1, "depth": 2, "loss_weight": "velocity",
-         "train_eps": 0.01, "sample_eps": 0.01, "validate_every": 5, "conditions": "_[0-9]+$",
-         "guidance_interval": "[0.2,1.0]",
-         "guidance_channels": 3, "colour_map": "viridis", "recordings": "rec(.)", "ch": 64,
-         ("tokenizer", "crop"): 96,
-         "test_fraction": 0.1, "leave_out": "[ID_1/*]"}
+GIVEN = {
+    "hidden_size": 64,
+    "num_heads": 4,
+    "patch_size": 1,
+    "depth": 2,
+    "loss_weight": "velocity",
+    "train_eps": 0.01,
+    "sample_eps": 0.01,
+    "validate_every": 5,
+    "conditions": "_[0-9]+$",
+    "guidance_interval": "[0.2,1.0]",
+    "guidance_channels": 3,
+    "colour_map": "viridis",
+    "recordings": "rec(.)",
+    "ch": 64,
+    ("tokenizer", "crop"): 96,
+    "test_fraction": 0.1,
+    "leave_out": "[ID_1/*]",
+}
 
 
 def keys():
-    return [(section, item.name) for section in WALKED for item in fields(SECTIONS[section])
-            if item.metadata["affects"] == "output" and (section, item.name) not in NEEDS_MORE]
+    return [
+        (section, item.name)
+        for section in WALKED
+        for item in fields(SECTIONS[section])
+        if item.metadata["affects"] == "output" and (section, item.name) not in NEEDS_MORE
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +80,27 @@ def others(toy, made, tmp_path_factory):  # noqa: F811
     for split in ("train", "val"):
         old = read_latents(toy.latents, split)
         known = {name: old.metadata[name] for name in ("tokenizer_digest", "preprocessing")}
-        write_latents(folder / "latents", split, old.latents, old.latents_std, old.labels, old.label_table,
-                      old.paths, {**known, "inputs_digest": "0" * 64})
+        write_latents(
+            folder / "latents",
+            split,
+            old.latents,
+            old.latents_std,
+            old.labels,
+            old.label_table,
+            old.paths,
+            {**known, "inputs_digest": "0" * 64},
+        )
     shutil.copy(toy.latents / "latents_stats.pt", folder / "latents")
-    return {"input_dir": folder / "images", "latent_dir": folder / "latents", "init_from": toy.checkpoint,
-            "dit_checkpoint": toy.checkpoint, "real": made / "real", "data_dir": made / "real",
-            ("judge", "real"): toy.data,
-            ("tokenizer", "init_from"): save_tokenizer(folder / "W.safetensors", seed=1)}
+    return {
+        "input_dir": folder / "images",
+        "latent_dir": folder / "latents",
+        "init_from": toy.checkpoint,
+        "dit_checkpoint": toy.checkpoint,
+        "real": made / "real",
+        "data_dir": made / "real",
+        ("judge", "real"): toy.data,
+        ("tokenizer", "init_from"): save_tokenizer(folder / "W.safetensors", seed=1),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +127,7 @@ def stop_after(function):
     def stopped(*arguments):
         function(*arguments)
         raise KeyboardInterrupt
+
     return stopped
 
 
@@ -90,8 +140,13 @@ def other_value(section, item, others):
     choices = [choice for choice in item.metadata["choices"] if choice not in (default, "normal", None)]
     if choices:
         return choices[0] if isinstance(default, str) else f"[{choices[0]}]"
-    return not default if isinstance(default, bool) else default + 3 if isinstance(default, int) else (
-        default * 0.9 or 0.25)
+    return (
+        not default
+        if isinstance(default, bool)
+        else default + 3
+        if isinstance(default, int)
+        else (default * 0.9 or 0.25)
+    )
 
 
 @pytest.mark.parametrize(("section", "name"), keys())

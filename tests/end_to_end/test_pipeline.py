@@ -33,11 +33,37 @@ GRID = "generated_images/micro_doppler_grid.png"
 
 def arguments(toy, out, *more):
     """The flags of the documented command; lengths, sizes and the device for a test."""
-    return ["--data_dir", str(toy.data), "--vavae_path", str(toy.tokenizer), "--output_dir", str(out),
-            "--batch_size", "32", "--max_epochs", "50", "--devices", "1", "--precision", "32",
-            "--generate_user_ids", "1", "2", "10", "--num_samples_per_user", "2", "--lr", "1e-4",
-            "train.max_steps=2", "sample.num_steps=2", "train.accelerator=cpu", "extract.device=cpu",
-            "sample.device=cpu", *TINY_MODEL, *more]
+    return [
+        "--data_dir",
+        str(toy.data),
+        "--vavae_path",
+        str(toy.tokenizer),
+        "--output_dir",
+        str(out),
+        "--batch_size",
+        "32",
+        "--max_epochs",
+        "50",
+        "--devices",
+        "1",
+        "--precision",
+        "32",
+        "--generate_user_ids",
+        "1",
+        "2",
+        "10",
+        "--num_samples_per_user",
+        "2",
+        "--lr",
+        "1e-4",
+        "train.max_steps=2",
+        "sample.num_steps=2",
+        "train.accelerator=cpu",
+        "extract.device=cpu",
+        "sample.device=cpu",
+        *TINY_MODEL,
+        *more,
+    ]
 
 
 @pytest.fixture
@@ -64,46 +90,68 @@ def finished(toy, tmp_path_factory):
     """The run as real processes, once."""
     out = tmp_path_factory.mktemp("pipeline") / "out"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    run = subprocess.run([sys.executable, str(PROJECT / "run_complete_pipeline.py"), *arguments(toy, out)],
-                         capture_output=True, text=True, env=environment, cwd=out.parent)
+    run = subprocess.run(
+        [sys.executable, str(PROJECT / "run_complete_pipeline.py"), *arguments(toy, out)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=out.parent,
+    )
     assert run.returncode == 0, run.stderr
     return out, run.stdout
 
 
 def test_one_command_runs_every_stage(finished):
     out, said = finished
-    for name in (LATENTS, "latent_features/latents_stats.pt", BEST, BEST.replace("ckpt", "safetensors"),
-                 GRID, "generated_images/samples.csv"):
+    for name in (
+        LATENTS,
+        "latent_features/latents_stats.pt",
+        BEST,
+        BEST.replace("ckpt", "safetensors"),
+        GRID,
+        "generated_images/samples.csv",
+    ):
         assert (out / name).is_file(), name
     images = sorted(path.name for path in (out / "generated_images").glob("micro_doppler_user*.png"))
     assert images == [f"micro_doppler_user{user}_{k:03d}.png" for user in ("01", "02", "10") for k in (1, 2)]
     order = [said.index(f"== {name}: python") for name in ("extraction", "training", "generation")]
     assert order == sorted(order) and "wrote 24 latents" in said and "wrote 6 images" in said
-    assert sorted(path.name for path in out.iterdir()) == ["generated_images", "latent_features",
-                                                           "trained_models"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "generated_images",
+        "latent_features",
+        "trained_models",
+    ]
 
 
 def test_the_same_command_again_skips_every_stage(toy, finished, in_process):
     out, before = finished[0], snapshot(finished[0])
     said = output_of(pipeline.main, *arguments(toy, out))
     assert [script for script, _ in in_process] == [
-        "stage1_extract_features.py", "stage2_train_dit.py", "stage3_inference.py"]
-    extraction, training, generation = (said.split(f"== {name}: python")[1].split("\n==")[0]
-                                        for name in ("extraction", "training", "generation"))
+        "stage1_extract_features.py",
+        "stage2_train_dit.py",
+        "stage3_inference.py",
+    ]
+    extraction, training, generation = (
+        said.split(f"== {name}: python")[1].split("\n==")[0]
+        for name in ("extraction", "training", "generation")
+    )
     assert extraction.count("; skipped") == 2 and "wrote 0 latents" in extraction
     assert "already holds 2 of 2 steps" in training and "skipped" in training
     assert "6 of them there: drawing skipped" in generation
     written = {name for name in changed(before, snapshot(out)) if name != "generated_images/samples.csv"}
     assert written <= {GRID} and [digest for _, digest in before.values()] == [
-        digest for _, digest in snapshot(out).values()]
+        digest for _, digest in snapshot(out).values()
+    ]
 
 
 def test_parts_can_be_skipped(toy, finished, in_process, tmp_path):
     out = copy_of(finished[0], tmp_path / "out")
-    said = output_of(pipeline.main, *arguments(toy, out), "--skip_extraction", "--skip_training",
-                     "--skip_generation")
-    assert in_process == [] and all(f"== {name}: skipped, as asked ==" in said
-                                    for name in ("extraction", "training", "generation"))
+    said = output_of(
+        pipeline.main, *arguments(toy, out), "--skip_extraction", "--skip_training", "--skip_generation"
+    )
+    assert in_process == [] and all(
+        f"== {name}: skipped, as asked ==" in said for name in ("extraction", "training", "generation")
+    )
     flags = ["--skip_training", "--num_samples_per_user", "3"]
     output_of(pipeline.main, *arguments(toy, out), *flags, "--skip_extraction")
     assert [script for script, _ in in_process] == ["stage3_inference.py"]
@@ -115,8 +163,14 @@ def test_parts_can_be_skipped(toy, finished, in_process, tmp_path):
 
 def test_evaluation_runs_when_asked_for(toy, finished, in_process, tmp_path):
     out = copy_of(finished[0], tmp_path / "out")
-    said = output_of(pipeline.main, *arguments(toy, out), "--evaluate", "--skip_extraction",
-                     "--skip_training", "--skip_generation")
+    said = output_of(
+        pipeline.main,
+        *arguments(toy, out),
+        "--evaluate",
+        "--skip_extraction",
+        "--skip_training",
+        "--skip_generation",
+    )
     [(script, flags)] = in_process
     assert script == "stage4_evaluate.py" and "--axes" not in flags and "judged right: real" in said
     assert flags[flags.index("--real") + 1] == str(toy.data)
@@ -124,19 +178,22 @@ def test_evaluation_runs_when_asked_for(toy, finished, in_process, tmp_path):
     assert metrics["counts"] == {"train": 18, "val": 6, "generated": 6}
 
 
-@pytest.mark.parametrize(("given", "said"), [
-    ([], "--data_dir: required, but not given (or run with --demo)"),
-    (["--data_dir", "."], "--vavae_path: required"),
-    (["--data_dir", "absent", "--vavae_path", "."], "--data_dir absent: no such file or folder"),
-    (["--data_dir", ".", "--vavae_path", "absent.pt"], "--vavae_path absent.pt: no such file or folder"),
-    (["--skip_extraction"], "--vavae_path: required"),
-    (["--skip_extraction", "--evaluate", "--vavae_path", "."], "--data_dir: required"),
-    (["--demo", "--data_dir", "."], "leave --data_dir and --vavae_path out"),
-    (["--generate_users", "1"], "unrecognized arguments"),
-    (["train.batchsize=3"], "unknown key train.batchsize; did you mean batch_size?"),
-    (["--lr", "0"], "pipeline.lr=0.0: expected more than 0"),
-    (["--config", "absent.yaml"], "--config absent.yaml: no such file"),
-])
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "--data_dir: required, but not given (or run with --demo)"),
+        (["--data_dir", "."], "--vavae_path: required"),
+        (["--data_dir", "absent", "--vavae_path", "."], "--data_dir absent: no such file or folder"),
+        (["--data_dir", ".", "--vavae_path", "absent.pt"], "--vavae_path absent.pt: no such file or folder"),
+        (["--skip_extraction"], "--vavae_path: required"),
+        (["--skip_extraction", "--evaluate", "--vavae_path", "."], "--data_dir: required"),
+        (["--demo", "--data_dir", "."], "leave --data_dir and --vavae_path out"),
+        (["--generate_users", "1"], "unrecognized arguments"),
+        (["train.batchsize=3"], "unknown key train.batchsize; did you mean batch_size?"),
+        (["--lr", "0"], "pipeline.lr=0.0: expected more than 0"),
+        (["--config", "absent.yaml"], "--config absent.yaml: no such file"),
+    ],
+)
 def test_wrong_flags_are_refused_before_any_stage(given, said, in_process, tmp_path):
     text = refusal_of(pipeline.main, "--output_dir", tmp_path / "out", *given, unchanged=tmp_path)
     assert said in text and in_process == []
@@ -144,8 +201,9 @@ def test_wrong_flags_are_refused_before_any_stage(given, said, in_process, tmp_p
 
 def test_a_failing_stage_ends_the_run_with_its_status_and_message(toy, tmp_path, in_process):
     (tmp_path / "W.pt").write_bytes(b"no weights")
-    status, out, err = run_as_script(pipeline.main, *arguments(toy, tmp_path / "out"), "--vavae_path",
-                                     tmp_path / "W.pt")
+    status, out, err = run_as_script(
+        pipeline.main, *arguments(toy, tmp_path / "out"), "--vavae_path", tmp_path / "W.pt"
+    )
     assert status == 2 and len(in_process) == 1 and "Traceback" not in err
     messages = [line for line in err.splitlines() if "%|" not in line and line.strip()]
     assert messages[0].startswith("error: ") and str(tmp_path / "W.pt") in messages[0]
@@ -161,10 +219,25 @@ def test_the_status_of_a_stage_is_passed_on(returned, status, toy, tmp_path, mon
 def test_config_overrides_and_debug_reach_every_stage_and_unset_flags_none(toy, tmp_path, monkeypatch):
     (tmp_path / "preset.yaml").write_text("pipeline: {lr: 3.0e-4}\ntrain: {log_every: 7}\n")
     commands = []
-    monkeypatch.setattr(pipeline.subprocess, "run",
-                        lambda command, **_: commands.append(command) or SimpleNamespace(returncode=0))
-    output_of(pipeline.main, "--data_dir", toy.data, "--vavae_path", toy.tokenizer, "--output_dir", tmp_path,
-              "--config", tmp_path / "preset.yaml", "model.depth=3", "batch_size=8", "--debug")
+    monkeypatch.setattr(
+        pipeline.subprocess,
+        "run",
+        lambda command, **_: commands.append(command) or SimpleNamespace(returncode=0),
+    )
+    output_of(
+        pipeline.main,
+        "--data_dir",
+        toy.data,
+        "--vavae_path",
+        toy.tokenizer,
+        "--output_dir",
+        tmp_path,
+        "--config",
+        tmp_path / "preset.yaml",
+        "model.depth=3",
+        "batch_size=8",
+        "--debug",
+    )
     assert len(commands) == 3
     for command in commands:
         assert command[command.index("--config") + 1] == str(tmp_path / "preset.yaml")
@@ -230,8 +303,9 @@ def test_the_next_session_starts_from_another_folder(finished, toy, tmp_path, in
     assert "drawing skipped" in said and snapshot(earlier) == before
     assert not [path for path in (tmp_path / "out").rglob("*") if "time" in path.name]
     assert "starting from" not in output_of(pipeline.main, *given)
-    text = refusal_of(pipeline.main, *arguments(toy, tmp_path / "new"), "--resume_from", toy.images,
-                      unchanged=tmp_path)
+    text = refusal_of(
+        pipeline.main, *arguments(toy, tmp_path / "new"), "--resume_from", toy.images, unchanged=tmp_path
+    )
     assert f"--resume_from {toy.images}: none of simulated, data_split, latent_features" in text
 
 
@@ -247,8 +321,17 @@ def compact(tmp_path, monkeypatch):
 
 def test_the_demo_needs_nothing(tmp_path, in_process, compact):
     out = tmp_path / "out"
-    given = ["--demo", "--quick", "--output_dir", out, "simulate.samples_per_user=8", "train.max_steps=1",
-             "sample.num_steps=1", *ON_CPU, *TINY_MODEL]
+    given = [
+        "--demo",
+        "--quick",
+        "--output_dir",
+        out,
+        "simulate.samples_per_user=8",
+        "train.max_steps=1",
+        "sample.num_steps=1",
+        *ON_CPU,
+        *TINY_MODEL,
+    ]
     said = output_of(pipeline.main, *given)
     assert len(list((out / "simulated").rglob("*.png"))) == 16
     assert (out / GRID).is_file() and len(list((out / "generated_images").glob("*user*.png"))) == 4
@@ -256,19 +339,28 @@ def test_the_demo_needs_nothing(tmp_path, in_process, compact):
     assert metrics["units"]["torso_velocity"] == "m/s" and "judged right: real" in said
     assert metrics["counts"] == {"train": 12, "val": 4, "generated": 4}
     assert [script for script, _ in in_process] == [
-        "stage0_prepare.py", "stage0_prepare.py", "stage1_extract_features.py", "stage2_train_dit.py",
-        "stage3_inference.py", "stage4_evaluate.py"]
+        "stage0_prepare.py",
+        "stage0_prepare.py",
+        "stage1_extract_features.py",
+        "stage2_train_dit.py",
+        "stage3_inference.py",
+        "stage4_evaluate.py",
+    ]
     before = snapshot(out)
     output_of(pipeline.main, *given)
     assert {name: digest for name, (_, digest) in before.items()} == {
-        name: digest for name, (_, digest) in snapshot(out).items()}
+        name: digest for name, (_, digest) in snapshot(out).items()
+    }
 
 
 @pytest.mark.parametrize(("flags", "preset"), [((), "demo_cpu.yaml"), (("--quick",), "demo_quick.yaml")])
 def test_the_demo_s_preset_reaches_every_stage(flags, preset, tmp_path, monkeypatch):
     commands = []
-    monkeypatch.setattr(pipeline.subprocess, "run",
-                        lambda command, **_: commands.append(command) or SimpleNamespace(returncode=0))
+    monkeypatch.setattr(
+        pipeline.subprocess,
+        "run",
+        lambda command, **_: commands.append(command) or SimpleNamespace(returncode=0),
+    )
     output_of(pipeline.main, "--demo", *flags, "--output_dir", tmp_path)
     assert len(commands) == 6
     for command in commands:
@@ -279,16 +371,31 @@ def test_the_demo_s_preset_reaches_every_stage(flags, preset, tmp_path, monkeypa
 
 def test_flags_reach_the_stage_that_takes_them(toy, tmp_path, monkeypatch):
     commands = {}
-    monkeypatch.setattr(pipeline.subprocess, "run", lambda command, **_: commands.update(
-        {Path(command[1]).name: command[2:]}) or SimpleNamespace(returncode=0))
+    monkeypatch.setattr(
+        pipeline.subprocess,
+        "run",
+        lambda command, **_: (
+            commands.update({Path(command[1]).name: command[2:]}) or SimpleNamespace(returncode=0)
+        ),
+    )
     preset = str(PROJECT / "configs/demo_quick.yaml")
-    output_of(pipeline.main, *arguments(toy, tmp_path), "--use_checkpoint", "--imagenet_stats", "s.pt",
-              "--config", preset)
-    settings = {name: parse(section, sections, commands[name], prog="p", description="d")
-                for name, section, sections in (
-                    ("stage1_extract_features.py", "extract", ("extract",)),
-                    ("stage2_train_dit.py", "train", ("train", "model", "transport")),
-                    ("stage3_inference.py", "sample", ("sample",)))}
+    output_of(
+        pipeline.main,
+        *arguments(toy, tmp_path),
+        "--use_checkpoint",
+        "--imagenet_stats",
+        "s.pt",
+        "--config",
+        preset,
+    )
+    settings = {
+        name: parse(section, sections, commands[name], prog="p", description="d")
+        for name, section, sections in (
+            ("stage1_extract_features.py", "extract", ("extract",)),
+            ("stage2_train_dit.py", "train", ("train", "model", "transport")),
+            ("stage3_inference.py", "sample", ("sample",)),
+        )
+    }
     assert settings["stage1_extract_features.py"]["extract"].imagenet_stats == "s.pt"
     assert settings["stage2_train_dit.py"]["model"].use_checkpoint
     assert all(preset in command for command in commands.values())
@@ -299,8 +406,15 @@ def test_flags_reach_the_stage_that_takes_them(toy, tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.skipif(not weights.COMPACT_FILE.is_file(), reason="the tokenizer that ships is not there")
 def test_the_demo_as_processes(tmp_path):
-    command = [sys.executable, str(PROJECT / "run_complete_pipeline.py"), "--demo", "--quick", "--output_dir",
-               str(tmp_path / "out"), *ON_CPU]
+    command = [
+        sys.executable,
+        str(PROJECT / "run_complete_pipeline.py"),
+        "--demo",
+        "--quick",
+        "--output_dir",
+        str(tmp_path / "out"),
+        *ON_CPU,
+    ]
     for _ in range(2):
         run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
         assert run.returncode == 0, run.stderr

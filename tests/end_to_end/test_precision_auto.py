@@ -16,8 +16,7 @@ from sampling.image_folder import sample_rows
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Call with the seconds of a step by arithmetic; steps are taken, their names go into the list returned.
-    """
+    """Call with the seconds of a step by arithmetic; the list returned names the steps that were taken."""
     taken = []
     monkeypatch.setattr(precision, "LEAST_STEPS", 6)
     monkeypatch.setattr(precision, "TRIED_STEPS", 6)
@@ -40,13 +39,38 @@ FP32, BF16 = {"32": 0.1, "bf16-mixed": 0.2}, {"32": 0.2, "bf16-mixed": 0.1}
 
 
 def extraction(toy, out, *more):
-    return ("--data_dir", toy.data, "--vavae_path", toy.tokenizer, "--output_path", out, "--device", "cpu",
-            *more)
+    return (
+        "--data_dir",
+        toy.data,
+        "--vavae_path",
+        toy.tokenizer,
+        "--output_path",
+        out,
+        "--device",
+        "cpu",
+        *more,
+    )
 
 
 def drawing(toy, out, count, *more):
-    return ("--dit_checkpoint", toy.lively, "--vavae_path", toy.tokenizer, "--output_dir", out, "--num_steps",
-            "2", "--user_ids", "1", "2", "--num_samples_per_user", str(count), "--device", "cpu", *more)
+    return (
+        "--dit_checkpoint",
+        toy.lively,
+        "--vavae_path",
+        toy.tokenizer,
+        "--output_dir",
+        out,
+        "--num_steps",
+        "2",
+        "--user_ids",
+        "1",
+        "2",
+        "--num_samples_per_user",
+        str(count),
+        "--device",
+        "cpu",
+        *more,
+    )
 
 
 def told(out) -> list[tuple[str, str]]:

@@ -35,12 +35,22 @@ def published(toy, tmp_path_factory):
     """Flags for a published checkpoint of toy size, with 1000 classes, and its statistics."""
     folder = tmp_path_factory.mktemp("published")
     channels, side, _ = VAVAE.from_file(toy.tokenizer).latent_shape
-    net = LightningDiT(input_size=side, in_channels=channels, hidden_size=32, depth=1, num_heads=2,
-                       num_classes=1000)
+    net = LightningDiT(
+        input_size=side, in_channels=channels, hidden_size=32, depth=1, num_heads=2, num_classes=1000
+    )
     torch.save({"model": {}, "ema": reference_weights_(net).state_dict(), "opt": {}}, folder / "dit.pt")
     LatentStatistics(torch.zeros(1, channels, 1, 1), torch.ones(1, channels, 1, 1)).save(folder / "stats.pt")
-    return ["--dit_checkpoint", folder / "dit.pt", "--latents_stats", folder / "stats.pt", "--vavae_path",
-            toy.tokenizer, "--num_steps", "2", *EXACT]
+    return [
+        "--dit_checkpoint",
+        folder / "dit.pt",
+        "--latents_stats",
+        folder / "stats.pt",
+        "--vavae_path",
+        toy.tokenizer,
+        "--num_steps",
+        "2",
+        *EXACT,
+    ]
 
 
 def test_the_demo_grid_shows_the_eight_classes_in_two_rows(published, tmp_path):
@@ -48,8 +58,10 @@ def test_the_demo_grid_shows_the_eight_classes_in_two_rows(published, tmp_path):
     with open(tmp_path / "samples.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["label"] for row in rows} == set(DEMO_CLASSES) and len(rows) == 8
-    assert {(row["guidance_scale"], row["guidance_interval"], row["timestep_shift"], row["guidance_channels"])
-            for row in rows} == {("9.0", "[0.0, 1.0]", "0.0", "3")}
+    assert {
+        (row["guidance_scale"], row["guidance_interval"], row["timestep_shift"], row["guidance_channels"])
+        for row in rows
+    } == {("9.0", "[0.0, 1.0]", "0.0", "3")}
     grid = Image.open(tmp_path / "micro_doppler_grid.png")
     assert grid.size == (NAME_WIDTH + 4 * (256 + GAP), 2 * (256 + GAP) + GAP)
     for place, number in enumerate(DEMO_CLASSES):
@@ -59,26 +71,49 @@ def test_the_demo_grid_shows_the_eight_classes_in_two_rows(published, tmp_path):
         assert numpy.abs(shown - numpy.asarray(own.resize((256, 256)))).mean() < 2
     assert Image.open(tmp_path / "demo_samples.png").tobytes() == grid.tobytes()
     assert {row["class"]: row["file"] for row in rows}["golden retriever"] == (
-        "micro_doppler_class207_golden_retriever_001.png")
+        "micro_doppler_class207_golden_retriever_001.png"
+    )
 
 
 def test_classes_by_number_and_by_name(published, tmp_path):
-    output_of(stage3.main, "--config", PRESET, *published, "--output_dir", tmp_path, "--user_ids",
-              "tiger shark", "207", "970-971")
+    output_of(
+        stage3.main,
+        "--config",
+        PRESET,
+        *published,
+        "--output_dir",
+        tmp_path,
+        "--user_ids",
+        "tiger shark",
+        "207",
+        "970-971",
+    )
     classes = ("003_tiger_shark", "207_golden_retriever", "970_alp", "971_bubble")
     assert names(tmp_path, "*_001.png") == {f"micro_doppler_class{name}_001.png" for name in classes}
     assert class_numbers(CLASSES, ["golden retriever", "valley", "207"]) == ["207", "979", "207"]
     assert class_numbers(CLASSES, ["Cardigan", "cardigan"]) == ["264", "474"]
     people = LabelTable(("ID_1", "valley"))
     assert class_numbers(people, ["valley"]) == ["valley"]
-    assert "unknown user 'unicorn'" in refusal_of(stage3.main, "--config", PRESET, *published, "--output_dir",
-                                                  tmp_path / "none", "--user_ids", "unicorn")
+    assert "unknown user 'unicorn'" in refusal_of(
+        stage3.main,
+        "--config",
+        PRESET,
+        *published,
+        "--output_dir",
+        tmp_path / "none",
+        "--user_ids",
+        "unicorn",
+    )
 
 
 def test_the_preset_is_what_was_published():
     sample = resolve(("sample",), load_preset(PRESET))["sample"]
     assert (sample.sampler, sample.num_steps, sample.guidance_scale, sample.guidance_channels) == (
-        "euler", 249, 6.7, 3)
+        "euler",
+        249,
+        6.7,
+        3,
+    )
     assert (sample.guidance_interval, sample.timestep_shift) == ([0.125, 1.0], 0.3)
     model = resolve(("model",), load_preset(PRESET))["model"]
     shape = stage2.LightningDiT_models[model.preset].keywords
@@ -100,8 +135,19 @@ def photographs(tmp_path_factory):
 
 def test_flips_and_upstream_s_shards(toy, photographs, tmp_path):
     def extract(out, *more):
-        output_of(stage1.main, "--data_dir", photographs, "--vavae_path", toy.tokenizer, "--output_path", out,
-                  "--geometry", "crop", *EXACT, *more)
+        output_of(
+            stage1.main,
+            "--data_dir",
+            photographs,
+            "--vavae_path",
+            toy.tokenizer,
+            "--output_path",
+            out,
+            "--geometry",
+            "crop",
+            *EXACT,
+            *more,
+        )
         return read_latents(out, "train")
 
     mirrored = extract(tmp_path / "flips", "--time_flip", "--export", "lightningdit")
@@ -119,8 +165,19 @@ def test_flips_and_upstream_s_shards(toy, photographs, tmp_path):
     assert torch.equal(exported["latents_flip"], mirrored.latents_flip)
     for folder in ("flips", "flips/lightningdit"):
         models = tmp_path / folder / "models"
-        output_of(stage2.main, "--latent_dir", tmp_path / folder, "--output_dir", models, "--accelerator",
-                  "cpu", "--precision", "32", "max_steps=2", *TINY_MODEL)
+        output_of(
+            stage2.main,
+            "--latent_dir",
+            tmp_path / folder,
+            "--output_dir",
+            models,
+            "--accelerator",
+            "cpu",
+            "--precision",
+            "32",
+            "max_steps=2",
+            *TINY_MODEL,
+        )
         assert len(load_trained(models / "checkpoints/best.safetensors")[1].labels) == 2
 
 
@@ -138,16 +195,54 @@ def test_files_of_true_size_go_through_every_command(tmp_path, monkeypatch):
     for number in range(2):
         noise = numpy.random.default_rng(number).integers(0, 255, (32, 32, 3), dtype=numpy.uint8)
         Image.fromarray(noise).save(images / f"{number}.png")
-    output_of(stage1.main, "--data_dir", tmp_path / "images", "--vavae_path", vae, "--output_path",
-              tmp_path / "latents", "--imagenet_stats", weights / "latents_stats.pt", *EXACT)
-    output_of(stage2.main, "--latent_dir", tmp_path / "latents", "--output_dir", tmp_path / "models",
-              "--init_from", dit, "--tune", "difffit", "--batch_size", "1", "--max_steps", "1",
-              "--accelerator", "cpu", "--precision", "32")
+    output_of(
+        stage1.main,
+        "--data_dir",
+        tmp_path / "images",
+        "--vavae_path",
+        vae,
+        "--output_path",
+        tmp_path / "latents",
+        "--imagenet_stats",
+        weights / "latents_stats.pt",
+        *EXACT,
+    )
+    output_of(
+        stage2.main,
+        "--latent_dir",
+        tmp_path / "latents",
+        "--output_dir",
+        tmp_path / "models",
+        "--init_from",
+        dit,
+        "--tune",
+        "difffit",
+        "--batch_size",
+        "1",
+        "--max_steps",
+        "1",
+        "--accelerator",
+        "cpu",
+        "--precision",
+        "32",
+    )
     draw = ("--vavae_path", vae, "--sampler", "euler", "--num_steps", "1", "--num_samples_per_user", "1")
     best = tmp_path / "models/checkpoints/best.safetensors"
     output_of(stage3.main, "--dit_checkpoint", best, "--output_dir", tmp_path / "one", *draw, *EXACT)
-    output_of(stage3.main, "--config", PRESET, "--dit_checkpoint", dit, "--latents_stats",
-              weights / "latents_stats.pt", "--output_dir", tmp_path / "two", "--user_ids", "tiger shark",
-              *draw, *EXACT)
+    output_of(
+        stage3.main,
+        "--config",
+        PRESET,
+        "--dit_checkpoint",
+        dit,
+        "--latents_stats",
+        weights / "latents_stats.pt",
+        "--output_dir",
+        tmp_path / "two",
+        "--user_ids",
+        "tiger shark",
+        *draw,
+        *EXACT,
+    )
     assert names(tmp_path / "one", "*_001.png") == {"micro_doppler_user01_001.png"}
     assert names(tmp_path / "two", "*_001.png") == {"micro_doppler_user03_001.png"}

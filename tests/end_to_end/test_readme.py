@@ -112,8 +112,16 @@ python -m tokenizer.convert a.pt b.safetensors
 
 def test_the_collector_finds_commands():
     assert commands_in(SAMPLE) == [
-        ["stage0_prepare.py", "split", "--input_dir", "raw", "--output_dir", "data_split", "--recordings",
-         r"rec(\d+)"],
+        [
+            "stage0_prepare.py",
+            "split",
+            "--input_dir",
+            "raw",
+            "--output_dir",
+            "data_split",
+            "--recordings",
+            r"rec(\d+)",
+        ],
         ["stage2_train_dit.py", "--latent_dir", "latents", "model.depth=6"],
         ["-m", "tokenizer.convert", "a.pt", "b.safetensors"],
     ]
@@ -121,10 +129,16 @@ def test_the_collector_finds_commands():
         check(command)
 
 
-@pytest.mark.parametrize("line", [
-    "stage2_train_dit.py --latent_dir a --epochs 3", "stage0_prepare.py divide", "stage9.py --x",
-    "stage3_inference.py --user_ids 1",
-    "stage1_extract_features.py --data_dir a --vavae_path b --batch_size 0"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "stage2_train_dit.py --latent_dir a --epochs 3",
+        "stage0_prepare.py divide",
+        "stage9.py --x",
+        "stage3_inference.py --user_ids 1",
+        "stage1_extract_features.py --data_dir a --vavae_path b --batch_size 0",
+    ],
+)
 def test_the_checker_refuses_wrong_commands(line):
     with pytest.raises((SystemExit, ValueError, AssertionError)):
         check(line.split())

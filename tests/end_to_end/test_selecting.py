@@ -63,8 +63,17 @@ def select(toy, out, selector, *more):
 
 def arguments(toy, out, selector):
     drawing = "--num_steps", "2", "--batch_size", "2", *EXACT
-    return ("--dit_checkpoint", toy.lively, "--vavae_path", toy.tokenizer, "--output_dir", out, "--select",
-            selector, *drawing)
+    return (
+        "--dit_checkpoint",
+        toy.lively,
+        "--vavae_path",
+        toy.tokenizer,
+        "--output_dir",
+        out,
+        "--select",
+        selector,
+        *drawing,
+    )
 
 
 def rows_of(path):
@@ -76,15 +85,27 @@ def rows_of(path):
 def selected(toy, judge):
     """Three pictures of two people each, by a judge that passes all."""
     out = judge.parents[1] / "selected"
-    said = select(toy, out, lenient(judge, judge.with_name("lenient.safetensors")), "--keep", "3",
-                  "--user_ids", "1", "10")
+    said = select(
+        toy,
+        out,
+        lenient(judge, judge.with_name("lenient.safetensors")),
+        "--keep",
+        "3",
+        "--user_ids",
+        "1",
+        "10",
+    )
     assert "ID_1: kept 3 of 3 drawn" in said and "ID_10: kept 3 of 3 drawn" in said
     return out
 
 
 def test_the_judge_s_file_says_what_it_was_trained_on(real, judge):
-    files = {digest_of(path) for part in ("train", "val") for path in (real / part).rglob("*.png")
-             if int(path.stem) < (5 if part == "train" else 3)}
+    files = {
+        digest_of(path)
+        for part in ("train", "val")
+        for path in (real / part).rglob("*.png")
+        if int(path.stem) < (5 if part == "train" else 3)
+    }
     selector = Selector.load(judge)
     assert set(selector.training_files) == files and len(files) == len(selector.motion) == 15 + 9
 
@@ -182,9 +203,26 @@ def test_a_judge_that_may_share_pictures_is_refused(real, selected, judge, tmp_p
 
 
 def test_the_sweep_draws_and_scores_every_setting(toy, real, tmp_path):
-    given = ("sweep", "--real", real, "--dit_checkpoint", toy.lively, "--vavae_path", toy.tokenizer,
-             "--guidance", "1", "4", "--samplers", "euler", "heun", *DRAWING[:2], "--num_steps", "2",
-             "--output_dir", tmp_path)
+    given = (
+        "sweep",
+        "--real",
+        real,
+        "--dit_checkpoint",
+        toy.lively,
+        "--vavae_path",
+        toy.tokenizer,
+        "--guidance",
+        "1",
+        "4",
+        "--samplers",
+        "euler",
+        "heun",
+        *DRAWING[:2],
+        "--num_steps",
+        "2",
+        "--output_dir",
+        tmp_path,
+    )
     said = output_of(stage4.main, *given)
     found = json.loads((tmp_path / "sweep.json").read_text())
     settings = [(own["sampler"], own["guidance"]) for own in found["settings"]]
@@ -197,19 +235,36 @@ def test_the_sweep_draws_and_scores_every_setting(toy, real, tmp_path):
 
 def test_the_sweep_and_stage_4_agree_on_the_same_images(toy, real, tmp_path):
     """To the last digit; images that an earlier, larger sweep left count in neither."""
-    given = ("sweep", "--real", real, "--dit_checkpoint", toy.lively, "--vavae_path", toy.tokenizer,
-             "--guidance", "2", "--samplers", "euler", "--num_steps", "2", "--output_dir", tmp_path / "sweep")
+    given = (
+        "sweep",
+        "--real",
+        real,
+        "--dit_checkpoint",
+        toy.lively,
+        "--vavae_path",
+        toy.tokenizer,
+        "--guidance",
+        "2",
+        "--samplers",
+        "euler",
+        "--num_steps",
+        "2",
+        "--output_dir",
+        tmp_path / "sweep",
+    )
     report = tmp_path / "report"
     output_of(stage4.main, *given, "--num_samples_per_user", "4")
     folders = "--real", real, "--generated", tmp_path / "sweep/euler_2_2", "--output_dir", report
     output_of(stage4.main, *folders, "--judge_seeds", "1")
-    sweep, metrics = (json.loads(path.read_text()) for path in (tmp_path / "sweep/sweep.json",
-                                                                report / "metrics.json"))
+    sweep, metrics = (
+        json.loads(path.read_text()) for path in (tmp_path / "sweep/sweep.json", report / "metrics.json")
+    )
     near = metrics["distances"]["judge"]
     drawn, usual = (sweep["settings"][0], "generated", "generated"), (sweep["real"], "real", "floor")
     for found, kind, other in (drawn, usual):
         assert {name: found[name] for name in ("kid", "coverage")} == {
-            name: near[name][other] for name in ("kid", "coverage")}
+            name: near[name][other] for name in ("kid", "coverage")
+        }
         for name in ("judged_right", "memorised", "impossible"):
             assert found[name] == metrics[kind][name]
     output_of(stage4.main, *given, "--num_samples_per_user", "2")
@@ -219,7 +274,16 @@ def test_the_sweep_and_stage_4_agree_on_the_same_images(toy, real, tmp_path):
 
 def test_a_sweep_of_people_who_are_not_in_the_data_draws_nothing(toy, real, tmp_path):
     shutil.copytree(real, tmp_path / "data", ignore=shutil.ignore_patterns("ID_2"))
-    given = ("sweep", "--real", tmp_path / "data", "--dit_checkpoint", toy.lively, "--vavae_path",
-             toy.tokenizer, "--output_dir", tmp_path / "sweep")
+    given = (
+        "sweep",
+        "--real",
+        tmp_path / "data",
+        "--dit_checkpoint",
+        toy.lively,
+        "--vavae_path",
+        toy.tokenizer,
+        "--output_dir",
+        tmp_path / "sweep",
+    )
     assert "draws ID_2; expected people of --real" in refusal_of(stage4.main, *given)
     assert not (tmp_path / "sweep").exists()

@@ -47,28 +47,59 @@ def test_one_process_has_nobody_to_wait_for():
     assert (crew.rank, crew.size, crew.agree("plan")) == (0, 1, "plan")
 
 
-@pytest.mark.parametrize(("device", "devices", "said"), [
-    ("cpu", "0", "--devices 0"), ("cpu", "two", "--devices two"), ("mps", "2", "--devices 2"),
-])
+@pytest.mark.parametrize(
+    ("device", "devices", "said"),
+    [("cpu", "0", "--devices 0"), ("cpu", "two", "--devices two"), ("mps", "2", "--devices 2")],
+)
 def test_impossible_numbers_are_refused(device, devices, said):
     with pytest.raises(ValueError, match=said):
         start_crew(torch.device(device), devices)
 
 
 def extraction(toy, out: Path, *more: str) -> list[str]:
-    return ["stage1_extract_features.py", "--data_dir", str(toy.data), "--vavae_path", str(toy.tokenizer),
-            "--output_path", str(out), "--batch_size", "4", *EXACT, *more]
+    return [
+        "stage1_extract_features.py",
+        "--data_dir",
+        str(toy.data),
+        "--vavae_path",
+        str(toy.tokenizer),
+        "--output_path",
+        str(out),
+        "--batch_size",
+        "4",
+        *EXACT,
+        *more,
+    ]
 
 
 def drawing(toy, out: Path, *more: str) -> list[str]:
-    return ["stage3_inference.py", "--dit_checkpoint", str(toy.lively), "--vavae_path", str(toy.tokenizer),
-            "--output_dir", str(out), "--batch_size", "2", *DRAWING, *EXACT, *more]
+    return [
+        "stage3_inference.py",
+        "--dit_checkpoint",
+        str(toy.lively),
+        "--vavae_path",
+        str(toy.tokenizer),
+        "--output_dir",
+        str(out),
+        "--batch_size",
+        "2",
+        *DRAWING,
+        *EXACT,
+        *more,
+    ]
 
 
 def launch(arguments: list[str]) -> subprocess.Popen:
     kept = {name: value for name, value in os.environ.items() if name not in CHANGING}
-    return subprocess.Popen([sys.executable, *arguments], cwd=PROJECT, env={**kept, "OMP_NUM_THREADS": "1"},
-                            text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=PROJECT,
+        env={**kept, "OMP_NUM_THREADS": "1"},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
 
 
 def finish(arguments: list[str]) -> tuple[int, str, str]:

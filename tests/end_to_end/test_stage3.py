@@ -23,8 +23,20 @@ from tokenizer.vavae import VAVAE, as_rows
 
 
 def draw(toy, out, *more, checkpoint=None, users=("1", "2", "10")):
-    return output_of(stage3.main, "--dit_checkpoint", checkpoint or toy.lively, "--vavae_path", toy.tokenizer,
-                     "--output_dir", out, "--user_ids", *users, *DRAWING, *EXACT, *more)
+    return output_of(
+        stage3.main,
+        "--dit_checkpoint",
+        checkpoint or toy.lively,
+        "--vavae_path",
+        toy.tokenizer,
+        "--output_dir",
+        out,
+        "--user_ids",
+        *users,
+        *DRAWING,
+        *EXACT,
+        *more,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +72,8 @@ def test_every_setting_is_in_the_table_and_in_each_image(toy, drawn):
     for name, row in rows.items():
         inside = json.loads(Image.open(drawn / name).info["micro_doppler"])
         assert {key: str(value) for key, value in inside.items() if value is not None} == {
-            key: value for key, value in row.items() if value != ""}
+            key: value for key, value in row.items() if value != ""
+        }
         assert settings <= set(inside) and settings - {"num_samples_per_user"} <= set(row)
         assert (inside["guidance_scale"], inside["num_steps"], inside["sampler"]) == (4.0, 2, "abm3")
         assert inside["tokenizer"] == payload.tokenizer_digest and len(inside["dit"]) == 64
@@ -74,7 +87,7 @@ def test_every_setting_is_in_the_table_and_in_each_image(toy, drawn):
 def test_the_grid_has_a_row_for_each_person(drawn):
     picture = Image.open(drawn / "micro_doppler_grid.png")
     assert picture.size == (NAME_WIDTH + 2 * (256 + GAP), 3 * (256 + GAP) + GAP)
-    tile = numpy.asarray(picture)[GAP + 2 * (256 + GAP):][:256, NAME_WIDTH:NAME_WIDTH + 256]
+    tile = numpy.asarray(picture)[GAP + 2 * (256 + GAP) :][:256, NAME_WIDTH : NAME_WIDTH + 256]
     assert (tile == pixels(drawn / "micro_doppler_user10_001.png")).all()
 
 
@@ -86,8 +99,10 @@ def test_person_10_is_folder_ID_10_down_to_the_pixels(toy, drawn):
     noise = noise_for(vae.latent_shape, 0, "sample", "ID_10", 2)[None]
     sampler = LatentSampler(net, payload, config, device, "32")
     found = pixels(drawn / "micro_doppler_user10_002.png")
-    away = [numpy.abs(as_rows(vae.decode(sampler(noise, torch.tensor([label]))))[0] - found).max()
-            for label in range(3)]
+    away = [
+        numpy.abs(as_rows(vae.decode(sampler(noise, torch.tensor([label]))))[0] - found).max()
+        for label in range(3)
+    ]
     assert away[2] <= 1 and min(away[0], away[1]) > 10
 
 
@@ -105,16 +120,25 @@ for sampler in {samplers!r}:
 
 
 def test_every_sampler_but_dopri5_draws_without_torchdiffeq(toy, tmp_path, monkeypatch):
-    given = ["--dit_checkpoint", str(toy.lively), "--vavae_path", str(toy.tokenizer), "--user_ids", "1",
-             *DRAWING, *EXACT]
+    given = [
+        "--dit_checkpoint",
+        str(toy.lively),
+        "--vavae_path",
+        str(toy.tokenizer),
+        "--user_ids",
+        "1",
+        *DRAWING,
+        *EXACT,
+    ]
     fixed = [name for name in SOLVERS if name != "dopri5"]
     code = WITHOUT.format(project=str(PROJECT), samplers=fixed, given=given, out=str(tmp_path))
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert names(tmp_path, "*_001.png") == {f"{name}/micro_doppler_user01_001.png" for name in fixed}
     monkeypatch.setitem(sys.modules, "torchdiffeq", None)
-    text = refusal_of(stage3.main, *given, "--output_dir", tmp_path / "none", "--sampler", "dopri5",
-                      unchanged=tmp_path)
+    text = refusal_of(
+        stage3.main, *given, "--output_dir", tmp_path / "none", "--sampler", "dopri5", unchanged=tmp_path
+    )
     assert "dopri5" in text and "pip install torchdiffeq" in text
 
 
@@ -124,7 +148,8 @@ def test_stage_3_again_draws_nothing(toy, drawn):
     after = snapshot(drawn)
     assert "6 of them there: drawing skipped" in said and "wrote 0 images" in said
     assert {name: digest for name, (_, digest) in before.items()} == {
-        name: digest for name, (_, digest) in after.items()}
+        name: digest for name, (_, digest) in after.items()
+    }
     assert not changed(before, after) & IMAGES
 
 
@@ -135,11 +160,15 @@ def test_more_people_and_samples_add_only_what_is_missing(toy, tmp_path, drawn):
     said = draw(toy, out, users=("2", "ID_10"))
     assert "wrote 3 images" in said
     added = changed(first, snapshot(out)) & IMAGES
-    assert added == {"micro_doppler_user02_001.png", "micro_doppler_user02_002.png",
-                     "micro_doppler_user10_002.png"}
+    assert added == {
+        "micro_doppler_user02_001.png",
+        "micro_doppler_user02_002.png",
+        "micro_doppler_user10_002.png",
+    }
     with open(out / "samples.csv", newline="") as file:
         assert [row["file"] for row in csv.DictReader(file)] == sorted(
-            added | {"micro_doppler_user10_001.png"})
+            added | {"micro_doppler_user10_001.png"}
+        )
     for name in added:  # … and they are the same as in one go
         assert numpy.abs(pixels(out / name) - pixels(drawn / name)).max() <= 1
 
@@ -155,21 +184,49 @@ def test_an_image_depends_on_neither_batch_size_nor_order(toy, tmp_path, drawn):
     assert numpy.abs(one - two).mean() > 1
 
 
-@pytest.mark.parametrize(("other", "said"), [
-    (("--guidance_scale", "2"), "guidance_scale was 4.0, now 2.0"),
-    (("--num_steps", "3"), "num_steps was 2, now 3"),
-    (("--seed", "1"), "seed was 0, now 1"),
-    (("--sampler", "euler"), "sampler was 'abm3', now 'euler'"),
-])
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (("--guidance_scale", "2"), "guidance_scale was 4.0, now 2.0"),
+        (("--num_steps", "3"), "num_steps was 2, now 3"),
+        (("--seed", "1"), "seed was 0, now 1"),
+        (("--sampler", "euler"), "sampler was 'abm3', now 'euler'"),
+    ],
+)
 def test_one_folder_holds_images_of_one_kind(toy, drawn, other, said):
-    text = refusal_of(stage3.main, "--dit_checkpoint", toy.lively, "--vavae_path", toy.tokenizer,
-                      "--output_dir", drawn, "--user_ids", "1", *DRAWING, *EXACT, *other, unchanged=drawn)
+    text = refusal_of(
+        stage3.main,
+        "--dit_checkpoint",
+        toy.lively,
+        "--vavae_path",
+        toy.tokenizer,
+        "--output_dir",
+        drawn,
+        "--user_ids",
+        "1",
+        *DRAWING,
+        *EXACT,
+        *other,
+        unchanged=drawn,
+    )
     assert said in text
 
 
 def test_images_of_another_model_are_refused(toy, drawn):
-    text = refusal_of(stage3.main, "--dit_checkpoint", toy.checkpoint, "--vavae_path", toy.tokenizer,
-                      "--output_dir", drawn, "--user_ids", "1", *DRAWING, *EXACT, unchanged=drawn)
+    text = refusal_of(
+        stage3.main,
+        "--dit_checkpoint",
+        toy.checkpoint,
+        "--vavae_path",
+        toy.tokenizer,
+        "--output_dir",
+        drawn,
+        "--user_ids",
+        "1",
+        *DRAWING,
+        *EXACT,
+        unchanged=drawn,
+    )
     assert "dit_checkpoint was" in text
 
 

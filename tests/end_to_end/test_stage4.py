@@ -80,7 +80,13 @@ def test_the_files_and_the_counts(data, evaluated):
     assert all(Image.open(data / "report" / name).width > 500 for name in PICTURES)
     assert metrics["versions"].keys() == {"python", "torch", "project"} and metrics["seed"] == 0
     assert set(metrics["seconds"]) == {
-        "reading", "judges", "tokenizer", "memorisation", "distances", "pictures"}
+        "reading",
+        "judges",
+        "tokenizer",
+        "memorisation",
+        "distances",
+        "pictures",
+    }
     assert metrics["people"] == ["ID_1", "ID_2", "ID_10"] and metrics["chance"] == pytest.approx(1 / 3)
     assert metrics["counts"] == {"train": 24, "val": 12, "test": 12, "generated": 6}
     assert metrics["held_out"] == "test" and metrics["inputs"]["seed"] == 0

@@ -54,23 +54,60 @@ def test_split_by_recording_keeps_recordings_whole(toy):
 
 
 def test_split_says_how_many_went_where_and_what_comes_next(toy, tmp_path):
-    said = output_of(stage0_prepare.main, "split", "--input_dir", toy.images, "--output_dir", tmp_path / "s",
-                     "--test_fraction", "0.2", "--guard", "1")
+    said = output_of(
+        stage0_prepare.main,
+        "split",
+        "--input_dir",
+        toy.images,
+        "--output_dir",
+        tmp_path / "s",
+        "--test_fraction",
+        "0.2",
+        "--guard",
+        "1",
+    )
     lines = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line.startswith("ID_")}
     assert lines == {user: ["train", "4", "val", "1", "test", "1", "guard", "2"] for user in PEOPLE}
     assert "stage1_extract_features.py" in said
     before = snapshot(tmp_path)
-    output_of(stage0_prepare.main, "split", "--input_dir", toy.images, "--output_dir", tmp_path / "s",
-              "--test_fraction", "0.2", "--guard", "1")
+    output_of(
+        stage0_prepare.main,
+        "split",
+        "--input_dir",
+        toy.images,
+        "--output_dir",
+        tmp_path / "s",
+        "--test_fraction",
+        "0.2",
+        "--guard",
+        "1",
+    )
     assert snapshot(tmp_path) == before
 
 
 def test_random_split_warns_and_the_safe_ones_do_not(toy, tmp_path):
-    said = output_of(stage0_prepare.main, "split", "--input_dir", toy.images, "--output_dir", tmp_path / "r",
-                     "--method", "random")
+    said = output_of(
+        stage0_prepare.main,
+        "split",
+        "--input_dir",
+        toy.images,
+        "--output_dir",
+        tmp_path / "r",
+        "--method",
+        "random",
+    )
     assert "warning: random split" in said
-    assert "warning" not in output_of(stage0_prepare.main, "split", "--input_dir", toy.images, "--output_dir",
-                                      tmp_path / "b", "--guard", "1", "--copy")
+    assert "warning" not in output_of(
+        stage0_prepare.main,
+        "split",
+        "--input_dir",
+        toy.images,
+        "--output_dir",
+        tmp_path / "b",
+        "--guard",
+        "1",
+        "--copy",
+    )
     linked, copied = (tmp_path / "r/train/ID_1", tmp_path / "b/train/ID_1")
     assert all(path.stat().st_nlink > 1 or path.is_symlink() for path in linked.iterdir())
     assert all(path.stat().st_nlink == 1 and not path.is_symlink() for path in copied.iterdir())
@@ -87,8 +124,16 @@ def test_simulate_is_the_same_for_the_same_seed_and_refuses_another(toy, tmp_pat
     victim.unlink()
     output_of(stage0_prepare.main, "simulate", "--output_dir", tmp_path / "sim", *settings)
     assert digest_of(victim) == before and kept.items() <= snapshot(tmp_path).items()
-    text = refusal_of(stage0_prepare.main, "simulate", "--output_dir", tmp_path / "sim", *settings, "--seed",
-                      "1", unchanged=tmp_path)
+    text = refusal_of(
+        stage0_prepare.main,
+        "simulate",
+        "--output_dir",
+        tmp_path / "sim",
+        *settings,
+        "--seed",
+        "1",
+        unchanged=tmp_path,
+    )
     assert "seed was 0, now 1" in text
 
 
@@ -98,8 +143,18 @@ def test_stage_0_explains_itself():
     assert "got nothing" in refusal_of(stage0_prepare.main)
 
 
-SHOW = ("--carrier", "77e9", "--prf", f"{Radar().prf_hz}", "--velocity_range", "-1.2", "5.2",
-        "--layout", "receivers,pulses", "--no-balance")
+SHOW = (
+    "--carrier",
+    "77e9",
+    "--prf",
+    f"{Radar().prf_hz}",
+    "--velocity_range",
+    "-1.2",
+    "5.2",
+    "--layout",
+    "receivers,pulses",
+    "--no-balance",
+)
 SPEEDS = {"ID_1/a": 0.8, "ID_1/b": 1.0, "ID_2/day1/a": 1.2, "ID_2/day2/a": 1.3}
 
 
@@ -123,15 +178,23 @@ def show(source, out, *more):
 
 def axes_of(folder):
     with open(folder / "axes.csv", newline="") as file:
-        return {row.pop("path"): {name: float(value) for name, value in row.items()}
-                for row in csv.DictReader(file)}
+        return {
+            row.pop("path"): {name: float(value) for name, value in row.items()}
+            for row in csv.DictReader(file)
+        }
 
 
 def test_recordings_become_pictures_with_axes(shown):
     folder, said = shown
     axes = axes_of(folder / "raw")
-    assert list(axes) == ["ID_1/a_001.png", "ID_1/a_002.png", "ID_1/a_003.png", "ID_1/b_001.png",
-                          "ID_2/day1_a_001.png", "ID_2/day2_a_001.png"]
+    assert list(axes) == [
+        "ID_1/a_001.png",
+        "ID_1/a_002.png",
+        "ID_1/a_003.png",
+        "ID_1/b_001.png",
+        "ID_2/day1_a_001.png",
+        "ID_2/day2_a_001.png",
+    ]
     assert names(folder / "raw") == {*axes, "axes.csv", "labels.csv", "run.json"}
     assert "wrote 6 pictures" in said
     for name, row in axes.items():
@@ -146,9 +209,12 @@ def test_recordings_become_pictures_with_axes(shown):
 def test_a_picture_and_its_axes_give_back_the_walking_speed(shown):
     axes = axes_of(shown[0] / "raw")
     for (name, row), speed in zip(axes.items(), (0.8, 0.8, 0.8, 1.0, 1.2, 1.3), strict=True):
-        found = from_picture(numpy.asarray(Image.open(shown[0] / "raw" / name)),
-                             duration_s=row["end_s"] - row["start_s"], velocity_low=row["lowest_mps"],
-                             velocity_high=row["highest_mps"])
+        found = from_picture(
+            numpy.asarray(Image.open(shown[0] / "raw" / name)),
+            duration_s=row["end_s"] - row["start_s"],
+            velocity_low=row["lowest_mps"],
+            velocity_high=row["highest_mps"],
+        )
         assert found.torso_velocity_mps == pytest.approx(speed, rel=0.04)  # not a whole number of steps
 
 
@@ -162,14 +228,23 @@ def test_spectrogram_again_writes_nothing_and_adds_what_is_missing(shown, tmp_pa
     show(folder / "iq", out)
     assert changed(before, snapshot(out)) == {"ID_1/a_002.png", "axes.csv"}
     assert {name: digest for name, (_, digest) in before.items()} == {
-        name: digest for name, (_, digest) in snapshot(out).items()}
+        name: digest for name, (_, digest) in snapshot(out).items()
+    }
 
 
 def test_the_pictures_split_by_the_recordings_they_come_from(shown, tmp_path):
     folder, said = shown
     assert "read 4 recordings, left out 0" in said
-    said = output_of(stage0_prepare.main, "split", "--input_dir", folder / "raw", "--output_dir",
-                     tmp_path / "split", "--val_fraction", "0.25")
+    said = output_of(
+        stage0_prepare.main,
+        "split",
+        "--input_dir",
+        folder / "raw",
+        "--output_dir",
+        tmp_path / "split",
+        "--val_fraction",
+        "0.25",
+    )
     assert "read 6 images, left out 0; 2 people, divided by recordings" in said
     with open(tmp_path / "split/split.csv", newline="") as file:
         rows = [(row["user"], row["recording"]) for row in csv.DictReader(file)]
@@ -180,8 +255,19 @@ def test_the_pictures_split_by_the_recordings_they_come_from(shown, tmp_path):
 
 
 def extract(toy, *more, data=None, out=None):
-    return output_of(stage1.main, "--data_dir", data or toy.data, "--vavae_path", toy.tokenizer,
-                     "--output_path", out or toy.latents, "--batch_size", "32", *EXACT, *more)
+    return output_of(
+        stage1.main,
+        "--data_dir",
+        data or toy.data,
+        "--vavae_path",
+        toy.tokenizer,
+        "--output_path",
+        out or toy.latents,
+        "--batch_size",
+        "32",
+        *EXACT,
+        *more,
+    )
 
 
 @pytest.fixture
@@ -191,8 +277,13 @@ def extracted(toy, tmp_path):
 
 
 def test_stage_1_writes_the_files_of_the_design(toy):
-    assert names(toy.latents) == {"train.safetensors", "val.safetensors", "latents_stats.pt",
-                                  "stats_recommendation.txt", "reconstruction_check.png"}
+    assert names(toy.latents) == {
+        "train.safetensors",
+        "val.safetensors",
+        "latents_stats.pt",
+        "stats_recommendation.txt",
+        "reconstruction_check.png",
+    }
     text = (toy.latents / "stats_recommendation.txt").read_text()
     assert text.startswith("Recommendation: micro_doppler\n")
     picture = Image.open(toy.latents / "reconstruction_check.png")
@@ -251,8 +342,12 @@ def test_a_changed_image_rebuilds_its_split_only(toy, extracted):
     before, old = snapshot(out), read_latents(out, "train")
     said = extract(toy, data=data, out=out)
     assert "val: 6 latents are there" in said and "train:" not in said and "wrote 18 latents" in said
-    assert changed(before, snapshot(out)) == {"train.safetensors", "latents_stats.pt",
-                                              "reconstruction_check.png", "stats_recommendation.txt"}
+    assert changed(before, snapshot(out)) == {
+        "train.safetensors",
+        "latents_stats.pt",
+        "reconstruction_check.png",
+        "stats_recommendation.txt",
+    }
     new = read_latents(out, "train")
     row = new.paths.index(f"ID_10/{victim.name}")
     differing = (new.latents != old.latents).flatten(1).any(1)
@@ -274,8 +369,9 @@ def test_another_tokenizer_or_geometry_or_precision_rebuilds_everything(toy, ext
     assert "wrote 24 latents" in said
     digest = read_metadata(out, "val")["tokenizer_digest"]
     assert digest == VAVAE.from_file(other).digest != old["tokenizer_digest"]
-    assert "wrote 24" in extract(toy, "--geometry", "pad", "--vavae_path", other, "--precision", "bf16-mixed",
-                                 data=data, out=out)
+    assert "wrote 24" in extract(
+        toy, "--geometry", "pad", "--vavae_path", other, "--precision", "bf16-mixed", data=data, out=out
+    )
 
 
 def test_a_further_person_rebuilds_splits_without_images_of_theirs(toy, extracted):
@@ -285,8 +381,9 @@ def test_a_further_person_rebuilds_splits_without_images_of_theirs(toy, extracte
     assert "wrote 30 latents" in said
     val = read_latents(out, "val")
     assert val.label_table.names == ("ID_0", *PEOPLE) and val.labels.tolist() == [1, 1, 2, 2, 3, 3]
-    assert "of 4 people" in output_of(stage2.main, "--latent_dir", out, "--dry_run", "accelerator=cpu",
-                                      "--precision", "32", *TINY_MODEL)
+    assert "of 4 people" in output_of(
+        stage2.main, "--latent_dir", out, "--dry_run", "accelerator=cpu", "--precision", "32", *TINY_MODEL
+    )
 
 
 def test_splits_that_are_gone_lose_their_latents_and_further_ones_are_added(toy, extracted):
@@ -380,8 +477,12 @@ def test_a_tokenizer_that_does_not_suit_the_images_is_warned_of(toy, tmp_path):
 
 def test_stage_2_writes_the_files_of_the_design(toy):
     found = names(toy.models)
-    assert {"checkpoints/best.ckpt", "checkpoints/last.ckpt", "checkpoints/best.safetensors",
-            "config.yaml"} <= found
+    assert {
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+        "checkpoints/best.safetensors",
+        "config.yaml",
+    } <= found
     assert any(name.startswith("lightning_logs/version_0/") and "tfevents" in name for name in found)
     assert "lightning_logs/version_0/metrics.csv" in found
     for name in ("best.ckpt", "best.safetensors"):
@@ -398,26 +499,59 @@ def test_stage_2_writes_the_files_of_the_design(toy):
 
 def test_stage_2_again_changes_nothing(toy):
     before = snapshot(toy.models)
-    said = output_of(stage2.main, "--latent_dir", toy.latents, "--output_dir", toy.models, "--batch_size",
-                     "32", "--max_epochs", "100", "--lr", "1e-4", "--devices", "1", "--precision", "32",
-                     "max_steps=3", "accelerator=cpu", *TINY_MODEL)
+    said = output_of(
+        stage2.main,
+        "--latent_dir",
+        toy.latents,
+        "--output_dir",
+        toy.models,
+        "--batch_size",
+        "32",
+        "--max_epochs",
+        "100",
+        "--lr",
+        "1e-4",
+        "--devices",
+        "1",
+        "--precision",
+        "32",
+        "max_steps=3",
+        "accelerator=cpu",
+        *TINY_MODEL,
+    )
     assert "skipped" in said and snapshot(toy.models) == before
 
 
 def test_dry_run_prints_the_model_and_writes_nothing(toy, tmp_path):
-    said = output_of(stage2.main, "--latent_dir", toy.latents, "--output_dir", tmp_path / "new", "--dry_run",
-                     "--config", "configs/microdoppler_s.yaml", "accelerator=cpu", "--precision", "32")
+    said = output_of(
+        stage2.main,
+        "--latent_dir",
+        toy.latents,
+        "--output_dir",
+        tmp_path / "new",
+        "--dry_run",
+        "--config",
+        "configs/microdoppler_s.yaml",
+        "accelerator=cpu",
+        "--precision",
+        "32",
+    )
     assert "M parameters" in said and "depth 12, hidden 384" in said and not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("asked", "preset", "lr"), [
-    ((), True, 1e-3), (("--lr", "2e-4"), True, 2e-4), (("model.preset=LightningDiT-S/2",), False, 1e-4),
-    (("--config", "configs/microdoppler_xs.yaml"), False, 6e-3),
-])
+@pytest.mark.parametrize(
+    ("asked", "preset", "lr"),
+    [
+        ((), True, 1e-3),
+        (("--lr", "2e-4"), True, 2e-4),
+        (("model.preset=LightningDiT-S/2",), False, 1e-4),
+        (("--config", "configs/microdoppler_xs.yaml"), False, 6e-3),
+    ],
+)
 def test_few_latents_are_trained_by_the_preset_for_them(toy, tmp_path, asked, preset, lr):
     command = ("--latent_dir", toy.latents, "--output_dir", tmp_path / "new", "--dry_run", "accelerator=cpu")
     said = output_of(stage2.main, *command, *asked)
     assert ("preset: configs/microdoppler_s.yaml" in said) == preset
-    section = OmegaConf.create(said[said.index("train:"):said.index("LightningDiT depth")])
+    section = OmegaConf.create(said[said.index("train:") : said.index("LightningDiT depth")])
     assert section["train"]["lr"] == lr
     assert section["transport"]["lognorm_loc"] == (-0.8 if preset or "--config" in asked else 0)

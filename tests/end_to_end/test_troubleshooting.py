@@ -11,8 +11,11 @@ PROJECT = Path(__file__).resolve().parents[2]
 PAGE = (PROJECT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 ANY = "…"
 # A message stands in a line of its own, before the line that explains it.
-MESSAGES = [message for line in re.findall(r"^(`.*`)\n: ", PAGE, flags=re.M)
-            for message in re.findall(r"`([^`]+)`", line)]
+MESSAGES = [
+    message
+    for line in re.findall(r"^(`.*`)\n: ", PAGE, flags=re.M)
+    for message in re.findall(r"`([^`]+)`", line)
+]
 
 
 def template(node: ast.AST) -> str:
@@ -26,12 +29,18 @@ def template(node: ast.AST) -> str:
 
 def templates() -> set[str]:
     """Every string of the project's code."""
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"],
-                            cwd=PROJECT, capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     files = [name for name in listed.stdout.split() if not name.startswith(("tests/", "benchmarks/"))]
     trees = [ast.parse((PROJECT / name).read_text(encoding="utf-8")) for name in files]
-    strings = (node for tree in trees for node in ast.walk(tree)
-               if isinstance(node, (ast.JoinedStr, ast.Constant)))
+    strings = (
+        node for tree in trees for node in ast.walk(tree) if isinstance(node, (ast.JoinedStr, ast.Constant))
+    )
     return {text for text in map(template, strings) if len(text) > 3}
 
 

@@ -28,21 +28,32 @@ def work(tmp_path):
 
 
 def split(toy, work, *more, images=None):
-    return refusal_of(stage0_prepare.main, "split", "--input_dir", images or toy.images, "--output_dir",
-                      work / "data_split", *more, unchanged=work)
+    return refusal_of(
+        stage0_prepare.main,
+        "split",
+        "--input_dir",
+        images or toy.images,
+        "--output_dir",
+        work / "data_split",
+        *more,
+        unchanged=work,
+    )
 
 
-@pytest.mark.parametrize(("given", "said"), [
-    (("--recordings", "walk(.)"), "'walk(.)' matches nothing in ID_1/rec1_001.png"),
-    (("--recordings", "rec("), "'rec(': not a regular expression"),
-    (("--recordings", "rec", "--method", "random"), "a pattern and the method 'recordings' go together"),
-    (("--val_fraction", "1.5"), "split.val_fraction=1.5: expected at most 0.9"),
-    (("--val_fraction", "nan"), "split.val_fraction=nan: expected a finite number"),
-    (("--val_fraction", "0.6", "--test_fraction", "0.5"), "nothing is left for training"),
-    (("--guard", "9"), "ID_1 has 8, ID_2 has 8, ID_10 has 8, but train, val with 9 guard files"),
-    (("--guard", "-1"), "split.guard=-1: expected at least 0"),
-    (("--method", "shuffle"), "split.method='shuffle': expected one of blocks, random"),
-])
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--recordings", "walk(.)"), "'walk(.)' matches nothing in ID_1/rec1_001.png"),
+        (("--recordings", "rec("), "'rec(': not a regular expression"),
+        (("--recordings", "rec", "--method", "random"), "a pattern and the method 'recordings' go together"),
+        (("--val_fraction", "1.5"), "split.val_fraction=1.5: expected at most 0.9"),
+        (("--val_fraction", "nan"), "split.val_fraction=nan: expected a finite number"),
+        (("--val_fraction", "0.6", "--test_fraction", "0.5"), "nothing is left for training"),
+        (("--guard", "9"), "ID_1 has 8, ID_2 has 8, ID_10 has 8, but train, val with 9 guard files"),
+        (("--guard", "-1"), "split.guard=-1: expected at least 0"),
+        (("--method", "shuffle"), "split.method='shuffle': expected one of blocks, random"),
+    ],
+)
 def test_split_settings(toy, work, given, said):
     assert said in split(toy, work, *given)
 
@@ -67,15 +78,19 @@ def test_split_is_not_mixed_with_another(toy, work):
     assert "guard 3 there, 2 now" in split(toy, work, "--guard", "2")
 
 
-@pytest.mark.parametrize(("given", "said"), [
-    (("--num_users", "0"), "simulate.num_users=0: expected at least 1"),
-    (("--samples_per_user", "many"), "simulate.samples_per_user: Value 'many'"),
-    (("--recordings_per_user", "0"), "simulate.recordings_per_user=0: expected at least 1"),
-    (("--seed", "-1"), "simulate.seed=-1: expected at least 0"),
-])
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--num_users", "0"), "simulate.num_users=0: expected at least 1"),
+        (("--samples_per_user", "many"), "simulate.samples_per_user: Value 'many'"),
+        (("--recordings_per_user", "0"), "simulate.recordings_per_user=0: expected at least 1"),
+        (("--seed", "-1"), "simulate.seed=-1: expected at least 0"),
+    ],
+)
 def test_simulate_settings(work, given, said):
-    assert said in refusal_of(stage0_prepare.main, "simulate", "--output_dir", work / "sim", *given,
-                              unchanged=work)
+    assert said in refusal_of(
+        stage0_prepare.main, "simulate", "--output_dir", work / "sim", *given, unchanged=work
+    )
 
 
 def spectrogram(work, *more, iq=None):
@@ -83,40 +98,64 @@ def spectrogram(work, *more, iq=None):
     noise = numpy.random.default_rng(0).standard_normal((8219, 2)) @ numpy.array([1, 1j])
     (work / "iq/ID_1").mkdir(parents=True, exist_ok=True)
     numpy.save(work / "iq/ID_1/rec1.npy", noise if iq is None else iq(noise))
-    return refusal_of(stage0_prepare.main, "spectrogram", "--input", work / "iq", "--output_dir",
-                      work / "raw", "--carrier", "77e9", "--prf", "3288", *more, unchanged=work)
+    return refusal_of(
+        stage0_prepare.main,
+        "spectrogram",
+        "--input",
+        work / "iq",
+        "--output_dir",
+        work / "raw",
+        "--carrier",
+        "77e9",
+        "--prf",
+        "3288",
+        *more,
+        unchanged=work,
+    )
 
 
-@pytest.mark.parametrize(("given", "said"), [
-    (("--input", "absent"), "absent: no such file or folder; expected recordings like ID_1/rec1.npy"),
-    (("--carrier", "0"), "spectrogram.carrier=0.0: expected more than 0"),
-    (("--prf", "fast"), "spectrogram.prf: Value 'fast'"),
-    (("--carrier", "77"), "--carrier 77: expected 3e+08 to 3e+11 Hz; give --carrier 77000000000 if"),
-    (("--prf", "3.288"), "--prf 3.288: expected 20 to 1e+06 Hz; give --prf 3288 if"),
-    (("--velocity_range", "0", "1e-9"), "128 bins would be finer than 0.001 m/s"),
-    (("--layout", "rows,pulses"), "names 2 axes, the array has 1"),
-    (("--burst_samples", "64"), "8219 pulses are not whole bursts of 64"),
-    (("--cells", "0"), "spectrogram.cells=0: expected at least 1"),
-    (("--velocity_range", "5"), "spectrogram.velocity_range=[5.0]: expected two or none"),
-    (("--velocity_range", "5", "-1"), "iq/ID_1/rec1.npy: velocity_range 5 to -1 m/s: expected more than 0"),
-    (("--velocity_range", "-9", "9"), "at most the 6.4"),
-    (("--window_s", "1"), "iq/ID_1/rec1.npy: window_s 1: expected at most the transform's"),
-    (("--frames_per_second", "5"), "a picture needs 55: give a longer recording"),
-    (("--colour_map", "jett"), "colour map 'jett': matplotlib knows none of this name"),
-    (("--dynamic_range_db", "0"), "spectrogram.dynamic_range_db=0.0: expected more than 0"),
-])
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--input", "absent"), "absent: no such file or folder; expected recordings like ID_1/rec1.npy"),
+        (("--carrier", "0"), "spectrogram.carrier=0.0: expected more than 0"),
+        (("--prf", "fast"), "spectrogram.prf: Value 'fast'"),
+        (("--carrier", "77"), "--carrier 77: expected 3e+08 to 3e+11 Hz; give --carrier 77000000000 if"),
+        (("--prf", "3.288"), "--prf 3.288: expected 20 to 1e+06 Hz; give --prf 3288 if"),
+        (("--velocity_range", "0", "1e-9"), "128 bins would be finer than 0.001 m/s"),
+        (("--layout", "rows,pulses"), "names 2 axes, the array has 1"),
+        (("--burst_samples", "64"), "8219 pulses are not whole bursts of 64"),
+        (("--cells", "0"), "spectrogram.cells=0: expected at least 1"),
+        (("--velocity_range", "5"), "spectrogram.velocity_range=[5.0]: expected two or none"),
+        (
+            ("--velocity_range", "5", "-1"),
+            "iq/ID_1/rec1.npy: velocity_range 5 to -1 m/s: expected more than 0",
+        ),
+        (("--velocity_range", "-9", "9"), "at most the 6.4"),
+        (("--window_s", "1"), "iq/ID_1/rec1.npy: window_s 1: expected at most the transform's"),
+        (("--frames_per_second", "5"), "a picture needs 55: give a longer recording"),
+        (("--colour_map", "jett"), "colour map 'jett': matplotlib knows none of this name"),
+        (("--dynamic_range_db", "0"), "spectrogram.dynamic_range_db=0.0: expected more than 0"),
+    ],
+)
 def test_spectrogram_settings(work, given, said):
     assert said in spectrogram(work, *given)
 
 
-@pytest.mark.parametrize(("iq", "said"), [
-    (numpy.real, "one real channel cannot tell approaching from receding"),
-    (lambda noise: noise[:100], "rec1 has 100 pulses; a walk has thousands"),
-    (lambda noise: noise[:4000], "a picture needs 55: give a longer recording"),
-    (lambda noise: noise[:, None].repeat(3, 1), "which axis is what? say it in order with --layout"),
-    (lambda noise: numpy.where(numpy.arange(len(noise)) == 7, numpy.nan, noise), "expected finite samples"),
-    (lambda noise: 0 * noise, "not all 0"),
-])
+@pytest.mark.parametrize(
+    ("iq", "said"),
+    [
+        (numpy.real, "one real channel cannot tell approaching from receding"),
+        (lambda noise: noise[:100], "rec1 has 100 pulses; a walk has thousands"),
+        (lambda noise: noise[:4000], "a picture needs 55: give a longer recording"),
+        (lambda noise: noise[:, None].repeat(3, 1), "which axis is what? say it in order with --layout"),
+        (
+            lambda noise: numpy.where(numpy.arange(len(noise)) == 7, numpy.nan, noise),
+            "expected finite samples",
+        ),
+        (lambda noise: 0 * noise, "not all 0"),
+    ],
+)
 def test_recordings_that_are_none_are_named(work, iq, said):
     text = spectrogram(work, iq=iq)
     assert said in text and str(work / "iq/ID_1/rec1.npy") in text
@@ -128,22 +167,36 @@ def test_spectrogram_folders(work):
     assert "no run.json that says how it was made" in spectrogram(work)
     (work / "bare").mkdir()
     assert f"{work / 'bare'}: holds no recording" in spectrogram(work, "--input", work / "bare")
-    output = ["spectrogram", "--input", str(work / "iq"), "--output_dir", str(work / "other"), "--carrier",
-              "77e9", "--prf"]
+    output = [
+        "spectrogram",
+        "--input",
+        str(work / "iq"),
+        "--output_dir",
+        str(work / "other"),
+        "--carrier",
+        "77e9",
+        "--prf",
+    ]
     stage0_prepare.main([*output, "3288"])
     assert "prf was 3288.0, now 3300.0" in refusal_of(stage0_prepare.main, *output, "3300", unchanged=work)
 
 
-@pytest.mark.parametrize(("main", "given", "said"), [
-    (stage0_prepare.main, ("spectrogram", "--prf", "1"),
-     "--input, --output_dir: required, but not given"),
-    (stage4.main, (), "--generated, --real: required, but not given"),
-    (stage0_prepare.main, ("split",), "--input_dir, --output_dir: required, but not given"),
-    (stage0_prepare.main, ("simulate",), "--output_dir: required, but not given"),
-    (stage1.main, (), "--data_dir, --vavae_path: required, but not given"),
-    (stage2.main, (), "--latent_dir: required, but not given"),
-    (stage3.main, ("--vavae_path", "W.pt"), "--dit_checkpoint: required, but not given"),
-])
+@pytest.mark.parametrize(
+    ("main", "given", "said"),
+    [
+        (
+            stage0_prepare.main,
+            ("spectrogram", "--prf", "1"),
+            "--input, --output_dir: required, but not given",
+        ),
+        (stage4.main, (), "--generated, --real: required, but not given"),
+        (stage0_prepare.main, ("split",), "--input_dir, --output_dir: required, but not given"),
+        (stage0_prepare.main, ("simulate",), "--output_dir: required, but not given"),
+        (stage1.main, (), "--data_dir, --vavae_path: required, but not given"),
+        (stage2.main, (), "--latent_dir: required, but not given"),
+        (stage3.main, ("--vavae_path", "W.pt"), "--dit_checkpoint: required, but not given"),
+    ],
+)
 def test_what_is_required_is_named(main, given, said):
     assert refusal_of(main, *given) == f"error: {said}"
 
@@ -152,26 +205,42 @@ def test_what_is_required_is_named(main, given, said):
 
 
 def extract(toy, work, *more, data=None):
-    return refusal_of(stage1.main, "--data_dir", data or toy.data, "--vavae_path", toy.tokenizer,
-                      "--output_path", work / "latents", *EXACT, *more, unchanged=work)
+    return refusal_of(
+        stage1.main,
+        "--data_dir",
+        data or toy.data,
+        "--vavae_path",
+        toy.tokenizer,
+        "--output_path",
+        work / "latents",
+        *EXACT,
+        *more,
+        unchanged=work,
+    )
 
 
-@pytest.mark.parametrize(("given", "said"), [
-    (("--batch_size", "0"), "extract.batch_size=0: expected at least 1"),
-    (("--batch_size", "-4"), "extract.batch_size=-4: expected at least 1"),
-    (("--batch_size", "four"), "extract.batch_size: Value 'four'"),
-    (("--batch_size",), "argument --batch_size: expected one argument"),
-    (("--geometry", "squash"), "extract.geometry='squash': expected one of stretch, pad, crop"),
-    (("--precision", "16-mixed"), "--precision 16-mixed: needs a GPU"),
-    (("--precision", "fp16"), "extract.precision='fp16': expected one of auto, 32, bf16-mixed, 16-mixed"),
-    (("--device", "tpu9000"), "--device tpu9000: expected auto, cpu, cuda or cuda:1"),
-    (("--vavae_path", "absent.pt"), "absent.pt: no such tokenizer file"),
-    (("--vavae_path", "."), "folder"),
-    (("--imagenet_stats", "absent.pt"), "--imagenet_stats absent.pt: no such statistics file; give another"),
-    (("--batchsize", "3"), "unrecognized arguments: --batchsize 3"),
-    (("batchsize=3",), "unknown key extract.batchsize; did you mean batch_size?"),
-    (("--output_path", ""), "extract.output_path='': expected a value, got nothing"),
-])
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--batch_size", "0"), "extract.batch_size=0: expected at least 1"),
+        (("--batch_size", "-4"), "extract.batch_size=-4: expected at least 1"),
+        (("--batch_size", "four"), "extract.batch_size: Value 'four'"),
+        (("--batch_size",), "argument --batch_size: expected one argument"),
+        (("--geometry", "squash"), "extract.geometry='squash': expected one of stretch, pad, crop"),
+        (("--precision", "16-mixed"), "--precision 16-mixed: needs a GPU"),
+        (("--precision", "fp16"), "extract.precision='fp16': expected one of auto, 32, bf16-mixed, 16-mixed"),
+        (("--device", "tpu9000"), "--device tpu9000: expected auto, cpu, cuda or cuda:1"),
+        (("--vavae_path", "absent.pt"), "absent.pt: no such tokenizer file"),
+        (("--vavae_path", "."), "folder"),
+        (
+            ("--imagenet_stats", "absent.pt"),
+            "--imagenet_stats absent.pt: no such statistics file; give another",
+        ),
+        (("--batchsize", "3"), "unrecognized arguments: --batchsize 3"),
+        (("batchsize=3",), "unknown key extract.batchsize; did you mean batch_size?"),
+        (("--output_path", ""), "extract.output_path='': expected a value, got nothing"),
+    ],
+)
 def test_extraction_settings(toy, work, given, said):
     assert said in extract(toy, work, *given)
 
@@ -207,7 +276,7 @@ def test_corrupt_images_are_listed_all_together(toy, work):
     data = copy_of(toy.data, work / "data")
     first, second = (next((data / user).glob("*.png")) for user in ("train/ID_1", "val/ID_10"))
     content = first.read_bytes()
-    for path, damage in ((first, b""), (second, content[:len(content) // 2])):
+    for path, damage in ((first, b""), (second, content[: len(content) // 2])):
         path.unlink()
         path.write_bytes(damage)
     text = extract(toy, work, data=data)
@@ -248,23 +317,38 @@ def test_imagenet_statistics_that_do_not_fit(toy, work):
 
 
 def train(latents, work, *more):
-    return refusal_of(stage2.main, "--latent_dir", latents, "--output_dir", work / "models", "--precision",
-                      "32", "accelerator=cpu", "max_steps=1", *TINY_MODEL, *more, unchanged=work)
+    return refusal_of(
+        stage2.main,
+        "--latent_dir",
+        latents,
+        "--output_dir",
+        work / "models",
+        "--precision",
+        "32",
+        "accelerator=cpu",
+        "max_steps=1",
+        *TINY_MODEL,
+        *more,
+        unchanged=work,
+    )
 
 
-@pytest.mark.parametrize(("given", "said"), [
-    (("--precision", "16-mixed"), "--precision 16-mixed: needs a GPU"),
-    (("--devices", "0"), "--devices 0: expected a positive number or auto"),
-    (("--devices", "two"), "--devices two: expected a positive number or auto"),
-    (("--lr", "nan"), "train.lr=nan: expected a finite number"),
-    (("--lr", "0"), "train.lr=0.0: expected more than 0"),
-    (("--max_epochs", "0"), "train.max_epochs=0: expected at least 1"),
-    (("model.depht=2",), "unknown key model.depht; did you mean depth?"),
-    (("modle.depth=2",), "unknown section 'modle'; did you mean model?"),
-    (("model.preset=LightningDiT-XXL/1",), "expected one of auto, LightningDiT-S/1"),
-    (("--config", "absent.yaml"), "--config absent.yaml: no such file"),
-    (("--vavae_path", "absent.pt"), "absent.pt: no such tokenizer file"),
-])
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--precision", "16-mixed"), "--precision 16-mixed: needs a GPU"),
+        (("--devices", "0"), "--devices 0: expected a positive number or auto"),
+        (("--devices", "two"), "--devices two: expected a positive number or auto"),
+        (("--lr", "nan"), "train.lr=nan: expected a finite number"),
+        (("--lr", "0"), "train.lr=0.0: expected more than 0"),
+        (("--max_epochs", "0"), "train.max_epochs=0: expected at least 1"),
+        (("model.depht=2",), "unknown key model.depht; did you mean depth?"),
+        (("modle.depth=2",), "unknown section 'modle'; did you mean model?"),
+        (("model.preset=LightningDiT-XXL/1",), "expected one of auto, LightningDiT-S/1"),
+        (("--config", "absent.yaml"), "--config absent.yaml: no such file"),
+        (("--vavae_path", "absent.pt"), "absent.pt: no such tokenizer file"),
+    ],
+)
 def test_training_settings(toy, work, given, said):
     assert said in train(toy.latents, work, *given)
 
@@ -273,7 +357,8 @@ def test_output_dirs_that_are_files(toy, work):
     (work / "models").write_text("x")
     assert "is a file, expected a folder" in train(toy.latents, work)
     assert "is a file, expected a folder" in refusal_of(
-        stage0_prepare.main, "simulate", "--output_dir", work / "models", unchanged=work)
+        stage0_prepare.main, "simulate", "--output_dir", work / "models", unchanged=work
+    )
 
 
 def test_latents_that_are_missing_or_damaged(toy, work):
@@ -295,30 +380,45 @@ def test_latents_that_are_missing_or_damaged(toy, work):
 
 
 def draw(toy, work, *more, checkpoint=None):
-    return refusal_of(stage3.main, "--dit_checkpoint", checkpoint or toy.checkpoint, "--vavae_path",
-                      toy.tokenizer, "--output_dir", work / "images", "--user_ids", "1", *DRAWING, *EXACT,
-                      *more, unchanged=work)
+    return refusal_of(
+        stage3.main,
+        "--dit_checkpoint",
+        checkpoint or toy.checkpoint,
+        "--vavae_path",
+        toy.tokenizer,
+        "--output_dir",
+        work / "images",
+        "--user_ids",
+        "1",
+        *DRAWING,
+        *EXACT,
+        *more,
+        unchanged=work,
+    )
 
 
-@pytest.mark.parametrize(("given", "said"), [
-    (("--user_ids", "3"), "unknown user 3 (from '3'); known are ID_1, ID_2, ID_10"),
-    (("--user_ids", "1", "ID_3"), "unknown user 'ID_3'; known are ID_1, ID_2, ID_10"),
-    (("--user_ids", "1-3"), "unknown user 3 (from '1-3')"),
-    (("--user_ids", "2-1"), "user range '2-1' runs backwards; write 1-2"),
-    (("--user_ids",), "argument --user_ids: expected at least one argument"),
-    (("user_ids=[]",), "no user given"),
-    (("--guidance_scale", "nan"), "sample.guidance_scale=nan: expected a finite number"),
-    (("--guidance_scale", "-1"), "sample.guidance_scale=-1.0: expected at least 0"),
-    (("--guidance_interval", "0.9", "0.1"), "0 <= low <= high <= 1"),
-    (("--guidance_interval", "0.1"), "interval"),
-    (("--num_steps", "0"), "sample.num_steps=0: expected at least 1"),
-    (("--num_samples_per_user", "0"), "sample.num_samples_per_user=0: expected at least 1"),
-    (("--sampler", "ddim"), "'ddim': expected one of euler, heun, abm3, "),
-    (("--precision", "16-mixed"), "--precision 16-mixed: needs a GPU"),
-    (("--vavae_path", "absent.pt"), "absent.pt: no such tokenizer file"),
-    (("--latents_stats", "stats.pt"), "carries its own statistics; leave the flag out"),
-    (("cfg_scale=3",), "unknown key sample.cfg_scale"),
-])
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--user_ids", "3"), "unknown user 3 (from '3'); known are ID_1, ID_2, ID_10"),
+        (("--user_ids", "1", "ID_3"), "unknown user 'ID_3'; known are ID_1, ID_2, ID_10"),
+        (("--user_ids", "1-3"), "unknown user 3 (from '1-3')"),
+        (("--user_ids", "2-1"), "user range '2-1' runs backwards; write 1-2"),
+        (("--user_ids",), "argument --user_ids: expected at least one argument"),
+        (("user_ids=[]",), "no user given"),
+        (("--guidance_scale", "nan"), "sample.guidance_scale=nan: expected a finite number"),
+        (("--guidance_scale", "-1"), "sample.guidance_scale=-1.0: expected at least 0"),
+        (("--guidance_interval", "0.9", "0.1"), "0 <= low <= high <= 1"),
+        (("--guidance_interval", "0.1"), "interval"),
+        (("--num_steps", "0"), "sample.num_steps=0: expected at least 1"),
+        (("--num_samples_per_user", "0"), "sample.num_samples_per_user=0: expected at least 1"),
+        (("--sampler", "ddim"), "'ddim': expected one of euler, heun, abm3, "),
+        (("--precision", "16-mixed"), "--precision 16-mixed: needs a GPU"),
+        (("--vavae_path", "absent.pt"), "absent.pt: no such tokenizer file"),
+        (("--latents_stats", "stats.pt"), "carries its own statistics; leave the flag out"),
+        (("cfg_scale=3",), "unknown key sample.cfg_scale"),
+    ],
+)
 def test_sampling_settings(toy, work, given, said):
     assert said in draw(toy, work, *given)
 
@@ -339,8 +439,9 @@ def test_a_published_checkpoint_needs_statistics(toy, work):
     torch.save({"ema": net.state_dict()}, work / "published.pt")
     assert "give --latents_stats latents_stats.pt" in draw(toy, work, checkpoint=work / "published.pt")
     (work / "empty.pt").write_bytes(b"")
-    assert "empty statistics file (0 bytes)" in draw(toy, work, "--latents_stats", work / "empty.pt",
-                                                     checkpoint=work / "published.pt")
+    assert "empty statistics file (0 bytes)" in draw(
+        toy, work, "--latents_stats", work / "empty.pt", checkpoint=work / "published.pt"
+    )
 
 
 def test_the_wrong_tokenizer(toy, work):

@@ -80,8 +80,10 @@ def test_the_sections_have_the_agreed_form(monkeypatch):
     assert len(verdict.verdict_lines(found)) == 1 + 5 + 2 + 1
 
 
-@pytest.mark.parametrize(("plain", "classic", "mixed", "said"), [
-    (0.25, 0.5, 1, HELPS), (0.5, 0.5, 0.5, SAME), (1, 0.5, 0.75, SAME), (0.25, 1, 0.5, HARMS)])
+@pytest.mark.parametrize(
+    ("plain", "classic", "mixed", "said"),
+    [(0.25, 0.5, 1, HELPS), (0.5, 0.5, 0.5, SAME), (1, 0.5, 0.75, SAME), (0.25, 1, 0.5, HARMS)],
+)
 def test_help_must_exceed_the_better_of_both_real_arms(monkeypatch, plain, classic, mixed, said):
     """Classifiers that are right on a given share of the held-out pictures."""
     real, held_out, generated = walks(8, 0), walks(40, 1), walks(8, 2)
@@ -126,7 +128,9 @@ def test_pools_hold_the_same_real_pictures_with_and_without_generated():
     assert list(numpy.bincount(labels)) == [4, 4, 4] and not none
     mixed_labels, own, added = members(Arm(4, 0.5))
     assert own == alone and list(numpy.bincount(mixed_labels)) == [9, 9, 9] and len(added) == 15
-    assert added == {image.tobytes() for start in (0, 12, 24) for image in generated.images[start:start + 5]}
+    assert added == {
+        image.tobytes() for start in (0, 12, 24) for image in generated.images[start : start + 5]
+    }
     assert members(Arm(4), seed=1)[1] != alone and len(members(Arm(0, 1.0))[1]) == 0
     assert members(Arm(None, 2.0))[1:] == (seen[0], seen[1])  # twelve a person is all there is
 
@@ -188,7 +192,8 @@ def test_the_same_seed_trains_the_same_classifier():
     pool, before = walks(4, 0), torch.get_rng_state()
     first, again, other, plain = (
         verdict.train_classifier(pool, 3, seed, 2, augment).state_dict()["head.2.weight"]
-        for seed, augment in ((0, True), (0, True), (1, True), (0, False)))
+        for seed, augment in ((0, True), (0, True), (1, True), (0, False))
+    )
     assert torch.equal(first, again) and not torch.equal(first, other) and not torch.equal(first, plain)
     assert torch.equal(before, torch.get_rng_state())
 
@@ -206,8 +211,10 @@ def test_classic_augmentation_keeps_most_of_the_picture():
 def test_each_picture_is_rolled_around_in_time_by_its_own_amount():
     images = noise(8, 0).images
     found = verdict.rolled(images, 3)
-    shifts = [[k for k in range(64) if (numpy.roll(image, k, axis=1) == other).all()]
-              for image, other in zip(images, found)]
+    shifts = [
+        [k for k in range(64) if (numpy.roll(image, k, axis=1) == other).all()]
+        for image, other in zip(images, found)
+    ]
     assert all(len(one) == 1 for one in shifts) and len({one[0] for one in shifts}) > 10
     assert (verdict.rolled(images, 3) == found).all() and (verdict.rolled(images, 4) != found).any()
 

@@ -40,15 +40,24 @@ def test_training_latents_are_copies_wherever_they_begin(watched, monkeypatch, s
 
 def test_another_person_s_latents_are_no_copies(watched, monkeypatch):
     watch, module = watched
-    monkeypatch.setattr(watch, "_draw", lambda module, noise, labels: torch.stack(
-        [watch.train.latents[watch.train.labels != label][0] for label in labels]))
+    monkeypatch.setattr(
+        watch,
+        "_draw",
+        lambda module, noise, labels: torch.stack(
+            [watch.train.latents[watch.train.labels != label][0] for label in labels]
+        ),
+    )
     assert watch(module)["memorised"] == 0.0
 
 
 def test_held_out_latents_are_looked_at_in_the_same_way():
     train = latents_of("train", 24)
-    watch = CopyWatch(train, LatentSet(train.latents[:4].roll(1, -1), None, train.labels[:4],
-                                       train.label_table, [""] * 4), 3, "32")
+    watch = CopyWatch(
+        train,
+        LatentSet(train.latents[:4].roll(1, -1), None, train.labels[:4], train.label_table, [""] * 4),
+        3,
+        "32",
+    )
     assert watch(tiny_module(tiny_network()))["memorised_val"] == 1.0
 
 

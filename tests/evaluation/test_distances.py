@@ -90,12 +90,14 @@ def test_neighbourhoods_by_their_definitions():
     ball_x = [sorted(numpy.linalg.norm(x - one, axis=1))[k] for one in x]
     ball_y = [sorted(numpy.linalg.norm(y - one, axis=1))[k] for one in y]
     inside = [[between[i, j] < ball_x[i] for i in range(30)] for j in range(40)]
-    assert neighbourhoods(x, y, k) == pytest.approx({
-        "precision": sum(map(any, inside)) / 40,
-        "recall": sum(any(between[i, j] < ball_y[j] for j in range(40)) for i in range(30)) / 30,
-        "density": sum(map(sum, inside)) / (5 * 40),
-        "coverage": sum(any(inside[j][i] for j in range(40)) for i in range(30)) / 30,
-    })
+    assert neighbourhoods(x, y, k) == pytest.approx(
+        {
+            "precision": sum(map(any, inside)) / 40,
+            "recall": sum(any(between[i, j] < ball_y[j] for j in range(40)) for i in range(30)) / 30,
+            "density": sum(map(sum, inside)) / (5 * 40),
+            "coverage": sum(any(inside[j][i] for j in range(40)) for i in range(30)) / 30,
+        }
+    )
 
 
 def test_neighbourhoods_of_sets_that_are_easy():
@@ -152,7 +154,11 @@ def test_draws_hold_equally_many_of_everybody():
             assert (labels[name][places] == draw.people).all() and len(set(places)) == len(places)
     assert all(numpy.bincount(draw.people).tolist() == [5, 4, 0, 3] for draw in draws.full)
     assert {tuple(numpy.bincount(draw.people)) for draw in draws.halves} == {
-        (2, 2, 0, 1), (3, 2, 0, 1), (2, 2, 0, 2), (3, 2, 0, 2)}
+        (2, 2, 0, 1),
+        (3, 2, 0, 1),
+        (2, 2, 0, 2),
+        (3, 2, 0, 2),
+    }
     used = numpy.concatenate([draw.places["train"] for draw in draws.full])
     assert len(set(used)) > len(used) / 5  # not the same ones each time
 
@@ -175,6 +181,7 @@ def test_intervals_are_as_wide_as_the_spread_of_independent_pictures():
 
 def test_overlapping_windows_count_less():
     """Of four equal neighbours each, a quarter is independent: intervals are twice as wide."""
+
     def windows(rng, count):
         return numpy.repeat(rng.standard_normal(count // 4), 4)
 
@@ -196,15 +203,18 @@ def test_the_interval_of_kid_covers_zero_where_nothing_differs():
 
 
 def test_values_that_nothing_gives_are_none():
-    labels, features = sets(dict.fromkeys(("held_out", "generated", "train"), (4, 4)),
-                            lambda name, count: numpy.zeros(count))
+    labels, features = sets(
+        dict.fromkeys(("held_out", "generated", "train"), (4, 4)), lambda name, count: numpy.zeros(count)
+    )
     found = compare(features, draw_equal(labels, 0), lambda x, y, draw: {"density": math.nan})
     assert found["density"]["floor"] == {"value": None, "interval": None, "count": 8} and HALVES > 50
 
 
 def test_an_interval_that_no_half_gives_is_none():
     """Of two pictures a person a half has one, which has no pair."""
-    labels, features = sets(dict.fromkeys(("held_out", "generated", "train"), (2, 2)),
-                            lambda name, count: numpy.arange(count) + len(name))
+    labels, features = sets(
+        dict.fromkeys(("held_out", "generated", "train"), (2, 2)),
+        lambda name, count: numpy.arange(count) + len(name),
+    )
     found = compare(features, draw_equal(labels, 0))["kid"]["floor"]
     assert isinstance(found["value"], float) and found["interval"] is None

@@ -7,13 +7,16 @@ from data.labels import LabelTable
 from evaluation.estimates import figures, shown, wilson_interval
 
 
-@pytest.mark.parametrize(("hits", "count", "low", "high"), [
-    # Newcombe, Statistics in Medicine 17, 1998, pp. 857-872, table I, method 3
-    (81, 263, 0.2553, 0.3662),
-    (15, 148, 0.0624, 0.1605),
-    (0, 20, 0.0000, 0.1611),
-    (1, 29, 0.0061, 0.1718),
-])
+@pytest.mark.parametrize(
+    ("hits", "count", "low", "high"),
+    [
+        # Newcombe, Statistics in Medicine 17, 1998, pp. 857-872, table I, method 3
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0000, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
 def test_wilson_intervals_are_the_published_ones(hits, count, low, high):
     assert wilson_interval(hits, count) == pytest.approx((low, high), abs=5e-5)
 
@@ -32,11 +35,17 @@ def test_figures_in_all_and_per_person():
     found = figures(numpy.array([True, False, True, True, False]), labels, people)
     assert (found["hits"], found["count"], found["share"]) == (3, 5, 0.6)
     assert {name: own["share"] for name, own in found["per_person"].items()} == {
-        "ID_1": 1.0, "ID_3": pytest.approx(1 / 3)}
+        "ID_1": 1.0,
+        "ID_3": pytest.approx(1 / 3),
+    }
     assert shown(found, interval=True) == "60% (23% to 88% of 5)" and shown(None) == "-"
 
     found = figures(numpy.array([1.0, numpy.nan, 3.0, numpy.nan, numpy.nan]), labels, people)
-    assert found["per_person"]["ID_1"] == {"mean": 2.0, "standard_error": pytest.approx(1.0), "count": 2,
-                                           "interval": pytest.approx([2 - 12.706, 2 + 12.706], abs=1e-3)}
+    assert found["per_person"]["ID_1"] == {
+        "mean": 2.0,
+        "standard_error": pytest.approx(1.0),
+        "count": 2,
+        "interval": pytest.approx([2 - 12.706, 2 + 12.706], abs=1e-3),
+    }
     assert found["per_person"]["ID_3"] == {"mean": None, "standard_error": None, "interval": None, "count": 0}
     assert shown(found["per_person"]["ID_1"]) == "2.00" and shown(found["per_person"]["ID_3"]) == "-"

@@ -24,8 +24,9 @@ def test_distances_are_those_of_a_plain_search(odd):
 
     pictures, others = shifted(0)[:5], shifted(0)[5:]
     moved = [shifted(by / 4)[5:] for by in range(4 * cells)]
-    plain = numpy.array([[min(numpy.linalg.norm(one - other[at]) for other in moved) for at in range(7)]
-                         for one in pictures])
+    plain = numpy.array(
+        [[min(numpy.linalg.norm(one - other[at]) for other in moved) for at in range(7)] for one in pictures]
+    )
     distances, places = nearest_two(pictures, others)
     assert numpy.allclose(distances, numpy.sort(plain, axis=1)[:, :2], rtol=1e-4)
     assert (places == numpy.argsort(plain, axis=1)[:, :2]).all()

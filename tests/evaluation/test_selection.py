@@ -34,9 +34,15 @@ def selector():
 GOOD = {"confidence": 0.4, "novelty": 0.5, "motion_odd": False}
 
 
-@pytest.mark.parametrize(("change", "decision"), [
-    ({}, KEPT), ({"confidence": 0.39}, NOT_SURE), ({"novelty": 0.49}, COPY),
-    ({"motion_odd": True}, ODD_MOTION)])
+@pytest.mark.parametrize(
+    ("change", "decision"),
+    [
+        ({}, KEPT),
+        ({"confidence": 0.39}, NOT_SURE),
+        ({"novelty": 0.49}, COPY),
+        ({"motion_odd": True}, ODD_MOTION),
+    ],
+)
 def test_each_bound_decides(selector, change, decision):
     assert selector.decide({**GOOD, **change}, unit(0), [unit(1)]) == decision
 
@@ -99,7 +105,8 @@ def test_it_stops_when_enough_are_kept(fake):
     assert kept(rows) == [1, 3, 5, 7, 9] and [row["sample"] for row in rows] == [*range(1, 10)]
     assert draw.drawn == [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12]]
     assert selection.acceptance(rows, "ID_2", 5) == (
-        "ID_2: kept 5 of 9 drawn (not the person 4, odd motion 0, copy 0, near duplicate 0)")
+        "ID_2: kept 5 of 9 drawn (not the person 4, odd motion 0, copy 0, near duplicate 0)"
+    )
 
 
 def test_it_gives_up_at_the_bound(fake):
@@ -141,8 +148,12 @@ def test_a_file_holds_all_that_choosing_needs(selector, tmp_path):
 def test_bounds_are_quantiles_of_the_held_out_pictures(monkeypatch):
     """A judge of fixed opinion: what is measured of the held-out pictures, and no other, sets the bounds."""
     monkeypatch.setattr(selection, "train_judge", lambda *given, **more: Judge(2).eval())
-    part = Pictures(RNG.integers(0, 256, (30, 128, 64, 3), dtype=numpy.uint8), numpy.arange(30) % 2,
-                    numpy.zeros((30, 6)), numpy.zeros((30, 32)))
+    part = Pictures(
+        RNG.integers(0, 256, (30, 128, 64, 3), dtype=numpy.uint8),
+        numpy.arange(30) % 2,
+        numpy.zeros((30, 6)),
+        numpy.zeros((30, 32)),
+    )
     everything = part.at(numpy.arange(10))
     judge, bounds = selection.train_selector(part, part, everything, PEOPLE, 0)
     confidence, novelty, units = selection.measures(judge, part, selection.luma(everything.images))

@@ -30,15 +30,18 @@ def setting(guidance, accuracy, kid, memorised, sampler="heun"):
 REAL = setting(None, 0.9, None, 0.05)
 
 
-@pytest.mark.parametrize(("table", "expected"), [
-    # the lowest KID is not accurate enough; of those within the best one's interval the lower KID counts
-    ([setting(1, 0.3, 0.01, 0), setting(2, 0.75, 0.03, 0), setting(3, 0.8, 0.05, 0)], 1),
-    ([setting(1, 0.69, 0.01, 0), setting(2, 0.75, 0.03, 0), setting(3, 0.8, 0.02, 0)], 2),
-    # a point more copies than usual may be, two may not
-    ([setting(1, 0.8, 0.02, 0.06), setting(2, 0.8, 0.01, 0.07)], 0),
-    ([setting(1, 0.2, 0.02, 0.0), setting(2, 0.8, 0.01, 0.2)], None),
-    ([setting(1, 0.8, None, 0.0), setting(2, 0.8, 0.3, 0.0)], 1),
-])
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        # the lowest KID is not accurate enough; of those within the best one's interval the lower KID counts
+        ([setting(1, 0.3, 0.01, 0), setting(2, 0.75, 0.03, 0), setting(3, 0.8, 0.05, 0)], 1),
+        ([setting(1, 0.69, 0.01, 0), setting(2, 0.75, 0.03, 0), setting(3, 0.8, 0.02, 0)], 2),
+        # a point more copies than usual may be, two may not
+        ([setting(1, 0.8, 0.02, 0.06), setting(2, 0.8, 0.01, 0.07)], 0),
+        ([setting(1, 0.2, 0.02, 0.0), setting(2, 0.8, 0.01, 0.2)], None),
+        ([setting(1, 0.8, None, 0.0), setting(2, 0.8, 0.3, 0.0)], 1),
+    ],
+)
 def test_the_rule(table, expected):
     assert sweep.recommend(table, REAL) == expected
 

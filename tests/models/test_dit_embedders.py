@@ -97,8 +97,14 @@ def test_person_and_condition_are_dropped_each_on_their_own():
     embedder = LabelEmbedder(6, 4, 0.1, PAIRS)
     labels, drop = torch.tensor([5, 5, 5, 5]), torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]]).bool()
     people, conditions = embedder.embedding_table.weight, embedder.condition_table.weight
-    expected = torch.stack([people[1] + conditions[1], people[2] + conditions[1],
-                            people[1] + conditions[2], people[2] + conditions[2]])
+    expected = torch.stack(
+        [
+            people[1] + conditions[1],
+            people[2] + conditions[1],
+            people[1] + conditions[2],
+            people[2] + conditions[2],
+        ]
+    )
     assert torch.equal(embedder(labels, drop), expected)
     assert torch.equal(embedder(labels, drop[:, 0]), expected[[0, 3, 0, 3]])
     torch.manual_seed(0)
@@ -109,8 +115,9 @@ def test_person_and_condition_are_dropped_each_on_their_own():
         assert abs(share - wanted) < 4 * math.sqrt(wanted * (1 - wanted) / 20_000)
 
 
-@pytest.mark.parametrize(("dropout", "pairs"), [(0.0, PAIRS), (0.1, PAIRS[:5]), (0.1, ((0, 0, 0),) * 6),
-                                                (0.1, ((0, -2),) * 6)])
+@pytest.mark.parametrize(
+    ("dropout", "pairs"), [(0.0, PAIRS), (0.1, PAIRS[:5]), (0.1, ((0, 0, 0),) * 6), (0.1, ((0, -2),) * 6)]
+)
 def test_combinations_that_fit_no_labels_are_refused(dropout, pairs):
     with pytest.raises(ValueError, match="combinations"):
         LabelEmbedder(6, 4, dropout, pairs)

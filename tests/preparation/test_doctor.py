@@ -26,9 +26,14 @@ def nowhere(monkeypatch):
 
 def card(monkeypatch, name, capability, built, count=1, memory=16 * 2**30):
     """This machine with `count` cards, and a torch with kernels for `built`."""
-    for function, answer in {"is_available": True, "device_count": count, "get_device_name": name,
-                             "get_device_capability": capability, "get_arch_list": built,
-                             "mem_get_info": (memory, memory)}.items():
+    for function, answer in {
+        "is_available": True,
+        "device_count": count,
+        "get_device_name": name,
+        "get_device_capability": capability,
+        "get_arch_list": built,
+        "mem_get_info": (memory, memory),
+    }.items():
         monkeypatch.setattr(torch.cuda, function, lambda *arguments, answer=answer: answer)
 
 
@@ -40,8 +45,16 @@ def test_a_sound_machine_is_status_0_and_one_screen(tmp_path):
     said = output_of(stage0_prepare.main, "doctor", "--output_dir", tmp_path, "--weights_dir", tmp_path)
     lines = said.splitlines()
     assert len(lines) < 25 and all(line[:4].strip() in ("ok", "note") for line in lines)
-    for word in (f"Python {sys.version.split()[0]}", f"torch {torch.__version__}", "GiB free at", "S/2",
-                 "XL/1", "does not answer", "not in", "compact: the tokenizer that ships is there"):
+    for word in (
+        f"Python {sys.version.split()[0]}",
+        f"torch {torch.__version__}",
+        "GiB free at",
+        "S/2",
+        "XL/1",
+        "does not answer",
+        "not in",
+        "compact: the tokenizer that ships is there",
+    ):
         assert word in said
 
 
@@ -49,14 +62,25 @@ def test_a_sound_machine_is_status_0_and_one_screen(tmp_path):
 CU126 = ["sm_50", "sm_60", "sm_70", "sm_75", "sm_80", "sm_86", "sm_90"]
 CU128 = ["sm_70", "sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120"]
 CU130 = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120"]
-CARDS = {"Tesla P100-PCIE-16GB": (6, 0), "Tesla V100-SXM2-16GB": (7, 0), "Tesla T4": (7, 5),
-         "NVIDIA L4": (8, 9), "NVIDIA RTX PRO 6000 Blackwell": (12, 0), "NVIDIA A100-SXM4-40GB": (8, 0),
-         "NVIDIA H100": (9, 0)}
-SERVED = {"CU126": (CU126, (6, 0), (9, 0)), "CU128": (CU128, (7, 0), (12, 0)),
-          "CU130": (CU130, (7, 5), (12, 0))}
-VERDICTS = {(6, 0): "no tensor cores, neither fp16 nor bf16 pays: --precision auto tries 32",
-            (7, 0): "fp16 in hardware, bf16 only emulated: --precision auto tries 32 and 16-mixed",
-            (8, 0): "bf16 in hardware: --precision auto tries 32 and bf16-mixed"}
+CARDS = {
+    "Tesla P100-PCIE-16GB": (6, 0),
+    "Tesla V100-SXM2-16GB": (7, 0),
+    "Tesla T4": (7, 5),
+    "NVIDIA L4": (8, 9),
+    "NVIDIA RTX PRO 6000 Blackwell": (12, 0),
+    "NVIDIA A100-SXM4-40GB": (8, 0),
+    "NVIDIA H100": (9, 0),
+}
+SERVED = {
+    "CU126": (CU126, (6, 0), (9, 0)),
+    "CU128": (CU128, (7, 0), (12, 0)),
+    "CU130": (CU130, (7, 5), (12, 0)),
+}
+VERDICTS = {
+    (6, 0): "no tensor cores, neither fp16 nor bf16 pays: --precision auto tries 32",
+    (7, 0): "fp16 in hardware, bf16 only emulated: --precision auto tries 32 and 16-mixed",
+    (8, 0): "bf16 in hardware: --precision auto tries 32 and bf16-mixed",
+}
 
 
 @pytest.mark.parametrize("build", SERVED)
@@ -64,7 +88,7 @@ VERDICTS = {(6, 0): "no tensor cores, neither fp16 nor bf16 pays: --precision au
 def test_every_card_has_a_verdict_under_every_build(monkeypatch, name, build):
     (kernels, lowest, highest), capability = SERVED[build], CARDS[name]
     card(monkeypatch, name, capability, kernels)
-    (level, topic, text), = one_line(doctor.graphics_cards())
+    ((level, topic, text),) = one_line(doctor.graphics_cards())
     number = ".".join(map(str, capability))
     assert topic == "GPU" and name in text and f"compute capability {number}" in text
     if lowest <= capability <= highest:
@@ -77,8 +101,15 @@ def test_every_card_has_a_verdict_under_every_build(monkeypatch, name, build):
 
 
 def test_kernels_reach_within_a_major_version_and_ptx_beyond(monkeypatch):
-    for built, level in ((["sm_80"], "ok"), (["sm_86"], "ok"), (["sm_90"], "FAIL"), (["sm_75"], "FAIL"),
-                         (["sm_75", "compute_75"], "ok"), (["compute_90"], "FAIL"), ([], "ok")):
+    for built, level in (
+        (["sm_80"], "ok"),
+        (["sm_86"], "ok"),
+        (["sm_90"], "FAIL"),
+        (["sm_75"], "FAIL"),
+        (["sm_75", "compute_75"], "ok"),
+        (["compute_90"], "FAIL"),
+        ([], "ok"),
+    ):
         card(monkeypatch, "NVIDIA L4", (8, 9), built)
         assert next(doctor.graphics_cards()).level == level, built
 
@@ -112,7 +143,8 @@ def test_sizes_follow_memory_and_disk(monkeypatch, tmp_path):
 
 def test_old_packages_are_named(monkeypatch, tmp_path):
     (tmp_path / "requirements.txt").write_text(
-        "numpy>=99.0\ntorch>=2.4\ntorchvision>=0.19\nabsent-thing>=1.0\npytorch-lightning>=2.5\n")
+        "numpy>=99.0\ntorch>=2.4\ntorchvision>=0.19\nabsent-thing>=1.0\npytorch-lightning>=2.5\n"
+    )
     monkeypatch.setattr(doctor, "REQUIREMENTS", tmp_path / "requirements.txt")
     text = list(doctor.packages())[-1].text
     assert "needs 99.0; absent-thing absent, needs 1.0: pip install -r requirements.txt" in text
@@ -136,7 +168,8 @@ def test_exit_status_and_damaged_weights(tmp_path):
     LatentStatistics(torch.zeros(1, 2, 1, 1), torch.ones(1, 2, 1, 1)).save(tmp_path / name)
     flags = ("doctor", "--output_dir", tmp_path, "--weights_dir", tmp_path)
     assert f"{name}: {(tmp_path / name).stat().st_size:,} bytes, loads, sha256" in output_of(
-        stage0_prepare.main, *flags)
+        stage0_prepare.main, *flags
+    )
     (tmp_path / f"{name}.sha256").write_text("0" * 64 + f"  {name}\n")
     status, said, _ = run_as_script(stage0_prepare.main, *flags)
     assert status == 2 and "FAIL  weights" in said
@@ -150,8 +183,9 @@ BROKEN = {
     "no mean": lambda path: torch.save({"std": torch.ones(1, 4, 1, 1)}, path),
     "no list": lambda path: torch.save([], path),
     "shape": lambda path: torch.save({"mean": torch.zeros(4), "std": torch.ones(4)}, path),
-    "nan": lambda path: torch.save({"mean": torch.full((1, 4, 1, 1), torch.nan),
-                                    "std": torch.ones(1, 4, 1, 1)}, path),
+    "nan": lambda path: torch.save(
+        {"mean": torch.full((1, 4, 1, 1), torch.nan), "std": torch.ones(1, 4, 1, 1)}, path
+    ),
     "absent": lambda path: path.unlink(),
     "cut": lambda path: path.write_bytes(path.read_bytes()[:200]),
 }

@@ -16,8 +16,18 @@ def record(path, seconds, seed):
 
 
 def draw(folder, source="recordings"):
-    return output_of(stage0_prepare.main, "spectrogram", "--input", folder / source, "--output_dir",
-                     folder / "raw", "--carrier", "77e9", "--prf", 1000)
+    return output_of(
+        stage0_prepare.main,
+        "spectrogram",
+        "--input",
+        folder / source,
+        "--output_dir",
+        folder / "raw",
+        "--carrier",
+        "77e9",
+        "--prf",
+        1000,
+    )
 
 
 def listed(folder):
@@ -43,8 +53,18 @@ def test_its_images_are_drawn_anew_and_surplus_ones_go(drawn):
     assert f"ID_1/a.npy has changed: its {len(own)} images were removed, {len(left)} drawn anew" in said
     assert listed(drawn) == sorted(names(drawn / "raw", "*.png"))
     record(drawn / "fresh/ID_1/a.npy", 4, 9)
-    output_of(stage0_prepare.main, "spectrogram", "--input", drawn / "fresh", "--output_dir", drawn / "other",
-              "--carrier", "77e9", "--prf", 1000)
+    output_of(
+        stage0_prepare.main,
+        "spectrogram",
+        "--input",
+        drawn / "fresh",
+        "--output_dir",
+        drawn / "other",
+        "--carrier",
+        "77e9",
+        "--prf",
+        1000,
+    )
     for name in left:
         assert digest_of(drawn / "raw" / name) == digest_of(drawn / "other" / name)
 

@@ -34,8 +34,11 @@ def mount(request, toy, tmp_path_factory):
     session, read-only.
     """
     root = tmp_path_factory.mktemp("kaggle") / "input"
-    at = (lambda kind, slug: root / slug) if request.param == "old" else (
-        lambda kind, slug: root / kind / "an-owner" / slug)
+    at = (
+        (lambda kind, slug: root / slug)
+        if request.param == "old"
+        else (lambda kind, slug: root / kind / "an-owner" / slug)
+    )
     shutil.copytree(toy.data, at("datasets", "walks") / "data_split")
     weights = at("datasets", "vavae-weights")
     weights.mkdir(parents=True)
@@ -55,21 +58,39 @@ def test_it_finds_checks_and_writes_what_the_stages_take(mount, toy, tmp_path):
     best = next(mount.rglob("best.safetensors"))
     data, tokenizer = next(mount.rglob("data_split")), next(mount.rglob("W.safetensors"))
     assert sections == {
-        "extract": {"data_dir": str(data), "vavae_path": str(tokenizer),
-                    "imagenet_stats": str(tokenizer.parent / "latents_stats.pt")},
-        "pipeline": {"data_dir": str(data), "vavae_path": str(tokenizer),
-                     "imagenet_stats": str(tokenizer.parent / "latents_stats.pt")},
+        "extract": {
+            "data_dir": str(data),
+            "vavae_path": str(tokenizer),
+            "imagenet_stats": str(tokenizer.parent / "latents_stats.pt"),
+        },
+        "pipeline": {
+            "data_dir": str(data),
+            "vavae_path": str(tokenizer),
+            "imagenet_stats": str(tokenizer.parent / "latents_stats.pt"),
+        },
         "evaluate": {"real": str(data)},
-        "sample": {"dit_checkpoint": str(best), "vavae_path": str(tokenizer)}}  # by digest, not by name
+        "sample": {"dit_checkpoint": str(best), "vavae_path": str(tokenizer)},
+    }  # by digest, not by name
     assert status == 1 and "half-a-dit.pt" in said and "not used" in said
     assert said.count("an earlier") == 0 and "best.ckpt" not in said
     assert f"images      {data / 'train'}: 3 people, 18 images or more" in said
     config, drawn = tmp_path / NAME, tmp_path / "drawn"
-    output_of(stage3_inference.main, "--config", config, "--output_dir", drawn, "--num_samples_per_user", 1,
-              "--num_steps", 2, *EXACT)
+    output_of(
+        stage3_inference.main,
+        "--config",
+        config,
+        "--output_dir",
+        drawn,
+        "--num_samples_per_user",
+        1,
+        "--num_steps",
+        2,
+        *EXACT,
+    )
     assert len(names(drawn, "*user*.png")) == 3
-    said = output_of(stage1_extract_features.main, "--config", config, "--output_path", tmp_path / "l",
-                     *EXACT)
+    said = output_of(
+        stage1_extract_features.main, "--config", config, "--output_path", tmp_path / "l", *EXACT
+    )
     assert "wrote 24 latents" in said and snapshot(mount) == before
 
 
@@ -78,8 +99,9 @@ def test_again_is_the_same_and_another_content_is_not_overwritten(mount, tmp_pat
     before = snapshot(tmp_path)
     assert setup(mount, tmp_path) == first and snapshot(tmp_path) == before
     (tmp_path / NAME).write_text("sample: {}\n")
-    text = refusal_of(stage0_prepare.main, "setup", "--folders", mount, "--output_dir", tmp_path,
-                      unchanged=tmp_path)
+    text = refusal_of(
+        stage0_prepare.main, "setup", "--folders", mount, "--output_dir", tmp_path, unchanged=tmp_path
+    )
     assert f"{tmp_path / NAME}: is there with other content" in text
 
 
@@ -87,19 +109,31 @@ def test_a_published_model_comes_with_its_settings_and_statistics(toy, tmp_path)
     weights, (channels, side, _) = tmp_path / "weights", VAVAE.from_file(toy.tokenizer).latent_shape
     weights.mkdir()
     shutil.copy(toy.tokenizer, weights / "vavae.safetensors")
-    net = LightningDiT(input_size=side, in_channels=channels, hidden_size=32, depth=1, num_heads=2,
-                       num_classes=1000)
+    net = LightningDiT(
+        input_size=side, in_channels=channels, hidden_size=32, depth=1, num_heads=2, num_classes=1000
+    )
     torch.save({"ema": reference_weights_(net).state_dict()}, weights / "lightningdit-xl.pt")
     status, said, sections = setup(weights, tmp_path)
     assert status == 1 and "download latents-stats" in said and "dit_checkpoint" not in sections["sample"]
     LatentStatistics(torch.zeros(1, channels, 1, 1), torch.ones(1, channels, 1, 1)).save(
-        weights / "latents_stats.pt")
+        weights / "latents_stats.pt"
+    )
     (tmp_path / NAME).unlink()
     status, said, sections = setup(weights, tmp_path)
     assert status == 0 and "a folder of each person's" in said
     assert sections["sample"]["guidance_scale"] == 6.7 and sections["sample"]["sampler"] == "euler"
-    output_of(stage3_inference.main, "--config", tmp_path / NAME, "--output_dir", tmp_path / "drawn",
-              "--num_steps", 2, "--user_ids", 207, *EXACT)
+    output_of(
+        stage3_inference.main,
+        "--config",
+        tmp_path / NAME,
+        "--output_dir",
+        tmp_path / "drawn",
+        "--num_steps",
+        2,
+        "--user_ids",
+        207,
+        *EXACT,
+    )
     assert names(tmp_path / "drawn", "*class207*")
 
 

@@ -52,6 +52,7 @@ def save_hdf5(path, userblock=0, **arrays):
 
 def save_matlab_73(path, **arrays):
     """As MATLAB writes version 7.3: HDF5 after a text header, axes reversed, complex as (real, imag)."""
+
     def stored(array):
         if numpy.iscomplexobj(array):
             pair = numpy.empty(array.shape, [("real", "f8"), ("imag", "f8")])
@@ -116,13 +117,17 @@ def test_parts_along_an_axis_need_its_name(tmp_path):
     assert (taken(path, layout=("iq", "pulses"), conjugate=True).looks == ONE.conj()).all()
 
 
-@pytest.mark.parametrize(("layout", "said"), [
-    (("pulses",), "names 1 axes, the array has 2: (2, 1000)"), (("pulses", "pulse"), "named twice"),
-    (("rows", "pulses"), "unknown axis 'rows'; expected some of frames"),
-    (("receivers", "chirps*samples"), "give the lengths of all but one"),
-    (("receivers", "chirps*samples=64"), "does not fit the axis of length 1000"),
-    (("receivers", "ranges"), "no axis of slow time"),
-])
+@pytest.mark.parametrize(
+    ("layout", "said"),
+    [
+        (("pulses",), "names 1 axes, the array has 2: (2, 1000)"),
+        (("pulses", "pulse"), "named twice"),
+        (("rows", "pulses"), "unknown axis 'rows'; expected some of frames"),
+        (("receivers", "chirps*samples"), "give the lengths of all but one"),
+        (("receivers", "chirps*samples=64"), "does not fit the axis of length 1000"),
+        (("receivers", "ranges"), "no axis of slow time"),
+    ],
+)
 def test_layouts_that_cannot_be(layout, said, tmp_path):
     numpy.save(tmp_path / "rec.npy", IQ)
     assert said in refusal(tmp_path / "rec.npy", layout=layout)
@@ -148,10 +153,12 @@ def rows(*columns, divider=","):
 def test_tables_of_text(tmp_path):
     path, time = tmp_path / "rec.csv", numpy.arange(1000) / PRF
     known = ["# carrier = 24 GHz", "# fs: 2000 Hz"]
-    forms = ([*known, "i,q", *rows(ONE.real, ONE.imag)],
-             [*known, "Q;I", *rows(ONE.imag, ONE.real, divider=";")],
-             [*known[:1], "time [ms],I [V],Q [V]", *rows(1e3 * time, ONE.real, ONE.imag)],
-             [*known, *(f"{value.real:.9g}{value.imag:+.9g}i" for value in ONE)])
+    forms = (
+        [*known, "i,q", *rows(ONE.real, ONE.imag)],
+        [*known, "Q;I", *rows(ONE.imag, ONE.real, divider=";")],
+        [*known[:1], "time [ms],I [V],Q [V]", *rows(1e3 * time, ONE.real, ONE.imag)],
+        [*known, *(f"{value.real:.9g}{value.imag:+.9g}i" for value in ONE)],
+    )
     for lines in forms:
         capture = taken(table(path, lines), Facts())
         assert (capture.looks == ONE).all() and capture.carrier_hz == CARRIER
@@ -228,12 +235,18 @@ def test_joined_bursts_are_found_and_their_length_named(tmp_path):
     assert "needs --burst_samples" in refusal(path, Facts(CARRIER, 3000.0, burst_period_s=0.2))
 
 
-@pytest.mark.parametrize(("facts", "said"), [
-    (Facts(), "give --carrier, 3e+08 to 3e+11 Hz"), (Facts(CARRIER), "give --prf, 20 to 1e+06 Hz"),
-    (Facts(24.0, PRF), "--carrier 24: expected 3e+08 to 3e+11 Hz; give --carrier 24000000000 if"),
-    (Facts(77e6, PRF), "give --carrier 77000000000 if"), (Facts(CARRIER, 2.0), "give --prf 2000 if"),
-    (Facts(1e15, PRF), "expected 3e+08 to 3e+11 Hz"), (Facts(CARRIER, 1e9), "expected 20 to 1e+06 Hz"),
-])
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        (Facts(), "give --carrier, 3e+08 to 3e+11 Hz"),
+        (Facts(CARRIER), "give --prf, 20 to 1e+06 Hz"),
+        (Facts(24.0, PRF), "--carrier 24: expected 3e+08 to 3e+11 Hz; give --carrier 24000000000 if"),
+        (Facts(77e6, PRF), "give --carrier 77000000000 if"),
+        (Facts(CARRIER, 2.0), "give --prf 2000 if"),
+        (Facts(1e15, PRF), "expected 3e+08 to 3e+11 Hz"),
+        (Facts(CARRIER, 1e9), "expected 20 to 1e+06 Hz"),
+    ],
+)
 def test_numbers_outside_physics(facts, said, tmp_path):
     numpy.save(tmp_path / "rec.npy", ONE)
     assert said in refusal(tmp_path / "rec.npy", facts)

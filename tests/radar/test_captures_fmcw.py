@@ -20,8 +20,10 @@ def solid(moved):
     line wanders with its points' interference, in a perfect recording as well.
     """
     torso = numpy.array([name == "torso" for name in moved.part])
-    joined = {name: numpy.vstack([getattr(moved, name)[torso].mean(0), getattr(moved, name)[~torso]])
-              for name in ("range_m", "velocity_mps", "cross_section_m2")}
+    joined = {
+        name: numpy.vstack([getattr(moved, name)[torso].mean(0), getattr(moved, name)[~torso]])
+        for name in ("range_m", "velocity_mps", "cross_section_m2")
+    }
     joined["cross_section_m2"][0] *= 4 * torso.sum()
     return replace(moved, part=("torso", *numpy.array(moved.part)[~torso]), **joined)
 
@@ -59,8 +61,10 @@ def layouts(chirps):
     middle = numpy.exp(1j * numpy.pi * numpy.arange(36) * (CHIRPS.samples - 1) / CHIRPS.samples)
     pair = numpy.stack([chirps.real, chirps.imag], -1)
     return {
-        "pulses,receivers,samples": chirps, "receivers,pulses,samples": chirps.swapaxes(0, 1),
-        "samples,receivers,chirps": chirps.T, "pulses,receivers,samples,iq": pair,
+        "pulses,receivers,samples": chirps,
+        "receivers,pulses,samples": chirps.swapaxes(0, 1),
+        "samples,receivers,chirps": chirps.T,
+        "pulses,receivers,samples,iq": pair,
         f"receivers,chirps*samples={CHIRPS.samples}": chirps.swapaxes(0, 1).reshape(2, -1),
         "frames,chirps,receivers,samples": cut.reshape(frames, 50, 2, -1),
         "ranges,pulses,receivers": cells.transpose(2, 0, 1),

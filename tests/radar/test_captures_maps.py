@@ -24,13 +24,20 @@ def test_a_matrix_by_its_axes(scale, tmp_path):
         assert numpy.allclose(shown.velocity_mps, VELOCITY) and numpy.allclose(shown.time_s, TIME)
 
 
-@pytest.mark.parametrize(("hints", "said"), [
-    ({}, "which axis is what?"), ({"layout": LAYOUT}, "give --velocity_range"),
-    ({"layout": LAYOUT, "velocity_mps": (-1, 1)}, "give --duration in s"),
-    ({"layout": LAYOUT, "velocity_mps": (-1, 1), "duration_s": 2.0}, "give --scale db, power or"),
-    ({"layout": LAYOUT, "velocity_mps": (-1, 1), "duration_s": 2.0, "scale": "power"}, "expected --scale db"),
-    ({"layout": ("velocities", "pulses")}, "a ready matrix has velocities and times"),
-])
+@pytest.mark.parametrize(
+    ("hints", "said"),
+    [
+        ({}, "which axis is what?"),
+        ({"layout": LAYOUT}, "give --velocity_range"),
+        ({"layout": LAYOUT, "velocity_mps": (-1, 1)}, "give --duration in s"),
+        ({"layout": LAYOUT, "velocity_mps": (-1, 1), "duration_s": 2.0}, "give --scale db, power or"),
+        (
+            {"layout": LAYOUT, "velocity_mps": (-1, 1), "duration_s": 2.0, "scale": "power"},
+            "expected --scale db",
+        ),
+        ({"layout": ("velocities", "pulses")}, "a ready matrix has velocities and times"),
+    ],
+)
 def test_what_a_matrix_does_not_say(hints, said, tmp_path):
     numpy.save(tmp_path / "a.npy", POWER_DB - 70)
     with pytest.raises(UserError, match=said):

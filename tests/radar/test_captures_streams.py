@@ -22,13 +22,27 @@ frameCfg 0 {last} {loops} {frames} {period} 1 0
 """
 
 
-def profile(folder, rx=15, adc=2, fmt=1, swap=0, channels=1, samples=32, tx=(1,), loops=8, frames=0,
-            period=20):
+def profile(
+    folder, rx=15, adc=2, fmt=1, swap=0, channels=1, samples=32, tx=(1,), loops=8, frames=0, period=20
+):
     chirps = "\n".join(f"chirpCfg {n} {n} 0 0 0 0 0 {mask}" for n, mask in enumerate(tx))
     path = folder / "radar.cfg"
-    path.write_text(SDK.format(rx=rx, adc=adc, fmt=fmt, real=int(not fmt), swap=swap, channels=channels,
-                               samples=samples, chirps=chirps, last=len(tx) - 1, loops=loops, frames=frames,
-                               period=period))
+    path.write_text(
+        SDK.format(
+            rx=rx,
+            adc=adc,
+            fmt=fmt,
+            real=int(not fmt),
+            swap=swap,
+            channels=channels,
+            samples=samples,
+            chirps=chirps,
+            last=len(tx) - 1,
+            loops=loops,
+            frames=frames,
+            period=period,
+        )
+    )
     return path
 
 
@@ -47,10 +61,23 @@ def numbers(shape, bits=16, is_complex=True):
     return (real + 1j * imaginary).astype(numpy.complex64) if is_complex else real.astype(numpy.float32)
 
 
-@pytest.mark.parametrize("settings", [
-    {}, {"rx": 1}, {"rx": 5}, {"rx": 7}, {"fmt": 0}, {"swap": 1}, {"channels": 0}, {"channels": 0, "fmt": 0},
-    {"tx": (1, 2)}, {"adc": 0}, {"adc": 1},
-], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"rx": 1},
+        {"rx": 5},
+        {"rx": 7},
+        {"fmt": 0},
+        {"swap": 1},
+        {"channels": 0},
+        {"channels": 0, "fmt": 0},
+        {"tx": (1, 2)},
+        {"adc": 0},
+        {"adc": 1},
+    ],
+    ids=str,
+)
 def test_every_order_of_words(settings, tmp_path):
     read_back = read_profile(profile(tmp_path, **settings))
     receivers, interleaved = settings.get("rx", 15).bit_count(), settings.get("channels") == 0
@@ -75,17 +102,33 @@ def test_carrier_rate_and_range_step_are_the_profiles(tmp_path):
 
 
 def test_the_studio_says_the_same_as_the_sdk(tmp_path):
-    device = {"rlChanCfg_t": {"rxChannelEn": "0xF"},
-              "rlAdcOutCfg_t": {"fmt": {"b2AdcBits": 2, "b2AdcOutFmt": 1}},
-              "rlProfiles": [{"rlProfileCfg_t": {
-                  "startFreqConst_GHz": 60.0, "idleTimeConst_usec": 10.0, "adcStartTimeConst_usec": 5.0,
-                  "rampEndTime_usec": 60.0, "freqSlopeConst_MHz_usec": 20.0, "numAdcSamples": 32,
-                  "digOutSampleRate": 1000}}],
-              "rlChirps": [{"rlChirpCfg_t": {"txEnable": "0x1"}}, {"rlChirpCfg_t": {"txEnable": "0x2"}}],
-              "rlFrameCfg_t": {"chirpStartIdx": 0, "chirpEndIdx": 1, "numLoops": 8, "numFrames": 0,
-                               "framePeriodicity_msec": 20.0},
-              "rlDevDataFmtCfg_t": {"iqSwapSel": 0, "chInterleave": 1},
-              "rlDevLaneEnable_t": {"laneEn": "0x3"}}
+    device = {
+        "rlChanCfg_t": {"rxChannelEn": "0xF"},
+        "rlAdcOutCfg_t": {"fmt": {"b2AdcBits": 2, "b2AdcOutFmt": 1}},
+        "rlProfiles": [
+            {
+                "rlProfileCfg_t": {
+                    "startFreqConst_GHz": 60.0,
+                    "idleTimeConst_usec": 10.0,
+                    "adcStartTimeConst_usec": 5.0,
+                    "rampEndTime_usec": 60.0,
+                    "freqSlopeConst_MHz_usec": 20.0,
+                    "numAdcSamples": 32,
+                    "digOutSampleRate": 1000,
+                }
+            }
+        ],
+        "rlChirps": [{"rlChirpCfg_t": {"txEnable": "0x1"}}, {"rlChirpCfg_t": {"txEnable": "0x2"}}],
+        "rlFrameCfg_t": {
+            "chirpStartIdx": 0,
+            "chirpEndIdx": 1,
+            "numLoops": 8,
+            "numFrames": 0,
+            "framePeriodicity_msec": 20.0,
+        },
+        "rlDevDataFmtCfg_t": {"iqSwapSel": 0, "chInterleave": 1},
+        "rlDevLaneEnable_t": {"laneEn": "0x3"},
+    }
     (tmp_path / "radar.json").write_text(json.dumps({"mmWaveDevices": [device]}))
     assert read_profile(tmp_path / "radar.json") == read_profile(profile(tmp_path, tx=(1, 2)))
 
@@ -148,10 +191,19 @@ def test_a_stream_by_its_axes(tmp_path):
 
 def ifrt(path, frames, kind=1, **changes):
     """(frames, receivers, I and Q, samples) of a Doppler radar."""
-    said = {"Num_Rx_Antennas": frames.shape[1], "Modulation_Type_Enum": 0, "Lower_RF_Frequency_kHz": 24050000,
-            "Upper_RF_Frequency_kHz": 24250000, "Sampling_Frequency_kHz": 2, "Data_Format_Enum": kind,
-            "Chirps_per_Frame": 1, "Samples_per_Chirp": frames.shape[-1], "Pulse_Repetition_Time_sec": 0,
-            "Frame_Period_sec": 0.15, **changes}
+    said = {
+        "Num_Rx_Antennas": frames.shape[1],
+        "Modulation_Type_Enum": 0,
+        "Lower_RF_Frequency_kHz": 24050000,
+        "Upper_RF_Frequency_kHz": 24250000,
+        "Sampling_Frequency_kHz": 2,
+        "Data_Format_Enum": kind,
+        "Chirps_per_Frame": 1,
+        "Samples_per_Chirp": frames.shape[-1],
+        "Pulse_Repetition_Time_sec": 0,
+        "Frame_Period_sec": 0.15,
+        **changes,
+    }
     lines = ["IFRT", "### A comment.", *(f"# {key} = {value}" for key, value in said.items())]
     for number, frame in enumerate(frames, 7119):
         values = frame.swapaxes(1, 2) if kind == 2 else frame

@@ -58,12 +58,7 @@ def read(power):
 
 
 def figures(measured):
-    return [
-        measured.torso_velocity_mps,
-        measured.bandwidth_mps,
-        measured.cadence_hz,
-        measured.periodicity,
-    ]
+    return [measured.torso_velocity_mps, measured.bandwidth_mps, measured.cadence_hz, measured.periodicity]
 
 
 @pytest.mark.parametrize("speed", [0.7, 1.1, 1.6])

@@ -35,6 +35,7 @@ def record(seed, count=2, walker=None, setup=None, approaching=True):
 @pytest.fixture
 def straight(monkeypatch):
     """Walks go along the line of sight, at an even speed and without turns."""
+
     def walk(rng, duration_s, speed_mps, approaching):
         return Walk(duration_s, approaching, start_range_m=2.0 * duration_s * approaching + 8.0)
 
@@ -44,8 +45,12 @@ def straight(monkeypatch):
 def read(picture, approaching=True):
     """Kinematics of a picture of the default make."""
     low, high = (-1.2, 5.2) if approaching else (-5.2, 1.2)
-    return from_picture(numpy.asarray(picture), duration_s=55 * Setup().frame_s, velocity_low=low - HALF_BIN,
-                        velocity_high=high - HALF_BIN)
+    return from_picture(
+        numpy.asarray(picture),
+        duration_s=55 * Setup().frame_s,
+        velocity_low=low - HALF_BIN,
+        velocity_high=high - HALF_BIN,
+    )
 
 
 def native(picture):
@@ -83,10 +88,20 @@ def test_a_picture_shows_the_speed_and_cadence_of_a_straight_walk(straight, spee
 def test_receding_mirrors_approaching(straight):
     (_, there), (_, back) = (record(5, 2, Walker(), approaching=way) for way in (True, False))
     for towards, away in zip(there, back):
-        mirrored = (away.torso_mean_mps, away.torso_max_mps, away.torso_min_mps, away.slowest_mps,
-                    away.fastest_mps)
-        expected = (towards.torso_mean_mps, towards.torso_min_mps, towards.torso_max_mps, towards.fastest_mps,
-                    towards.slowest_mps)
+        mirrored = (
+            away.torso_mean_mps,
+            away.torso_max_mps,
+            away.torso_min_mps,
+            away.slowest_mps,
+            away.fastest_mps,
+        )
+        expected = (
+            towards.torso_mean_mps,
+            towards.torso_min_mps,
+            towards.torso_max_mps,
+            towards.fastest_mps,
+            towards.slowest_mps,
+        )
         assert mirrored == pytest.approx([-value for value in expected], abs=0.06)
         flipped = read(away.picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM))  # axis now -1.175 … 5.225
         assert flipped.torso_velocity_mps == pytest.approx(read(towards.picture).torso_velocity_mps, abs=0.08)
@@ -97,8 +112,13 @@ def test_pictures_are_rgb_of_256_pixels_and_truths_are_in_order():
     _, windows = record(0, 3)
     for window in windows:
         assert window.picture.size == (256, 256) and window.picture.mode == "RGB"
-        assert (window.slowest_mps < window.torso_min_mps < window.torso_mean_mps < window.torso_max_mps
-                < window.fastest_mps)
+        assert (
+            window.slowest_mps
+            < window.torso_min_mps
+            < window.torso_mean_mps
+            < window.torso_max_mps
+            < window.fastest_mps
+        )
     assert numpy.diff([window.edges["start_s"] for window in windows]) == pytest.approx(14 * Setup().frame_s)
     assert Setup().frame_s == pytest.approx(1 / 26, rel=0.01)
 
@@ -173,8 +193,19 @@ def simulated(tmp_path_factory):
 @pytest.fixture(scope="module")
 def varied(tmp_path_factory):
     folder = tmp_path_factory.mktemp("varied") / "sim"
-    output_of(stage0_prepare.main, "simulate", "--output_dir", folder, "--varied", "--num_users", "2",
-              "--samples_per_user", "10", "--recordings_per_user", "5")
+    output_of(
+        stage0_prepare.main,
+        "simulate",
+        "--output_dir",
+        folder,
+        "--varied",
+        "--num_users",
+        "2",
+        "--samples_per_user",
+        "10",
+        "--recordings_per_user",
+        "5",
+    )
     return folder
 
 
@@ -192,10 +223,34 @@ def recordings_of(folder):
 
 
 def test_truth_has_a_row_for_each_picture_with_what_is_known(simulated, varied):
-    columns = {"path", "user", "recording", "cadence_hz", *TRUTHS, "height_m", "speed_mps", "asymmetry",
-               "foot_reflectivity", "approaching", "aspect_deg", "start_range_m", "speed_drift", "turns",
-               "carrier_hz", "prf_hz", "noise_db", "lowest_mps", "highest_mps", "num_frames", "num_bins",
-               "frames_per_second", "dynamic_range_db", "colour_map", "resampling", "jpeg_quality"}
+    columns = {
+        "path",
+        "user",
+        "recording",
+        "cadence_hz",
+        *TRUTHS,
+        "height_m",
+        "speed_mps",
+        "asymmetry",
+        "foot_reflectivity",
+        "approaching",
+        "aspect_deg",
+        "start_range_m",
+        "speed_drift",
+        "turns",
+        "carrier_hz",
+        "prf_hz",
+        "noise_db",
+        "lowest_mps",
+        "highest_mps",
+        "num_frames",
+        "num_bins",
+        "frames_per_second",
+        "dynamic_range_db",
+        "colour_map",
+        "resampling",
+        "jpeg_quality",
+    }
     for folder in simulated, varied:
         rows = rows_of(folder)
         assert {row["path"] for row in rows} == names(folder, "*.png") | names(folder, "*.jpg")
@@ -203,8 +258,12 @@ def test_truth_has_a_row_for_each_picture_with_what_is_known(simulated, varied):
         assert all(row["path"].startswith(f"{row['user']}/rec{row['recording']}_") for row in rows)
         assert {row["resampling"] for row in rows} <= {"NEAREST", "BILINEAR"}
     assert [row["path"] for row in rows_of(simulated)[:5]] == [
-        "ID_1/rec1_001.png", "ID_1/rec1_002.png", "ID_1/rec1_003.png", "ID_1/rec1_004.png",
-        "ID_1/rec2_001.png"]
+        "ID_1/rec1_001.png",
+        "ID_1/rec1_002.png",
+        "ID_1/rec1_003.png",
+        "ID_1/rec1_004.png",
+        "ID_1/rec2_001.png",
+    ]
 
 
 def test_pictures_on_disk_show_what_truth_csv_says(simulated):
@@ -267,8 +326,12 @@ def test_gaits_are_the_same_people_walking_otherwise(simulated, tmp_path):
         assert digest_of(folder / plain) == digest_of(simulated / row["path"])
         assert len({other["start_phase"] for other in in_gaits.values()}) == len(GAITS)
     for user in ("ID_1", "ID_2", "ID_3"):
-        torso = {gait: numpy.mean([float(row["torso_mean_mps"]) for row in rows.values()
-                                   if row["user"] == f"{user}_{gait}"]) for gait in GAITS}
+        torso = {
+            gait: numpy.mean(
+                [float(row["torso_mean_mps"]) for row in rows.values() if row["user"] == f"{user}_{gait}"]
+            )
+            for gait in GAITS
+        }
         assert torso["hurried"] > 1.2 * torso["normal"] and torso["backpack"] < torso["normal"]
 
 
@@ -296,6 +359,15 @@ def test_again_writes_nothing_and_what_is_lost_comes_back_the_same(simulated, tm
 
 
 def test_varied_again_too(varied, tmp_path):
-    out, before = simulate_again(varied, tmp_path, "--varied", "--num_users", "2", "--samples_per_user", "10",
-                                 "--recordings_per_user", "5")
+    out, before = simulate_again(
+        varied,
+        tmp_path,
+        "--varied",
+        "--num_users",
+        "2",
+        "--samples_per_user",
+        "10",
+        "--recordings_per_user",
+        "5",
+    )
     assert all(digest_of(out / name) == digest for name, (_, digest) in before.items())

@@ -30,8 +30,13 @@ def clean(carrier_hz=77e9, **settings):
 
 def echo(range_m, radar, cross_section_m2=1.0, seed=0):
     range_m = numpy.atleast_2d(range_m)
-    return iq_signal(range_m, numpy.broadcast_to(cross_section_m2, range_m.shape), RATE, radar,
-                     numpy.random.default_rng(seed))
+    return iq_signal(
+        range_m,
+        numpy.broadcast_to(cross_section_m2, range_m.shape),
+        RATE,
+        radar,
+        numpy.random.default_rng(seed),
+    )
 
 
 def steady(velocity_mps, seconds=1.5, start_m=20.0):
@@ -231,13 +236,16 @@ def test_an_edge_between_pixels_is_blended_there():
     assert ((row > 0.2) & (row < 0.8)).sum() >= 20
 
 
-@pytest.mark.parametrize("call, message", [
-    (lambda iq: spectrogram(iq, 77e9, 3287.6, velocity_range=(-1.2, 6.0)), "at most the 6.39"),
-    (lambda iq: spectrogram(iq, 77e9, 3287.6, velocity_range=(2.0, 1.0)), "velocity_range 2 to 1"),
-    (lambda iq: spectrogram(iq, 77e9, 3287.6, window_s=0.1), "window_s 0.1"),
-    (lambda iq: spectrogram(iq[:100], 77e9, 3287.6), "100 samples, a window needs 128"),
-    (lambda iq: windows(spectrogram(iq, 77e9, 3287.6)), "a picture needs 55"),
-])
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda iq: spectrogram(iq, 77e9, 3287.6, velocity_range=(-1.2, 6.0)), "at most the 6.39"),
+        (lambda iq: spectrogram(iq, 77e9, 3287.6, velocity_range=(2.0, 1.0)), "velocity_range 2 to 1"),
+        (lambda iq: spectrogram(iq, 77e9, 3287.6, window_s=0.1), "window_s 0.1"),
+        (lambda iq: spectrogram(iq[:100], 77e9, 3287.6), "100 samples, a window needs 128"),
+        (lambda iq: windows(spectrogram(iq, 77e9, 3287.6)), "a picture needs 55"),
+    ],
+)
 def test_what_cannot_be_shown_is_refused_in_one_line(call, message):
     with pytest.raises(ValueError, match=message) as error:
         call(numpy.ones(2000, numpy.complex64))

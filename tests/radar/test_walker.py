@@ -11,9 +11,12 @@ from radar.walker import Walk, draw_walk, motion
 
 RATE = 200.0
 FAR = Walk(duration_s=20.0, start_range_m=1e5)
-PEOPLE = [Walker(), Walker(height_m=1.55, speed_mps=0.7),
-          Walker(height_m=1.93, speed_mps=1.6, asymmetry=0.05),
-          *(draw_walker(numpy.random.default_rng(seed)) for seed in range(5))]
+PEOPLE = [
+    Walker(),
+    Walker(height_m=1.55, speed_mps=0.7),
+    Walker(height_m=1.93, speed_mps=1.6, asymmetry=0.05),
+    *(draw_walker(numpy.random.default_rng(seed)) for seed in range(5)),
+]
 
 
 def joints_of(walker, count=500):
@@ -88,14 +91,16 @@ def test_joints_stay_within_human_limits(walker):
     """Walking and a margin: hip -25 to 45, knee 0 to 90 (75 at an ordinary pace), ankle -50 to 35 degrees."""
     joints = joints_of(walker)
     for side in ("left", "right"):
-        hip, knee, ankle, heel, toe = (joints[f"{side} {name}"]
-                                       for name in ("hip", "knee", "ankle", "heel", "toe"))
+        hip, knee, ankle, heel, toe = (
+            joints[f"{side} {name}"] for name in ("hip", "knee", "ankle", "heel", "toe")
+        )
         thigh, shank = inclination(knee - hip), inclination(ankle - knee)
         pitch = inclination(toe - heel) - 90
         for angle, low, high in ((thigh, -25, 45), (thigh - shank, 0, 90), (pitch - shank, -50, 35)):
             assert low <= angle.min() and angle.max() <= high
         elbow = inclination(joints[f"{side} wrist"] - joints[f"{side} elbow"]) - inclination(
-            joints[f"{side} elbow"] - joints[f"{side} shoulder"])
+            joints[f"{side} elbow"] - joints[f"{side} shoulder"]
+        )
         assert 0 <= elbow.min() and elbow.max() <= 90
 
 
@@ -160,8 +165,9 @@ def test_the_cadence_is_that_of_the_motion(walker):
 
 def test_receding_mirrors_approaching():
     walker = draw_walker(numpy.random.default_rng(1))
-    there, back = (motion(walker, replace(FAR, approaching=towards, start_phase=0.3))
-                   for towards in (True, False))
+    there, back = (
+        motion(walker, replace(FAR, approaching=towards, start_phase=0.3)) for towards in (True, False)
+    )
     assert there.part == back.part
     assert numpy.allclose(there.velocity_mps, -back.velocity_mps, atol=2e-3)
     assert there.torso_velocity_mps.mean() > 0.5
@@ -191,8 +197,10 @@ def test_a_turn_lets_the_radial_velocity_fall():
 
 
 def test_speed_drifts_slowly_and_cadence_with_it():
-    steady, drifting = (motion(Walker(), replace(FAR, speed_drift=drift)).torso_velocity_mps
-                        for drift in ((0.0, 0.0), (0.1, 0.1)))
+    steady, drifting = (
+        motion(Walker(), replace(FAR, speed_drift=drift)).torso_velocity_mps
+        for drift in ((0.0, 0.0), (0.1, 0.1))
+    )
     assert drifting.mean() == pytest.approx(1.1 * steady.mean(), rel=0.005)
     assert numpy.ptp(drifting) == pytest.approx(1.1 * numpy.ptp(steady), rel=0.02)
 

@@ -13,8 +13,14 @@ from runtime.devices import (
     tokenizer_precision,
 )
 
-CARDS = {"Tesla P100-PCIE-16GB": (6, 0), "Tesla V100": (7, 0), "Tesla T4": (7, 5), "NVIDIA A100": (8, 0),
-         "NVIDIA H100": (9, 0), "NVIDIA GeForce GTX 1080": (6, 1)}
+CARDS = {
+    "Tesla P100-PCIE-16GB": (6, 0),
+    "Tesla V100": (7, 0),
+    "Tesla T4": (7, 5),
+    "NVIDIA A100": (8, 0),
+    "NVIDIA H100": (9, 0),
+    "NVIDIA GeForce GTX 1080": (6, 1),
+}
 CURRENT_BUILD = ["sm_75", "sm_80", "sm_86", "sm_90a", "sm_100", "sm_120", "compute_120"]
 OLD_BUILD = ["sm_50", "sm_60", "sm_70", "sm_75", "sm_80", "sm_86", "sm_90"]
 CUDA = torch.device("cuda", 0)
@@ -43,10 +49,17 @@ def refusal(call, *arguments) -> str:
     return message
 
 
-@pytest.mark.parametrize(("card", "expected"), [
-    ("Tesla T4", "16-mixed"), ("Tesla V100", "16-mixed"), ("NVIDIA A100", "bf16-mixed"),
-    ("NVIDIA H100", "bf16-mixed"), ("Tesla P100-PCIE-16GB", "32"), ("NVIDIA GeForce GTX 1080", "32"),
-])
+@pytest.mark.parametrize(
+    ("card", "expected"),
+    [
+        ("Tesla T4", "16-mixed"),
+        ("Tesla V100", "16-mixed"),
+        ("NVIDIA A100", "bf16-mixed"),
+        ("NVIDIA H100", "bf16-mixed"),
+        ("Tesla P100-PCIE-16GB", "32"),
+        ("NVIDIA GeForce GTX 1080", "32"),
+    ],
+)
 def test_unmeasured_auto_goes_by_the_true_capability(machine, card, expected):
     machine(card)
     assert resolve_precision("auto", CUDA) == expected
@@ -69,8 +82,11 @@ def test_16_bit_on_a_cpu_is_refused_with_the_choices():
 def test_candidates_are_fp32_and_what_the_device_has(machine):
     assert candidate_precisions(torch.device("cpu")) == ("32", "bf16-mixed")
     assert candidate_precisions(torch.device("mps")) == ("32",)
-    for card, expected in (("Tesla P100-PCIE-16GB", ("32",)), ("Tesla T4", ("32", "16-mixed")),
-                           ("NVIDIA A100", ("32", "bf16-mixed"))):
+    for card, expected in (
+        ("Tesla P100-PCIE-16GB", ("32",)),
+        ("Tesla T4", ("32", "16-mixed")),
+        ("NVIDIA A100", ("32", "bf16-mixed")),
+    ):
         machine(card)
         assert candidate_precisions(CUDA) == expected
 
@@ -78,7 +94,10 @@ def test_candidates_are_fp32_and_what_the_device_has(machine):
 def test_unmeasured_a_cpu_takes_fp32_whatever_its_make():
     cpu = torch.device("cpu")
     assert [resolve_precision(name, cpu) for name in ("auto", "32", "bf16-mixed")] == [
-        "32", "32", "bf16-mixed"]
+        "32",
+        "32",
+        "bf16-mixed",
+    ]
 
 
 def test_a_card_without_kernels_is_refused_and_named(machine):
@@ -125,7 +144,10 @@ def test_unknown_device_counts_are_refused(machine, wrong):
 
 def test_the_tokenizer_stays_in_32_bit_on_fp16_cards():
     assert {name: tokenizer_precision(name) for name in ("32", "16-mixed", "bf16-mixed")} == {
-        "32": "32", "16-mixed": "32", "bf16-mixed": "bf16"}
+        "32": "32",
+        "16-mixed": "32",
+        "bf16-mixed": "bf16",
+    }
 
 
 def test_autocast_follows_the_precision():
@@ -137,4 +159,7 @@ def test_autocast_follows_the_precision():
     with autocast(cpu, "16-mixed"):
         assert (x @ x).dtype == torch.float16
     assert [lightning_precision(name) for name in ("32", "16-mixed", "bf16-mixed")] == [
-        "32-true", "16-mixed", "bf16-mixed"]
+        "32-true",
+        "16-mixed",
+        "bf16-mixed",
+    ]

@@ -41,16 +41,19 @@ def chosen(store, steps=1000, names=NAMES, device=CPU, **more) -> str:
     return choose("training", lambda: lambda name: None, names, device, steps, store, **more)
 
 
-@pytest.mark.parametrize(("seconds", "expected"), [
-    ({"32": 2.0, "bf16-mixed": 1.0}, "bf16-mixed"),
-    ({"32": 1.0, "bf16-mixed": 2.0}, "32"),
-    ({"32": 1.0, "bf16-mixed": 1.0}, "32"),
-    ({"32": 1.029, "bf16-mixed": 1.0}, "32"),
-    ({"32": 1.031, "bf16-mixed": 1.0}, "bf16-mixed"),
-    ({"32": 2.0, "bf16-mixed": 1.02, "16-mixed": 1.0}, "bf16-mixed"),
-    ({"32": 2.0, "bf16-mixed": 1.2, "16-mixed": 1.0}, "16-mixed"),
-    ({"32": 1.02, "bf16-mixed": 3.0, "16-mixed": 1.0}, "32"),
-])
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ({"32": 2.0, "bf16-mixed": 1.0}, "bf16-mixed"),
+        ({"32": 1.0, "bf16-mixed": 2.0}, "32"),
+        ({"32": 1.0, "bf16-mixed": 1.0}, "32"),
+        ({"32": 1.029, "bf16-mixed": 1.0}, "32"),
+        ({"32": 1.031, "bf16-mixed": 1.0}, "bf16-mixed"),
+        ({"32": 2.0, "bf16-mixed": 1.02, "16-mixed": 1.0}, "bf16-mixed"),
+        ({"32": 2.0, "bf16-mixed": 1.2, "16-mixed": 1.0}, "16-mixed"),
+        ({"32": 1.02, "bf16-mixed": 3.0, "16-mixed": 1.0}, "32"),
+    ],
+)
 def test_the_fastest_wins_and_a_tie_is_for_fp32(seconds, expected):
     assert fastest({name: [second] * 3 for name, second in seconds.items()}) == expected
 
@@ -71,12 +74,15 @@ def test_turns_alternate_after_one_step_of_each_that_does_not_count(clock):
     assert calls == [*NAMES] * (precision.MOST_TURNS + 1)
 
 
-@pytest.mark.parametrize(("second", "steps", "turns"), [
-    (100.0, 10**6, 1),  # one turn at least, however slow
-    (2.0, 10**6, 2),  # two turns of four seconds are within ten
-    (0.01, 100, 2),  # a twentieth of 100 steps are five
-    (0.01, 60, 1),
-])
+@pytest.mark.parametrize(
+    ("second", "steps", "turns"),
+    [
+        (100.0, 10**6, 1),  # one turn at least, however slow
+        (2.0, 10**6, 2),  # two turns of four seconds are within ten
+        (0.01, 100, 2),  # a twentieth of 100 steps are five
+        (0.01, 60, 1),
+    ],
+)
 def test_measuring_is_bounded_by_seconds_and_by_the_run(clock, second, steps, turns):
     calls = clock(**dict.fromkeys(NAMES, second))
     in_turns(lambda name: None, NAMES, CPU, steps)
@@ -87,8 +93,10 @@ def test_the_choice_is_said_and_kept_with_its_figures(clock, store, capsys):
     clock(**{"32": 0.5, "bf16-mixed": 0.4})
     assert chosen(store) == "bf16-mixed"
     said = capsys.readouterr().out
-    assert said.startswith("precision auto, training: bf16-mixed, 1.25 x as fast as 32 (a step: 32 0.5 s, "
-                           "bf16-mixed 0.4 s; medians of 7 turns, ") and said.endswith(" s of measuring)\n")
+    assert said.startswith(
+        "precision auto, training: bf16-mixed, 1.25 x as fast as 32 (a step: 32 0.5 s, "
+        "bf16-mixed 0.4 s; medians of 7 turns, "
+    ) and said.endswith(" s of measuring)\n")
     kept = json.loads(store.path.read_text())["cpu"]["training"]
     assert kept["precision"] == "bf16-mixed" and kept["seconds"] == {"32": 0.5, "bf16-mixed": 0.4}
 
@@ -119,8 +127,10 @@ def test_each_network_and_device_has_its_own_choice(clock, store, monkeypatch):
     assert chosen(store, names=("32", "16-mixed"), device=torch.device("cuda", 0)) == "16-mixed"
     kept = json.loads(store.path.read_text())
     taken = {device: {what: choice["precision"] for what, choice in kept[device].items()} for device in kept}
-    assert taken == {"cpu": {"training": "bf16-mixed", "tokenizer": "32"},
-                     "Tesla V100": {"training": "16-mixed"}}
+    assert taken == {
+        "cpu": {"training": "bf16-mixed", "tokenizer": "32"},
+        "Tesla V100": {"training": "16-mixed"},
+    }
 
 
 def test_a_short_run_is_not_measured(clock, store):
@@ -131,9 +141,15 @@ def test_a_short_run_is_not_measured(clock, store):
     assert chosen(store) == "32" and not calls  # what is there was made so
 
 
-@pytest.mark.parametrize(("capability", "names", "expected"), [
-    ((8, 0), ("32", "bf16-mixed"), "bf16-mixed"), ((7, 5), ("32", "16-mixed"), "16-mixed"),
-    ((7, 5), ("32",), "32"), ((6, 0), ("32",), "32")])
+@pytest.mark.parametrize(
+    ("capability", "names", "expected"),
+    [
+        ((8, 0), ("32", "bf16-mixed"), "bf16-mixed"),
+        ((7, 5), ("32", "16-mixed"), "16-mixed"),
+        ((7, 5), ("32",), "32"),
+        ((6, 0), ("32",), "32"),
+    ],
+)
 def test_a_short_run_on_a_gpu_goes_by_what_the_card_has(store, monkeypatch, capability, names, expected):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a card")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)

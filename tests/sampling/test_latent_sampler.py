@@ -86,8 +86,13 @@ def test_guidance_costs_only_inside_its_interval():
 
 
 def test_the_default_spends_25_evaluations_on_a_guided_image():
-    draw = LatentSampler(net := tiny_network(), tiny_payload(net), resolve(
-        ("sample",), {"sample": {"dit_checkpoint": "-", "vavae_path": "-"}})["sample"], CPU, "32")
+    draw = LatentSampler(
+        net := tiny_network(),
+        tiny_payload(net),
+        resolve(("sample",), {"sample": {"dit_checkpoint": "-", "vavae_path": "-"}})["sample"],
+        CPU,
+        "32",
+    )
     draw(NOISE[:1], LABELS[:1])
     assert draw.network_evaluations == 5 + 2 * 10
 
@@ -96,6 +101,7 @@ def test_a_network_that_does_not_compile_is_drawn_with_as_it_is(monkeypatch, cap
     def broken(function):
         def call(*arguments):
             raise RuntimeError("no compiler here")
+
         return call
 
     monkeypatch.setattr(torch, "compile", broken)

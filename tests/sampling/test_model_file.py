@@ -9,28 +9,14 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from tiny_runs import (
-    CHANNELS,
-    SIDE,
-    USERS,
-    stage2_settings,
-    tiny_network,
-    tiny_payload,
-    write_tiny_latents,
-)
+from tiny_runs import CHANNELS, SIDE, USERS, stage2_settings, tiny_network, tiny_payload, write_tiny_latents
 
 import stage2_train_dit
 from data.labels import LabelTable
 from data.latent_stats import LatentStatistics
 from data.latents import read_latents
 from sampling.image_sampler import file_name
-from sampling.model_file import (
-    PAYLOAD_KEY,
-    DitPayload,
-    load_trained,
-    weights_digest,
-    write_slim,
-)
+from sampling.model_file import PAYLOAD_KEY, DitPayload, load_trained, weights_digest, write_slim
 from training.run_files import AtomicCheckpointIO
 
 
@@ -55,8 +41,9 @@ def refusal(path: Path, *arguments, error: type = ValueError) -> str:
 
 
 def test_best_ckpt_last_ckpt_and_slim_weights_are_one_network(trained):
-    nets, payloads = zip(*(load_trained(trained / name) for name in
-                           ("best.safetensors", "best.ckpt", "last.ckpt")))
+    nets, payloads = zip(
+        *(load_trained(trained / name) for name in ("best.safetensors", "best.ckpt", "last.ckpt"))
+    )
     assert len({weights_digest(net) for net in nets}) == 1
     assert len({payload.to_json() for payload in payloads}) == 1
     for net in nets:
@@ -66,8 +53,10 @@ def test_best_ckpt_last_ckpt_and_slim_weights_are_one_network(trained):
 
 
 def test_the_file_holds_the_average(trained):
-    state = {name: torch.load(trained / f"{name}.ckpt", weights_only=True)["state_dict"]
-             for name in ("best", "last")}
+    state = {
+        name: torch.load(trained / f"{name}.ckpt", weights_only=True)["state_dict"]
+        for name in ("best", "last")
+    }
     net, _ = load_trained(trained / "best.safetensors")
     name = "final_layer.linear.weight"
     assert torch.equal(net.state_dict()[name], state["best"][f"ema.{name}"])
@@ -209,19 +198,22 @@ def changed(trained: Path, target: Path, change) -> Path:
     return target
 
 
-@pytest.mark.parametrize(("change", "named"), [
-    (lambda w, d: w.pop("pos_embed"), "no 'pos_embed'"),
-    (lambda w, d: w.update(extra=torch.zeros(1)), "1 unexpected: extra"),
-    (lambda w, d: d["model"].update(hidden_size=64), "another hidden_size"),
-    (lambda w, d: d["model"].update(hidden_size=33), "fits no model"),
-    (lambda w, d: d["model"].update(colour="red"), "fits no model"),
-    (lambda w, d: d.update(format="other-9"), "other-9"),
-    (lambda w, d: d.pop("statistics"), "statistics"),
-    (lambda w, d: d["statistics"].update(std=[0.0] * 4), "std"),
-    (lambda w, d: d["statistics"].update(mean=[0.0] * 3, std=[1.0] * 3), "3 channels"),
-    (lambda w, d: d.update(labels=["ID_1"]), "1 users"),
-    (lambda w, d: d.update(labels=["ID_10", "ID_2", "ID_1"]), "natural order"),
-])
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda w, d: w.pop("pos_embed"), "no 'pos_embed'"),
+        (lambda w, d: w.update(extra=torch.zeros(1)), "1 unexpected: extra"),
+        (lambda w, d: d["model"].update(hidden_size=64), "another hidden_size"),
+        (lambda w, d: d["model"].update(hidden_size=33), "fits no model"),
+        (lambda w, d: d["model"].update(colour="red"), "fits no model"),
+        (lambda w, d: d.update(format="other-9"), "other-9"),
+        (lambda w, d: d.pop("statistics"), "statistics"),
+        (lambda w, d: d["statistics"].update(std=[0.0] * 4), "std"),
+        (lambda w, d: d["statistics"].update(mean=[0.0] * 3, std=[1.0] * 3), "3 channels"),
+        (lambda w, d: d.update(labels=["ID_1"]), "1 users"),
+        (lambda w, d: d.update(labels=["ID_10", "ID_2", "ID_1"]), "natural order"),
+    ],
+)
 def test_damaged_descriptions_and_weights_are_refused(trained, tmp_path, change, named):
     assert named in refusal(changed(trained, tmp_path / "best.safetensors", change))
 

@@ -1,6 +1,5 @@
 """Alignment of latents with a teacher: closed forms on two positions, gradients, teachers."""
 
-
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -120,10 +119,13 @@ def test_foundation_teacher_refuses_in_one_line(tiny_vit, tmp_path):
     path = tmp_path / "part.safetensors"
     save_file({k: v for k, v in tiny_vit.state_dict().items() if k != "norm.weight"}, path)
     (tmp_path / "page.pt").write_bytes(b"<html>")
-    for name, file, part in ((NAME, path, "norm.weight"), ("no_such_model", path, "no_such_model"),
-                             ("resnet18", path, "not a vision transformer"),
-                             (NAME, tmp_path / "page.pt", "page.pt"),
-                             (NAME, tmp_path / "no.pt", "no such file")):
+    for name, file, part in (
+        (NAME, path, "norm.weight"),
+        ("no_such_model", path, "no_such_model"),
+        ("resnet18", path, "not a vision transformer"),
+        (NAME, tmp_path / "page.pt", "page.pt"),
+        (NAME, tmp_path / "no.pt", "no such file"),
+    ):
         with pytest.raises((ValueError, FileNotFoundError)) as caught:
             load_teacher(name, file)
         message = str(caught.value)

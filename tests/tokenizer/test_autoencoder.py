@@ -56,8 +56,9 @@ def test_marvae_lacks_only_the_decoders_level_attention():
     assert "decoder.mid.attn_1.q.weight" in marvae and "encoder.down.4.attn.0.q.weight" in marvae
 
 
-@pytest.mark.parametrize("patch_size, ch_mult",
-                         [(1, (1,)), (1, (1, 2, 2)), (2, (1, 2)), (4, (1,)), (4, (1, 1, 2))])
+@pytest.mark.parametrize(
+    "patch_size, ch_mult", [(1, (1,)), (1, (1, 2, 2)), (2, (1, 2)), (4, (1,)), (4, (1, 1, 2))]
+)
 def test_family_shapes(patch_size, ch_mult):
     model = AutoencoderKL(4, ch_mult, ch=32, num_res_blocks=1, resolution=64, patch_size=patch_size).eval()
     factor = patch_size * 2 ** (len(ch_mult) - 1)
@@ -79,12 +80,19 @@ def test_config_rebuilds_the_model():
     model.load_state_dict(again.state_dict())  # the same names and shapes, or it raises
 
 
-@pytest.mark.parametrize("change, key", [
-    (dict(ch=48), "48 channels"), (dict(ch_mult=()), "ch_mult"), (dict(ch_mult=(1, 0)), "ch_mult"),
-    (dict(model_type="vqvae"), "model_type 'vqvae'"), (dict(resolution=33), "resolution 33"),
-    (dict(embed_dim=0), "embed_dim 0"), (dict(patch_size=1.5), "patch_size 1.5"),
-    (dict(shortcut=1), "shortcut 1"),
-])
+@pytest.mark.parametrize(
+    "change, key",
+    [
+        (dict(ch=48), "48 channels"),
+        (dict(ch_mult=()), "ch_mult"),
+        (dict(ch_mult=(1, 0)), "ch_mult"),
+        (dict(model_type="vqvae"), "model_type 'vqvae'"),
+        (dict(resolution=33), "resolution 33"),
+        (dict(embed_dim=0), "embed_dim 0"),
+        (dict(patch_size=1.5), "patch_size 1.5"),
+        (dict(shortcut=1), "shortcut 1"),
+    ],
+)
 def test_constructor_refuses(change, key):
     with pytest.raises(ValueError, match=key) as refusal:
         AutoencoderKL(**(SMALL | change))
@@ -119,8 +127,9 @@ def test_shortcuts_are_linear_maps_of_a_cells_pixels():
     """With silent nets and an orthogonal basis of all pixels, the shortcuts alone give any image back."""
     shape = dict(ch=32, num_res_blocks=1, resolution=16, patch_size=2, shortcut=True)
     model = AutoencoderKL(48, (1, 2), **shape).double()
-    basis = torch.linalg.qr(torch.randn(48, 48, generator=torch.Generator().manual_seed(0),
-                                        dtype=torch.float64))[0]
+    basis = torch.linalg.qr(
+        torch.randn(48, 48, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    )[0]
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
@@ -168,8 +177,9 @@ def test_kl_is_the_closed_form():
 def test_logvar_is_clamped():
     posterior = DiagonalGaussian(torch.tensor([0.0, 0.0, -100.0, 100.0]).reshape(1, 4, 1, 1))
     assert posterior.logvar.flatten().tolist() == [-30.0, 20.0]
-    torch.testing.assert_close(posterior.std.flatten().double(), torch.tensor([-15.0, 10.0]).double().exp(),
-                               rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        posterior.std.flatten().double(), torch.tensor([-15.0, 10.0]).double().exp(), rtol=1e-6, atol=0
+    )
 
 
 def test_samples_have_the_posteriors_moments():

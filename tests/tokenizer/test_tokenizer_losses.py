@@ -7,12 +7,7 @@ import pytest
 import torch
 
 from tokenizer.autoencoder import DiagonalGaussian
-from tokenizer.losses import (
-    high_frequency_energy,
-    psnr,
-    reconstruction_loss,
-    ssim,
-)
+from tokenizer.losses import high_frequency_energy, psnr, reconstruction_loss, ssim
 
 
 def random_bytes(*shape, seed=0):
@@ -46,7 +41,8 @@ def test_psnr_of_known_errors():
     assert psnr(a, b)[0].item() == pytest.approx(20 * math.log10(255 / 5), rel=1e-12)
     assert psnr(a, b)[1] == math.inf
     assert psnr(torch.zeros(1, 3, 4, 4), torch.full((1, 3, 4, 4), 0.5)).item() == pytest.approx(
-        20 * math.log10(2 / 0.5), rel=1e-12)
+        20 * math.log10(2 / 0.5), rel=1e-12
+    )
 
 
 def test_measures_agree_between_bytes_and_floats():
@@ -80,8 +76,11 @@ def test_ssim_of_one_window_by_hand():
     var_x, var_y = (weights * (x - mean_x) ** 2).sum(), (weights * (y - mean_y) ** 2).sum()
     covariance = (weights * (x - mean_x) * (y - mean_y)).sum()
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    expected = ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-                / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)))
+    expected = (
+        (2 * mean_x * mean_y + c1)
+        * (2 * covariance + c2)
+        / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
+    )
     assert ssim(a, b).item() == pytest.approx(expected, rel=1e-10)
     assert 0.3 < expected < 0.99
 

@@ -17,8 +17,12 @@ from tokenizer.weights import digest, infer_config, read_checkpoint, resolve_pat
 
 # 64 pixels wide here and 256 when inferred: attention on the second level either way.
 SMALL = dict(embed_dim=4, ch_mult=(1, 2), ch=32, num_res_blocks=1, attn_resolutions=(128,))
-EXTRAS = {"foundation_model.blocks.0.weight": torch.ones(2), "loss.discriminator.bias": torch.ones(3),
-          "loss.logvar": torch.zeros(()), "linear_proj.weight": torch.ones(5, 4, 1, 1)}
+EXTRAS = {
+    "foundation_model.blocks.0.weight": torch.ones(2),
+    "loss.discriminator.bias": torch.ones(3),
+    "loss.logvar": torch.zeros(()),
+    "linear_proj.weight": torch.ones(5, 4, 1, 1),
+}
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +47,15 @@ def refusal(path: Path) -> str:
 LAYOUTS = {
     "top.pt": lambda state: state | EXTRAS,
     "nested.pt": lambda state: {"state_dict": state | EXTRAS, "epoch": 3, "optimizer_states": [{}]},
-    "lightning.ckpt": lambda state: {"state_dict": {f"net.{k}": v for k, v in state.items()}
-                                     | {"discriminator.main.weight": torch.ones(2)}, "global_step": 7},
-    "average.ckpt": lambda state: {"state_dict": {f"net.{k}": v + 1 for k, v in state.items()}
-                                   | {f"ema.{k}": v for k, v in state.items()}},
+    "lightning.ckpt": lambda state: {
+        "state_dict": {f"net.{k}": v for k, v in state.items()}
+        | {"discriminator.main.weight": torch.ones(2)},
+        "global_step": 7,
+    },
+    "average.ckpt": lambda state: {
+        "state_dict": {f"net.{k}": v + 1 for k, v in state.items()}
+        | {f"ema.{k}": v for k, v in state.items()}
+    },
     "mar.pt": lambda state: {"model": state},
 }
 
@@ -79,12 +88,21 @@ def test_marvae_layout_gives_its_own_type(tmp_path):
     assert load_tokenizer(tmp_path / "mar.pt").config == model.config
 
 
-@pytest.mark.parametrize("change", [
-    {}, dict(model_type="marvae"), dict(attn_resolutions=()), dict(patch_size=2, attn_resolutions=(64,)),
-    dict(num_res_blocks=3), dict(ch_mult=(1, 2, 3)), dict(ch=64, embed_dim=7),
-    dict(attn_resolutions=(256, 128)), dict(shortcut=True),
-    dict(shortcut=True, patch_size=2, attn_resolutions=()),
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        dict(model_type="marvae"),
+        dict(attn_resolutions=()),
+        dict(patch_size=2, attn_resolutions=(64,)),
+        dict(num_res_blocks=3),
+        dict(ch_mult=(1, 2, 3)),
+        dict(ch=64, embed_dim=7),
+        dict(attn_resolutions=(256, 128)),
+        dict(shortcut=True),
+        dict(shortcut=True, patch_size=2, attn_resolutions=()),
+    ],
+)
 def test_architecture_is_read_from_shapes(change):
     with torch.device("meta"):
         model = AutoencoderKL(**(SMALL | change))
@@ -155,8 +173,13 @@ def test_missing_names_are_listed(state, tmp_path):
     message = refusal(path)
     assert f"missing: {gone} (decoder.mid.block_1.norm1.weight, " in message
     assert message.count("decoder.mid.") == 8 and "…" in message
-    for name in ("encoder.conv_in.weight", "encoder.down.1.block.0.conv1.weight", "post_quant_conv.weight",
-                 "quant_conv.bias", "encoder.down.0.block.0.norm2.bias"):
+    for name in (
+        "encoder.conv_in.weight",
+        "encoder.down.1.block.0.conv1.weight",
+        "post_quant_conv.weight",
+        "quant_conv.bias",
+        "encoder.down.0.block.0.norm2.bias",
+    ):
         torch.save({k: v for k, v in state.items() if k != name}, path)
         assert name in refusal(path)
 
@@ -188,10 +211,14 @@ def test_other_networks_are_refused(tmp_path):
 def test_slim_metadata_is_checked(model, state, tmp_path):
     path = tmp_path / "slim.safetensors"
     good = AutoencoderKL(**model.config).config
-    for config, part in (("{", "no JSON"), ("[]", "expected the keys"), ('{"ch": 32}', "expected the keys"),
-                         (json.dumps(good | {"ckpt_path": "other.pt"}), "ckpt_path"),
-                         (json.dumps(good | {"ch": "32"}), "ch '32'"),
-                         (json.dumps(good | {"num_res_blocks": 2}), "another num_res_blocks")):
+    for config, part in (
+        ("{", "no JSON"),
+        ("[]", "expected the keys"),
+        ('{"ch": 32}', "expected the keys"),
+        (json.dumps(good | {"ckpt_path": "other.pt"}), "ckpt_path"),
+        (json.dumps(good | {"ch": "32"}), "ch '32'"),
+        (json.dumps(good | {"num_res_blocks": 2}), "another num_res_blocks"),
+    ):
         save_file(state, path, metadata={"config": config})
         assert part in refusal(path)
 
@@ -230,7 +257,7 @@ def test_damaged_files_are_refused_in_one_line(suffix, model, state, tmp_path):
         save_slim(model, whole)
     content = whole.read_bytes()
     path = tmp_path / f"damaged{suffix}"
-    half = content[:len(content) // 2]
+    half = content[: len(content) // 2]
     for part in (half, content[:100], content[:-200], b"<html>not found</html>", bytes(64)):
         path.write_bytes(part)
         assert "not a whole" in refusal(path)

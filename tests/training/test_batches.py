@@ -7,8 +7,9 @@ from training.batches import BatchStream, run_length
 
 
 def stream(num_samples=23, batch_size=4, num_batches=12, seed=5, rank=0, world_size=1) -> BatchStream:
-    return BatchStream(lambda chosen: {"index": chosen}, num_samples, batch_size, num_batches, seed, rank,
-                       world_size)
+    return BatchStream(
+        lambda chosen: {"index": chosen}, num_samples, batch_size, num_batches, seed, rank, world_size
+    )
 
 
 def batches(source: BatchStream) -> list[list[int]]:
@@ -63,14 +64,17 @@ def test_fewer_samples_than_a_batch_are_repeated():
     assert batches(stream(num_samples=1, batch_size=2, num_batches=2)) == [[0, 0], [0, 0]]
 
 
-@pytest.mark.parametrize(("arguments", "expected"), [
-    ((100, 10, 1, 1, 3, None), (30, 10)),
-    ((105, 10, 1, 1, 3, None), (30, 10)),
-    ((100, 10, 2, 1, 3, None), (15, 5)),
-    ((100, 10, 1, 4, 3, None), (6, 2)),
-    ((3, 10, 1, 1, 3, None), (3, 1)),
-    ((100, 10, 1, 1, 3, 7), (7, 10)),
-])
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((100, 10, 1, 1, 3, None), (30, 10)),
+        ((105, 10, 1, 1, 3, None), (30, 10)),
+        ((100, 10, 2, 1, 3, None), (15, 5)),
+        ((100, 10, 1, 4, 3, None), (6, 2)),
+        ((3, 10, 1, 1, 3, None), (3, 1)),
+        ((100, 10, 1, 1, 3, 7), (7, 10)),
+    ],
+)
 def test_run_length_counts_optimizer_steps(arguments, expected):
     assert run_length(*arguments) == expected
 

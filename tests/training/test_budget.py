@@ -8,8 +8,16 @@ from torch.profiler import ProfilerActivity, profile
 from models.lightningdit import LightningDiT, LightningDiT_models
 from training.budget import largest_batch, training_memory
 
-SMALL = {"input_size": SIDE, "patch_size": 1, "in_channels": CHANNELS, "hidden_size": 64, "num_heads": 4,
-         "num_classes": 3, "use_qknorm": True, "depth": 6}
+SMALL = {
+    "input_size": SIDE,
+    "patch_size": 1,
+    "in_channels": CHANNELS,
+    "hidden_size": 64,
+    "num_heads": 4,
+    "num_classes": 3,
+    "use_qknorm": True,
+    "depth": 6,
+}
 BATCH = 16
 
 
@@ -83,8 +91,14 @@ def test_checkpointing_stays_below_its_account_and_far_below_the_rest():
 
 
 def test_the_largest_published_model_trains_within_15_gigabytes():
-    arguments = {**LightningDiT_models["LightningDiT-XL/1"].keywords, "input_size": 16, "in_channels": 32,
-                 "num_classes": 31, "use_qknorm": True, "use_checkpoint": True}
+    arguments = {
+        **LightningDiT_models["LightningDiT-XL/1"].keywords,
+        "input_size": 16,
+        "in_channels": 32,
+        "num_classes": 31,
+        "use_qknorm": True,
+        "use_checkpoint": True,
+    }
     needed = training_memory(arguments, 16, "bf16-mixed", ema_on_host=True)
     assert needed["weights"] > 2.6e9  # 674 M parameters
     assert sum(needed.values()) < 15e9 - 1e9  # the driver's own share

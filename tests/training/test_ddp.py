@@ -26,8 +26,12 @@ def latents(tmp_path_factory) -> Path:
 
 def command(latents: Path, output: Path, **changes) -> list[str]:
     settings = {**TRAIN, **STEPS, "latent_dir": latents, "output_dir": output, "devices": 2, **changes}
-    return [sys.executable, "stage2_train_dit.py", *(f"{key}={value}" for key, value in settings.items()),
-            *(f"model.{key}={value}" for key, value in MODEL.items())]
+    return [
+        sys.executable,
+        "stage2_train_dit.py",
+        *(f"{key}={value}" for key, value in settings.items()),
+        *(f"model.{key}={value}" for key, value in MODEL.items()),
+    ]
 
 
 def environment() -> dict[str, str]:
@@ -38,8 +42,15 @@ def environment() -> dict[str, str]:
 
 
 def launch(arguments: list[str]) -> subprocess.Popen:
-    return subprocess.Popen(arguments, cwd=PROJECT, env=environment(), text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    return subprocess.Popen(
+        arguments,
+        cwd=PROJECT,
+        env=environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
 
 
 def finish(process: subprocess.Popen, seconds: float) -> tuple[int, str, str]:
@@ -77,9 +88,18 @@ def test_two_processes_are_one_with_twice_the_batch(latents, two, tmp_path):
 def test_two_processes_write_and_say_everything_once(two):
     folder, output, errors = two
     assert {path.name for path in folder.iterdir()} == {
-        "checkpoints", "config.yaml", "lightning_logs", "run.json", "training_log.csv", "training_report.png"}
+        "checkpoints",
+        "config.yaml",
+        "lightning_logs",
+        "run.json",
+        "training_log.csv",
+        "training_report.png",
+    }
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {
-        "best.ckpt", "best.safetensors", "last.ckpt"}
+        "best.ckpt",
+        "best.safetensors",
+        "last.ckpt",
+    }
     assert len(list((folder / "lightning_logs").glob("version_*"))) == 1
     for text in ("step 4/4", "statistics: micro_doppler", "next: python"):
         assert output.count(text) == 1, text

@@ -13,8 +13,14 @@ from models.lightningdit import LightningDiT_models
 from runtime.disk import GIB, free_space, require_space
 from training.budget import checkpoint_bytes, count_parameters, require_checkpoint_space
 
-SMALL = {"hidden_size": 192, "depth": 3, "num_heads": 3, "patch_size": 2, "use_qknorm": True,
-         "input_size": 16}
+SMALL = {
+    "hidden_size": 192,
+    "depth": 3,
+    "num_heads": 3,
+    "patch_size": 2,
+    "use_qknorm": True,
+    "input_size": 16,
+}
 Usage = namedtuple("Usage", "total used free")
 
 
@@ -42,8 +48,9 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(tmp_path
     out = tmp_path / "not" / "there"
     assert free_space(out) == shutil.disk_usage(tmp_path).free
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**6, 0, 10**4))
-    text = refusal_of(stage2.main, "--latent_dir", latents, "--output_dir", out, "max_steps=2",
-                      unchanged=tmp_path)
+    text = refusal_of(
+        stage2.main, "--latent_dir", latents, "--output_dir", out, "max_steps=2", unchanged=tmp_path
+    )
     assert "0.00 GiB are free, its checkpoints may take" in text and not out.exists()
     with pytest.raises(OSError, match="images may take 1.00 GiB; free some space"):
         require_space(out, GIB, "images")

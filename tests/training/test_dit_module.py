@@ -5,15 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_runs import (
-    CHANNELS,
-    SIDE,
-    USERS,
-    tiny_batch,
-    tiny_module,
-    tiny_network,
-    write_tiny_latents,
-)
+from tiny_runs import CHANNELS, SIDE, USERS, tiny_batch, tiny_module, tiny_network, write_tiny_latents
 
 from data.latents import read_latents
 from runtime.seeds import generator, noise_for
@@ -51,8 +43,10 @@ def test_ranks_together_make_the_step_of_one_process(world_size):
     gradients = {name: torch.zeros_like(p) for name, p in whole.net.named_parameters()}
     losses, size = [], 12 // world_size
     for rank in range(world_size):
-        part = {name: value[rank * size : (rank + 1) * size] if name != "position" else value
-                for name, value in batch.items()}
+        part = {
+            name: value[rank * size : (rank + 1) * size] if name != "position" else value
+            for name, value in batch.items()
+        }
         module = tiny_module(tiny_network(), rank=rank, world_size=world_size)
         losses.append(module.training_step(part, 0))
         losses[-1].backward()
@@ -211,7 +205,11 @@ def test_means_leave_out_what_has_no_samples():
     sums[0, 0], sums[1, 0] = torch.tensor([6.0, 0.0]), torch.tensor([3.0, 0.0])
     sums[0, 2], sums[1, 2] = torch.tensor([1.0, 0.0]), torch.tensor([1.0, 0.0])
     assert validation_means(sums, ("a", "b", "c")) == {
-        "val_loss": 1.75, "val_loss_t0.0_0.5": 1.75, "val_loss_user_a": 2.0, "val_loss_user_c": 1.0}
+        "val_loss": 1.75,
+        "val_loss_t0.0_0.5": 1.75,
+        "val_loss_user_a": 2.0,
+        "val_loss_user_c": 1.0,
+    }
 
 
 # Learning rate, initial weights

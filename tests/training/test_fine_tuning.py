@@ -47,9 +47,19 @@ def own_weights(path, users, **changes):
     """best.safetensors of people `users`."""
     net = tiny_network(num_classes=len(users), **changes)
     payload = tiny_payload(tiny_network(**changes))
-    write_slim(path, net.state_dict(),
-               DitPayload(net.config, {"path_type": "Linear", "prediction": "velocity"}, LabelTable(users),
-                          payload.statistics, "d" * 64, {}, {}))
+    write_slim(
+        path,
+        net.state_dict(),
+        DitPayload(
+            net.config,
+            {"path_type": "Linear", "prediction": "velocity"},
+            LabelTable(users),
+            payload.statistics,
+            "d" * 64,
+            {},
+            {},
+        ),
+    )
     return path
 
 
@@ -73,13 +83,15 @@ def interrupted_is_at_once(latents, folder, **changes):
 def adapted(path, labels, numbered=False, dropout=0.1):
     initial = load_initial(path)
     arguments = {**initial.net.config, "num_classes": len(labels), "class_dropout_prob": dropout}
-    return initial.net.state_dict(), adapted_network(initial, arguments, LabelTable(labels),
-                                                     numbered).state_dict()
+    return initial.net.state_dict(), adapted_network(
+        initial, arguments, LabelTable(labels), numbered
+    ).state_dict()
 
 
 def test_rows_of_users_in_both_are_kept_by_name_and_new_ones_start_at_the_mean(tmp_path):
-    old, new = adapted(own_weights(tmp_path / "w.safetensors", ("ID_1", "ID_3", "ID_10")),
-                       ("ID_1", "ID_2", "ID_10", "ID_11"))
+    old, new = adapted(
+        own_weights(tmp_path / "w.safetensors", ("ID_1", "ID_3", "ID_10")), ("ID_1", "ID_2", "ID_10", "ID_11")
+    )
     before, after = old[CLASS_TABLE], new[CLASS_TABLE]
     mean = before[:3].double().mean(0).float()
     assert torch.equal(after, torch.stack([before[0], mean, before[2], mean, before[3]]))
@@ -109,8 +121,11 @@ def test_difffit_gives_a_gradient_to_exactly_biases_norm_scales_and_the_class_ta
     module = tiny_module(tiny_network(class_dropout_prob=0.5), tune="difffit")
     batch = {"mean": torch.randn(8, CHANNELS, SIDE, SIDE), "labels": torch.arange(8) % 3, "position": 0}
     module.training_step(batch, 0).backward()
-    touched = {name for name, value in module.net.named_parameters()
-               if value.grad is not None and value.grad.abs().sum() > 0}
+    touched = {
+        name
+        for name, value in module.net.named_parameters()
+        if value.grad is not None and value.grad.abs().sum() > 0
+    }
     every = dict(module.net.named_parameters())
     expected = {name for name in every if name.endswith(".bias") or "norm" in name} | {CLASS_TABLE}
     assert touched == expected and len(expected) < len(every) - 5
@@ -141,23 +156,36 @@ def test_fine_tuning_trains_what_it_should_and_resumes_to_the_same_bytes(latents
     assert load_trained(tmp_path / "whole/checkpoints/best.ckpt")[1].labels.names == USERS
 
 
-@pytest.mark.parametrize(("changes", "said"), [
-    ({"model_use_qknorm": True}, "the weights have use_qknorm False, not model.use_qknorm=True; leave"),
-    ({"model_depth": 3}, "the weights have depth 2, not model.depth=3"),
-    ({"model_preset": "LightningDiT-B/1"}, "the weights have depth 2, not model.depth=12"),
-])
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"model_use_qknorm": True}, "the weights have use_qknorm False, not model.use_qknorm=True; leave"),
+        ({"model_depth": 3}, "the weights have depth 2, not model.depth=3"),
+        ({"model_preset": "LightningDiT-B/1"}, "the weights have depth 2, not model.depth=12"),
+    ],
+)
 def test_a_contradicting_architecture_is_refused(latents, published, tmp_path, changes, said):
     changes = {"model_preset": "auto", **changes}
     overrides = [f"{name.replace('_', '.', 1)}={value}" for name, value in changes.items()]
-    text = refusal_of(stage2.main, "--latent_dir", latents, "--output_dir", tmp_path / "out", "--init_from",
-                      published, *overrides, unchanged=tmp_path)
+    text = refusal_of(
+        stage2.main,
+        "--latent_dir",
+        latents,
+        "--output_dir",
+        tmp_path / "out",
+        "--init_from",
+        published,
+        *overrides,
+        unchanged=tmp_path,
+    )
     assert said in text
 
 
 def test_other_refusals(latents, published, tmp_path):
     def refused(*more):
-        return refusal_of(stage2.main, "--latent_dir", latents, "--output_dir", tmp_path / "out", *more,
-                          unchanged=tmp_path)
+        return refusal_of(
+            stage2.main, "--latent_dir", latents, "--output_dir", tmp_path / "out", *more, unchanged=tmp_path
+        )
 
     assert "--tune difffit: changes trained weights a little; add --init_from" in refused("--tune", "difffit")
     assert "no such file; give best.safetensors" in refused("--init_from", tmp_path / "absent.pt")
@@ -166,7 +194,8 @@ def test_other_refusals(latents, published, tmp_path):
     assert "in_channels 8, not in_channels 4 of the latents; encode" in refused("--init_from", wide)
     own = own_weights(tmp_path / "own.safetensors", USERS)
     assert "trained with transport.prediction=velocity, not noise; set" in refused(
-        "--init_from", own, "transport.prediction=noise")
+        "--init_from", own, "transport.prediction=noise"
+    )
 
 
 def test_upstream_s_shards_with_a_thousand_classes_train(published, tmp_path):
@@ -175,8 +204,11 @@ def test_upstream_s_shards_with_a_thousand_classes_train(published, tmp_path):
     labels = torch.tensor([999, 3, 207, 0] * 3)
     table = LabelTable(tuple(map(str, range(1000))))
     shards = tmp_path / "imagenet_train_256"
-    export_lightningdit(LatentSet(latents, None, labels, table, [str(i) for i in range(12)],
-                                  latents_flip=latents.flip(-1)), shards, shard_size=5)
+    export_lightningdit(
+        LatentSet(latents, None, labels, table, [str(i) for i in range(12)], latents_flip=latents.flip(-1)),
+        shards,
+        shard_size=5,
+    )
     stage2.run(settings(shards, tmp_path / "out", init_from=str(published), max_steps=1, lr=1e-9))
     net, payload = load_trained(tmp_path / "out/checkpoints/best.ckpt")
     assert net.config["num_classes"] == 1000 and payload.labels.names == table.names
@@ -237,8 +269,19 @@ def test_a_new_person_interrupted_is_a_new_person_at_once(latents, with_known, t
 
 def test_nobody_new_and_nobody_known_are_refused(latents, published, with_known, tmp_path):
     def refused(weights, *more):
-        return refusal_of(stage2.main, "--latent_dir", latents, "--output_dir", tmp_path / "out",
-                          "--init_from", weights, "--tune", "person", *more, unchanged=tmp_path)
+        return refusal_of(
+            stage2.main,
+            "--latent_dir",
+            latents,
+            "--output_dir",
+            tmp_path / "out",
+            "--init_from",
+            weights,
+            "--tune",
+            "person",
+            *more,
+            unchanged=tmp_path,
+        )
 
     everyone = own_weights(tmp_path / "all.safetensors", USERS)
     assert "knows ID_1, ID_2, ID_10, the latents are of ID_1, ID_2, ID_10; give" in refused(everyone)

@@ -14,14 +14,7 @@ import torch
 from conftest import PROJECT
 from matplotlib.axes import Axes
 from PIL import Image
-from tiny_runs import (
-    USERS,
-    assert_same,
-    assert_same_run,
-    read_last,
-    stage2_settings,
-    write_tiny_latents,
-)
+from tiny_runs import USERS, assert_same, assert_same_run, read_last, stage2_settings, write_tiny_latents
 
 import stage2_train_dit
 import training.run_files
@@ -254,6 +247,7 @@ def test_patience_ends_a_run_for_good_and_more_of_it_goes_on(latents, tmp_path, 
 
 def test_weights_that_copy_are_best_only_where_all_do(latents, tmp_path, monkeypatch):
     """The lowest loss of the run comes last, where the model is said to copy from some step on."""
+
     def told(copying_from):
         def watch(self, module):
             return {"memorised": float(module.trainer.global_step >= copying_from), "memorised_val": 0.0}
@@ -271,10 +265,12 @@ def test_weights_that_copy_are_best_only_where_all_do(latents, tmp_path, monkeyp
             assert picture.height == 1000  # losses, losses by time, copies
 
 
-@pytest.mark.parametrize(("cosine", "last", "shown"), [(True, 9, 2), (True, 2500, 4), (True, 9000, 6),
-                                                       (False, 9, 0)])
+@pytest.mark.parametrize(
+    ("cosine", "last", "shown"), [(True, 9, 2), (True, 2500, 4), (True, 9000, 6), (False, 9, 0)]
+)
 def test_the_shipped_model_s_curve_is_grey_where_the_loss_is_the_same(
-        tmp_path, monkeypatch, cosine, last, shown):
+    tmp_path, monkeypatch, cosine, last, shown
+):
     """Up to the first of its points after the run's own last step, of six at 800, 1,600, ... 4,800."""
     drawn = []
     monkeypatch.setattr(Axes, "plot", lambda axes, *values, **style: drawn.append((values, style)))
@@ -302,10 +298,17 @@ def test_without_validation_latents_the_latest_is_best(tmp_path, capsys):
 def test_the_folder_holds_these_files_and_no_leftovers(twelve):
     names = {str(path.relative_to(twelve)) for path in twelve.rglob("*") if path.is_file()}
     assert {name for name in names if not name.startswith("lightning_logs")} == {
-        "checkpoints/best.ckpt", "checkpoints/last.ckpt", "checkpoints/best.safetensors", "config.yaml",
-        "run.json", "training_log.csv", "training_report.png"}
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+        "checkpoints/best.safetensors",
+        "config.yaml",
+        "run.json",
+        "training_log.csv",
+        "training_report.png",
+    }
     assert {path.stat().st_mode & 0o777 for path in (twelve / "checkpoints").iterdir()} == {
-        (twelve / "config.yaml").stat().st_mode & 0o777}
+        (twelve / "config.yaml").stat().st_mode & 0o777
+    }
 
 
 def test_a_dry_run_writes_nothing(latents, tmp_path, capsys):
@@ -317,12 +320,15 @@ def test_a_dry_run_writes_nothing(latents, tmp_path, capsys):
 # Refusals
 
 
-@pytest.mark.parametrize(("change", "named"), [
-    ({"lr": 2e-2}, "train.lr was 0.01, now 0.02"),
-    ({"seed": 3}, "train.seed was 0, now 3"),
-    ({"model_depth": 2}, "model.depth was 1, now 2"),
-    ({"transport_path_type": "GVP"}, "transport.path_type was 'Linear', now 'GVP'"),
-])
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"lr": 2e-2}, "train.lr was 0.01, now 0.02"),
+        ({"seed": 3}, "train.seed was 0, now 3"),
+        ({"model_depth": 2}, "model.depth was 1, now 2"),
+        ({"transport_path_type": "GVP"}, "transport.path_type was 'Linear', now 'GVP'"),
+    ],
+)
 def test_another_run_in_the_same_folder_is_refused_by_name(latents, twelve, change, named):
     before = (twelve / "checkpoints" / "last.ckpt").read_bytes()
     assert named in refusal(train, latents, twelve, **{"max_steps": 24, **change})
@@ -333,8 +339,16 @@ def test_other_latents_in_the_same_folder_are_refused(latents, twelve, tmp_path)
     shutil.copytree(latents, tmp_path / "latents")
     old = read_latents(latents, "train")
     metadata = {"tokenizer_digest": "d" * 64, "inputs_digest": "new", "preprocessing": {"geometry": "pad"}}
-    write_latents(tmp_path / "latents", "train", old.latents, old.latents_std, old.labels, old.label_table,
-                  old.paths, metadata)
+    write_latents(
+        tmp_path / "latents",
+        "train",
+        old.latents,
+        old.latents_std,
+        old.labels,
+        old.label_table,
+        old.paths,
+        metadata,
+    )
     message = refusal(train, tmp_path / "latents", twelve, max_steps=24)
     assert "train.latent_dir.inputs_digest" in message and "latent_dir.preprocessing.geometry" in message
 
@@ -379,8 +393,16 @@ def test_statistics_of_other_latents_are_refused(latents, tmp_path):
 def test_validation_latents_of_another_tokenizer_are_refused(latents, tmp_path):
     shutil.copytree(latents, tmp_path / "latents")
     val = read_latents(latents, "val")
-    write_latents(tmp_path / "latents", "val", val.latents, None, val.labels, val.label_table, val.paths,
-                  {"tokenizer_digest": "e" * 64})
+    write_latents(
+        tmp_path / "latents",
+        "val",
+        val.latents,
+        None,
+        val.labels,
+        val.label_table,
+        val.paths,
+        {"tokenizer_digest": "e" * 64},
+    )
     assert "run stage1_extract_features.py again" in refusal(train, tmp_path / "latents", tmp_path / "run")
 
 

@@ -17,14 +17,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.precision import MixedPrecision, Precision
-from tiny_runs import (
-    assert_same,
-    read_last,
-    stage2_settings,
-    tiny_network,
-    tiny_payload,
-    write_tiny_latents,
-)
+from tiny_runs import assert_same, read_last, stage2_settings, tiny_network, tiny_payload, write_tiny_latents
 from torch import Tensor
 
 import train_tokenizer
@@ -44,10 +37,23 @@ SLIM = {"dit": "checkpoints/best.safetensors", "tokenizer": "tokenizer.safetenso
 # Grows beyond what the gradients stand after every second good step, and comes back in a few.
 RESTLESS = {"init_scale": 2.0**26, "growth_interval": 2, "growth_factor": 2.0**16, "backoff_factor": 2.0**-8}
 STEPS = 8
-TOKENIZER = {"ch": 32, "ch_mult": [1], "patch_size": 16, "num_res_blocks": 1, "embed_dim": 4,
-             "shortcut": False, "batch_size": 2, "lr": 1e-3, "warmup_steps": 2,
-             "lr_decay": "constant", "precision": "32", "accelerator": "cpu", "crop": 64, "data_dir": "-",
-             "output_dir": "-"}
+TOKENIZER = {
+    "ch": 32,
+    "ch_mult": [1],
+    "patch_size": 16,
+    "num_res_blocks": 1,
+    "embed_dim": 4,
+    "shortcut": False,
+    "batch_size": 2,
+    "lr": 1e-3,
+    "warmup_steps": 2,
+    "lr_decay": "constant",
+    "precision": "32",
+    "accelerator": "cpu",
+    "crop": 64,
+    "data_dir": "-",
+    "output_dir": "-",
+}
 
 
 def fp16(**scaling: float) -> MixedPrecision:
@@ -77,10 +83,17 @@ class Watch(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
         optimizer, scaler = trainer.optimizers[0], getattr(trainer.precision_plugin, "scaler", None)
         values = [state[name] for state in optimizer.state.values() for name in sorted(state)]
-        self.seen.append(After(
-            trainer.global_step, scaler.get_scale() if scaler else 1.0, flat(module.net.parameters()),
-            flat(module.ema.parameters()), flat(values) if values else torch.zeros(0),
-            optimizer.param_groups[0]["lr"], flat(p.grad for p in module.trained_parameters())))
+        self.seen.append(
+            After(
+                trainer.global_step,
+                scaler.get_scale() if scaler else 1.0,
+                flat(module.net.parameters()),
+                flat(module.ema.parameters()),
+                flat(values) if values else torch.zeros(0),
+                optimizer.param_groups[0]["lr"],
+                flat(p.grad for p in module.trained_parameters()),
+            )
+        )
 
 
 def flat(tensors: Any) -> Tensor:
@@ -93,8 +106,9 @@ def dit_parts(folder: Path, **changes: Any) -> tuple[ResumableModule, pl.Lightni
         write_tiny_latents(latents)
     config = stage2_settings(latents, folder, **changes)["train"]
     train, net = read_latents(latents, "train"), tiny_network()
-    module = DiTModule(net, create_transport(), config, tiny_payload(net), config.max_steps,
-                       read_latents(latents, "val"))
+    module = DiTModule(
+        net, create_transport(), config, tiny_payload(net), config.max_steps, read_latents(latents, "val")
+    )
     return module, LatentDataModule(train, config.batch_size, config.max_steps * config.accumulate, 0)
 
 
@@ -116,8 +130,15 @@ def train(kind: str, folder: Path, arithmetic: Precision | None, **changes: Any)
     module, data = PARTS[kind](folder, **{"max_steps": STEPS, "validate_every": STEPS, **changes})
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     monitor = "val_loss" if kind == "dit" else "val_psnr"
-    files = RunFiles(folder, SLIM[kind], module.config.validate_every, module.total_steps, 5, monitor,
-                     higher_is_better=kind == "tokenizer")
+    files = RunFiles(
+        folder,
+        SLIM[kind],
+        module.config.validate_every,
+        module.total_steps,
+        5,
+        monitor,
+        higher_is_better=kind == "tokenizer",
+    )
     watch = Watch()
     fit(module, data, files, module.config, [watch], arithmetic)
     return watch.seen
@@ -182,8 +203,10 @@ def test_what_was_skipped_is_said(tmp_path, capsys):
 @pytest.mark.parametrize("cut", [3, 6])
 def test_a_run_and_its_continuation_are_the_run_at_once_with_its_scale(run, tmp_path, cut):
     kind, folder, steps = run
-    parts = [train(kind, tmp_path / "run", fp16(**RESTLESS), max_steps=cut),
-             train(kind, tmp_path / "run", fp16(), max_steps=STEPS)]
+    parts = [
+        train(kind, tmp_path / "run", fp16(**RESTLESS), max_steps=cut),
+        train(kind, tmp_path / "run", fp16(), max_steps=STEPS),
+    ]
     assert [after.scale for part in parts for after in part] == [after.scale for after in steps]
     assert_same([after.weights for part in parts for after in part], [after.weights for after in steps])
     assert parts[1][0].scale != 2.0**16
@@ -209,16 +232,21 @@ def test_the_optimizer_gets_the_gradients_of_fp32_clipped_or_not(kind, clip, tmp
     assert scaled.scale == 128 and relative(scaled.gradients, exact.gradients) < 2e-2
     assert clip != 1e-3 or float(exact.gradients.norm()) == pytest.approx(1e-3, rel=1e-3)
     for moment in ("exp_avg", "exp_avg_sq"):
-        one, other = (flat(state[moment] for state in
-                           read_last(tmp_path / name)["optimizer_states"][0]["state"].values())
-                      for name in ("fp16", "fp32"))
+        one, other = (
+            flat(
+                state[moment] for state in read_last(tmp_path / name)["optimizer_states"][0]["state"].values()
+            )
+            for name in ("fp16", "fp32")
+        )
         assert relative(one, other) < 4e-2, moment
 
 
 def test_accumulated_gradients_are_clipped_once_and_unscaled(tmp_path):
     settings = {"gradient_clip": 1e-3, "max_steps": 2, "accumulate": 3}
-    exact, scaled = (train("dit", tmp_path / str(n), arithmetic, **settings)
-                     for n, arithmetic in enumerate((None, fp16(init_scale=128.0))))
+    exact, scaled = (
+        train("dit", tmp_path / str(n), arithmetic, **settings)
+        for n, arithmetic in enumerate((None, fp16(init_scale=128.0)))
+    )
     for one, other in zip(exact[2::3], scaled[2::3], strict=True):  # after each third batch, a step
         assert relative(other.gradients, one.gradients) < 2e-2
 

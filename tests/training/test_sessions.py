@@ -84,10 +84,13 @@ def test_what_was_not_brought_whole_is_brought_again(latents, six, first, tmp_pa
     assert_same_run(tmp_path / "second", six)
 
 
-@pytest.mark.parametrize(("changes", "said"), [
-    ({"lr": 0.5}, "train.lr was 0.01, now 0.5; repeat its settings"),
-    ({"resume_from": "absent"}, "--resume_from absent: no run.json and checkpoints/last.ckpt inside"),
-])
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"lr": 0.5}, "train.lr was 0.01, now 0.5; repeat its settings"),
+        ({"resume_from": "absent"}, "--resume_from absent: no run.json and checkpoints/last.ckpt inside"),
+    ],
+)
 def test_an_earlier_session_that_does_not_fit_is_refused(latents, six, tmp_path, changes, said):
     with pytest.raises(ValueError, match="(?s).*") as caught:
         train(latents, tmp_path / "run", **{"resume_from": str(six), **changes})
@@ -128,8 +131,9 @@ def train_with(callback, monkeypatch, latents, folder, **changes) -> str:
 
 
 @pytest.mark.parametrize("step", [3, 5])
-def test_a_gradient_that_is_not_a_number_stops_before_the_next_save(latents, six, tmp_path, monkeypatch,
-                                                                    step):
+def test_a_gradient_that_is_not_a_number_stops_before_the_next_save(
+    latents, six, tmp_path, monkeypatch, step
+):
     bad = AfterBackward(step, lambda weight: weight.grad.view(-1)[:1].fill_(float("nan")))
     said = train_with(bad, monkeypatch, latents, tmp_path)
     assert "no longer finite" in said and "last.ckpt is intact" in said
@@ -139,10 +143,14 @@ def test_a_gradient_that_is_not_a_number_stops_before_the_next_save(latents, six
     assert_same_run(tmp_path, six)
 
 
-@pytest.mark.parametrize("error", [
-    torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore lines"),
-    RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: …"),
-    MemoryError()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore lines"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: …"),
+        MemoryError(),
+    ],
+)
 def test_too_little_memory_says_what_to_change(latents, six, tmp_path, monkeypatch, error):
     def fail(_):
         raise error

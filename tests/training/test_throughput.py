@@ -16,8 +16,9 @@ from training.callbacks import counted_flops, training_flops
 LATENTS = {"input_size": 16, "in_channels": 32, "num_classes": 31, "class_dropout_prob": 0.1}
 
 
-@pytest.mark.parametrize(("preset", "gigaflop"), [("S/2", 2.8), ("S/1", 12.1), ("B/1", 46), ("L/1", 161),
-                                                  ("XL/1", 237)])
+@pytest.mark.parametrize(
+    ("preset", "gigaflop"), [("S/2", 2.8), ("S/1", 12.1), ("B/1", 46), ("L/1", 161), ("XL/1", 237)]
+)
 def test_training_costs_three_forward_passes(preset, gigaflop):
     arguments = {**LightningDiT_models[f"LightningDiT-{preset}"].keywords, **LATENTS}
     assert training_flops(arguments) == pytest.approx(3e9 * gigaflop, rel=0.012)
@@ -34,8 +35,16 @@ def test_a_plain_network_by_hand():
     products, the condition and the last layer; backward twice that, but none for the input's gradient.
     """
     d, tokens, patch = 16, 4, 32
-    arguments = {**LATENTS, "input_size": 2, "patch_size": 1, "hidden_size": d, "num_heads": 2, "depth": 1,
-                 "use_swiglu": False, "mlp_ratio": 4.0}
+    arguments = {
+        **LATENTS,
+        "input_size": 2,
+        "patch_size": 1,
+        "hidden_size": d,
+        "num_heads": 2,
+        "depth": 1,
+        "use_swiglu": False,
+        "mlp_ratio": 4.0,
+    }
     block = tokens * (3 * d * d + d * d + 8 * d * d) + 2 * tokens * tokens * d + 6 * d * d
     last = tokens * d * patch + 2 * d * d
     times = 256 * d + d * d
@@ -56,8 +65,9 @@ def test_a_run_logs_images_a_second_and_its_share_of_the_peak(tmp_path, capsys, 
     stage2_train_dit.run(settings)
     rows = [row for row in logged(tmp_path / "run") if "images_per_second" in row]
     assert [row["step"] for row in rows] == [2, 3, 4, 6]  # log points, and before each validation
-    flops = training_flops(stage2_train_dit.model_arguments(
-        settings["model"], stage2_train_dit.read_splits(latents)[0]))
+    flops = training_flops(
+        stage2_train_dit.model_arguments(settings["model"], stage2_train_dit.read_splits(latents)[0])
+    )
     for row in rows:
         assert row["mfu"] == pytest.approx(row["images_per_second"] * flops / 1e12)
         assert 0 < row["loader_wait"] < 1
@@ -68,6 +78,7 @@ def test_a_failing_compiler_costs_one_warning(monkeypatch, capsys):
     def broken(function):
         def call(*arguments):
             raise RuntimeError("no compiler\nfound")
+
         return call
 
     monkeypatch.setattr(torch, "compile", broken)
@@ -111,6 +122,5 @@ def test_an_average_on_the_host_is_the_same_run(tmp_path):
     latents = write_tiny_latents(tmp_path / "latents")
     for name, where in (("device", False), ("host", True)):
         stage2_train_dit.run(stage2_settings(latents, tmp_path / name, ema_on_host=where))
-    weights = [
-        (tmp_path / name / "checkpoints/best.safetensors").read_bytes() for name in ("device", "host")]
+    weights = [(tmp_path / name / "checkpoints/best.safetensors").read_bytes() for name in ("device", "host")]
     assert weights[0] == weights[1]

@@ -20,9 +20,20 @@ from tokenizer.weights import digest
 from training.tokenizer_module import TokenizerModule
 
 SHAPE = {"ch": 32, "ch_mult": [1], "patch_size": 16, "num_res_blocks": 1, "embed_dim": 4, "shortcut": False}
-SETTINGS = {**SHAPE, "batch_size": 2, "max_steps": 4, "validate_every": 2, "lr": 1e-3, "warmup_steps": 1,
-            "lr_decay": "constant", "precision": "32", "accelerator": "cpu", "ema_decay": 0.5, "crop": None,
-            "kl_weight": 1e-6}
+SETTINGS = {
+    **SHAPE,
+    "batch_size": 2,
+    "max_steps": 4,
+    "validate_every": 2,
+    "lr": 1e-3,
+    "warmup_steps": 1,
+    "lr_decay": "constant",
+    "precision": "32",
+    "accelerator": "cpu",
+    "ema_decay": 0.5,
+    "crop": None,
+    "kl_weight": 1e-6,
+}
 
 
 @pytest.fixture(scope="module")
@@ -113,8 +124,9 @@ def test_the_error_falls(images, tmp_path):
 
 
 def test_fine_tuning_starts_from_the_given_weights(images, four, tmp_path):
-    train(images, tmp_path, init_from=str(four / "tokenizer.safetensors"), max_steps=1, lr=1e-9,
-          ema_decay=0.0)
+    train(
+        images, tmp_path, init_from=str(four / "tokenizer.safetensors"), max_steps=1, lr=1e-9, ema_decay=0.0
+    )
     files = (folder / "tokenizer.safetensors" for folder in (four, tmp_path))
     start, end = (load_tokenizer(file).state_dict() for file in files)
     for name, value in end.items():
@@ -228,12 +240,12 @@ def nothing_but_the_tokenizer_is_exported(folder: Path) -> None:
         exported = set(file.keys())
     assert exported == set(load_tokenizer(folder / "tokenizer.safetensors").state_dict())
     assert digest(load_tokenizer(folder / "checkpoints" / "best.ckpt")) == digest(
-        load_tokenizer(folder / "tokenizer.safetensors"))
+        load_tokenizer(folder / "tokenizer.safetensors")
+    )
 
 
 def test_all_initial_weights_depend_on_the_seed_only(images, tmp_path):
-    one, again, other = (
-        module_of(images, tmp_path, Teacher(), seed=seed).state_dict() for seed in (0, 0, 1))
+    one, again, other = (module_of(images, tmp_path, Teacher(), seed=seed).state_dict() for seed in (0, 0, 1))
     assert not [name for name, value in again.items() if not torch.equal(one[name], value)]
     assert not torch.equal(one["linear_proj.weight"], other["linear_proj.weight"])
 

@@ -31,8 +31,7 @@ def latents(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Call with the seconds of a step by arithmetic; steps are taken, their names go into the list returned.
-    """
+    """Call with the seconds of a step by arithmetic; the list returned names the steps that were taken."""
     taken = []
     monkeypatch.setattr(precision, "LEAST_STEPS", 6)
     monkeypatch.setattr(precision, "worth_trying", lambda names, device: list(names))
@@ -82,8 +81,10 @@ def test_a_step_in_fp32_is_the_step_of_the_optimizer():
         assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize(("seconds", "expected"), [
-    ({"32": 0.2, "bf16-mixed": 0.1}, "bf16-mixed"), ({"32": 0.1, "bf16-mixed": 0.2}, "32")])
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [({"32": 0.2, "bf16-mixed": 0.1}, "bf16-mixed"), ({"32": 0.1, "bf16-mixed": 0.2}, "32")],
+)
 def test_the_run_is_the_run_in_the_faster_arithmetic(latents, tmp_path, clock, seconds, expected):
     taken = clock(**seconds)
     train(latents, tmp_path / "auto", **LONG)
@@ -92,7 +93,8 @@ def test_the_run_is_the_run_in_the_faster_arithmetic(latents, tmp_path, clock, s
     train(latents, tmp_path / "named", **{**LONG, "precision": expected})
     assert not taken and not (tmp_path / "named" / "precision.json").exists()
     assert (tmp_path / "auto/training_log.csv").read_bytes() == (
-        tmp_path / "named/training_log.csv").read_bytes()
+        tmp_path / "named/training_log.csv"
+    ).read_bytes()
 
 
 def test_a_run_goes_on_in_what_it_was_begun_with(latents, tmp_path, clock):
@@ -115,8 +117,11 @@ def test_a_trial_is_not_longer_for_a_deep_network(latents, tmp_path, monkeypatch
     monkeypatch.setattr(precision, "worth_trying", lambda names, device: list(names))
     monkeypatch.setattr(precision, "timed", lambda step, name, device: step(name) or 1.0)
     draw = stage2_train_dit.initial_network
-    monkeypatch.setattr(stage2_train_dit, "initial_network",
-                        lambda arguments, seed: depths.append(arguments["depth"]) or draw(arguments, seed))
+    monkeypatch.setattr(
+        stage2_train_dit,
+        "initial_network",
+        lambda arguments, seed: depths.append(arguments["depth"]) or draw(arguments, seed),
+    )
     train(latents, tmp_path / "deep", model_depth=4, **{**LONG, "max_steps": 3})
     assert depths == [2, 4]  # three steps of four blocks are worth six of two
 

@@ -144,18 +144,21 @@ def test_guidance_of_noise_models_equals_guidance_of_their_velocity(x):
     torch.testing.assert_close(outside, inside)
 
 
-@pytest.mark.parametrize("arguments, words", [
-    ({"null_class": None, "scale": 2.0}, "null class"),
-    ({"null_class": None, "scale": 0.0}, "null class"),
-    ({"null_class": NULL, "scale": float("nan")}, "scale=nan"),
-    ({"null_class": NULL, "scale": float("inf")}, "scale=inf"),
-    ({"null_class": NULL, "scale": 2.0, "interval": (0.6, 0.4)}, "interval="),
-    ({"null_class": NULL, "scale": 2.0, "interval": (-0.1, 0.4)}, "interval="),
-    ({"null_class": NULL, "scale": 2.0, "interval": (0.1, 1.4)}, "interval="),
-    ({"null_class": NULL, "scale": 2.0, "interval": (float("nan"), 1.0)}, "interval="),
-    ({"null_class": NULL, "scale": 2.0, "channels": 0}, "channels=0"),
-    ({"null_class": NULL, "scale": 2.0, "rescale": 1.5}, "rescale=1.5"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ({"null_class": None, "scale": 2.0}, "null class"),
+        ({"null_class": None, "scale": 0.0}, "null class"),
+        ({"null_class": NULL, "scale": float("nan")}, "scale=nan"),
+        ({"null_class": NULL, "scale": float("inf")}, "scale=inf"),
+        ({"null_class": NULL, "scale": 2.0, "interval": (0.6, 0.4)}, "interval="),
+        ({"null_class": NULL, "scale": 2.0, "interval": (-0.1, 0.4)}, "interval="),
+        ({"null_class": NULL, "scale": 2.0, "interval": (0.1, 1.4)}, "interval="),
+        ({"null_class": NULL, "scale": 2.0, "interval": (float("nan"), 1.0)}, "interval="),
+        ({"null_class": NULL, "scale": 2.0, "channels": 0}, "channels=0"),
+        ({"null_class": NULL, "scale": 2.0, "rescale": 1.5}, "rescale=1.5"),
+    ],
+)
 def test_impossible_settings_are_refused(model, arguments, words):
     with pytest.raises(ValueError, match=words):
         Guidance(model, **arguments)

@@ -113,11 +113,14 @@ def test_gradient_is_that_of_the_mean_squared_error():
     torch.testing.assert_close(gain.grad, expected)
 
 
-@pytest.mark.parametrize("key, known", [
-    ("path_type", "Linear, GVP, VP"),
-    ("prediction", "velocity, noise, score"),
-    ("loss_weight", "None, velocity, likelihood"),
-])
+@pytest.mark.parametrize(
+    "key, known",
+    [
+        ("path_type", "Linear, GVP, VP"),
+        ("prediction", "velocity, noise, score"),
+        ("loss_weight", "None, velocity, likelihood"),
+    ],
+)
 def test_unknown_names_are_refused_with_the_known(key, known):
     with pytest.raises(ValueError, match=f"{key}='wrong' is not known: choose one of {known}"):
         create_transport(**{key: "wrong"})

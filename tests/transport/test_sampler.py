@@ -154,10 +154,13 @@ def test_guided_fixed_steps_never_read_a_tensor_back(method, prediction):
     assert end.isfinite().all()
 
 
-@pytest.mark.parametrize("make, words", [
-    (lambda s: s.sample_ode("wrong"), "sampling_method='wrong' .* euler, heun, abm3, dopri5"),
-    (lambda s: s.sample_ode(num_steps=0), "num_steps=0"),
-])
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda s: s.sample_ode("wrong"), "sampling_method='wrong' .* euler, heun, abm3, dopri5"),
+        (lambda s: s.sample_ode(num_steps=0), "num_steps=0"),
+    ],
+)
 def test_unknown_names_and_values_are_refused(make, words):
     with pytest.raises(ValueError, match=words):
         make(Sampler(create_transport()))

@@ -47,16 +47,17 @@ def test_evaluations_of_a_step(name):
 
 @pytest.mark.parametrize("degree", [0, 1, 2, 3])
 def test_adams_weights_integrate_polynomials_exactly(degree):
-    times, start, end = [0.4, 0.31, 0.17, 0.02][:degree + 1], 0.4, 0.55
+    times, start, end = [0.4, 0.31, 0.17, 0.02][: degree + 1], 0.4, 0.55
     integral = sum(w * t**degree for w, t in zip(adams_weights(times, start, end), times))
-    assert integral == pytest.approx((end**(degree + 1) - start**(degree + 1)) / (degree + 1), rel=1e-12)
+    assert integral == pytest.approx((end ** (degree + 1) - start ** (degree + 1)) / (degree + 1), rel=1e-12)
 
 
 def test_adams_weights_on_an_even_grid_are_the_textbooks():
     weights = [w / 0.1 for w in adams_weights([0.2, 0.1, 0.0], 0.2, 0.3)]
     assert weights == pytest.approx([23 / 12, -16 / 12, 5 / 12])
     assert [w / 0.1 for w in adams_weights([0.3, 0.2, 0.1], 0.2, 0.3)] == pytest.approx(
-        [5 / 12, 8 / 12, -1 / 12])
+        [5 / 12, 8 / 12, -1 / 12]
+    )
 
 
 def test_adams_is_exact_where_the_velocity_is_a_parabola_in_time():

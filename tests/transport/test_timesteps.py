@@ -45,14 +45,17 @@ def test_times_stay_inside_and_repeat(draw):
     assert not torch.equal(times, draw(NUM, (1e-3, 1 - 1e-3), generator=seeded(4)))
 
 
-@pytest.mark.parametrize("path_type, prediction, train, sample", [
-    ("Linear", "velocity", (0, 1), (0, 1)),
-    ("GVP", "velocity", (0, 1), (0, 1)),
-    ("Linear", "noise", (1e-3, 1 - 1e-3), (1e-3, 1 - 1e-3)),
-    ("GVP", "score", (1e-3, 1 - 1e-3), (1e-3, 1 - 1e-3)),
-    ("VP", "velocity", (0, 1 - 1e-5), (0, 1 - 1e-3)),
-    ("VP", "noise", (0, 1 - 1e-5), (0, 1 - 1e-3)),
-])
+@pytest.mark.parametrize(
+    "path_type, prediction, train, sample",
+    [
+        ("Linear", "velocity", (0, 1), (0, 1)),
+        ("GVP", "velocity", (0, 1), (0, 1)),
+        ("Linear", "noise", (1e-3, 1 - 1e-3), (1e-3, 1 - 1e-3)),
+        ("GVP", "score", (1e-3, 1 - 1e-3), (1e-3, 1 - 1e-3)),
+        ("VP", "velocity", (0, 1 - 1e-5), (0, 1 - 1e-3)),
+        ("VP", "noise", (0, 1 - 1e-5), (0, 1 - 1e-3)),
+    ],
+)
 def test_published_interval_ends(path_type, prediction, train, sample):
     assert time_interval(path_type, prediction) == train
     assert time_interval(path_type, prediction, sampling=True) == sample

@@ -44,8 +44,12 @@ def path_outputs(path_type: str, x0: Tensor, x1: Tensor, t: Tensor) -> dict[str,
     path = create_transport(path_type).path
     xt, ut = path.interpolate(x0, x1, t), path.target(x0, x1, t)
     score = path.score_from_velocity(ut, xt, t)
-    answers = {"xt": xt, "ut": ut, "score_from_velocity": score,
-               "velocity_from_score": path.velocity_from_score(score, xt, t)}
+    answers = {
+        "xt": xt,
+        "ut": ut,
+        "score_from_velocity": score,
+        "velocity_from_score": path.velocity_from_score(score, xt, t),
+    }
     return {f"{path_type.lower()}.{name}": value for name, value in answers.items()}
 
 
@@ -75,10 +79,9 @@ def test_published_numbers(golden):
     assert_agree(expected, transport_outputs(expected), 1e-5)
 
 
-@pytest.mark.parametrize("key, interval", [
-    ("cfg4_first3", (0.0, 1.0)),
-    ("cfg4_first3_below_interval", (0.5, 1.0)),
-])
+@pytest.mark.parametrize(
+    "key, interval", [("cfg4_first3", (0.0, 1.0)), ("cfg4_first3_below_interval", (0.5, 1.0))]
+)
 def test_published_guidance(golden, key, interval):
     from models.lightningdit import LightningDiT
 

@@ -82,7 +82,7 @@ def test_the_page_is_well_formed_and_asks_nobody(tmp_path, pictures):
 def test_names_cannot_become_markup(tmp_path, pictures):
     page = page_of(tmp_path, toy_metrics(), pictures)
     source = page.source
-    assert "<b>&\"7" not in source and "<b>&" not in source
+    assert '<b>&"7' not in source and "<b>&" not in source
     assert escape(NASTY) in source and NASTY in page.text
     assert "Toy figures <of nobody>, drawn at random." in page.text
     written = (tmp_path / "table.tex").read_text(encoding="utf-8")

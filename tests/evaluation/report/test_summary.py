@@ -27,27 +27,37 @@ def variety(generated):
 def metrics(**changed):
     real = {"judged_right": share(95), "memorised": share(1), "impossible": share(2)}
     generated = {name: changed.pop(name, value) for name, value in real.items()}
-    return {"real": real, "generated": generated, "chance": 0.1, "held_out": "test",
-            "distances": {"judge": {"kid": both(0.05, 0.0)}}, "diversity": variety(4.6),
-            "kinematics_distance": cadence(0.1), **changed}
+    return {
+        "real": real,
+        "generated": generated,
+        "chance": 0.1,
+        "held_out": "test",
+        "distances": {"judge": {"kid": both(0.05, 0.0)}},
+        "diversity": variety(4.6),
+        "kinematics_distance": cadence(0.1),
+        **changed,
+    }
 
 
-@pytest.mark.parametrize(("place", "changed", "start"), [
-    (0, {}, "The person: "),
-    (0, {"judged_right": share(60)}, "The person in part: "),
-    (0, {"judged_right": share(12)}, "Not the person: "),
-    (1, {}, "New: "),
-    (1, {"memorised": share(20)}, "Copies: "),
-    (2, {}, "Physical: "),
-    (2, {"impossible": share(30)}, "Not always physical: "),
-    (2, {"impossible": share(90)}, "Mostly not physical: "),
-    (2, {"kinematics_distance": cadence(0.5)}, "Physical one by one, but"),
-    (3, {}, "Diverse: "),
-    (3, {"diversity": variety(3.0)}, "Less diverse"),
-    (3, {"diversity": variety(1.2)}, "Not diverse"),
-    (4, {}, "As a set they cannot be told"),
-    (4, {"distances": {"radar": {"kid": both(0.5, 0.0)}}}, "As a set they can be told from real ones by"),
-])
+@pytest.mark.parametrize(
+    ("place", "changed", "start"),
+    [
+        (0, {}, "The person: "),
+        (0, {"judged_right": share(60)}, "The person in part: "),
+        (0, {"judged_right": share(12)}, "Not the person: "),
+        (1, {}, "New: "),
+        (1, {"memorised": share(20)}, "Copies: "),
+        (2, {}, "Physical: "),
+        (2, {"impossible": share(30)}, "Not always physical: "),
+        (2, {"impossible": share(90)}, "Mostly not physical: "),
+        (2, {"kinematics_distance": cadence(0.5)}, "Physical one by one, but"),
+        (3, {}, "Diverse: "),
+        (3, {"diversity": variety(3.0)}, "Less diverse"),
+        (3, {"diversity": variety(1.2)}, "Not diverse"),
+        (4, {}, "As a set they cannot be told"),
+        (4, {"distances": {"radar": {"kid": both(0.5, 0.0)}}}, "As a set they can be told from real ones by"),
+    ],
+)
 def test_verdicts(place, changed, start):
     assert sentences(metrics(**changed))[place].startswith(start)
 
@@ -70,8 +80,10 @@ def test_figures_are_told_with_their_intervals_and_units():
 
 def test_what_cannot_be_said():
     limits = sentences(metrics())[-1]
-    assert limits == ("Cannot be said: whether they help to train a classifier (not tried); "
-                      "anything of people, places and radars that are not in the data.")
+    assert limits == (
+        "Cannot be said: whether they help to train a classifier (not tried); "
+        "anything of people, places and radars that are not in the data."
+    )
     few = metrics(held_out="val", judged_right=share(3, 4), verdict={})
     few["real"]["judged_right"] = share(60)
     limits = sentences(few)[-1]
