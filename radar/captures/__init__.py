@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from configs.errors import UserError
-from radar.captures import arrays, infineon, text, ti, wav
+from radar.captures import ancortek, arrays, infineon, text, ti, wav
 from radar.captures.assembly import assemble
 from radar.captures.contract import Capture, Facts, Format, Hints, NoCapture, check_carrier, check_prf
 from radar.spectrogram import Spectrogram
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 # The first that recognises a file reads it.
-FORMATS = (*arrays.FORMATS, *wav.FORMATS, *infineon.FORMATS, *text.FORMATS, *ti.FORMATS)
+FORMATS = (*arrays.FORMATS, *wav.FORMATS, *infineon.FORMATS, *ancortek.FORMATS, *text.FORMATS, *ti.FORMATS)
 NO_HINTS = Hints()
 HEAD = 4096  # bytes that a format may look at
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy
 import pytest
 from fmcw_walker import Chirps, beat, pulse_times, torso_range_m, torso_velocity_mps, walking
+from public_layouts import GLASGOW, write_ancortek
 
 from configs.errors import UserError
 from radar.captures import Facts, Hints, read
@@ -121,3 +122,34 @@ def test_chirps_without_a_walker_and_with_holes(tmp_path):
         read(saved(tmp_path / "rec.npy", noise), Hints(TOLD, layout=layout))
     with pytest.raises(UserError, match="range cells without phase"):
         read(saved(tmp_path / "rec.npy", numpy.abs(noise)), Hints(TOLD, layout=("pulses", "ranges")))
+
+
+def test_text_of_ancortek_says_all(tmp_path):
+    radar = replace(GLASGOW, samples=32, sample_rate_hz=32e3)
+    moved = solid(walking(5.0, 1.6))
+    when = pulse_times(radar, moved)
+    path = write_ancortek(tmp_path / "1P36A01R01.dat", beat(radar, moved, when)[:, 0], radar)
+    capture = read(path)
+    assert (capture.carrier_hz, capture.prf_hz, capture.receivers) == (5.8e9, 1000.0, 1)
+    assert capture.range_step_m == pytest.approx(299_792_458 / 2 / 400e6, rel=1e-6)
+    off = numpy.abs(capture.range_m - torso_range_m(moved, when)) / capture.range_step_m
+    assert (off <= 1).mean() >= 0.95
+    moving = remove_clutter(capture.looks, 1000.0)
+    shown = spectrogram(moving, 5.8e9, 1000.0, velocity_range=(-6, 6))
+    line = shown.velocity_mps[shown.power_db.argmax(0)]
+    assert (numpy.abs(line - torso_velocity_mps(moved, shown.time_s)) < 0.1).mean() >= 0.95
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["5.8e9", "1", "16", "4e8", *["1+2i"] * 33], "33 samples are no whole sweeps of 16"),
+        (["5.8e9", "1", "16", "0", *["1+2i"] * 32], "a bandwidth of 0 Hz is of no frequency sweep"),
+        (["5.8e9", "1", "16", "4e8", *["1+2i"] * 15, "1+2"], "cannot be read as Ancortek text"),
+    ],
+)
+def test_text_of_ancortek_that_cannot_be(lines, said, tmp_path):
+    path = tmp_path / "a.dat"
+    path.write_text("\n".join(lines))
+    with pytest.raises(UserError, match=said):
+        read(path)
