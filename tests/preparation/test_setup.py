@@ -20,7 +20,7 @@ from preparation.setup import NAME
 from tokenizer.vavae import VAVAE
 
 
-def setup(mount, out, *more):
+def run_setup(mount, out, *more):
     """Exit status, what was said, and the sections of the configuration."""
     arguments = ("setup", "--folders", mount, "--output_dir", out, *more)
     status, said, errors = run_as_script(stage0_prepare.main, *arguments)
@@ -54,7 +54,7 @@ def mount(request, toy, tmp_path_factory):
 
 def test_it_finds_checks_and_writes_what_the_stages_take(mount, toy, tmp_path):
     before = snapshot(mount)
-    status, said, sections = setup(mount, tmp_path)
+    status, said, sections = run_setup(mount, tmp_path)
     best = next(mount.rglob("best.safetensors"))
     data, tokenizer = next(mount.rglob("data_split")), next(mount.rglob("W.safetensors"))
     assert sections == {
@@ -95,9 +95,9 @@ def test_it_finds_checks_and_writes_what_the_stages_take(mount, toy, tmp_path):
 
 
 def test_again_is_the_same_and_another_content_is_not_overwritten(mount, tmp_path):
-    first = setup(mount, tmp_path)
+    first = run_setup(mount, tmp_path)
     before = snapshot(tmp_path)
-    assert setup(mount, tmp_path) == first and snapshot(tmp_path) == before
+    assert run_setup(mount, tmp_path) == first and snapshot(tmp_path) == before
     (tmp_path / NAME).write_text("sample: {}\n")
     text = refusal_of(
         stage0_prepare.main, "setup", "--folders", mount, "--output_dir", tmp_path, unchanged=tmp_path
@@ -113,13 +113,13 @@ def test_a_published_model_comes_with_its_settings_and_statistics(toy, tmp_path)
         input_size=side, in_channels=channels, hidden_size=32, depth=1, num_heads=2, num_classes=1000
     )
     torch.save({"ema": reference_weights_(net).state_dict()}, weights / "lightningdit-xl.pt")
-    status, said, sections = setup(weights, tmp_path)
+    status, said, sections = run_setup(weights, tmp_path)
     assert status == 1 and "download latents-stats" in said and "dit_checkpoint" not in sections["sample"]
     LatentStatistics(torch.zeros(1, channels, 1, 1), torch.ones(1, channels, 1, 1)).save(
         weights / "latents_stats.pt"
     )
     (tmp_path / NAME).unlink()
-    status, said, sections = setup(weights, tmp_path)
+    status, said, sections = run_setup(weights, tmp_path)
     assert status == 0 and "a folder of each person's" in said
     assert sections["sample"]["guidance_scale"] == 6.7 and sections["sample"]["sampler"] == "euler"
     output_of(
@@ -144,13 +144,13 @@ def test_what_is_missing_is_said_with_the_way_out(toy, tmp_path):
     assert "neither weights nor people's images" in text and "download vavae" in text
     absent = tmp_path / "absent"
     assert "no such folder" in refusal_of(stage0_prepare.main, *flags, absent, unchanged=tmp_path)
-    status, said, sections = setup(toy.images, tmp_path)
+    status, said, sections = run_setup(toy.images, tmp_path)
     assert status == 1 and sections == {"split": {"input_dir": str(toy.images)}}
     assert f"split --input_dir {toy.images}" in said and "--dit_checkpoint demo" in said
     other = save_tokenizer(tmp_path / "t" / "other.safetensors", seed=1)
     shutil.copy(toy.lively, other.parent / "model.safetensors")
     (tmp_path / NAME).unlink()
-    status, said, sections = setup(other.parent, tmp_path)
+    status, said, sections = run_setup(other.parent, tmp_path)
     assert status == 1 and "that the model was trained with" in said
     assert sections["sample"] == {"dit_checkpoint": str(other.parent / "model.safetensors")}
 
