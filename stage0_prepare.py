@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import fields, is_dataclass
 from functools import partial
 from pathlib import Path
@@ -40,23 +39,19 @@ from data.duplicates import firsts
 from data.examination import examine_files
 from data.folders import FileRecord, Rules
 from data.images import find_images
-from data.label_files import LABELS
 from data.labels import listing
 from data.pictures import save_png
 from data.progress import advance, progress
-from data.recordings import find_recordings, stem, told_groups
+from data.recordings import find_recordings
 from data.run_record import claim_folder, lock_folder
 from data.split_files import materialise
 from data.splits import GUARD, Split, enough_recordings, split_records
 from data.tables import csv_text
 from data.tree import SPLIT_NAMES, account
-from preparation.spectrograms import image_name, place_images, recording_windows, rows_of_others
-from radar import spectrogram as doppler
-from radar.captures import NoCapture, companions
+from preparation.drawing import draw_recordings
+from preparation.spectrograms import check_pair
 from radar.person import draw_walker, in_gait
 from radar.recording import Setup, draw_recording, draw_setup
-
-SHOWN_NOTES = 8  # of what was concluded from recordings
 
 
 def split(config: SplitConfig) -> None:
@@ -251,93 +246,9 @@ def spectrogram(config: SpectrogramConfig) -> None:
     """Turn recordings of complex I/Q into pictures, ID_7/rec1.npy into ID_7/rec1_001.png, ...; axes.csv keeps
     their axes, labels.csv whose they are.
     """
-    if len(config.velocity_range) not in (0, 2):
-        raise UserError(f"spectrogram.velocity_range={config.velocity_range}: expected two or none")
-    folder, axes, labels, told = Path(config.output_dir), [], [], []
+    check_pair("spectrogram", config)
     found = find_recordings(config.input, Rules(config.name, config.labels, config.leave_out))
-    parts = {part for record in found.records for part in companions(record.path)}
-    wanted = [record for record in found.records if record.path not in parts]
-    left_out, read = dict(found.left_out), 0
-    reasons: dict[str, str] = {}
-    with ExitStack() as claim:
-        for record in progress(wanted, description="reading", unit="rec"):
-            try:
-                windows, notes = recording_windows(record.path, config)
-            except (UserError, OSError) as error:
-                left_out.setdefault(refuse_or_skip(record, error, config), []).append(record.relative)
-                reasons.setdefault(record.user, str(error))
-                continue
-            told += [f"{record.path}: {note}" for note in notes]
-            units = [doppler.to_unit(window.power_db, config.dynamic_range_db) for window in windows]
-            pictures = [doppler.to_picture(unit, config.colour_map) for unit in units]
-            if not read:  # only now, so that settings that cannot work claim nothing
-                claim.enter_context(claim_folder(folder, identity(config), "**/*.png", config.dry_run))
-            read += 1
-            if not config.dry_run:
-                told += place_images(folder, stem(record), pictures, record.path)
-            for number, window in enumerate(windows, start=1):
-                name = image_name(stem(record), number)
-                axes.append({"path": name} | {key: f"{value:.6g}" for key, value in window.edges.items()})
-                labels.append({"file": name} | told_groups(record))
-        refuse_missing(reasons, {Path(row["file"]).parts[0] for row in labels}, config)
-        say(account(read, "recording", left_out))
-        if config.dry_run:
-            return tell_plan(
-                {"spectrogram": config},
-                reads=[f"{config.input}: recordings"],
-                writes=[folder],
-                does=f"draw {len(axes)} images",
-            )
-        kept = rows_of_others(folder, "axes.csv", {row["path"] for row in axes})
-        others = rows_of_others(folder, LABELS, {row["file"] for row in labels})
-        write_text_if_new(folder / "axes.csv", csv_text([*axes, *kept]))
-        write_text_if_new(folder / LABELS, csv_text([*labels, *others]))
-    tell_notes(folder, kept, told, config)
-    say(
-        f"wrote {len(axes)} pictures to {folder}; next: python stage0_prepare.py split --input_dir {folder} "
-        r"--output_dir data_split"
-    )
-
-
-def tell_notes(folder: Path, kept: list[dict[str, str]], told: list[str], config: SpectrogramConfig) -> None:
-    """What was concluded from the recordings, and which images of others are kept."""
-    if kept:
-        told = [
-            f"{folder}: {len(kept)} images of recordings that are not in {config.input} are kept, the "
-            f"first is {kept[0]['path']}; remove them if they are not wanted",
-            *told,
-        ]
-    for line in told[:SHOWN_NOTES]:
-        say(line)
-    if len(told) > SHOWN_NOTES:
-        say(f"and {len(told) - SHOWN_NOTES} more such notes")
-
-
-def refuse_or_skip(record: FileRecord, error: Exception, config: SpectrogramConfig) -> str:
-    """Why a file is left out: it holds no recording, or it cannot be read and `config` says to go on; else
-    the error is raised with the ways out.
-    """
-    if isinstance(error, NoCapture):
-        say(f"skipped {error}")
-        return "no recording"
-    if not config.skip_bad_recordings:
-        raise UserError(
-            f"{error}; or go on without it by --leave_out '{record.relative}', without all that "
-            "cannot be read by --skip_bad_recordings"
-        ) from error
-    say(f"skipped {error}")
-    return "unreadable"
-
-
-def refuse_missing(reasons: dict[str, str], read: set[str], config: SpectrogramConfig) -> None:
-    """UserError for people of whom nothing was read; `reasons` has one of each person with bad files."""
-    missing = [name for name in reasons if name not in read]
-    if missing:
-        raise UserError(
-            f"--input {config.input}: no recording of {listing(missing)} can be read "
-            f"({reasons[missing[0]]}); export them again, or go on without these people by "
-            f"--leave_out '{missing[0]}/*'"
-        )
+    draw_recordings(found, config, "spectrogram", config)
 
 
 def doctor(config: DoctorConfig) -> None:

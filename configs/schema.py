@@ -177,8 +177,8 @@ class SimulateConfig(Command):
 
 
 @dataclass
-class SpectrogramConfig(Command):
-    """stage0_prepare.py spectrogram: recordings of complex I/Q to pictures."""
+class DrawingConfig(Command):
+    """Recordings to images: what all commands that draw them have."""
 
     input: str = key(
         REQUIRED,
@@ -187,18 +187,6 @@ class SpectrogramConfig(Command):
         content=True,
     )
     output_dir: str = key(REQUIRED, "Folder for ID_7/rec1_001.png, ... and axes.csv.", affects="nothing")
-    name: Optional[str] = key(
-        None,
-        "Regular expression of paths below the folder that tells whose a file is: (?P<person>…), and "
-        "perhaps (?P<condition>…), (?P<recording>…), (?P<day>…) or any other group.",
-        affects="output",
-    )
-    labels: Optional[str] = key(
-        None,
-        "Table of file, person, and perhaps condition, recording, day, ...; none = labels.csv where it "
-        "lies in the folder, else a folder per person.",
-        affects="output",
-    )
     leave_out: List[str] = key(
         [],
         "Patterns of paths or names (ID_3/*, *.mat) not to be read; people left out so are not missed.",
@@ -214,22 +202,6 @@ class SpectrogramConfig(Command):
         unit="Hz",
         above=0,
         affects="output",
-    )
-    variable: Optional[str] = key(None, "Name of the array in a file that holds several.", affects="output")
-    layout: Optional[str] = key(
-        None,
-        "Axes of the array in order, e.g. frames,chirps,receivers,samples or iq,pulses; "
-        "chirps*samples=64 is one axis of both.",
-        affects="output",
-    )
-    cfg: Optional[str] = key(
-        None,
-        "Profile of a TI radar (mmWave SDK .cfg, Studio .json); none = the one beside the stream.",
-        affects="run",
-        content=True,
-    )
-    burst_samples: Optional[int] = key(
-        None, "Pulses of a burst, of recordings in bursts.", low=2, affects="output"
     )
     burst_period: Optional[float] = key(
         None,
@@ -253,7 +225,6 @@ class SpectrogramConfig(Command):
         choices=("unknown", "db", "power", "amplitude"),
         affects="output",
     )
-    folded: bool = key(False, "Draw the speeds of one real channel, which have no sign.", affects="output")
     balance: bool = key(True, "Estimate and remove the imbalance of I and Q.", affects="output")
     conjugate: bool = key(
         False, "Swap the sign of velocities, of receivers whose Q runs the other way.", affects="output"
@@ -282,6 +253,41 @@ class SpectrogramConfig(Command):
         30.0, "Range below the brightest cell that is shown.", unit="dB", above=0, affects="output"
     )
     colour_map: str = key("jet", "Name of a matplotlib colour map.", affects="output")
+
+
+@dataclass
+class SpectrogramConfig(DrawingConfig):
+    """stage0_prepare.py spectrogram: recordings of complex I/Q to pictures."""
+
+    name: Optional[str] = key(
+        None,
+        "Regular expression of paths below the folder that tells whose a file is: (?P<person>…), and "
+        "perhaps (?P<condition>…), (?P<recording>…), (?P<day>…) or any other group.",
+        affects="output",
+    )
+    labels: Optional[str] = key(
+        None,
+        "Table of file, person, and perhaps condition, recording, day, ...; none = labels.csv where it "
+        "lies in the folder, else a folder per person.",
+        affects="output",
+    )
+    variable: Optional[str] = key(None, "Name of the array in a file that holds several.", affects="output")
+    layout: Optional[str] = key(
+        None,
+        "Axes of the array in order, e.g. frames,chirps,receivers,samples or iq,pulses; "
+        "chirps*samples=64 is one axis of both.",
+        affects="output",
+    )
+    cfg: Optional[str] = key(
+        None,
+        "Profile of a TI radar (mmWave SDK .cfg, Studio .json); none = the one beside the stream.",
+        affects="run",
+        content=True,
+    )
+    burst_samples: Optional[int] = key(
+        None, "Pulses of a burst, of recordings in bursts.", low=2, affects="output"
+    )
+    folded: bool = key(False, "Draw the speeds of one real channel, which have no sign.", affects="output")
 
 
 @dataclass

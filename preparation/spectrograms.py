@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from PIL import Image
 from scipy.constants import speed_of_light
 
 from configs.errors import UserError
-from configs.schema import SpectrogramConfig
+from configs.schema import DrawingConfig, SpectrogramConfig
+from data.folders import FileRecord
 from data.images import file_digest
 from data.pictures import save_png
 from radar import captures
@@ -30,14 +31,31 @@ LEAST_FRAMES = 8
 RECORDING = "recording_sha256"  # in each image: what it was drawn from
 
 
-def recording_windows(path: Path, config: SpectrogramConfig) -> tuple[list[Spectrogram], tuple[str, ...]]:
-    """Sliding windows of one recording, and what was concluded about it; errors name its file."""
+Reader = Callable[[FileRecord, Hints], Capture | Spectrogram]
+
+
+def read_file(record: FileRecord, hints: Hints) -> Capture | Spectrogram:
+    """The recording in a file, whatever its format."""
+    return captures.read(record.path, hints)
+
+
+def check_pair(section: str, config: DrawingConfig) -> None:
+    """UserError for anything but two velocities or none."""
     if len(config.velocity_range) not in (0, 2):
-        raise UserError(f"spectrogram.velocity_range={config.velocity_range}: expected two or none")
-    capture = captures.read(path, hints_of(config))
+        raise UserError(f"{section}.velocity_range={config.velocity_range}: expected two or none")
+
+
+def recording_windows(
+    record: FileRecord, config: SpectrogramConfig, read: Reader, whole: bool
+) -> tuple[list[Spectrogram], tuple[str, ...]]:
+    """Sliding windows of one recording, of a ready matrix with `whole` the only one, and what was concluded
+    about it; errors name its file.
+    """
+    path, capture = record.path, read(record, hints_of(config))
     try:
         if isinstance(capture, Spectrogram):
-            return _cut(capture, config.frames or min(FRAMES, capture.time_s.size)), ()
+            total = capture.time_s.size
+            return _cut(capture, config.frames or (total if whole else min(FRAMES, total))), ()
         shown = whole_spectrogram(capture, config)
         frames = config.frames or (FRAMES if capture.bursts == 1 else min(FRAMES, capture.bursts))
         if frames < LEAST_FRAMES:

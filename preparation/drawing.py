@@ -1,0 +1,140 @@
+"""All recordings of a folder tree as images with axes.csv and labels.csv; what is left out is told."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from configs.command_line import say
+from configs.dry_run import tell_plan
+from configs.errors import UserError
+from configs.keys import identity
+from configs.schema import DrawingConfig, SpectrogramConfig
+from data.atomic import write_text_if_new
+from data.folders import FileRecord, Found
+from data.label_files import LABELS
+from data.labels import listing
+from data.progress import progress
+from data.recordings import stem, told_groups
+from data.run_record import claim_folder
+from data.tables import csv_text
+from data.tree import account
+from preparation.spectrograms import (
+    Reader,
+    image_name,
+    place_images,
+    read_file,
+    recording_windows,
+    rows_of_others,
+)
+from radar import spectrogram as doppler
+from radar.captures import NoCapture, companions
+
+SHOWN_NOTES = 8  # of what was concluded from recordings
+
+
+def draw_recordings(
+    found: Found,
+    config: SpectrogramConfig,
+    section: str,
+    asked: DrawingConfig,
+    read: Reader = read_file,
+    whole: bool = False,
+) -> None:
+    """ID_7/rec1.npy as ID_7/rec1_001.png, ... in the output folder; again: what is new or has changed.
+
+    `asked` is what the command line said in its `section`, by which the folder is known; `read` reads a
+    recording, `whole` makes one image of a ready matrix.
+    UserError: a recording that cannot be read, or a person of whom nothing can be.
+    """
+    folder, axes, labels, told = Path(config.output_dir), [], [], []
+    parts = {part for record in found.records for part in companions(record.path)}
+    wanted = [record for record in found.records if record.path not in parts]
+    left_out, count = dict(found.left_out), 0
+    reasons: dict[str, str] = {}
+    with ExitStack() as claim:
+        for record in progress(wanted, description="reading", unit="rec"):
+            try:
+                windows, notes = recording_windows(record, config, read, whole)
+            except (UserError, OSError) as error:
+                left_out.setdefault(refuse_or_skip(record, error, config), []).append(record.relative)
+                reasons.setdefault(record.user, str(error))
+                continue
+            told += [f"{record.path}: {note}" for note in notes]
+            units = [doppler.to_unit(window.power_db, config.dynamic_range_db) for window in windows]
+            pictures = [doppler.to_picture(unit, config.colour_map) for unit in units]
+            if not count:  # only now, so that settings that cannot work claim nothing
+                claim.enter_context(claim_folder(folder, identity(asked), "**/*.png", config.dry_run))
+            count += 1
+            if not config.dry_run:
+                told += place_images(folder, stem(record), pictures, record.path)
+            for number, window in enumerate(windows, start=1):
+                name = image_name(stem(record), number)
+                axes.append({"path": name} | {key: f"{value:.6g}" for key, value in window.edges.items()})
+                labels.append({"file": name} | told_groups(record))
+        refuse_missing(reasons, {Path(row["file"]).parts[0] for row in labels}, config)
+        say(account(count, "recording", left_out))
+        if config.dry_run:
+            return tell_plan(
+                {section: asked},
+                reads=[f"{config.input}: recordings"],
+                writes=[folder],
+                does=f"draw {len(axes)} images",
+            )
+        kept = write_tables(folder, axes, labels)
+    tell_notes(folder, kept, told, config)
+    say(
+        f"wrote {len(axes)} pictures to {folder}; next: python stage0_prepare.py split --input_dir {folder} "
+        r"--output_dir data_split"
+    )
+
+
+def write_tables(folder: Path, axes: list[dict[str, Any]], labels: list[dict[str, Any]]) -> list[dict]:
+    """axes.csv and labels.csv of what was drawn and of what is there of others; axes of the latter."""
+    kept = rows_of_others(folder, "axes.csv", {row["path"] for row in axes})
+    others = rows_of_others(folder, LABELS, {row["file"] for row in labels})
+    write_text_if_new(folder / "axes.csv", csv_text([*axes, *kept]))
+    write_text_if_new(folder / LABELS, csv_text([*labels, *others]))
+    return kept
+
+
+def tell_notes(folder: Path, kept: list[dict[str, str]], told: list[str], config: SpectrogramConfig) -> None:
+    """What was concluded from the recordings, and which images of others are kept."""
+    if kept:
+        told = [
+            f"{folder}: {len(kept)} images of recordings that are not in {config.input} are kept, the "
+            f"first is {kept[0]['path']}; remove them if they are not wanted",
+            *told,
+        ]
+    for line in told[:SHOWN_NOTES]:
+        say(line)
+    if len(told) > SHOWN_NOTES:
+        say(f"and {len(told) - SHOWN_NOTES} more such notes")
+
+
+def refuse_or_skip(record: FileRecord, error: Exception, config: SpectrogramConfig) -> str:
+    """Why a file is left out: it holds no recording, or it cannot be read and `config` says to go on; else
+    the error is raised with the ways out.
+    """
+    if isinstance(error, NoCapture):
+        say(f"skipped {error}")
+        return "no recording"
+    if not config.skip_bad_recordings:
+        raise UserError(
+            f"{error}; or go on without it by --leave_out '{record.relative}', without all that "
+            "cannot be read by --skip_bad_recordings"
+        ) from error
+    say(f"skipped {error}")
+    return "unreadable"
+
+
+def refuse_missing(reasons: dict[str, str], read: set[str], config: SpectrogramConfig) -> None:
+    """UserError for people of whom nothing was read; `reasons` has one of each person with bad files."""
+    missing = [name for name in reasons if name not in read]
+    if missing:
+        raise UserError(
+            f"--input {config.input}: no recording of {listing(missing)} can be read "
+            f"({reasons[missing[0]]}); export them again, or go on without these people by "
+            f"--leave_out '{missing[0]}/*'"
+        )
