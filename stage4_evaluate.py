@@ -25,6 +25,7 @@ from configs.command_line import PROJECT, parse, run_script, say
 from configs.dry_run import tell_plan
 from configs.keys import identity, told
 from configs.schema import EvaluateConfig
+from configs.version import VERSION
 from data.atomic import write_text
 from data.axes import common_axes
 from data.duplicates import refuse_leaks
@@ -121,13 +122,18 @@ def digest_of_file(config: EvaluateConfig, name: str) -> str | None:
 
 
 def versions() -> dict[str, str | None]:
-    """Python, torch, and the project's commit where git knows it."""
+    """Python, torch, this project, and its commit where git knows it."""
     try:
         git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=PROJECT, capture_output=True, text=True)
         commit = git.stdout.strip() or None
     except OSError:
         commit = None
-    return {"python": platform.python_version(), "torch": torch.__version__, "project": commit}
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "project": commit,
+        "version": VERSION,
+    }
 
 
 def evaluate(

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from configs.errors import UserError
+from configs.version import VERSION
 from data.atomic import replacing
 from data.labels import LabelTable
 from data.progress import progress
@@ -80,7 +81,7 @@ class Judge(nn.Module):
         """Write a safetensors file that `load_judge` reads, with the label table inside."""
         weights = {name: value.contiguous() for name, value in self.state_dict().items()}
         with replacing(path) as temporary:
-            save_tensors(weights, temporary, {"people": people.to_json()})
+            save_tensors(weights, temporary, {"people": people.to_json(), "version": VERSION})
 
 
 def load_judge(path: str | Path) -> tuple[Judge, LabelTable]:

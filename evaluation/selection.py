@@ -33,6 +33,7 @@ from configs.dry_run import tell_plan
 from configs.errors import UserError
 from configs.keys import identity
 from configs.schema import SelectingJudgeConfig
+from configs.version import VERSION
 from data.atomic import replacing
 from data.examination import colour_map_of_files
 from data.images import ImageRecord, file_digest, inputs_digest
@@ -109,6 +110,7 @@ class Selector:
             "quantiles": json.dumps(QUANTILES),
             "colour_map": self.colour_map,
             "training_files": json.dumps(self.training_files),
+            "version": VERSION,
         }
         with replacing(path) as temporary:
             tensors = {**weights, "training": pixels, "motion": torch.from_numpy(self.motion)}

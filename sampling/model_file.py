@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from configs.errors import UserError
+from configs.version import VERSION
 from data.atomic import replacing
 from data.labels import LabelTable
 from data.latent_stats import LatentStatistics
@@ -45,10 +46,11 @@ class DitPayload:
     config: dict[str, Any]
 
     def to_json(self) -> str:
-        """The payload as text; float32 statistics survive exactly."""
+        """The payload as text, with the version that writes it; float32 statistics survive exactly."""
         return json.dumps(
             {
                 "format": FORMAT,
+                "version": VERSION,
                 "model": self.model,
                 "transport": self.transport,
                 "labels": list(self.labels.names),

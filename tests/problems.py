@@ -12,6 +12,10 @@ from torch import Tensor
 
 from transport.paths import Path, broadcast_time
 
+# Of the solvers with fixed steps: their order, and how often a step asks for the velocity.
+ORDERS = {"euler": 1, "heun": 2, "abm3": 3}
+EVALUATIONS = {"euler": 1, "heun": 2, "abm3": 1}
+
 
 class Forced:
     """dx/dt = -x + sin 3t: linear with a forcing in time."""

@@ -133,7 +133,7 @@ class DiTModule(ResumableModule):
         write_slim(path, self.ema.state_dict(), self.payload)
 
     def description(self) -> dict[str, Any]:
-        return {PAYLOAD_KEY: self.payload.to_json()}
+        return {**super().description(), PAYLOAD_KEY: self.payload.to_json()}
 
 
 def total_loss(terms: dict[str, Tensor]) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from configs.schema import FitConfig
+from configs.version import VERSION
 from runtime.seeds import generator
 from training.ema import update_ema_
 from training.loss_scale import SkippedSteps, scaler_of
@@ -167,7 +168,7 @@ class ResumableModule(pl.LightningModule):
 
     def description(self) -> dict[str, Any]:
         """What a checkpoint says beside the weights, for those who read it elsewhere."""
-        return {}
+        return {"version": VERSION}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         totals = self.summed(torch.stack([self.loss_sum, self.loss_count])).tolist()

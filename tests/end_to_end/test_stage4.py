@@ -11,6 +11,7 @@ from PIL import Image
 from toy_run import changed, names, output_of, refusal_of, save_tokenizer, snapshot
 
 import stage4_evaluate as stage4
+from configs.version import VERSION
 
 AXES = (-1.2, 5.2, 2.1)
 SPEED = {"ID_1": 0.9, "ID_2": 1.5, "ID_10": 2.1}  # m/s; 4 steps in each picture
@@ -78,7 +79,8 @@ def test_the_files_and_the_counts(data, evaluated):
     metrics = evaluated[1]
     assert names(data / "report") == {"metrics.json", "run.json", *JUDGES, *PICTURES, *PAGES}
     assert all(Image.open(data / "report" / name).width > 500 for name in PICTURES)
-    assert metrics["versions"].keys() == {"python", "torch", "project"} and metrics["seed"] == 0
+    assert metrics["versions"].keys() == {"python", "torch", "project", "version"}
+    assert metrics["versions"]["version"] == VERSION and metrics["seed"] == 0
     assert set(metrics["seconds"]) == {
         "reading",
         "judges",

@@ -7,7 +7,7 @@ from PIL import Image
 
 from data.images import ImageRecord
 from evaluation import features
-from evaluation.features import BANDS, Pictures, common_scale, latent_space, radar_space, through
+from evaluation.features import BANDS, QUANTITIES, Pictures, common_scale, latent_space, radar_space, through
 from evaluation.judge import Judge
 from evaluation.reconstruction import perceptual_distance
 
@@ -24,13 +24,14 @@ def test_one_scale_keeps_directions_and_columns_do_not():
 
 def test_what_cannot_be_measured_is_as_usual_and_profiles_weigh_as_quantities_do():
     rng = numpy.random.default_rng(0)
-    motion, profile = 3 + rng.standard_normal((400, 6)), rng.random((400, BANDS))
+    motion, profile = 3 + rng.standard_normal((400, len(QUANTITIES))), rng.random((400, BANDS))
     train = Pictures(numpy.zeros((400, 1)), numpy.zeros(400), motion, profile)
     unseen = train.at(numpy.arange(2))
     unseen.motion[0, 4] = numpy.nan
     space = radar_space({"train": train, "generated": unseen})
-    assert space["generated"][0, 4] == pytest.approx(0, abs=1e-9) and space["train"].shape == (400, 6 + BANDS)
-    assert (space["train"][:, :6] ** 2).sum() == pytest.approx((space["train"][:, 6:] ** 2).sum())
+    assert space["generated"][0, 4] == pytest.approx(0, abs=1e-9)
+    motion, profile = numpy.split(space["train"], [len(QUANTITIES)], axis=1)
+    assert profile.shape == (400, BANDS) and (motion**2).sum() == pytest.approx((profile**2).sum())
 
 
 def test_latents_are_pooled_over_time_and_bands():

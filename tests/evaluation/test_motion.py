@@ -72,7 +72,7 @@ def test_a_shift_is_as_far_as_it_is_wide():
 
 def test_mixed_up_people_show_per_person_only():
     labels = numpy.repeat([0, 1], 20)
-    speeds = numpy.where(labels == 0, 1.0, 2.0)[:, None] * numpy.ones(6)
+    speeds = numpy.where(labels == 0, 1.0, 2.0)[:, None] * numpy.ones(len(QUANTITIES))
     motion = {"held_out": speeds, "generated": speeds[::-1], "train": speeds}
     draws = draw_equal(dict.fromkeys(motion, labels), 0)
     found = kinematics_distance(motion, draws, LabelTable(("ID_1", "ID_2")), dict.fromkeys(QUANTITIES, "m/s"))

@@ -9,7 +9,7 @@ from PIL import Image
 
 from data.labels import LabelTable
 from evaluation import distances, sweep
-from evaluation.features import BANDS, Pictures
+from evaluation.features import BANDS, QUANTITIES, Pictures
 from evaluation.judge import Judge
 from evaluation.measure import units_of
 
@@ -56,7 +56,7 @@ def pictures(people, count, seed):
     """`count` of each, of noise."""
     rng, total = numpy.random.default_rng(seed), people * count
     images = rng.integers(0, 256, (total, 128, 64, 3), dtype=numpy.uint8)
-    motion, profile = rng.normal(size=(total, 6)), rng.normal(size=(total, BANDS))
+    motion, profile = rng.normal(size=(total, len(QUANTITIES))), rng.normal(size=(total, BANDS))
     return Pictures(images, numpy.repeat(numpy.arange(people), count), motion, profile)
 
 

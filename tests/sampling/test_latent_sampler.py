@@ -3,6 +3,7 @@
 import pytest
 import torch
 from conftest import relative_error
+from problems import EVALUATIONS
 from tiny_runs import CHANNELS, SIDE, tiny_network, tiny_payload
 
 from configs.load import resolve
@@ -10,8 +11,7 @@ from models.lightningdit import LightningDiT
 from runtime.seeds import noise_for
 from sampling.latent_sampler import LatentSampler
 
-STAGES = {"euler": 1, "heun": 2, "abm3": 1}
-SOLVERS = (*STAGES, "dopri5")
+SOLVERS = (*EVALUATIONS, "dopri5")
 CPU = torch.device("cpu")
 NOISE = torch.stack([noise_for((CHANNELS, SIDE, SIDE), 0, "sample", k) for k in range(5)])
 LABELS = torch.tensor([0, 1, 2, 1, 0])
@@ -64,14 +64,14 @@ def test_a_constant_velocity_moves_the_noise_by_itself(solver, scale):
     torch.testing.assert_close(draw(NOISE, LABELS), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("solver", STAGES)
+@pytest.mark.parametrize("solver", EVALUATIONS)
 def test_evaluations_are_counted(solver):
     for scale, per_stage in ((1.0, 1), (2.5, 2), (0.0, 1)):
         draw = sampler(sampler=solver, num_steps=7, guidance_scale=scale, guidance_interval=[0.0, 1.0])
         draw(NOISE, LABELS)
-        assert draw.network_evaluations == 7 * STAGES[solver] * per_stage
+        assert draw.network_evaluations == 7 * EVALUATIONS[solver] * per_stage
         draw(NOISE[:2], LABELS[:2])
-        assert draw.network_evaluations == 7 * STAGES[solver] * per_stage
+        assert draw.network_evaluations == 7 * EVALUATIONS[solver] * per_stage
 
 
 def test_guidance_costs_only_inside_its_interval():

@@ -12,11 +12,19 @@ from safetensors.torch import load_file, save_file
 from tiny_runs import CHANNELS, SIDE, USERS, stage2_settings, tiny_network, tiny_payload, write_tiny_latents
 
 import stage2_train_dit
+from configs.version import VERSION
 from data.labels import LabelTable
 from data.latent_stats import LatentStatistics
 from data.latents import read_latents
 from sampling.image_sampler import file_name
-from sampling.model_file import PAYLOAD_KEY, DitPayload, load_trained, weights_digest, write_slim
+from sampling.model_file import (
+    PAYLOAD_KEY,
+    DitPayload,
+    load_trained,
+    read_checkpoint,
+    weights_digest,
+    write_slim,
+)
 from training.run_files import AtomicCheckpointIO
 
 
@@ -46,6 +54,10 @@ def test_best_ckpt_last_ckpt_and_slim_weights_are_one_network(trained):
     )
     assert len({weights_digest(net) for net in nets}) == 1
     assert len({payload.to_json() for payload in payloads}) == 1
+    for name in ("best.ckpt", "last.ckpt"):
+        assert read_checkpoint(trained / name)["version"] == VERSION
+    with safe_open(trained / "best.safetensors", framework="pt") as file:
+        assert json.loads(file.metadata()[PAYLOAD_KEY])["version"] == VERSION
     for net in nets:
         assert not any(part.training for part in net.modules())
         assert not any(p.requires_grad for p in net.parameters())

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from problems import GaussianFlow
+from problems import EVALUATIONS, GaussianFlow
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from transport import Guidance, Sampler, create_transport
@@ -13,7 +13,6 @@ from transport.solvers import SOLVERS
 
 COMBINATIONS = [(path, prediction) for path in PATHS for prediction in ("velocity", "noise", "score")]
 METHODS = (*SOLVERS, "dopri5")
-COSTS = {"euler": 1, "heun": 2, "abm3": 1}
 
 
 def seeded(seed=0):
@@ -55,7 +54,7 @@ def test_velocity_of_every_model_is_the_exact_velocity(path_type, prediction):
         torch.testing.assert_close(velocity(x, t), expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("method", COSTS)
+@pytest.mark.parametrize("method", EVALUATIONS)
 def test_num_steps_counts_intervals(method):
     times, done = [], []
 
@@ -67,9 +66,10 @@ def test_num_steps_counts_intervals(method):
     sample = Sampler(create_transport()).sample_ode(method, num_steps=5)
     end = sample(noise(3, torch.float32), velocity, on_step=done.append)
     assert end.shape == (3, 2, 2)
-    assert sample.nfe == len(times) == 5 * COSTS[method]
+    assert sample.nfe == len(times) == 5 * EVALUATIONS[method]
     assert [len(grid) for grid in sample.grids] == [6] and done == [1, 2, 3, 4, 5]
-    assert sample(noise(3, torch.float32), velocity).shape == (3, 2, 2) and sample.nfe == 5 * COSTS[method]
+    assert sample(noise(3, torch.float32), velocity).shape == (3, 2, 2)
+    assert sample.nfe == 5 * EVALUATIONS[method]
 
 
 def test_dopri5_counts_its_evaluations_and_returns_the_end_only():
@@ -157,7 +157,7 @@ def test_guided_fixed_steps_never_read_a_tensor_back(method, prediction):
 @pytest.mark.parametrize(
     "make, words",
     [
-        (lambda s: s.sample_ode("wrong"), "sampling_method='wrong' .* euler, heun, abm3, dopri5"),
+        (lambda s: s.sample_ode("wrong"), "sampling_method='wrong' .* euler, .*dopri5"),
         (lambda s: s.sample_ode(num_steps=0), "num_steps=0"),
     ],
 )

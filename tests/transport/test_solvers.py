@@ -4,13 +4,10 @@ import math
 
 import pytest
 import torch
-from problems import ODE_PROBLEMS
+from problems import EVALUATIONS, ODE_PROBLEMS, ORDERS
 
 from transport.solvers import SOLVERS, Adams, CountedVelocity, adams_weights, solve_dopri5, solve_fixed
 from transport.timesteps import time_grid
-
-ORDERS = {"euler": 1, "heun": 2, "abm3": 3}
-EVALUATIONS = {"euler": 1, "heun": 2, "abm3": 1}
 
 
 def end_error(problem, name, num_steps, shift):
