@@ -20,7 +20,7 @@ from configs.keys import identity, told
 from configs.load import to_yaml
 from configs.schema import ModelConfig, TrainConfig, TransportConfig
 from data.atomic import write_text
-from data.conditions import combined, relabelled
+from data.conditions import Conditions
 from data.latent_stats import LatentStatistics, read_recommendation
 from data.latents import UPSTREAM_LAYOUT, LatentSet, read_latents, read_metadata
 from evaluation.copy_watch import CopyWatch
@@ -59,11 +59,11 @@ def run(configs: dict[str, Any]) -> None:
     """
     config: TrainConfig = configs["train"]
     folder = Path(config.output_dir)
-    train, val, combinations = read_people(config)
+    train, val, conditions = read_people(config)
     initial = load_start(config, configs["transport"], train)
     if config.tune == "person" and initial:
         train, val = beside_known(initial, train), val and beside_known(initial, val)
-    arguments = model_arguments(configs["model"], train, initial, combinations)
+    arguments = model_arguments(configs["model"], train, initial, conditions)
     if initial:
         configs = {**configs, "model": as_built(configs["model"], arguments)}
     accelerator, count = resolve_devices(config.accelerator, config.devices)
@@ -163,13 +163,13 @@ def arithmetic(
     return training_arithmetic(Path(config.output_dir), config, batches, trial)
 
 
-def read_people(config: TrainConfig) -> tuple[LatentSet, LatentSet | None, list[list[int]] | None]:
-    """Training and validation latents, with `conditions` labelled by all combinations, and what these are."""
+def read_people(config: TrainConfig) -> tuple[LatentSet, LatentSet | None, Conditions | None]:
+    """Training and validation latents, under `--conditions` labelled by them, and what labels mean."""
     train, val = read_splits(Path(config.latent_dir))
     if config.conditions is None:
         return train, val, None
-    table, combinations = combined(train.label_table, config.conditions)
-    return relabelled(train, table), val and relabelled(val, table), combinations
+    conditions = Conditions.from_folders(train.label_table, config.conditions)
+    return conditions.relabel(train), val and conditions.relabel(val), conditions
 
 
 def read_splits(folder: Path) -> tuple[LatentSet, LatentSet | None]:
@@ -224,10 +224,7 @@ def load_start(config: TrainConfig, transport: TransportConfig, train: LatentSet
 
 
 def model_arguments(
-    model: ModelConfig,
-    train: LatentSet,
-    initial: Initial | None = None,
-    combinations: list[list[int]] | None = None,
+    model: ModelConfig, train: LatentSet, initial: Initial | None = None, conditions: Conditions | None = None
 ) -> dict[str, Any]:
     """Constructor arguments of the LightningDiT: the preset, what overrides it, and what the latents say; or
     the architecture of the initial weights, which nothing asked for may contradict.
@@ -238,7 +235,7 @@ def model_arguments(
         "input_size": train.latents.shape[-1],
         "in_channels": train.latents.shape[1],
         "num_classes": len(train.label_table),
-        "combinations": combinations,
+        "combinations": conditions and conditions.pairs,
     }
     if initial:
         sizes = {} if preset == "auto" else LightningDiT_models[preset].keywords

@@ -67,9 +67,9 @@ class LabelEmbedder(nn.Module):
 
     The null class exists only where training drops labels; its row is the last one of `embedding_table`.
 
-    With `combinations`, label i means the person and the condition `combinations[i]` (numbers from 0, -1 for
-    none), and its embedding is the sum of a row of `embedding_table` and one of `condition_table`. So
-    combinations never trained on have an embedding, too. The last row of each table stands for none.
+    With `combinations`, the embedding of label i is the sum of row `combinations[i][0]` of `embedding_table`
+    and row `combinations[i][1]` of `condition_table`. So combinations never trained on have an embedding.
+    The last row of each table, -1, stands for none.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class LabelEmbedder(nn.Module):
         """Labels (N,) int64 to (N, D).
 
         `drop` (N,) bool says which labels become the null class, whatever the mode; with combinations it may
-        be (N, 2), for person and condition on their own. Without it, training mode draws them from the global
+        be (N, 2), for the two parts on their own. Without it, training mode draws them from the global
         random generator at the dropout's probability; evaluation drops none.
 
         Raises UserError for dropping without a null class and, on the CPU, where looking costs no wait, for
@@ -125,7 +125,7 @@ class LabelEmbedder(nn.Module):
 
     @property
     def num_parts(self) -> int:
-        """What a label is made of and may be dropped on its own: 2 for person and condition, else 1."""
+        """Into how many parts, each dropped on its own, a label falls: 2 with combinations, else 1."""
         return 1 if self.combinations is None else 2
 
     def _check(self, labels: Tensor, drop: Tensor | None) -> None:
@@ -165,6 +165,6 @@ def table_rows(
             "expected one a class, and a dropout above 0, which trains the rows for none"
         )
     if any(len(pair) != 2 or min(pair) < -1 for pair in combinations):
-        raise UserError("combinations: expected pairs of person and condition, from 0 on or -1 for none")
-    people, conditions = zip(*combinations)
-    return max(people) + 2, max(conditions) + 2
+        raise UserError("combinations: expected pairs of rows, from 0 on or -1 for none")
+    first, second = zip(*combinations)
+    return max(first) + 2, max(second) + 2

@@ -98,7 +98,7 @@ class LightningDiT(nn.Module):
     that training replaces by the null class (0: the model has none). `learn_sigma` adds output channels that
     variance-learning weights hold; they are computed and left out of the result. `wo_shift` modulates without
     shifts. `use_checkpoint` recomputes each block's activations in the backward pass: less memory, more time.
-    `combinations` makes labels people in conditions (see `LabelEmbedder`).
+    `combinations` makes labels pairs of rows that add up (see `LabelEmbedder`).
 
     Raises UserError for sizes that do not divide.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -11,11 +10,12 @@ from torch import Tensor
 
 from configs.errors import UserError
 from configs.schema import SampleConfig
+from data.conditions import Conditions
 from models.lightningdit import LightningDiT
 from runtime.compiling import compiled
 from runtime.devices import autocast
 from sampling.model_file import DitPayload
-from transport import Guidance, Sampler, create_transport
+from transport import Guidance, Midway, Sampler, create_transport
 
 
 class LatentSampler:
@@ -39,14 +39,6 @@ class LatentSampler:
             raise UserError(
                 f"--guidance_channels {settings.guidance_channels}: the model has {net.in_channels} channels"
             )
-        if settings.guidance_condition is not None and net.config["combinations"] is None:
-            raise UserError(
-                f"--guidance_condition {settings.guidance_condition:g}: the model knows people only, in no "
-                "conditions; leave it out, or train with --conditions"
-            )
-        alone = None
-        if settings.guidance_condition is not None:  # moved once, not at every evaluation
-            alone = labels_alone(net.config["combinations"]).to(device)
         self.transport = create_transport(**payload.transport)
         self.guidance = Guidance(
             self.transport.velocity(compiled(self.net) if settings.compile else self.net),
@@ -55,8 +47,7 @@ class LatentSampler:
             settings.guidance_interval,
             settings.guidance_channels,
             settings.guidance_rescale,
-            settings.guidance_condition,
-            alone,
+            midway_of(settings.guidance_condition, payload, device),
         )
         self.solve = Sampler(self.transport).sample_ode(
             sampling_method=settings.sampler,
@@ -105,10 +96,20 @@ class LatentSampler:
         return self.solve(noise, velocity)
 
 
-def labels_alone(combinations: Sequence[Sequence[int]]) -> Tensor:
-    """(num_classes,) label of each label's person in no condition."""
-    alone = {person: label for label, (person, condition) in enumerate(combinations) if condition == -1}
-    return torch.tensor([alone[person] for person, _ in combinations])
+def midway_of(scale: float | None, payload: DitPayload, device: torch.device) -> Midway | None:
+    """Guidance towards the condition by `scale`, from each label's person in no condition; None: none.
+
+    UserError: a scale for a model that knows people in no conditions.
+    """
+    if scale is None:
+        return None
+    if payload.model["combinations"] is None:
+        raise UserError(
+            f"--guidance_condition {scale:g}: the model knows people only, in no "
+            "conditions; leave it out, or train with --conditions"
+        )
+    alone = Conditions(payload.labels, payload.model["combinations"]).person_alone()
+    return Midway(torch.tensor(alone, device=device), scale)  # moved once, not at every evaluation
 
 
 def usual_settings(payload: DitPayload) -> SampleConfig:

@@ -55,8 +55,8 @@ class DiTModule(ResumableModule):
         count = len(x1) * self.trainer.world_size
         t = self.own_slice(self.transport.draw_times(count, draw))
         drop = self._draw_dropped_labels(len(x1), draw)
-        conditions = {"y": batch["labels"], "drop": drop}
-        terms = self.transport.training_losses(self._forward, x1, conditions, x0=x0, t=t)
+        model_kwargs = {"y": batch["labels"], "drop": drop}
+        terms = self.transport.training_losses(self._forward, x1, model_kwargs, x0=x0, t=t)
         loss = total_loss(terms).mean()
         self.count_loss(loss)
         return loss
@@ -81,7 +81,7 @@ class DiTModule(ResumableModule):
         return self._statistics.normalise(latents)
 
     def _draw_dropped_labels(self, count: int, draw: torch.Generator) -> Tensor | None:
-        """(count, 1) bool, or (count, 2) where person and condition are dropped each on their own."""
+        """(count, 1) bool, or (count, 2) where labels have two parts, each dropped on its own."""
         probability = self.payload.model["class_dropout_prob"]
         if probability == 0:
             return None

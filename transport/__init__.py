@@ -5,8 +5,8 @@ dx/dt. States are x_t = alpha(t) x1 + sigma(t) x0 with data x1 and noise x0 ~ N(
 network: a model is any callable model(x, t, ...) and a velocity any callable velocity(x, t).
 """
 
-from transport.guidance import Guidance
+from transport.guidance import Guidance, Midway
 from transport.sampler import Sampler
 from transport.transport import Transport, create_transport
 
-__all__ = ["Guidance", "Sampler", "Transport", "create_transport"]
+__all__ = ["Guidance", "Midway", "Sampler", "Transport", "create_transport"]

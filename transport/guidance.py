@@ -2,12 +2,20 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from configs.errors import UserError
 from transport.transport import times_per_sample
+
+
+class Midway(NamedTuple):
+    """A label between each label and none: `labels` (num_classes,) int64; `scale` of the step from it."""
+
+    labels: Tensor
+    scale: float
 
 
 class Guidance:
@@ -18,8 +26,8 @@ class Guidance:
     elsewhere, and at scale 1, the model runs once, conditionally. Inside, one pass over a batch of 2 N serves
     both outputs, and scale 0 runs the unconditional half alone.
 
-    With `condition_scale`, for labels of two parts, out = u + scale (p - u) + condition_scale (c - p), where
-    p, the output for the person in no condition, has the label `alone[y]` (as in arXiv 2211.09800).
+    With `midway`, out = u + scale (m - u) + midway.scale (c - m), where m is the output for the label
+    `midway.labels[y]` (as in arXiv 2211.09800).
 
     `channels` guides only the first so many channels and leaves the others conditional (None: all; 3 repeats
     published LightningDiT results); `rescale` in [0, 1] pulls the standard deviation per sample back to that
@@ -37,21 +45,17 @@ class Guidance:
         interval: Sequence[float] = (0.0, 1.0),
         channels: int | None = None,
         rescale: float = 0.0,
-        condition_scale: float | None = None,
-        alone: Tensor | None = None,
+        midway: Midway | None = None,
     ) -> None:
-        condition_scale = scale if condition_scale is None else condition_scale
-        for each in (scale, condition_scale):
+        for each in (scale, midway.scale if midway else scale):
             _check(null_class, each, interval, channels, rescale)
-        assert condition_scale == scale or alone is not None, "condition_scale needs labels of people alone"
         self.model = model
         self.null_class = null_class
         self.scale = scale
         self.interval = interval
         self.channels = channels
         self.rescale = rescale
-        self.condition_scale = condition_scale
-        self.alone = alone
+        self.midway = midway if midway and midway.scale != scale else None  # equal steps are one
         self.evaluations = 0
 
     def __call__(self, x: Tensor, t: float | Tensor, y: Tensor) -> Tensor:
@@ -71,10 +75,9 @@ class Guidance:
         """Labels from the most conditional on, and the scale of the step to each from the next."""
         labels: list[Tensor] = [y]
         scales: list[float] = []
-        if self.condition_scale != self.scale:
-            assert self.alone is not None
-            labels, scales = [y, self.alone[y]], [self.condition_scale]
-        if self.condition_scale == self.scale or self.scale != 1:
+        if self.midway:
+            labels, scales = [y, self.midway.labels[y]], [self.midway.scale]
+        if not self.midway or self.scale != 1:
             assert self.null_class is not None
             labels.append(torch.full_like(y, self.null_class))
             scales.append(self.scale)
@@ -87,7 +90,7 @@ class Guidance:
 
     @property
     def _ever_guides(self) -> bool:
-        return not self.scale == self.condition_scale == 1
+        return self.scale != 1 or self.midway is not None
 
     def _guides(self, t: float) -> bool:
         low, high = self.interval

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from data.conditions import combined, relabelled
+from data.conditions import Conditions
 from data.labels import LabelTable
 from data.latents import LatentSet
 
@@ -11,8 +11,8 @@ FOLDERS = LabelTable(("ID_10_normal", "ID_2_backpack", "ID_2_normal"))
 
 
 def test_every_person_in_every_condition_and_in_none():
-    table, pairs = combined(FOLDERS, "_[a-z]+$")
-    assert dict(zip(table.names, pairs)) == {
+    found = Conditions.from_folders(FOLDERS, "_[a-z]+$")
+    assert dict(zip(found.labels.names, found.pairs)) == {
         "ID_2": [0, -1],
         "ID_2_backpack": [0, 0],
         "ID_2_normal": [0, 1],
@@ -23,8 +23,8 @@ def test_every_person_in_every_condition_and_in_none():
 
 
 def test_the_condition_may_stand_at_the_start_and_be_missing():
-    table, pairs = combined(LabelTable(("slow walker1", "walker1", "walker2")), "^slow ")
-    assert dict(zip(table.names, pairs)) == {
+    found = Conditions.from_folders(LabelTable(("slow walker1", "walker1", "walker2")), "^slow ")
+    assert dict(zip(found.labels.names, found.pairs)) == {
         "slow walker1": [0, 0],
         "walker1": [0, -1],
         "slow walker2": [1, 0],
@@ -44,18 +44,23 @@ def test_the_condition_may_stand_at_the_start_and_be_missing():
 )
 def test_expressions_that_cannot_work_are_refused(pattern, said):
     with pytest.raises(ValueError, match=said):
-        combined(FOLDERS, pattern)
+        Conditions.from_folders(FOLDERS, pattern)
 
 
 def test_names_that_would_mean_two_people_are_refused():
     with pytest.raises(ValueError, match="which are no people"):
-        combined(LabelTable(("ID_7_slow", "slow_ID_7", "ID_7_")), "slow")
+        Conditions.from_folders(LabelTable(("ID_7_slow", "slow_ID_7", "ID_7_")), "slow")
+
+
+def test_each_label_knows_its_person_in_no_condition():
+    found = Conditions.from_folders(FOLDERS, "_[a-z]+$")
+    alone = {name: found.labels.names[label] for name, label in zip(found.labels.names, found.person_alone())}
+    assert alone == {name: name.split("_b")[0].split("_n")[0] for name in found.labels.names}
 
 
 def test_latents_keep_their_people():
     latents = LatentSet(torch.arange(4.0), None, torch.tensor([2, 0, 1, 0]), FOLDERS, list("abcd"))
-    table, _ = combined(FOLDERS, "_[a-z]+$")
-    moved = relabelled(latents, table)
+    moved = Conditions.from_folders(FOLDERS, "_[a-z]+$").relabel(latents)
     assert [moved.label_table.names[label] for label in moved.labels] == [
         FOLDERS.names[label] for label in latents.labels
     ]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from transport import Guidance, Sampler, create_transport
+from transport import Guidance, Midway, Sampler, create_transport
 
 NULL = 5
 
@@ -54,15 +54,15 @@ def test_inside_one_batched_pass(model, x):
 
 
 SCALES = [(2.5, 4.0, 3), (1.0, 3.0, 2), (3.0, 3.0, 2), (3.0, 1.0, 3), (1.0, 1.0, 1), (0.0, 2.0, 3)]
-ALONE = torch.tensor([2, 1, 2, 4, 4])  # the labels of Y, 0 and 3, in no condition are 2 and 4
+BETWEEN = torch.tensor([2, 1, 2, 4, 4])  # between the labels of Y, 0 and 3, and none lie 2 and 4
 
 
-@pytest.mark.parametrize(("scale", "condition_scale", "cost"), SCALES)
-def test_person_and_condition_have_a_scale_each(model, x, scale, condition_scale, cost):
-    guidance = Guidance(model, NULL, scale, condition_scale=condition_scale, alone=ALONE)
+@pytest.mark.parametrize(("scale", "second_scale", "cost"), SCALES)
+def test_steps_to_and_from_a_label_between_have_a_scale_each(model, x, scale, second_scale, cost):
+    guidance = Guidance(model, NULL, scale, midway=Midway(BETWEEN, second_scale))
     conditional, unconditional = both(x)
-    person = LabelledModel()(x, torch.full((2,), 0.4), ALONE[Y])
-    expected = unconditional + scale * (person - unconditional) + condition_scale * (conditional - person)
+    between = LabelledModel()(x, torch.full((2,), 0.4), BETWEEN[Y])
+    expected = unconditional + scale * (between - unconditional) + second_scale * (conditional - between)
     torch.testing.assert_close(guidance(x, 0.4, Y), expected)
     assert guidance.evaluations == cost
 
