@@ -4,7 +4,7 @@
         --output_dir evaluation_report --axes -1.2 5.2 2.1 --vavae_path compact
     python stage4_evaluate.py judge --real data_split --output_dir selector    # for stage 3's --select
     python stage4_evaluate.py sweep --real data_split --dit_checkpoint best.safetensors --vavae_path W.pt \\
-        --guidance 1 1.5 2 3 4 --samplers heun --output_dir guidance_sweep
+        --guidance 1 1.5 2 3 4 --output_dir guidance_sweep
 """
 
 from __future__ import annotations

@@ -41,7 +41,12 @@ from transport.solvers import SOLVERS
 from transport.timesteps import time_grid
 
 INTERVAL, RECIPE_STEPS, RECIPE_SHIFT = (0.125, 1.0), 249, 0.3
-GRIDS = {"even": (0.0, 0.0), "shift 0.3": (0.3, 0.0), "cosine": (0.0, 1.0), "default": (0.85, 0.5)}
+GRIDS = {
+    "even": (0.0, 0.0),
+    "shift 0.3": (0.3, 0.0),
+    "cosine": (0.0, 1.0),
+    "default": (SampleConfig.timestep_shift, SampleConfig.timestep_cosine),
+}
 BUDGETS = (15, 27, 51)
 PEERS = ("midpoint", "rk4", "explicit_adams")
 MOST_EVALUATIONS = 27

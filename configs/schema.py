@@ -761,9 +761,20 @@ class SweepConfig(Command):
     guidance: List[float] = key(
         [1.0, 1.5, 2.0, 3.0, 4.0], "Guidance scales to try.", low=0, high=100, affects="run"
     )
-    samplers: List[str] = key(["heun"], "ODE solvers to try.", choices=SOLVERS, affects="run")
+    samplers: List[str] = key(
+        [SampleConfig.sampler],
+        "ODE solvers to try; unless given, stage 3's default.",
+        choices=SOLVERS,
+        affects="run",
+    )
     num_samples_per_user: int = key(8, "Images per person and setting.", low=1, affects="run")
-    num_steps: int = key(50, "Intervals of the time grid.", low=1, high=100000, affects="run")
+    num_steps: int = key(
+        SampleConfig.num_steps,
+        "Intervals of the time grid; unless given, stage 3's default.",
+        low=1,
+        high=100000,
+        affects="run",
+    )
     seed: int = key(0, "Seed of the images and of the judge.", low=0, affects="output")
 
 
