@@ -11,7 +11,7 @@ import numpy
 from scipy.ndimage import median_filter
 
 from configs.errors import UserError
-from radar.captures.balance import balanced
+from radar.captures.balance import balanced, tell_saturation
 from radar.captures.contract import Capture, Contents, Facts, Hints, NoCapture, check_carrier, check_prf
 from radar.captures.fmcw import ORDER, ArrayCube, Cube, follow
 from radar.captures.layout import SLOW, name_axes, slow_axes, to_order
@@ -56,6 +56,7 @@ def assemble(path: Path, contents: Contents, hints: Hints) -> Capture | Spectrog
     iq = to_order(iq, [axis for axis in axes if axis != "iq"], ("receivers", "ranges", *SLOW))
     iq = iq.reshape(*iq.shape[:2], *_burst_shape(bursts, pulses // bursts, prf, facts))
     _check(iq, facts)
+    tell_saturation(iq, notes)
     if hints.balance and not folded:
         iq = balanced(iq[:, 0], prf, notes)[:, None]
     iq = numpy.ascontiguousarray(iq.conj() if hints.conjugate else iq, numpy.complex64)

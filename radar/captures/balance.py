@@ -1,4 +1,6 @@
-"""Imbalance of I and Q: a direct current, unequal gains, a phase between them that is not 90 degrees."""
+"""Faults of a receiver: saturation; a direct current, unequal gains and a phase of I and Q that is not 90
+degrees.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,34 @@ from scipy.signal import get_window
 
 SEGMENT_S = 0.04  # a walker's velocity is nearly steady within
 VISIBLE = 0.02  # weaker mirror images, below -34 dB, are no more than the estimate's own scatter
+
+LEAST_CLIPPED, PILED = 0.005, 10  # share of samples at an end, and times as many as at the values next to it
+LOOKED_AT = 1_000_000  # samples, evenly spaced, for it
+
+
+def clipped_share(values: numpy.ndarray) -> float:
+    """Share of real samples that lie at the largest or smallest value where so many do that it must be the
+    end of the converter's range; 0 elsewhere, as the crest of a wave piles up less.
+    """
+    values = values.reshape(-1)[:: max(1, values.size // LOOKED_AT)]
+    levels, counts = numpy.unique(values, return_counts=True)
+    if levels.size < 2 * PILED:
+        return 0.0
+    ends = [(counts[0], counts[1:PILED]), (counts[-1], counts[-PILED:-1])]
+    piled = [end for end, near in ends if end > LEAST_CLIPPED * values.size and end > PILED * near.mean()]
+    return float(sum(piled)) / values.size
+
+
+def tell_saturation(iq: numpy.ndarray, notes: list[str]) -> None:
+    """A note where the receiver saturates. Clipped alike, I and Q of an echo at v hold one at -3 v, since
+    cos^3 gives cos 3x and sin^3 gives -sin 3x.
+    """
+    share = max(clipped_share(iq.real), clipped_share(iq.imag))
+    if share:
+        notes.append(
+            f"saturated: {100 * share:.2g} % of the samples of I or Q lie at the end of the converter's "
+            "range; what is seen at -3 times the torso's velocity is no limb but their distortion"
+        )
 
 
 def mirror_share(iq: numpy.ndarray) -> numpy.ndarray:

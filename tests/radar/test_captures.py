@@ -319,3 +319,14 @@ def test_imbalance_is_found_told_and_removed(bursts, tmp_path):
     assert not before.notes and "I and Q: gain 1.2" in after.notes[0] and "--no-balance" in after.notes[0]
     numpy.save(tmp_path / "rec.npy", clean)
     assert not taken(tmp_path / "rec.npy", facts, balance=True).notes
+
+
+def test_saturation_is_told(tmp_path):
+    clean = walk() - 7 + 5j
+    numpy.save(tmp_path / "rec.npy", 300 * clean)
+    assert not taken(tmp_path / "rec.npy").notes
+    counts = numpy.rint(300 * clean.real), numpy.rint(300 * clean.imag).clip(-600, 600)
+    numpy.save(tmp_path / "rec.npy", counts[0] + 1j * counts[1])
+    ends = numpy.mean(numpy.abs(counts[1]) == 600)
+    (said,) = taken(tmp_path / "rec.npy").notes
+    assert f"saturated: {100 * ends:.2g} % of the samples" in said and "-3 times" in said
