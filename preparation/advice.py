@@ -1,14 +1,16 @@
-"""What all recordings say together: notes that many share, velocities of the wrong sign."""
+"""What all recordings say together: notes that many share, velocities of the wrong sign, days to hold out."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy
 
 from radar.spectrogram import Spectrogram
 
+OF_ONE_RECORDING = ("file", "person", "condition", "recording")  # columns of labels.csv
 SHOWN = 3  # notes of one kind that are told in full
 CLEAR_RISE_DB = 3.0  # from the first to the last third of a window
 SLOWEST_MPS = 0.2  # of a walker whose direction is beyond doubt
@@ -63,3 +65,20 @@ def sign_advice(directions: Sequence[int], conjugate: bool) -> list[str]:
         "the radar, or fades while it is towards it: I and Q are probably swapped, so that all velocities "
         f"have the wrong sign; {'leave --conjugate out' if conjugate else 'give --conjugate'}"
     ]
+
+
+def hold_out_advice(labels: Sequence[Mapping[str, str]]) -> str:
+    """What to add to the command of the split where rows of labels.csv tell of days, rooms or the like: the
+    value of fewest images whose people are all there in another one, too. Empty: there is none.
+    """
+    for group in [name for name in labels[0] if name not in OF_ONE_RECORDING] if labels else []:
+        rows = [(row.get(group, ""), row["file"].partition("/")[0]) for row in labels]
+        values: dict[str, set[str]] = {}
+        for value, person in rows:
+            values.setdefault(person, set()).add(value)
+        lonely = {value for value, person in rows if len(values[person]) == 1 or not value}
+        testable = Counter(value for value, _ in rows if value not in lonely)
+        if testable:
+            least = min(testable, key=lambda value: testable[value])
+            return f", with --hold_out '{group}={least}' to test on another {group}"
+    return ""

@@ -20,6 +20,7 @@ from data.recordings import stem, told_groups
 from data.run_record import claim_folder
 from data.tables import csv_text
 from data.tree import account
+from preparation.advice import grouped, hold_out_advice, sign_advice
 from preparation.spectrograms import (
     Reader,
     image_name,
@@ -30,8 +31,6 @@ from preparation.spectrograms import (
 )
 from radar import spectrogram as doppler
 from radar.captures import NoCapture, companions
-
-SHOWN_NOTES = 8  # of what was concluded from recordings
 
 
 def draw_recordings(
@@ -48,7 +47,9 @@ def draw_recordings(
     recording, `whole` makes one image of a ready matrix.
     UserError: a recording that cannot be read, or a person of whom nothing can be.
     """
-    folder, axes, labels, told = Path(config.output_dir), [], [], []
+    folder, axes, labels = Path(config.output_dir), [], []
+    told: list[tuple[str, str]] = []
+    directions = []
     parts = {part for record in found.records for part in companions(record.path)}
     wanted = [record for record in found.records if record.path not in parts]
     left_out, count = dict(found.left_out), 0
@@ -56,25 +57,29 @@ def draw_recordings(
     with ExitStack() as claim:
         for record in progress(wanted, description="reading", unit="rec"):
             try:
-                windows, notes = recording_windows(record, config, read, whole)
+                windows, notes, direction = recording_windows(record, config, read, whole)
             except (UserError, OSError) as error:
                 left_out.setdefault(refuse_or_skip(record, error, config), []).append(record.relative)
                 reasons.setdefault(record.user, str(error))
                 continue
-            told += [f"{record.path}: {note}" for note in notes]
+            told += [(str(record.path), note) for note in notes]
+            directions.append(direction)
             units = [doppler.to_unit(window.power_db, config.dynamic_range_db) for window in windows]
             pictures = [doppler.to_picture(unit, config.colour_map) for unit in units]
             if not count:  # only now, so that settings that cannot work claim nothing
                 claim.enter_context(claim_folder(folder, identity(asked), "**/*.png", config.dry_run))
             count += 1
             if not config.dry_run:
-                told += place_images(folder, stem(record), pictures, record.path)
+                changed = place_images(folder, stem(record), pictures, record.path)
+                told += [(str(record.path), note) for note in changed]
             for number, window in enumerate(windows, start=1):
                 name = image_name(stem(record), number)
                 axes.append({"path": name} | {key: f"{value:.6g}" for key, value in window.edges.items()})
                 labels.append({"file": name} | told_groups(record))
         refuse_missing(reasons, {Path(row["file"]).parts[0] for row in labels}, config)
         say(account(count, "recording", left_out))
+        for line in [*grouped(told), *sign_advice(directions, config.conjugate)]:
+            say(line)
         if config.dry_run:
             return tell_plan(
                 {section: asked},
@@ -83,10 +88,10 @@ def draw_recordings(
                 does=f"draw {len(axes)} images",
             )
         kept = write_tables(folder, axes, labels)
-    tell_notes(folder, kept, told, config)
+    tell_kept(folder, kept, config)
     say(
         f"wrote {len(axes)} pictures to {folder}; next: python stage0_prepare.py split --input_dir {folder} "
-        r"--output_dir data_split"
+        f"--output_dir data_split{hold_out_advice(labels)}"
     )
 
 
@@ -99,18 +104,13 @@ def write_tables(folder: Path, axes: list[dict[str, Any]], labels: list[dict[str
     return kept
 
 
-def tell_notes(folder: Path, kept: list[dict[str, str]], told: list[str], config: SpectrogramConfig) -> None:
-    """What was concluded from the recordings, and which images of others are kept."""
+def tell_kept(folder: Path, kept: list[dict[str, str]], config: SpectrogramConfig) -> None:
+    """Which images of other recordings are kept."""
     if kept:
-        told = [
-            f"{folder}: {len(kept)} images of recordings that are not in {config.input} are kept, the "
-            f"first is {kept[0]['path']}; remove them if they are not wanted",
-            *told,
-        ]
-    for line in told[:SHOWN_NOTES]:
-        say(line)
-    if len(told) > SHOWN_NOTES:
-        say(f"and {len(told) - SHOWN_NOTES} more such notes")
+        say(
+            f"{folder}: {len(kept)} images of recordings that are not in {config.input} are kept, the first "
+            f"is {kept[0]['path']}; remove them if they are not wanted"
+        )
 
 
 def refuse_or_skip(record: FileRecord, error: Exception, config: SpectrogramConfig) -> str:

@@ -6,6 +6,7 @@ import csv
 import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 from scipy.constants import speed_of_light
@@ -15,6 +16,7 @@ from configs.schema import DrawingConfig, SpectrogramConfig
 from data.folders import FileRecord
 from data.images import file_digest
 from data.pictures import save_png
+from preparation.advice import direction
 from radar import captures
 from radar.captures import Capture, Facts, Hints, companions
 from radar.spectrogram import (
@@ -45,22 +47,27 @@ def check_pair(section: str, config: DrawingConfig) -> None:
         raise UserError(f"{section}.velocity_range={config.velocity_range}: expected two or none")
 
 
-def recording_windows(
-    record: FileRecord, config: SpectrogramConfig, read: Reader, whole: bool
-) -> tuple[list[Spectrogram], tuple[str, ...]]:
-    """Sliding windows of one recording, of a ready matrix with `whole` the only one, and what was concluded
-    about it; errors name its file.
-    """
+class Shown(NamedTuple):
+    """Sliding windows of one recording, and what was concluded about it; `direction` as `advice` has it."""
+
+    windows: list[Spectrogram]
+    notes: tuple[str, ...] = ()
+    direction: int = 0
+
+
+def recording_windows(record: FileRecord, config: SpectrogramConfig, read: Reader, whole: bool) -> Shown:
+    """What is shown of one recording, of a ready matrix with `whole` one window; errors name its file."""
     path, capture = record.path, read(record, hints_of(config))
     try:
         if isinstance(capture, Spectrogram):
             total = capture.time_s.size
-            return _cut(capture, config.frames or (total if whole else min(FRAMES, total))), ()
+            return Shown(_cut(capture, config.frames or (total if whole else min(FRAMES, total))))
         shown = whole_spectrogram(capture, config)
         frames = config.frames or (FRAMES if capture.bursts == 1 else min(FRAMES, capture.bursts))
         if frames < LEAST_FRAMES:
             raise UserError(f"{frames} bursts are no walk; an image needs {LEAST_FRAMES}")
-        return _cut(shown, frames), capture.notes
+        cut = _cut(shown, frames)
+        return Shown(cut, capture.notes, 0 if capture.folded else direction(cut))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
@@ -126,7 +133,7 @@ def image_name(stem: str, number: int) -> str:
 
 def place_images(folder: Path, stem: str, pictures: Sequence[Image.Image], recording: Path) -> list[str]:
     """Write the images of one recording that are not there; those that another content of the recording gave
-    are removed first, which the lines returned tell.
+    are removed first, which the notes returned tell.
     """
     digest = " ".join(file_digest(path) for path in (recording, *companions(recording)))
     first = folder / image_name(stem, 1)
@@ -139,7 +146,7 @@ def place_images(folder: Path, stem: str, pictures: Sequence[Image.Image], recor
     for number, picture in enumerate(pictures, start=1):
         if not (folder / image_name(stem, number)).exists():
             save_png(picture, folder / image_name(stem, number), {RECORDING: digest})
-    said = f"{recording} has changed: its {len(stale)} images were removed, {len(pictures)} drawn anew"
+    said = f"has changed: its {len(stale)} images were removed, {len(pictures)} drawn anew"
     return [said] if stale else []
 
 

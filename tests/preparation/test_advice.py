@@ -3,7 +3,7 @@
 import numpy
 import pytest
 
-from preparation.advice import direction, grouped, sign_advice
+from preparation.advice import direction, grouped, hold_out_advice, sign_advice
 from radar.person import Walker
 from radar.spectrogram import Radar, iq_signal, remove_clutter, spectrogram, windows
 from radar.walker import Walk, motion
@@ -49,3 +49,13 @@ def test_notes_of_one_kind_do_not_hide_others():
         "rec2.npy: I and Q: gain 1.2",
     ]
     assert told[3:] == ["and 6 more such notes (I and Q)", "rec3.npy: has changed: drawn anew"]
+
+
+def test_a_day_is_held_out_that_leaves_everybody_for_training():
+    def rows(**days):
+        return [{"file": f"{who}/{day}.png", "person": who, "day": day} for day in days for who in days[day]]
+
+    assert not hold_out_advice([]) and not hold_out_advice(rows(mon="ab"))
+    assert not hold_out_advice(rows(mon="a", tue="b"))
+    assert hold_out_advice(rows(mon="abc", tue="abd", wed="ab")).startswith(", with --hold_out 'day=wed'")
+    assert hold_out_advice(rows(mon="aabb", tue="abd", wed="d")).startswith(", with --hold_out 'day=wed'")
