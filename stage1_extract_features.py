@@ -43,7 +43,7 @@ from runtime.devices import resolve_device, resolve_devices, resolve_precision, 
 from runtime.disk import require_space
 from runtime.out_of_memory import Fitting
 from runtime.precision import RECORD, choose_tokenizer
-from runtime.processes import Crew, start_crew
+from runtime.processes import ProcessGroup, start_process_group
 from tokenizer.losses import psnr
 from tokenizer.vavae import VAVAE, as_rows, preprocess
 from tokenizer.weights import resolve_path
@@ -82,13 +82,13 @@ def run(config: ExtractConfig) -> None:
             return tell(inputs, jobs, config)
         remove_derived(jobs, config)
         jobs = in_arithmetic(jobs, inputs.vae, config) if inputs and jobs else jobs
-        crew = start_crew(device, config.devices)
-        vae = inputs.vae if inputs else load_tokenizer(config, crew.device)
-        jobs = crew.agree(jobs)
+        group = start_process_group(device, config.devices)
+        vae = inputs.vae if inputs else load_tokenizer(config, group.device)
+        jobs = group.broadcast(jobs)
         vae = vae.at(jobs[0].metadata["precision"]) if jobs else vae
         vae = compiled_tokenizer(vae) if config.compile else vae
         for job in jobs:
-            extract_split(job, vae, config, crew)
+            extract_split(job, vae, config, group)
         if inputs:
             finish(replace(inputs, vae=vae), jobs, config)
 
@@ -253,7 +253,7 @@ def is_current(
     return all(there.get(name) == value for name, value in metadata.items() if name not in free)
 
 
-def extract_split(job: Job, vae: VAVAE, config: ExtractConfig, crew: Crew) -> None:
+def extract_split(job: Job, vae: VAVAE, config: ExtractConfig, group: ProcessGroup) -> None:
     """Encode this process's share of one split, batch by batch, into the split's files: posterior means and
     standard deviations, and with `time_flip` the means of the mirrored images.
 
@@ -273,17 +273,17 @@ def extract_split(job: Job, vae: VAVAE, config: ExtractConfig, crew: Crew) -> No
 
     encode = Fitting(encoded, config.batch_size)
     firsts = list(range(0, len(job.records), config.batch_size))
-    with files.written() if not crew.rank else nullcontext():
-        crew.wait()  # for the reserved files
-        own = crew.share(firsts)
-        images = sum(len(job.records[first : first + config.batch_size]) for first in own)
+    with files.written() if not group.rank else nullcontext():
+        group.barrier()  # for the reserved files
+        shard = group.shard(firsts)
+        images = sum(len(job.records[first : first + config.batch_size]) for first in shard)
         with (
             progress(total=images, description=f"encoding {job.split}", unit="img") as bar,
             ThreadPoolExecutor(1) as writer,
         ):
             written = None
-            for first, batch in zip(own, image_batches(job.records, own, config, vae.image_size)):
-                crew.end_with_the_main_process()
+            for first, batch in zip(shard, image_batches(job.records, shard, config, vae.image_size)):
+                group.end_with_the_main_process()
                 rows = encode(batch)
                 if written:
                     written.result()  # one batch is written while the next is encoded, no more
@@ -291,8 +291,8 @@ def extract_split(job: Job, vae: VAVAE, config: ExtractConfig, crew: Crew) -> No
                 bar.update(len(batch))
             if written:
                 written.result()
-        crew.wait()  # for every row
-    crew.wait()  # for the file under its own name
+        group.barrier()  # for every row
+    group.barrier()  # for the file under its own name
 
 
 def image_batches(

@@ -33,7 +33,7 @@ from data.tables import csv_text
 from evaluation.selection import KEPT, Selector, acceptance, digest_of, select
 from runtime.devices import resolve_device, resolve_devices, resolve_precision
 from runtime.disk import require_space
-from runtime.processes import start_crew
+from runtime.processes import start_process_group
 from sampling.image_folder import finish
 from sampling.image_sampler import (
     Studio,
@@ -115,9 +115,9 @@ def wished(prepared: Prepared, config: SampleConfig) -> tuple[list[Wanted], set[
 def draw_all(prepared: Prepared | None, config: SampleConfig, device: torch.device) -> None:
     """Draw what is missing, shared by as many processes as were asked for."""
     taken = prepared and arithmetic(prepared.studio, config, len(wished(prepared, config)[1]))
-    crew = start_crew(device, config.devices)
-    taken = crew.agree(taken)
-    prepared = prepared or prepare(config, crew.device)
+    group = start_process_group(device, config.devices)
+    taken = group.broadcast(taken)
+    prepared = prepared or prepare(config, group.device)
     studio, users = prepared.studio.at(*taken), prepared.users
     folder, labels = studio.folder, studio.payload.labels
     images, missing = wished(prepared, config)
@@ -129,13 +129,13 @@ def draw_all(prepared: Prepared | None, config: SampleConfig, device: torch.devi
     )
     batches = [images[i : i + config.batch_size] for i in range(0, len(images), config.batch_size)]
     # Only the main process looks which are there: another may have begun to draw.
-    own = crew.share(crew.agree([batch for batch in batches if missing & set(batch)]))
-    with progress(total=len(missing & set().union(*own)), description="drawing", unit="img") as bar:
-        for batch in own:
-            crew.end_with_the_main_process()
+    shard = group.shard(group.broadcast([batch for batch in batches if missing & set(batch)]))
+    with progress(total=len(missing & set().union(*shard)), description="drawing", unit="img") as bar:
+        for batch in shard:
+            group.end_with_the_main_process()
             bar.update(studio.draw_batch(batch))
-    crew.wait()
-    if not crew.rank:
+    group.barrier()
+    if not group.rank:
         finish(folder, images, labels, users, DEMO_COLUMNS if config.demo_grid else None)
         say(f"wrote {len(missing)} images to {folder}; look at {folder / 'micro_doppler_grid.png'}")
 

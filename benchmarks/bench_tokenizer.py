@@ -42,7 +42,7 @@ from radar.kinematics import from_picture
 from runtime.compiling import compiled_tokenizer
 from runtime.devices import resolve_device, resolve_precision, tokenizer_precision
 from runtime.precision import DTYPES, measured_rate
-from runtime.processes import Crew
+from runtime.processes import ProcessGroup
 from tokenizer.autoencoder import AutoencoderKL, DiagonalGaussian
 from tokenizer.losses import high_frequency_energy, psnr, ssim
 from tokenizer.vavae import VAVAE, preprocess, to_float, to_uint8
@@ -283,7 +283,7 @@ def stage_1(vae: VAVAE, count: int, batch_size: int) -> tuple[float, float]:
         def whole() -> None:
             kept, _ = stage1.check_images(splits, config)
             job = stage1.Job("train", kept.records["train"], kept.labels, {})
-            stage1.extract_split(job, vae, config, Crew(vae.device))
+            stage1.extract_split(job, vae, config, ProcessGroup(vae.device))
 
         def alone() -> None:
             for batch in images.split(batch_size):

@@ -1,4 +1,4 @@
-"""The work of stages 1 and 3 shared by processes that Lightning's launcher starts, one for each device."""
+"""Stages 1 and 3 on several processes, which Lightning's launcher starts, one for each device."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from configs.errors import UserError
 from runtime.devices import resolve_devices
 
 Item = TypeVar("Item")
-LONGEST_WAIT = timedelta(days=2)  # for the slowest process; a dead one is noticed in seconds
+LONGEST_WAIT = timedelta(days=2)  # at a barrier, for the slowest process; a dead one is noticed in seconds
 
 
-class Crew:
+class ProcessGroup:
     """This process among `size` equal ones: its `rank` and `device`. `fabric` is None for a process alone."""
 
     def __init__(self, device: torch.device, fabric: Any = None) -> None:
@@ -25,16 +25,16 @@ class Crew:
         self.rank: int = fabric.global_rank if fabric else 0
         self.size: int = fabric.world_size if fabric else 1
 
-    def agree(self, value: Any) -> Any:
+    def broadcast(self, value: Any) -> Any:
         """The main process's value, in every process. Collective."""
         return self._fabric.broadcast(value) if self._fabric else value
 
-    def wait(self) -> None:
-        """Until every process is here. Collective; it fails where another process has ended."""
+    def barrier(self) -> None:
+        """Wait until every process is here. Collective; it fails where another process has ended."""
         if self._fabric:
             self._fabric.barrier()
 
-    def share(self, items: Sequence[Item]) -> list[Item]:
+    def shard(self, items: Sequence[Item]) -> list[Item]:
         """Every `size`-th item, from item `rank` on: each item goes to exactly one process."""
         return list(items[self.rank :: self.size])
 
@@ -44,14 +44,14 @@ class Crew:
             raise RuntimeError("the main process has ended; run the same command again")
 
 
-def start_crew(device: torch.device, devices: str) -> Crew:
+def start_process_group(device: torch.device, devices: str) -> ProcessGroup:
     """Start the further processes that `devices` (a number, or auto) asks for; each runs this script anew.
 
     UserError, before anything is started, for what this machine does not have.
     """
     _, count = resolve_devices(device.type, devices)
     if count == 1:
-        return Crew(device)
+        return ProcessGroup(device)
     if device.index is not None or device.type == "mps":
         raise UserError(f"--devices {devices}: with --device {device} there is one; use --device auto")
     # Not at the top: importing it costs seconds that a process alone saves.
@@ -60,8 +60,8 @@ def start_crew(device: torch.device, devices: str) -> Crew:
 
     for name in ("lightning_fabric", "pytorch_lightning"):  # their news of every process
         logging.getLogger(name).setLevel(logging.WARNING)
-    # gloo on every device: the processes only exchange a plan and wait for each other.
+    # gloo on every device: the processes only broadcast a plan and meet at barriers.
     strategy = DDPStrategy(process_group_backend="gloo", timeout=LONGEST_WAIT)
     fabric = Fabric(accelerator=device.type, devices=count, strategy=strategy)
     fabric.launch()
-    return Crew(fabric.device, fabric)
+    return ProcessGroup(fabric.device, fabric)

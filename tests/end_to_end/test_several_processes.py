@@ -13,38 +13,38 @@ import torch
 from PIL import Image
 from toy_run import DRAWING, EXACT, digest_of, names
 
-from runtime.processes import Crew, start_crew
+from runtime.processes import ProcessGroup, start_process_group
 
 PROJECT = Path(__file__).resolve().parents[2]
 CHANGING = {"LOCAL_RANK", "NODE_RANK", "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 
 
 def test_every_item_goes_to_one_process():
-    crew = Crew(None)
+    group = ProcessGroup(None)
     for size in (1, 2, 3):
         shares = []
         for rank in range(size):
-            crew.rank, crew.size = rank, size
-            shares.append(crew.share(range(7)))
+            group.rank, group.size = rank, size
+            shares.append(group.shard(range(7)))
         assert sorted(item for share in shares for item in share) == list(range(7))
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
 def test_a_process_whose_main_process_has_ended_does_not_go_on(monkeypatch):
-    crew = Crew(None)
-    crew.rank = 1
-    crew.end_with_the_main_process()
+    group = ProcessGroup(None)
+    group.rank = 1
+    group.end_with_the_main_process()
     monkeypatch.setattr(os, "getppid", lambda: -1)
     with pytest.raises(RuntimeError, match="main process has ended"):
-        crew.end_with_the_main_process()
-    crew.rank = 0  # whoever started the main process may leave it
-    crew.end_with_the_main_process()
+        group.end_with_the_main_process()
+    group.rank = 0  # whoever started the main process may leave it
+    group.end_with_the_main_process()
 
 
 def test_one_process_has_nobody_to_wait_for():
-    crew = start_crew(torch.device("cpu"), "1")
-    crew.wait()
-    assert (crew.rank, crew.size, crew.agree("plan")) == (0, 1, "plan")
+    group = start_process_group(torch.device("cpu"), "1")
+    group.barrier()
+    assert (group.rank, group.size, group.broadcast("plan")) == (0, 1, "plan")
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_one_process_has_nobody_to_wait_for():
 )
 def test_impossible_numbers_are_refused(device, devices, said):
     with pytest.raises(ValueError, match=said):
-        start_crew(torch.device(device), devices)
+        start_process_group(torch.device(device), devices)
 
 
 def extraction(toy, out: Path, *more: str) -> list[str]:
