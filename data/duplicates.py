@@ -15,6 +15,7 @@ import numpy
 from PIL import Image
 
 from configs.errors import UserError
+from data.examination import plot_area
 from data.folders import FileRecord
 from data.images import open_rgb
 from data.labels import listing
@@ -27,12 +28,15 @@ FLAT = 1e-3  # deviation of brightness (of 1) below which an image tells nothing
 
 def signatures(records: Sequence[FileRecord], num_workers: int = 4) -> numpy.ndarray:
     """Spectra in time (N, 64, 33) complex64 of norm 1 as a whole signal; 0 for images of one colour, and for
-    those that cannot be read, which stage 1 tells of.
+    those that cannot be read, which stage 1 tells of. Of a figure only the plot area counts: axes and colour
+    bars are the same on all.
     """
 
     def of(record: FileRecord) -> numpy.ndarray:
         try:
-            return signature(open_rgb(record))
+            image = open_rgb(record)
+            box, _ = plot_area(numpy.asarray(image))
+            return signature(image.crop(box) if box else image)
         except (UserError, OSError):
             return numpy.zeros((SIDE, SIDE // 2 + 1), numpy.complex64)
 

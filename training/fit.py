@@ -128,6 +128,9 @@ def fit(
             raise KeyboardInterrupt from error
         raise
     except (RuntimeError, MemoryError) as error:
+        first = error.__context__
+        if isinstance(first, OSError):  # then Lightning 2.5 ends its logger, which misses the folder too
+            raise first from None
         if not is_out_of_memory(error):
             raise
         raise UserError(

@@ -60,8 +60,8 @@ def test_a_three_dimensional_plot_is_refused(tmp_path):
 
 
 def test_split_refuses_figures_and_cuts_them(tmp_path, capsys):
-    sheet, box = figure()
-    write(tmp_path / "in", [Image.fromarray(sheet)] * 12)
+    sheets, boxes = zip(*[figure(seed=seed) for seed in range(12)])
+    write(tmp_path / "in", [Image.fromarray(sheet) for sheet in sheets])
     given = [
         "split",
         "--input_dir",
@@ -77,16 +77,18 @@ def test_split_refuses_figures_and_cuts_them(tmp_path, capsys):
     for _ in range(2):  # the second time all is there
         stage0_prepare.main([*given, "--crop", "auto"])
         placed = sorted((tmp_path / "out").rglob("ID_1/*.png"))
-        expected = sheet[box[1] : box[3], box[0] : box[2]]
         assert len(placed) == 12
-        assert all((numpy.asarray(Image.open(path)) == expected).all() for path in placed)
+        for path in placed:
+            left, top, right, bottom = boxes[int(path.stem)]
+            expected = sheets[int(path.stem)][top:bottom, left:right]
+            assert (numpy.asarray(Image.open(path)) == expected).all()
         assert (tmp_path / "out/cropped.png").is_file()
     assert "cut 12 figures to their plot areas" in capsys.readouterr().out
 
 
 def test_split_takes_figures_as_they_are(tmp_path):
-    sheet = Image.fromarray(figure()[0])
-    write(tmp_path / "in", [sheet] * 12)
+    sheets = [Image.fromarray(figure(seed=seed)[0]) for seed in range(12)]
+    write(tmp_path / "in", sheets)
     stage0_prepare.main(
         [
             "split",
@@ -100,7 +102,7 @@ def test_split_takes_figures_as_they_are(tmp_path):
             "none",
         ]
     )
-    assert all(Image.open(path).size == sheet.size for path in (tmp_path / "out").rglob("*.png"))
+    assert all(Image.open(path).size == sheets[0].size for path in (tmp_path / "out").rglob("*.png"))
 
 
 def test_figures_of_one_kind_get_one_area(tmp_path):
