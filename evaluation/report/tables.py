@@ -48,6 +48,10 @@ class Column(NamedTuple):
     people: dict[str, Any]
     overall: dict[str, Any] | None
 
+    def of(self, person: str | None) -> dict[str, Any] | None:
+        """The figure of a person, or (None) of all."""
+        return self.overall if person is None else self.people.get(person)
+
 
 def figure_columns(metrics: dict[str, Any]) -> list[Column]:
     """What was measured of each picture, real beside generated."""
@@ -87,6 +91,33 @@ def motion_columns(metrics: dict[str, Any]) -> list[Column]:
     return found
 
 
+def arm_columns(arms: dict[str, dict[str, Any]]) -> list[Column]:
+    """Accuracy of the augmentation study's classifiers."""
+    known = ((arm, own) for arm, own in arms.items() if "per_person" in own)
+    return [Column("accuracy", arm, "", own["per_person"], own) for arm, own in known]
+
+
+def by_person(columns: list[Column]) -> dict[str, dict[str, dict[str, Any]]]:
+    """{person: {kind: figure}} of one measure."""
+    people = dict.fromkeys(person for column in columns for person in column.people)
+    return {name: {own.kind: own.people[name] for own in columns if name in own.people} for name in people}
+
+
+def sweep_columns(settings: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
+    """Names of what was set, and of what was measured."""
+    names = dict.fromkeys(name for own in settings for name in own)
+    measured = [name for name in names if any(is_figure(own.get(name)) for own in settings)]
+    return [name for name in names if name not in measured], measured
+
+
+def sweep_series(sweep: dict[str, Any], name: str) -> tuple[list[float], dict[str, list[Any]]]:
+    """Guidance scales, and one measure at each: a series of each sampler, and of held-out real images."""
+    found = {(own.get("sampler", "drawn"), own["guidance"]): own.get(name) for own in sweep["settings"]}
+    scales, samplers = sorted({scale for _, scale in found}), dict.fromkeys(sampler for sampler, _ in found)
+    series = {sampler: [found.get((sampler, scale)) for scale in scales] for sampler in samplers}
+    return scales, series | {"held-out real": [sweep.get("real", {}).get(name)] * len(scales)}
+
+
 def is_figure(value: Any) -> bool:
     return isinstance(value, dict) and not {"share", "mean", "value"}.isdisjoint(value)
 
@@ -110,11 +141,32 @@ def number(value: Any, percent: bool = False) -> str:
     return str(value)
 
 
-def said(figure: dict[str, Any], name: str = "") -> tuple[str, str]:
-    """A figure's value, and its interval in square brackets ("" where it has none)."""
+def said(figure: dict[str, Any] | None, name: str = "") -> tuple[str, str]:
+    """A figure's value ("-" where there is no figure), and its interval in square brackets ("" for none)."""
+    if not figure:
+        return "-", ""
     percent = "share" in figure or name in PERCENT
     ends = [number(end, percent) for end in figure.get("interval") or ()]
     return number(value_of(figure), percent), f"[{', '.join(ends)}]" if ends else ""
+
+
+def below(figure: dict[str, Any], name: str = "") -> str:
+    """What stands small under a figure's value: interval and count."""
+    count = f"n {figure['count']}" if "count" in figure else ""
+    return " ".join(filter(None, (said(figure, name)[1], count)))
+
+
+def described(value: Any, name: str = "") -> list[tuple[str, str]]:
+    """Rows (name, text) of whatever a part of metrics.json holds."""
+    if isinstance(value, (list, tuple)):
+        if not any(isinstance(part, (dict, list, tuple)) for part in value):
+            return [(name, ", ".join(map(number, value)))]
+        value = {str(place): part for place, part in enumerate(value, 1)}
+    if isinstance(value, dict):
+        return [
+            row for key in value for row in described(value[key], f"{name} › {key}" if name else words(key))
+        ]
+    return [(name, number(value, name.rsplit(" › ", 1)[-1] in PERCENT))]
 
 
 def people_csv(people: list[str], columns: list[Column]) -> str:
@@ -123,7 +175,7 @@ def people_csv(people: list[str], columns: list[Column]) -> str:
     for person in [*people, None]:
         row: dict[str, Any] = {"person": person or "all"}
         for column in columns:
-            figure = column.overall if person is None else column.people.get(person)
+            figure = column.of(person)
             name = " ".join(filter(None, (column.measure.replace("_", " "), column.unit, column.kind)))
             low, high = (figure or {}).get("interval") or (None, None)
             cells = {
@@ -135,36 +187,6 @@ def people_csv(people: list[str], columns: list[Column]) -> str:
             row |= {name + part: value for part, value in cells.items()}
         rows.append(row)
     return csv_text(rows)
-
-
-def people_tex(people: list[str], columns: list[Column]) -> str:
-    """A booktabs table: two lines a person, the value above its interval."""
-    columns = [column for column in columns if column.measure in PAPER and column.kind != "reconstructed"]
-    kinds = (f"{column.kind} {column.unit}".rstrip() for column in columns)
-    head = [" & ".join(["", *map(tex, texts)]) for texts in ((words(own.measure) for own in columns), kinds)]
-    body = []
-    for person in [*people, None]:
-        figures = [column.overall if person is None else column.people.get(person) for column in columns]
-        pairs = [
-            said(figure, column.measure) if figure else ("-", "") for figure, column in zip(figures, columns)
-        ]
-        body.append(" & ".join([tex(person or "all"), *(tex(value) for value, _ in pairs)]) + r" \\")
-        below = (rf"{{\scriptsize {text}}}".replace("%", r"\%") if text else "" for _, text in pairs)
-        body.append(" & ".join(["", *below]) + r" \\[2pt]")
-    body.insert(-2, r"\midrule")
-    return "\n".join(
-        [
-            r"% \usepackage{booktabs}; intervals: 95 %; all columns are in table.csv",
-            rf"\begin{{tabular}}{{l{'c' * len(columns)}}}",
-            r"\toprule",
-            *(line + r" \\" for line in head),
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}",
-            "",
-        ]
-    )
 
 
 def tex(text: str) -> str:

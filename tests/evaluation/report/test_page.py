@@ -7,13 +7,14 @@ import io
 import os
 import re
 import shutil
-from html import escape
 from html.parser import HTMLParser
 
 import pytest
+from markupsafe import escape
 from PIL import Image
 from toy_metrics import NASTY, toy_metrics
 
+from evaluation.report import charts
 from evaluation.report.page import CAPTIONS, write_report
 from evaluation.report.tables import tex
 
@@ -79,11 +80,38 @@ def test_the_page_is_well_formed_and_asks_nobody(tmp_path, pictures):
     assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in page.elements
 
 
+def test_the_same_figures_give_the_same_bytes(tmp_path):
+    first, second = (page_of(tmp_path, toy_metrics()).source for _ in range(2))
+    assert first == second
+
+
+def test_drawings_and_tables_can_be_heard_and_seen_in_the_dark(tmp_path):
+    """A drawing has its figures as alternative text, and its colours from the style sheet, which has light
+    and dark ones; every table has a caption, every heading a direction; no id is there twice.
+    """
+    page = page_of(tmp_path, toy_metrics())
+    assert "prefers-color-scheme: dark" in page.source
+    drawings = re.findall(r"<svg.*?</svg>", page.source, flags=re.DOTALL)
+    assert len(drawings) > 20 and "var(--c0)" in drawings[0] and not re.search(r"[^&]#", "".join(drawings))
+    spoken = [own["aria-label"] for name, own in page.elements if name == "svg"]
+    kid = toy_metrics()["distances"]["radar"]["kid"]
+    values = [
+        f"{kind} {pair['value']:.3g} [{', '.join(f'{end:.3g}' for end in pair['interval'])}]"
+        for kind, pair in kid.items()
+    ]
+    assert len(spoken) == len(drawings) and "; ".join(values) in spoken
+    names = [name for name, _ in page.elements]
+    assert names.count("table") == names.count("caption") > 10
+    assert all("scope" in own for name, own in page.elements if name == "th")
+    ids = [own["id"] for _, own in page.elements if "id" in own]
+    assert len(ids) == len(set(ids))
+
+
 def test_names_cannot_become_markup(tmp_path, pictures):
     page = page_of(tmp_path, toy_metrics(), pictures)
     source = page.source
     assert '<b>&"7' not in source and "<b>&" not in source
-    assert escape(NASTY) in source and NASTY in page.text
+    assert str(escape(NASTY)) in source and NASTY in page.text
     assert "Toy figures <of nobody>, drawn at random." in page.text
     written = (tmp_path / "table.tex").read_text(encoding="utf-8")
     assert r"ID\_\textless{}b\textgreater{}\&\textquotedbl{}7\_\% &" in written
@@ -120,7 +148,9 @@ def test_every_figure_is_on_the_page(tmp_path):
     assert "Recommended: guidance 2, sampler heun." in text
 
 
-def test_what_was_not_measured_is_left_out(tmp_path):
+def test_what_was_not_measured_is_left_out(tmp_path, monkeypatch):
+    for name in ("dots", "curves"):  # drawings take most of a page's time
+        monkeypatch.setattr(charts, name, lambda *_: "")
     metrics = toy_metrics()
     whole = page_of(tmp_path, metrics)
     for name in metrics.keys() - {"people"}:
