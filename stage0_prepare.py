@@ -6,6 +6,7 @@ python stage0_prepare.py download vavae --dir weights                     # publ
 python stage0_prepare.py split --input_dir raw --output_dir data_split    # people's folders to train/, val/
 python stage0_prepare.py simulate --output_dir sim                        # walkers whose truth is known
 python stage0_prepare.py spectrogram --input recordings --carrier 77e9 --prf 3288 --output_dir raw  # I/Q
+python stage0_prepare.py import glasgow --input Dataset_848 --output_dir raw   # a public data set
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from configs.keys import identity
 from configs.schema import (
     DoctorConfig,
     DownloadConfig,
+    ImportConfig,
     SetupConfig,
     SimulateConfig,
     SpectrogramConfig,
@@ -251,6 +253,15 @@ def spectrogram(config: SpectrogramConfig) -> None:
     draw_recordings(found, config, "spectrogram", config)
 
 
+def import_set(config: ImportConfig) -> None:
+    """Turn a public data set, as its authors publish it, into pictures with axes.csv and labels.csv: glasgow,
+    idrad, mmrgait, mvdoppler or sense2gol (docs/public_sets.md).
+    """
+    from preparation import public_sets
+
+    public_sets.import_set(config)
+
+
 def doctor(config: DoctorConfig) -> None:
     """Say what this machine can run. Exit status 0: nothing to mend; 1: warnings; 2: something cannot run."""
     # Not at the top, as below: the other commands need neither torch nor its seconds of loading.
@@ -323,6 +334,7 @@ COMMANDS: dict[str, Callable[[Any], None]] = {
     "split": split,
     "simulate": simulate,
     "spectrogram": spectrogram,
+    "import": import_set,
 }
 
 

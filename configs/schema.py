@@ -16,6 +16,7 @@ from configs.keys import key, passed_on
 GAITS = ("normal", "hurried", "backpack", "pockets")
 PRECISIONS = ("auto", "32", "bf16-mixed", "16-mixed")
 GEOMETRIES = ("stretch", "pad", "crop")
+PUBLIC_SETS = ("glasgow", "idrad", "mmrgait", "mvdoppler", "sense2gol")
 SOLVERS = ("euler", "heun", "abm3", "dopri5")
 PRESETS = tuple(
     f"LightningDiT-{size}/{patch}" for size in ("S", "B", "L", "XL", "1p0B", "1p6B") for patch in (1, 2)
@@ -288,6 +289,15 @@ class SpectrogramConfig(DrawingConfig):
         None, "Pulses of a burst, of recordings in bursts.", low=2, affects="output"
     )
     folded: bool = key(False, "Draw the speeds of one real channel, which have no sign.", affects="output")
+
+
+@dataclass
+class ImportConfig(DrawingConfig):
+    """stage0_prepare.py import: a public data set to pictures."""
+
+    public_set: List[str] = key(
+        [], f"One of {', '.join(PUBLIC_SETS)}.", choices=PUBLIC_SETS, positional=True, affects="output"
+    )
 
 
 @dataclass
@@ -887,6 +897,7 @@ SECTIONS = {
     "download": DownloadConfig,
     "simulate": SimulateConfig,
     "spectrogram": SpectrogramConfig,
+    "import": ImportConfig,
     "extract": ExtractConfig,
     "model": ModelConfig,
     "transport": TransportConfig,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from radar.captures import Capture, Facts, Hints, companions
 from radar.spectrogram import (
     FRAMES,
     HOP,
+    SIZE,
     Spectrogram,
     burst_spectrogram,
     remove_clutter,
@@ -30,6 +32,7 @@ from radar.spectrogram import (
 )
 
 LEAST_FRAMES = 8
+BINS = 128  # of velocity
 RECORDING = "recording_sha256"  # in each image: what it was drawn from
 
 
@@ -112,8 +115,16 @@ def whole_spectrogram(capture: Capture, config: SpectrogramConfig) -> Spectrogra
         raise UserError(f"velocity_range {shown[0]:g} to {shown[1]:g} m/s: speeds without a sign begin at 0")
     if capture.bursts > 1 and capture.burst_period_s is not None:
         still = capture.looks - capture.looks.mean(-1, keepdims=True)
+        low, high = shown or (-fastest, fastest)
+        # As fine as the burst resolves, as far as an image has pixels for it.
+        needed = math.ceil(still.shape[-1] * (high - low) / (2 * fastest))
         return burst_spectrogram(
-            still, capture.carrier_hz, capture.prf_hz, capture.burst_period_s, velocity_range=shown
+            still,
+            capture.carrier_hz,
+            capture.prf_hz,
+            capture.burst_period_s,
+            num_bins=min(SIZE, max(BINS, needed)),
+            velocity_range=shown,
         )
     moving = remove_clutter(capture.looks, capture.prf_hz, config.clutter_s)
     return spectrogram(

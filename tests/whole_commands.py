@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy
+import public_layouts
 import torch
+from fmcw_walker import walking
 from PIL import Image
 from test_selecting import lenient
 from test_stage4 import SPEED, walk
@@ -70,6 +72,12 @@ class Inputs:
         path.parent.mkdir()
         numpy.save(path, draw.normal(size=4000) + 1j * draw.normal(size=4000))
         return path.parent.parent
+
+    @cached_property
+    def public_set(self) -> Path:
+        """A recording in the layout of a public data set."""
+        public_layouts.sense2gol(self.folder / "set", {"220110/220110_2_0_15": walking(3.3)})
+        return self.folder / "set"
 
     @cached_property
     def selector(self) -> Path:
@@ -284,6 +292,9 @@ ROWS = {
         stage0,
         lambda given: ("--input", given.recording, "--carrier", "77e9", "--prf", 1000),
         pictures_in,
+    ),
+    "stage 0 import": Row(
+        "import", stage0, lambda given: ("sense2gol", "--input", given.public_set), pictures_in
     ),
     "stage 1": Row("extract", stage1_extract_features.main, extraction, latents_in),
     "stage 2": Row("train", stage2, training, model_in),

@@ -6,17 +6,28 @@ never its position or size; what a file does not say is asked for by the flag th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from configs.errors import UserError
 from radar.captures import ancortek, arrays, infineon, text, ti, wav
 from radar.captures.assembly import assemble
-from radar.captures.contract import Capture, Facts, Format, Hints, NoCapture, check_carrier, check_prf
+from radar.captures.contract import (
+    Capture,
+    Contents,
+    Facts,
+    Format,
+    Hints,
+    NoCapture,
+    check_carrier,
+    check_prf,
+)
 from radar.spectrogram import Spectrogram
 
 __all__ = [
     "FORMATS",
     "Capture",
+    "Contents",
     "Facts",
     "Hints",
     "NoCapture",
@@ -25,6 +36,7 @@ __all__ = [
     "companions",
     "find_format",
     "read",
+    "read_as",
 ]
 
 # The first that recognises a file reads it.
@@ -43,13 +55,20 @@ def read(path: str | Path, hints: Hints = NO_HINTS) -> Capture | Spectrogram:
     chosen = find_format(path)
     if chosen is None:
         raise NoCapture(f"{path}: no known format; expected {', '.join(one.name for one in FORMATS)}")
+    return read_as(path, chosen.name, chosen.load, hints)
+
+
+def read_as(
+    path: Path, name: str, load: Callable[[Path, Hints], Contents], hints: Hints
+) -> Capture | Spectrogram:
+    """What `load` reads in a file of the format `name`; errors as of `read`."""
     try:
-        contents = chosen.load(path, hints)
+        contents = load(path, hints)
     except UserError as error:
         raise type(error)(f"{path}: {error}") from error
     except Exception as error:  # the readers raise nearly anything on damaged bytes
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{path}: cannot be read as {chosen.name} ({reason}); export it again") from error
+        raise UserError(f"{path}: cannot be read as {name} ({reason}); export it again") from error
     try:
         return assemble(path, contents, hints)
     except UserError as error:

@@ -169,6 +169,7 @@ REQUIRED = {
     "split": {"input_dir": "a", "output_dir": "b"},
     "simulate": {"output_dir": "a"},
     "spectrogram": {"input": "a", "output_dir": "b", "carrier": 77e9, "prf": 3288.0},
+    "import": {"input": "a", "output_dir": "b"},
     "extract": {"data_dir": "a", "vavae_path": "b"},
     "train": {"latent_dir": "a"},
     "sample": {"dit_checkpoint": "a", "vavae_path": "b"},

@@ -6,8 +6,10 @@ import subprocess
 from types import SimpleNamespace
 
 import numpy
+import public_layouts
 import pytest
 from conftest import PROJECT
+from fmcw_walker import walking
 from lock_watch import held_by_another_process, is_locked, watched
 from toy_run import DRAWING, EXACT, TINY_MODEL, output_of, refusal_of, snapshot
 
@@ -44,6 +46,7 @@ def made(toy, tmp_path_factory):
     (folder / "recordings/ID_1").mkdir(parents=True)
     draw = numpy.random.default_rng(0)
     numpy.save(folder / "recordings/ID_1/a.npy", draw.normal(size=(2, 4000)) + 1j)
+    public_layouts.sense2gol(folder / "public", {"220110/220110_2_0_15": walking(3.3)})
     for split in ("train", "val"):
         shutil.copytree(toy.data / "train", folder / "real" / split)
     output_of(stage3_inference.main, *draw_from(toy), *DRAWING, "--output_dir", folder / "images")
@@ -71,6 +74,7 @@ def command(section, toy, made, out):
             "--layout",
             "receivers,pulses",
         ),
+        "import": (stage0_prepare, "import", "sense2gol", "--input", made / "public"),
         "split": (
             stage0_prepare,
             "split",
