@@ -263,7 +263,7 @@ def import_set(config: ImportConfig) -> None:
 
 
 def doctor(config: DoctorConfig) -> None:
-    """Say what this machine can run. Exit status 0: nothing to mend; 1: warnings; 2: something cannot run."""
+    """Say what this machine can run. Exit status 0: OK; 1: warnings; 2: something cannot run."""
     # Not at the top, as below: the other commands need neither torch nor its seconds of loading.
     from preparation.doctor import examine, exit_status
 

@@ -172,7 +172,7 @@ def load_selector(config: SampleConfig, people: Sequence[str]) -> Selector | Non
     """The selecting judge, refused where it does not know all `people` asked for; None without --select."""
     if not config.select:
         if config.keep is not None:
-            raise UserError(f"--keep {config.keep}: how many to keep of what --select passes; add --select")
+            raise UserError(f"--keep {config.keep}: --keep requires --select")
         return None
     if config.devices != "1":
         raise UserError(f"--devices {config.devices}: --select draws on one device; leave --devices out")

@@ -24,10 +24,10 @@ PRESETS = tuple(
 
 # What several commands say of one key.
 AXES = (
-    "Lowest and highest velocity shown (m/s) and a picture's length (s); none = as axes.csv beside the real "
+    "Lowest and highest velocity shown (m/s) and an image's length (s); none = as axes.csv beside the real "
     "ones says, without one Doppler bins."
 )
-COLOUR_MAP = "Matplotlib colour map of the pictures, or parula; auto = as the real ones have it."
+COLOUR_MAP = "Matplotlib colour map of the images, or parula; auto = as the real ones have it."
 
 
 @dataclass(kw_only=True)
@@ -112,7 +112,7 @@ class SplitConfig(Command):
 
 @dataclass
 class DoctorConfig(Command):
-    """stage0_prepare.py doctor: exit status 0 = nothing to mend, 1 = warnings, 2 = something cannot run."""
+    """stage0_prepare.py doctor: exit status 0 = OK, 1 = warnings, 2 = something cannot run."""
 
     output_dir: str = key(".", "Folder in which runs will write, whose disk is examined.", affects="nothing")
     weights_dir: str = key("weights", "Folder of published weights.", affects="nothing")
@@ -120,7 +120,7 @@ class DoctorConfig(Command):
         None, "Folder of stage 1 whose latents_stats.pt is examined.", affects="nothing"
     )
     fix: bool = key(
-        False, "Compute a broken latents_stats.pt of latent_dir anew from its latents.", affects="nothing"
+        False, "Recompute a corrupt latents_stats.pt of latent_dir from its latents.", affects="nothing"
     )
 
 
@@ -171,7 +171,7 @@ class SimulateConfig(Command):
     )
     varied: bool = key(
         False,
-        "Another radar, direction and make of picture for each recording, as a tokenizer should see.",
+        "Another radar, direction and make of image for each recording, as a tokenizer should see.",
         affects="output",
     )
     seed: int = key(0, "Seed of people, walks and noise.", low=0, affects="output")
@@ -258,7 +258,7 @@ class DrawingConfig(Command):
 
 @dataclass
 class SpectrogramConfig(DrawingConfig):
-    """stage0_prepare.py spectrogram: recordings of complex I/Q to pictures."""
+    """stage0_prepare.py spectrogram: recordings of complex I/Q to images."""
 
     name: Optional[str] = key(
         None,
@@ -312,7 +312,7 @@ class ExtractConfig(Command):
     )
     vavae_path: str = key(
         REQUIRED,
-        "Tokenizer weights: the word compact, published .pt, .ckpt, or slim .safetensors.",
+        "Tokenizer weights: compact for the bundled ones, published .pt, .ckpt, or slim .safetensors.",
         affects="run",
         content=True,
     )
@@ -359,7 +359,7 @@ class ExtractConfig(Command):
         affects="run",
     )
     device: str = key("auto", "auto, cpu, cuda, cuda:1, ...", affects="nothing")
-    devices: str = key("1", "Number of devices, each with a process of its own, or auto.", affects="nothing")
+    devices: str = key("1", "Number of devices, each with its process, or auto.", affects="nothing")
     precision: str = key("auto", "Arithmetic; auto tries what is fastest.", choices=PRECISIONS, affects="run")
     compile: bool = key(
         False, "Compile the tokenizer; for GPUs, on a CPU without AMX it does not pay.", affects="run"
@@ -524,7 +524,7 @@ class TrainConfig(FitConfig):
     latent_dir: str = key(REQUIRED, "Folder written by stage 1.", affects="output", content=True)
     output_dir: str = key("trained_models", "Folder for checkpoints, logs and curves.", affects="nothing")
     sample_posterior: bool = key(
-        True, "Draw z = mean + std * eps anew each time instead of taking the mean.", affects="output"
+        True, "Draw z = mean + std * eps at each step instead of taking the mean.", affects="output"
     )
     statistics: str = key(
         "auto",
@@ -542,7 +542,7 @@ class TrainConfig(FitConfig):
     tune: str = key(
         "full",
         "With init_from, what is trained: everything; biases, norms' scales and the class table (DiffFit); "
-        "or new people's rows of that table alone, beside the people known, who stay as they are.",
+        "or new people's rows of that table alone, beside the people known, who stay unchanged.",
         choices=("full", "difffit", "person"),
         renamed={"diffit": "difffit"},
         affects="output",
@@ -590,7 +590,7 @@ class SampleConfig(Command):
     num_samples_per_user: int = key(4, "Images per person.", low=1, high=100000, affects="run")
     select: Optional[str] = key(
         None,
-        "Selecting judge of stage4_evaluate.py judge; keeps what it passes, none = everything.",
+        "Selecting judge of stage4_evaluate.py judge; keeps the images that it accepts, none = all.",
         affects="output",
         content=True,
     )
@@ -666,7 +666,7 @@ class SampleConfig(Command):
         0, "Seed; image k of a person depends on it, the person and k only.", low=0, affects="output"
     )
     device: str = key("auto", "auto, cpu, cuda, cuda:1, ...", affects="run")
-    devices: str = key("1", "Number of devices, each with a process of its own, or auto.", affects="nothing")
+    devices: str = key("1", "Number of devices, each with its process, or auto.", affects="nothing")
     precision: str = key("auto", "Arithmetic; auto tries what is fastest.", choices=PRECISIONS, affects="run")
 
 
@@ -676,7 +676,7 @@ class EvaluateConfig(Command):
 
     real: str = key(
         REQUIRED,
-        "Folder with train/ and val/ or test/ of real pictures, as stage 0 writes it.",
+        "Folder with train/ and val/ or test/ of real images, as stage 0 writes it.",
         affects="output",
         content=True,
     )
@@ -684,7 +684,7 @@ class EvaluateConfig(Command):
         REQUIRED, "Folder of images and samples.csv, as stage 3 writes it.", affects="run", content=True
     )
     output_dir: str = key(
-        "evaluation_report", "Folder for metrics.json, pictures and the judges' weights.", affects="nothing"
+        "evaluation_report", "Folder for metrics.json, images and the judges' weights.", affects="nothing"
     )
     leave_out: List[str] = key(
         [],
@@ -695,7 +695,7 @@ class EvaluateConfig(Command):
     colour_map: str = key("auto", COLOUR_MAP, affects="run")
     vavae_path: Optional[str] = key(
         None,
-        "Tokenizer to measure in its latents and to check it, or the word compact; none = without.",
+        "Tokenizer to check, whose latents are compared too; compact for the bundled one, none = without.",
         affects="run",
         content=True,
     )
@@ -709,9 +709,11 @@ class EvaluateConfig(Command):
         None, "Local file of timm's vit_small_patch14_dinov2 for its features.", affects="run", content=True
     )
     verdict: bool = key(
-        False, "Whether generated images help: train classifiers with and without them.", affects="run"
+        False,
+        "Augmentation study: whether generated images help; trains classifiers with and without them.",
+        affects="run",
     )
-    verdict_seeds: int = key(5, "Seeds of every classifier of the verdict.", low=2, affects="run")
+    verdict_seeds: int = key(5, "Seeds of every classifier of the augmentation study.", low=2, affects="run")
     sweep: Optional[str] = key(
         None, "sweep.json of stage4_evaluate.py sweep, to be in the report.", affects="run", content=True
     )
@@ -732,7 +734,7 @@ class SelectingJudgeConfig(Command):
 
     real: str = key(
         REQUIRED,
-        "Folder with train/ and val/ of real pictures, as stage 0 writes it.",
+        "Folder with train/ and val/ of real images, as stage 0 writes it.",
         affects="output",
         content=True,
     )
@@ -752,7 +754,7 @@ class SweepConfig(Command):
 
     real: str = key(
         REQUIRED,
-        "Folder with train/ and val/ or test/ of real pictures, as stage 0 writes it.",
+        "Folder with train/ and val/ or test/ of real images, as stage 0 writes it.",
         affects="output",
         content=True,
     )
@@ -857,7 +859,7 @@ class PipelineConfig(Command):
         None, "Folder with train/ and val/; not needed with --demo.", affects="nothing"
     )
     vavae_path: Optional[str] = key(
-        None, "Tokenizer weights, or the word compact; not needed with --demo.", affects="nothing"
+        None, "Tokenizer weights, or compact for the bundled ones; not needed with --demo.", affects="nothing"
     )
     output_dir: str = key("out", "Folder for everything the stages write.", affects="nothing")
     generate_user_ids: List[str] = key(

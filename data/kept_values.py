@@ -32,4 +32,4 @@ class KeptValues:
             content = json.loads(self.path.read_text(encoding="utf-8"))
             return {name: dict(value) for name, value in dict(content).items()}
         except (ValueError, TypeError, RecursionError) as error:
-            raise UserError(f"{self.path}: damaged; delete it, and its values are found anew") from error
+            raise UserError(f"{self.path}: damaged; delete it, and its values are measured again") from error

@@ -22,7 +22,7 @@ except ImportError:  # no such locks on Windows
 
 RECORD = "run.json"
 FORMAT = 2  # of the record; 1 said less of inputs
-WAY_OUT = "use another --output_dir, or delete the folder to start anew"
+WAY_OUT = "use another --output_dir, or delete the folder"
 
 
 @contextmanager

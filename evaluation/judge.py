@@ -92,7 +92,7 @@ def load_judge(path: str | Path) -> tuple[Judge, LabelTable]:
             judge = Judge(len(people))
             judge.load_state_dict({name: file.get_tensor(name) for name in file.keys()})
     except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
-        raise UserError(f"{path}: not a judge's weights ({error}); delete it to train one anew") from error
+        raise UserError(f"{path}: not a judge's weights ({error}); delete it to train another") from error
     return judge.eval(), people
 
 

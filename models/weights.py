@@ -39,9 +39,9 @@ def read_dit_state(path: str | Path) -> dict[str, Tensor]:
         content = next((part for part in layouts if isinstance(part, Mapping) and part), content)
     if not isinstance(content, Mapping) or not content:
         raise UserError(f"{path}: holds no weights; {_EXPECTED}")
-    odd = [name for name in content if not (isinstance(name, str) and isinstance(content[name], Tensor))]
-    if odd:
-        raise UserError(f"{path}: {_listed(odd)} are not tensors; {_EXPECTED}")
+    others = [name for name in content if not (isinstance(name, str) and isinstance(content[name], Tensor))]
+    if others:
+        raise UserError(f"{path}: {_listed(others)} are not tensors; {_EXPECTED}")
     return {_WRAPPERS.sub("", name): value for name, value in content.items()}
 
 
@@ -121,19 +121,19 @@ def _depth(state: Mapping[str, Tensor]) -> int:
 
 
 def _num_heads(state: Mapping[str, Tensor], depth: int, hidden_size: int, given: int | None) -> int:
-    found = _shown_num_heads(state, hidden_size)
-    if found is None:
+    num_heads = _shown_num_heads(state, hidden_size)
+    if num_heads is None:
         presets = [build.keywords for build in LightningDiT_models.values()]
         heads = {(preset["depth"], preset["hidden_size"]): preset["num_heads"] for preset in presets}
-        found = heads.get((depth, hidden_size)) if given is None else given
-    if found is None:
+        num_heads = heads.get((depth, hidden_size)) if given is None else given
+    if num_heads is None:
         raise UserError(
             "num_heads cannot be read: no 'feat_rope.freqs_cos', no 'blocks.0.attn.q_norm.weight', and no "
             f"preset of depth {depth} and hidden_size {hidden_size}; give num_heads"
         )
-    if given not in (None, found):
-        raise UserError(f"num_heads {given} was given, but the weights have {found} heads; leave it out")
-    return found
+    if given not in (None, num_heads):
+        raise UserError(f"num_heads {given}: expected {num_heads}, as the weights have; leave it out")
+    return num_heads
 
 
 def _shown_num_heads(state: Mapping[str, Tensor], hidden_size: int) -> int | None:
@@ -162,12 +162,12 @@ def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str) -> N
     Raises UserError, naming `source`, with counts and first names of the missing, unexpected and misshapen,
     and of those that hold other than finite floating-point numbers.
     """
-    own = model.state_dict()
-    missing = [name for name in own if name not in state]
-    unexpected = [name for name in state if name not in own]
+    expected = model.state_dict()
+    missing = [name for name in expected if name not in state]
+    unexpected = [name for name in state if name not in expected]
     misshapen = [
         f"{name} {tuple(state[name].shape)} for {tuple(value.shape)}"
-        for name, value in own.items()
+        for name, value in expected.items()
         if name in state and state[name].shape != value.shape
     ]
     flawed = [

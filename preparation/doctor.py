@@ -49,7 +49,7 @@ STATUS = {"ok": 0, "note": 0, "warn": 1, "FAIL": 2}
 
 @dataclass(frozen=True)
 class Finding:
-    """`level` is ok, note (nothing to mend), warn (runs, but badly), or FAIL (cannot run)."""
+    """`level` is ok, note (no fault), warn (runs, but badly), or FAIL (cannot run)."""
 
     level: str
     topic: str
@@ -60,7 +60,7 @@ class Finding:
 
 
 def exit_status(findings: list[Finding]) -> int:
-    """0: nothing to mend; 1: there are warnings; 2: something cannot run."""
+    """0: OK; 1: warnings; 2: something cannot run."""
     return max(STATUS[finding.level] for finding in findings)
 
 
@@ -242,7 +242,7 @@ def weights(folder: Path) -> Iterator[Finding]:
 
 
 def statistics(folder: Path, fix: bool, dry_run: bool = False) -> Finding:
-    """latents_stats.pt of a latents folder; with `fix`, one that cannot be used is computed anew, or would be
+    """latents_stats.pt of a latents folder; with `fix`, one that cannot be used is recomputed, or would be
     in a dry run.
     """
     path = folder / "latents_stats.pt"
@@ -257,7 +257,6 @@ def statistics(folder: Path, fix: bool, dry_run: bool = False) -> Finding:
     with lock_folder(folder, dry_run):
         found = LatentStatistics.from_latents(train.latents, train.latents_std)
         if dry_run:
-            return Finding("note", "statistics", f"{reason.partition(';')[0]}: can be computed anew")
+            return Finding("note", "statistics", f"{reason.partition(';')[0]}: can be recomputed")
         found.save(path)
-    mended = f"computed anew from {len(train)} latents"
-    return Finding("ok", "statistics", f"{reason.partition(';')[0]}: {mended}")
+    return Finding("ok", "statistics", f"{reason.partition(';')[0]}: recomputed from {len(train)} latents")

@@ -1,4 +1,4 @@
-"""Which arithmetic is the fastest here: found with a few steps of the real networks, kept with the run."""
+"""Which arithmetic is the fastest here, measured on a few steps of the real networks, kept with the run."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def choose_tokenizer(
 
 
 def trial_size(batch_size: int, images: int) -> int:
-    """Images in a step that is measured: a batch, or less where all there are make few batches."""
+    """Images in a step that is measured: a batch, or less where all of them make few batches."""
     return max(1, min(batch_size, images // TRIED_STEPS))
 
 
@@ -240,7 +240,7 @@ def keep(store: Store, what: str, choice: Choice, device: torch.device) -> None:
 
 
 def awaited(store: Store, what: str, names: Sequence[str], device: torch.device) -> str:
-    """The main process's choice, once it is there."""
+    """The main process's choice, once it is written."""
     deadline = time.monotonic() + LONGEST_WAIT
     while time.monotonic() < deadline:
         choice = kept(store, what, names, device)

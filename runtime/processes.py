@@ -45,7 +45,7 @@ class ProcessGroup:
 
 
 def start_process_group(device: torch.device, devices: str) -> ProcessGroup:
-    """Start the further processes that `devices` (a number, or auto) asks for; each runs this script anew.
+    """Start the further processes that `devices` (a number, or auto) asks for; each runs the whole script.
 
     UserError, before anything is started, for what this machine does not have.
     """

@@ -86,7 +86,7 @@ class DitPayload:
             )
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise UserError(
-                f"{source}: its description is damaged ({error}); train again or use another copy"
+                f"{source}: damaged metadata ({error}); train again or use another copy"
             ) from error
 
 
@@ -102,7 +102,7 @@ def load_trained(
 ) -> tuple[LightningDiT, DitPayload]:
     """The averaged network (evaluation mode, float32, CPU) and its payload.
 
-    Takes best.safetensors, best.ckpt/last.ckpt, the word demo (a file of that name is ./demo), or a published
+    Takes best.safetensors, best.ckpt/last.ckpt, `demo` (a file of that name is ./demo), or a published
     `.pt`, for which `latents_stats` must be given. UserError or FileNotFoundError in one line for anything
     else.
     """
@@ -144,7 +144,7 @@ def _build(state: dict[str, torch.Tensor], payload: DitPayload, source: str) -> 
             model = LightningDiT(**payload.model)
         create_transport(**payload.transport)
     except (TypeError, ValueError, AssertionError, ArithmeticError, RuntimeError) as error:
-        raise UserError(f"{source}: its description fits no model ({error}); {way_out}") from error
+        raise UserError(f"{source}: metadata does not describe a valid model ({error}); {way_out}") from error
     sizes = payload.statistics.num_channels, len(payload.labels)
     if sizes != (model.in_channels, model.null_class):
         raise UserError(

@@ -9,7 +9,7 @@ from tokenizer.autoencoder import DiagonalGaussian
 
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
-FINE_DETAIL = 0.1  # cycles per pixel: detail finer than ten pixels, at 256 pixels a picture
+FINE_DETAIL = 0.1  # cycles per pixel: detail finer than ten pixels, at 256 pixels an image
 
 
 def reconstruction_loss(

@@ -133,12 +133,12 @@ def build_tokenizer(checkpoint: Checkpoint) -> AutoencoderKL:
             f"{sorted(known)}; convert the file again"
         )
     try:
-        found = infer_config(checkpoint.state)
-        told = [key for key in ("ch_mult", "num_res_blocks") if config and config[key] != found[key]]
-        if told:  # before such an autoencoder is built, which may be of any size
-            raise UserError(f"metadata 'config' has another {' and '.join(told)} than the weights")
+        inferred = infer_config(checkpoint.state)
+        wrong = [key for key in ("ch_mult", "num_res_blocks") if config and config[key] != inferred[key]]
+        if wrong:  # before such an autoencoder is built, which may be of any size
+            raise UserError(f"metadata 'config' has another {' and '.join(wrong)} than the weights")
         with torch.device("meta"):  # shapes only: the values come from the file
-            model = AutoencoderKL(**(found if config is None else config))
+            model = AutoencoderKL(**(inferred if config is None else config))
     except (ValueError, TypeError, AssertionError, ArithmeticError, RuntimeError) as error:
         raise UserError(f"{checkpoint.path}: {one_line(error)}; {WAY_OUT}") from error
     check_state(checkpoint.state, model, checkpoint.path)

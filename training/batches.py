@@ -18,7 +18,7 @@ SHARE_OF_DEVICE = 0.25  # of its free memory that the latents may take
 class BatchStream:
     """All batches of one rank for a whole run; Lightning sees the run as one long epoch.
 
-    Batch `p` holds rank `r`'s slice of global batch `p`, cut from a permutation of the data set drawn anew
+    Batch `p` holds rank `r`'s slice of global batch `p`, cut from a permutation of the data set drawn again
     for every pass from (seed, pass). Samples that do not fill a pass's last global batch are left out of that
     pass; a data set smaller than one global batch is repeated. `state_dict` is the number of batches handed
     out: Lightning stores it in the checkpoint. `seconds` is the time spent on making batches so far.

@@ -68,7 +68,7 @@ def saved_bytes(batch_size: int, precision: str, **arguments: Any) -> int:
         net.y_embedder._check = lambda labels, drop: None  # type: ignore[method-assign]
         x = torch.empty(batch_size, net.in_channels, net.input_size, net.input_size)
         t, y = torch.empty(batch_size), torch.empty(batch_size, dtype=torch.int64)
-        own = {value.untyped_storage()._cdata for value in (*net.parameters(), *net.buffers())}
+        parameters = {value.untyped_storage()._cdata for value in (*net.parameters(), *net.buffers())}
         saved: dict[int, torch.UntypedStorage] = {}
 
         def note(tensor: torch.Tensor) -> torch.Tensor:
@@ -80,7 +80,7 @@ def saved_bytes(batch_size: int, precision: str, **arguments: Any) -> int:
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
             with torch.autocast("cpu", dtype=low, enabled=precision != "32"):
                 net(x, t, y, torch.zeros(batch_size, dtype=torch.bool) if net.y_embedder.dropout else None)
-        return sum(storage.nbytes() for key, storage in saved.items() if key not in own)
+        return sum(storage.nbytes() for key, storage in saved.items() if key not in parameters)
 
 
 def count_parameters(arguments: dict[str, Any], tune: str = "full") -> tuple[int, int]:

@@ -53,7 +53,7 @@ class DiTModule(ResumableModule):
         x1 = self._draw_latents(batch, draw)
         x0 = self.normal_like(x1, draw)
         count = len(x1) * self.trainer.world_size
-        t = self.own_slice(self.transport.draw_times(count, draw))
+        t = self.slice_of_rank(self.transport.draw_times(count, draw))
         drop = self._draw_dropped_labels(len(x1), draw)
         model_kwargs = {"y": batch["labels"], "drop": drop}
         terms = self.transport.training_losses(self._forward, x1, model_kwargs, x0=x0, t=t)
@@ -62,7 +62,7 @@ class DiTModule(ResumableModule):
         return loss
 
     def _draw_latents(self, batch: dict[str, Any], draw: torch.Generator) -> Tensor:
-        """(B,C,H,W) normalised latents: posterior draws anew each time, or means."""
+        """(B,C,H,W) normalised latents: new posterior draws each time, or means."""
         latents, std = batch["mean"], batch.get("std") if self.config.sample_posterior else None
         noise = self.normal_like(latents, draw) if std is not None else None
         if "flip" in batch:

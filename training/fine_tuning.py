@@ -41,7 +41,7 @@ class Initial:
 
 
 def load_initial(path: str | Path) -> Initial:
-    """Averaged weights of stage 2 (.safetensors, .ckpt), the word demo, or a published `.pt`; the loaders'
+    """Averaged weights of stage 2 (.safetensors, .ckpt), `demo`, or a published `.pt`; the loaders'
     errors.
     """
     if path == DEMO:

@@ -34,8 +34,8 @@ class SkippedSteps:
     def unscale_(self, scaler: torch.amp.GradScaler, optimizer: torch.optim.Optimizer) -> None:
         """Take the scale from the gradients; what the scaler found in them is asked for by `settle`."""
         scaler.unscale_(optimizer)
-        found = scaler._found_inf_per_device(optimizer).values()
-        self._overflow = read_later(torch.stack(list(found)).sum())
+        infinite = scaler._found_inf_per_device(optimizer).values()
+        self._overflow = read_later(torch.stack(list(infinite)).sum())
 
     def settle(self) -> bool:
         """Whether the step just made was skipped; never without a scaler."""

@@ -64,7 +64,7 @@ class ResumableModule(pl.LightningModule):
         """Generator of the draws for global batch `position`, the same on every rank."""
         return generator(self.config.seed, "train", position, device=self.device)
 
-    def own_slice(self, draws: Tensor) -> Tensor:
+    def slice_of_rank(self, draws: Tensor) -> Tensor:
         """This rank's part of a tensor drawn for the global batch, so that more ranks see the same draws."""
         count = len(draws) // self.trainer.world_size
         return draws[self.trainer.global_rank * count : (self.trainer.global_rank + 1) * count]
@@ -72,12 +72,12 @@ class ResumableModule(pl.LightningModule):
     def normal_like(self, values: Tensor, draws: torch.Generator) -> Tensor:
         """This rank's part of standard normal noise for the global batch."""
         shape = (len(values) * self.trainer.world_size, *values.shape[1:])
-        return self.own_slice(torch.randn(shape, generator=draws, device=self.device))
+        return self.slice_of_rank(torch.randn(shape, generator=draws, device=self.device))
 
     def uniform(self, count: int, draws: torch.Generator) -> Tensor:
         """This rank's part of uniform numbers (count,) for the global batch."""
         shape = (count * self.trainer.world_size,)
-        return self.own_slice(torch.rand(shape, generator=draws, device=self.device))
+        return self.slice_of_rank(torch.rand(shape, generator=draws, device=self.device))
 
     def count_loss(self, loss: Tensor) -> None:
         """Add a batch's loss to the totals since the last validation, without waiting for the device."""
@@ -87,7 +87,7 @@ class ResumableModule(pl.LightningModule):
             self.log("train_loss", loss.detach(), prog_bar=True, batch_size=self.config.batch_size)
 
     def take_mean_loss(self) -> float:
-        """Mean training loss since the last call over all ranks; starts the totals anew."""
+        """Mean training loss since the last call over all ranks; resets the totals."""
         totals = self.summed(torch.stack([self.loss_sum, self.loss_count]))
         self.loss_sum.zero_(), self.loss_count.zero_()
         return float(totals[0] / totals[1].clamp(min=1))

@@ -45,7 +45,7 @@ class Sampler:
         `timesteps.time_grid`), or dopri5, which chooses its own steps from atol and
         rtol. At `breaks` the velocity jumps, as `Guidance.breaks` says: steps end there, and each part sees
         its own side only. Euler, of order 1 anyway, keeps the published grid. Raises UserError for an
-        unknown name or an impossible value, and for dopri5 without torchdiffeq.
+        unknown name or an invalid value, and for dopri5 without torchdiffeq.
         """
         require_known("sampling_method", sampling_method, (*SOLVERS, *ADAPTIVE_SOLVERS))
         if sampling_method in ADAPTIVE_SOLVERS:

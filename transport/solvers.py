@@ -32,8 +32,8 @@ class Adams:
     """Adams steps of order 3 of one trajectory on any grid, 1 evaluation each: make a new object for every
     trajectory.
 
-    A step integrates the polynomial through the last three velocities. Before it the state is mended: its
-    velocity being known, the step that led to it is taken again by the polynomial that ends there, and the
+    A step integrates the polynomial through the last three velocities. Before it the state is corrected: its
+    velocity being known, the step that led to it is taken again by the polynomial that ends at it, and the
     velocity is kept (predict, evaluate, correct), which costs no evaluation.
     """
 
@@ -126,7 +126,7 @@ def solve_dopri5(
 
     `f(x, t)` receives t as a float, read from a tensor beside the state: an adaptive solver waits for the
     device at every step anyway. The last step ends on t1; with `pass_end` it runs past t1 and is interpolated
-    back, which is torchdiffeq's own habit. Raises UserError where torchdiffeq is absent or the step size
+    back, which is torchdiffeq's default. Raises UserError where torchdiffeq is absent or the step size
     collapses.
     """
     odeint = adaptive_solver()

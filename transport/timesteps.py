@@ -90,8 +90,8 @@ def grids_between(
     """Grids from t0 over each break to t1, `num_steps` intervals in all, for velocities that jump there.
 
     `make(num_steps, t0=..., t1=...)` makes one grid. Each part is a grid of its own, with as many steps as
-    one over the whole would spend there, but at least START_STEPS or a third of those left: a solver of
-    several steps starts anew in it. Breaks that leave no step for a part are passed over.
+    one over the whole would spend on it, but at least START_STEPS or a third of those left: a solver of
+    several steps begins again in it. Breaks that leave no step for a part are passed over.
     """
     grids, left = [], num_steps
     for end in sorted({b for b in breaks if t0 < b < t1}):

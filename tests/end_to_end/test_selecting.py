@@ -148,7 +148,7 @@ def test_selection_is_refused_where_it_cannot_be(toy, judge, selected, tmp_path,
     asked = arguments(toy, selected, judge)
     assert "select was" in refusal_of(stage3.main, *asked, unchanged=selected)
     alone = refusal_of(stage3.main, *arguments(toy, tmp_path / "x", judge)[:6], "--keep", "3")
-    assert "--keep 3: how many to keep of what --select passes; add --select" in alone
+    assert "--keep 3: --keep requires --select" in alone
     shutil.copytree(real / "train/ID_1", tmp_path / "data/train/ID_1")
     shutil.copytree(real / "train/ID_1", tmp_path / "data/train/ID_5")
     shutil.copytree(tmp_path / "data/train", tmp_path / "data/val")

@@ -108,7 +108,9 @@ def test_heads_that_cannot_be_read_must_be_given(tmp_path):
     torch.save(state, tmp_path / "plain.pt")
     assert str(tmp_path / "plain.pt") in refusal(load_dit, tmp_path / "plain.pt")
     assert load_dit(tmp_path / "plain.pt", num_heads=4).config == model.config
-    assert "num_heads 2 was given" in refusal(infer_architecture, model_and_state()[1], 2)
+    assert "num_heads 2: expected 4, as the weights have" in refusal(
+        infer_architecture, model_and_state()[1], 2
+    )
 
 
 def test_strict_loading_names_what_does_not_fit():

@@ -199,7 +199,7 @@ def test_broken_statistics_are_found_and_computed_anew(tmp_path, broken):
     found = doctor.statistics(path.parent, fix=False)
     assert found.level == "FAIL" and "doctor --fix --latent_dir" in found.text
     assert snapshot(tmp_path) == before
-    assert doctor.statistics(path.parent, fix=True).text.endswith("computed anew from 22 latents")
+    assert doctor.statistics(path.parent, fix=True).text.endswith("recomputed from 22 latents")
     latents = read_latents(path.parent, "train")
     expected = LatentStatistics.from_latents(latents.latents, latents.latents_std)
     mended = LatentStatistics.load(path)
