@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy
+from scipy.stats import binomtest
 from scipy.stats import t as student
 
 from data.labels import LabelTable
@@ -19,8 +20,11 @@ def figures(values: numpy.ndarray, labels: numpy.ndarray, people: LabelTable) ->
 
 
 def share_of(flags: numpy.ndarray) -> dict[str, Any]:
+    """Share of true ones with Wilson's score interval (JASA 22, 1927), 95 %."""
     hits, count = int(flags.sum()), len(flags)
-    return {"hits": hits, "count": count, "share": hits / count, "interval": wilson_interval(hits, count)}
+    ends = binomtest(hits, count).proportion_ci(method="wilson")
+    interval = [float(ends.low), float(ends.high)]
+    return {"hits": hits, "count": count, "share": hits / count, "interval": interval}
 
 
 def mean_of(values: numpy.ndarray) -> dict[str, Any]:
@@ -41,14 +45,6 @@ def estimate_of(values: numpy.ndarray) -> dict[str, Any]:
     """Mean of what is finite as an estimate: value, 95 % interval, count."""
     found = mean_of(values)
     return {"value": found["mean"], "interval": found["interval"], "count": found["count"]}
-
-
-def wilson_interval(hits: int, count: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's score interval for the share hits / count (JASA 22, 1927), 95 % by default."""
-    share, weight = hits / count, z * z / count
-    centre = (share + weight / 2) / (1 + weight)
-    half = z * math.sqrt(share * (1 - share) / count + weight / (4 * count)) / (1 + weight)
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def shown(figure: dict[str, Any] | None, interval: bool = False) -> str:

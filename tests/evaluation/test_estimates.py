@@ -4,7 +4,7 @@ import numpy
 import pytest
 
 from data.labels import LabelTable
-from evaluation.estimates import figures, shown, wilson_interval
+from evaluation.estimates import figures, share_of, shown
 
 
 @pytest.mark.parametrize(
@@ -18,15 +18,17 @@ from evaluation.estimates import figures, shown, wilson_interval
     ],
 )
 def test_wilson_intervals_are_the_published_ones(hits, count, low, high):
-    assert wilson_interval(hits, count) == pytest.approx((low, high), abs=5e-5)
+    found = share_of(numpy.arange(count) < hits)
+    assert found["interval"] == pytest.approx([low, high], abs=5e-5)
+    assert (found["hits"], found["count"], found["share"]) == (hits, count, hits / count)
 
 
 def test_wilson_s_limits_solve_the_equation_they_come_from():
-    """At each limit p the share seen is z standard errors sqrt(p (1 - p) / n) away."""
-    for hits, count in ((3, 10), (40, 41), (7, 400)):
-        for limit in wilson_interval(hits, count, z=1.5):
-            assert abs(hits / count - limit) == pytest.approx(1.5 * (limit * (1 - limit) / count) ** 0.5)
-    assert wilson_interval(5, 5)[1] == 1.0 and wilson_interval(5, 5, z=2)[0] == pytest.approx(5 / 9)
+    """At each limit p the share seen is 1.96 standard errors sqrt(p (1 - p) / n) away."""
+    for hits, count in ((3, 10), (40, 41), (7, 400), (5, 5)):
+        for limit in share_of(numpy.arange(count) < hits)["interval"]:
+            error = (limit * (1 - limit) / count) ** 0.5
+            assert abs(hits / count - limit) == pytest.approx(1.959964 * error, rel=1e-6)
 
 
 def test_figures_in_all_and_per_person():

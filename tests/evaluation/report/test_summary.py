@@ -1,13 +1,14 @@
 """The sentences follow the figures: each verdict from figures that call for it."""
 
+import numpy
 import pytest
 
-from evaluation.estimates import wilson_interval
+from evaluation.estimates import share_of
 from evaluation.report.summary import sentences
 
 
 def share(hits, count=100):
-    one = {"share": hits / count, "interval": wilson_interval(hits, count), "count": count}
+    one = share_of(numpy.arange(count) < hits)
     return {**one, "per_person": {"ID_1": one}}
 
 
