@@ -19,7 +19,9 @@ sys.path[:0] = [str(PROJECT)]
 if __name__ == "__main__":
     import atheris
 
-    load = atheris.instrument_imports(include=["configs", "data", "radar", "training", "evaluation.folders"])
+    load = atheris.instrument_imports(
+        include=["configs", "data", "preparation.public_sets", "radar", "training", "evaluation.folders"]
+    )
 else:
     load = contextlib.nullcontext()
 
@@ -38,6 +40,7 @@ with load:
     from data.latents import read_latents
     from data.run_record import claim_folder
     from evaluation.folders import find_generated
+    from preparation.public_sets.mvdoppler import find
     from radar.captures import Facts, Hints, read
     from radar.colormap import from_rgb
     from sampling.model_file import DitPayload
@@ -134,6 +137,19 @@ def recording(data: bytes) -> None:
     assert read(written("rec.npy", data), Hints(Facts(24e9, 2000.0))).iq.ndim == 4
 
 
+def ancortek(data: bytes) -> None:
+    assert read(written("rec.dat", data)).iq.ndim == 4
+
+
+def design_table(data: bytes) -> None:
+    """Of MVDoppler, beside two of its files."""
+    for name in ("normal_00000.h5", "texting_00001.h5"):
+        (SCRATCH / "set").mkdir(exist_ok=True)
+        (SCRATCH / "set" / name).touch()
+    written("set/design_table.csv", data)
+    assert len(find(SCRATCH / "set", ()).records) in (2, 4)
+
+
 def colours(data: bytes) -> None:
     rgb = numpy.frombuffer(data[: len(data) // 3 * 3], "u1").reshape(-1, 3)
     values = from_rgb(rgb, ("jet", "viridis", "gray")[len(data) % 3])
@@ -156,6 +172,8 @@ PARSERS: dict[str, Callable[[bytes], None]] = {
         override,
         image,
         recording,
+        ancortek,
+        design_table,
         colours,
     )
 }

@@ -38,6 +38,14 @@ def numpy_bytes() -> bytes:
     return stream.getvalue()
 
 
+def ancortek_bytes() -> bytes:
+    """Half a second of a point that recedes through the cells, 8 samples a chirp."""
+    chirp, sample = numpy.ogrid[:512, :8]
+    turns = numpy.pi * chirp / 8 + 2 * numpy.pi * (1 + chirp / 256) * sample / 8
+    beat = (f"{z.real:.2f}{z.imag:+.2f}i" for z in numpy.exp(1j * turns).ravel())
+    return "\n".join(("5.8e9", "1", "8", "4e8", *beat)).encode()
+
+
 def latents_bytes() -> bytes:
     entries = {
         "format_version": 1,
@@ -77,6 +85,8 @@ GOOD = {
     "override": b"model.depth=3",
     "image": png_bytes(),
     "recording": numpy_bytes(),
+    "ancortek": ancortek_bytes(),
+    "design_table": b"fname,subject,pattern,exp_fname\nnormal_00000,3,normal,walk_1\ntexting_00001,4,texting,b\n",
     "colours": bytes(range(30)),
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from configs.errors import UserError
 from data.folders import FileRecord, Found
-from data.label_files import person_folder
+from data.label_files import check_groups, person_folder
 from data.labels import listing, natural_key
 from data.tree import TOLD, sorted_out, told, unwanted
 from preparation.spectrograms import Reader, read_file
@@ -88,6 +88,7 @@ def records_of(
     """The recordings `named` by path, with their groups, in natural order of person and path; the paths are
     those of files unless `files` names these.
     """
+    check_groups(named)
     records = []
     for path, groups in named.items():
         file = files[path] if files else path

@@ -40,7 +40,7 @@ def find(source: Path, leave_out: Sequence[str]) -> Found:
             part = f"{path.rpartition('.')[0]}_radar{radar}.h5"
             files[part] = path
             named[part] = {
-                "person": f"P{int(row['subject'])}",
+                "person": f"P{row['subject']}",
                 "condition": row["pattern"].replace("_", ""),
                 "recording": PurePosixPath(row["exp_fname"]).stem,
                 "view": f"radar{radar}",
@@ -54,11 +54,18 @@ def design_table(source: Path) -> tuple[str, dict[str, dict[str, str]]]:
     tables = sorted(source.rglob(TABLE))
     if len(tables) != 1:
         raise UserError(f"{source}: {len(tables)} files {TABLE}; expected one, which tells whose a file is")
-    with open(tables[0], newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with open(tables[0], newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{tables[0]}: not readable as a table ({error}); download it again") from error
     if not rows or not all(row.get(name) for row in rows for name in COLUMNS):
         raise UserError(f"{tables[0]}: expected columns {', '.join(COLUMNS)}, in each row; download it again")
-    named = {PurePosixPath(row["fname"]).name.removesuffix(".h5"): row for row in rows}
+    named: dict[str, dict[str, str]] = {}
+    for row in rows:
+        name = PurePosixPath(row["fname"]).name.removesuffix(".h5")
+        if named.setdefault(name, row) is not row:
+            raise UserError(f"{tables[0]}: names {name} twice; keep one row")
     return tables[0].relative_to(source).as_posix(), named
 
 

@@ -245,6 +245,8 @@ def test_the_table_of_mvdoppler(published, tmp_path):
     assert "read 1 recording, left out" in said and "1 not in the table (Data/phone_call_00001.h5)" in said
     assert "1 in the table but not there (gone_00003)" in said
     assert "leaves nothing; give fewer patterns" in refused(root, "mvdoppler", *given, "P0_normal/*")
+    table.write_text("\n".join([*lines, lines[1]]))
+    assert f"{table}: names normal_00000 twice; keep one row" in refused(root, "mvdoppler", *given)
     table.write_text("fname,subject\nnormal_00000,1\n")
     assert f"{table}: expected columns fname, subject, pattern" in refused(root, "mvdoppler", *given)
     table.unlink()
