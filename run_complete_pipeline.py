@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from configs.command_line import parse, preset_of, run_script, say, take_overrides
 from configs.dry_run import LAST_LINE
 from configs.errors import UserError
+from configs.keys import HUB_PREFIX
 from configs.schema import PipelineConfig
 
 PROJECT = Path(__file__).resolve().parent
@@ -150,7 +151,7 @@ def inputs_of(config: PipelineConfig) -> tuple[str | None, str | None]:
         value = getattr(config, key)
         if value is None:
             raise UserError(f"--{key}: required, but not given (or run with --demo)")
-        if value != EMBEDDED_TOKENIZER and not Path(value).exists():
+        if value != EMBEDDED_TOKENIZER and not value.startswith(HUB_PREFIX) and not Path(value).exists():
             raise FileNotFoundError(f"--{key} {value}: no such file or folder")
     return config.data_dir, config.vavae_path
 

@@ -308,7 +308,8 @@ def setup(config: SetupConfig) -> None:
 
 def download(config: DownloadConfig) -> None:
     """Fetch published weights; again: go on, or check what is there. HF_ENDPOINT names a mirror."""
-    from preparation.download import PUBLISHED, endpoint, fetch
+    from preparation.download import PUBLISHED, fetch
+    from weight_files.hub import endpoint
 
     wanted = list(PUBLISHED) if "all" in config.weights else config.weights
     for name in wanted:

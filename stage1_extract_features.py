@@ -47,6 +47,7 @@ from runtime.processes import ProcessGroup, start_process_group
 from tokenizer.losses import psnr
 from tokenizer.vavae import VAVAE, as_rows, preprocess
 from tokenizer.weights import resolve_path
+from weight_files.hub import with_local_files
 
 READ_AHEAD = 2  # batches
 MOST_READERS = 8  # threads; more wait for the interpreter's lock
@@ -72,6 +73,7 @@ def run(config: ExtractConfig) -> None:
 
     Raises UserError or FileNotFoundError in one line for bad input; nothing is written then.
     """
+    config = with_local_files(config)
     device = resolve_device(config.device)
     resolve_devices(device.type, config.devices)
     # The main process alone looks at the inputs and refuses; further processes get the jobs from it.

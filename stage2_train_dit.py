@@ -44,6 +44,7 @@ from training.fit import claim_run, fit, steps_done, training_precision
 from training.run_files import RunFiles
 from training.trial_steps import Trial, training_arithmetic
 from transport import Transport, create_transport
+from weight_files.hub import with_local_files
 
 SMALL_DATA = Path(__file__).resolve().parent / "configs" / "microdoppler_s.yaml"
 VALIDATIONS_IN_A_RUN = 50
@@ -57,7 +58,8 @@ def run(configs: dict[str, Any]) -> None:
 
     Raises UserError or FileNotFoundError in one line for bad input, and when the loss is no longer finite.
     """
-    config: TrainConfig = configs["train"]
+    config: TrainConfig = with_local_files(configs["train"])
+    configs = {**configs, "train": config}
     folder = Path(config.output_dir)
     train, val, conditions = read_people(config)
     initial = load_start(config, configs["transport"], train)

@@ -46,6 +46,7 @@ from sampling.image_sampler import (
 )
 from sampling.imagenet import DEMO_CLASSES, class_numbers
 from sampling.model_file import load_trained
+from weight_files.hub import with_local_files
 
 IMAGES = "micro_doppler_*.png"
 DEMO_COLUMNS = 4
@@ -65,6 +66,7 @@ def run(config: SampleConfig) -> None:
 
     Raises UserError or FileNotFoundError in one line for bad input; existing images are never overwritten.
     """
+    config = with_local_files(config)
     if config.demo_grid:
         config = replace(config, **DEMO)
     device = resolve_device(config.device)

@@ -49,6 +49,7 @@ from evaluation.selection import scoring_parts, train_selecting_judge
 from runtime.devices import resolve_device
 from tokenizer.vavae import VAVAE
 from tokenizer.weights import resolve_path
+from weight_files.hub import with_local_files
 
 PICTURES = ("real_beside_generated", "closest_pairs", "overlap")
 KINDS, COLUMNS = ("real", "generated"), ("judged_right", "torso_velocity", "cadence", "memorised")
@@ -60,6 +61,7 @@ def run(config: EvaluateConfig) -> None:
     A folder keeps its judges; its metrics are measured again only where other inputs have changed. Raises
     UserError or FileNotFoundError in one line for bad input.
     """
+    config = with_local_files(config)
     check_axes(config.axes)
     splits = find_real(Path(config.real), config.leave_out)
     people, real = splits.labels, dict(splits.records)

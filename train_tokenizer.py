@@ -36,6 +36,7 @@ from training.fit import claim_run, fit, training_precision
 from training.run_files import RunFiles
 from training.tokenizer_module import ImageDataModule, TokenizerModule
 from training.trial_steps import Trial, training_arithmetic
+from weight_files.hub import with_local_files
 
 VALIDATIONS_IN_A_RUN = 20
 SHOWN_IMAGES = 6
@@ -50,6 +51,7 @@ def run(config: TokenizerConfig) -> None:
 
     Raises UserError or FileNotFoundError in one line for bad input, and when the loss is no longer finite.
     """
+    config = with_local_files(config)
     folder, data = Path(config.output_dir), Path(config.data_dir)
     if config.crop and config.crop % CROP_UNIT:
         raise UserError(f"tokenizer.crop={config.crop}: expected a multiple of {CROP_UNIT} pixels")

@@ -14,7 +14,7 @@ from typing import Any, NoReturn, get_type_hints
 from omegaconf import MISSING as REQUIRED
 
 from configs.errors import UserError
-from configs.keys import default_of, range_of, value_name
+from configs.keys import HUB_PREFIX, default_of, range_of, value_name
 from configs.load import load_preset, resolve, split_override
 from configs.schema import FURTHER_FLAGS, SECTIONS
 
@@ -109,7 +109,8 @@ def build_parser(section: str, prog: str, description: str) -> OneLineParser:
         unit = f" [{rule['unit']}]" if rule["unit"] else ""
         words = " ".join(map(str, default)) if isinstance(default, list) else default
         shown = "required" if default == REQUIRED else f"default: {'none' if words in ('', None) else words}"
-        limits = ", ".join(filter(None, [range_of(item), shown]))
+        hub = f"or {HUB_PREFIX}owner/repository/file" if rule["weights"] else ""
+        limits = ", ".join(filter(None, [hub, range_of(item), shown]))
         text = f"{rule['sentence']}{unit} ({limits})".replace("%", "%%")
         value = value_name(item, kind)
         if rule["positional"]:

@@ -7,6 +7,8 @@ from typing import Any, Literal, get_args
 
 from configs.errors import UserError
 
+HUB_PREFIX = "hf://"  # of a weights file on the Hugging Face Hub
+
 
 def key(
     default: Any,
@@ -14,6 +16,7 @@ def key(
     *,
     affects: Literal["output", "run", "nothing"],
     content: bool = False,
+    weights: bool = False,
     unit: str = "",
     choices: tuple = (),
     low: float | None = None,
@@ -28,6 +31,7 @@ def key(
     change when a folder is gone on with (how much, by which arithmetic, or what is made anew whole), and is
     told in the files; "nothing" says where, how fast or what is shown, and stands in no file.
     `content`: the value names a file or folder, which counts by its content, not by its path.
+    `weights`: the value names a weights file, which may be one of the Hub (hf://owner/repository/file).
     `positional`: on the command line its values stand without a flag. `renamed`: words of older versions that
     are still taken, and what they are called now.
     """
@@ -35,6 +39,7 @@ def key(
         sentence=sentence,
         affects=affects,
         content=content,
+        weights=weights,
         unit=unit,
         choices=choices,
         low=low,

@@ -315,6 +315,7 @@ class ExtractConfig(Command):
         "Tokenizer weights: compact for the bundled ones, published .pt, .ckpt, or slim .safetensors.",
         affects="run",
         content=True,
+        weights=True,
     )
     output_path: str = key(
         "latent_features", "Folder for the latents and their statistics.", affects="nothing"
@@ -332,6 +333,7 @@ class ExtractConfig(Command):
         "tokenizer's file, where there is one.",
         affects="run",
         content=True,
+        weights=True,
     )
     geometry: str = key("stretch", "How an image becomes square.", choices=GEOMETRIES, affects="run")
     time_flip: bool = key(
@@ -538,6 +540,7 @@ class TrainConfig(FitConfig):
         "model of simulated walkers that ships (with compact latents).",
         affects="output",
         content=True,
+        weights=True,
     )
     tune: str = key(
         "full",
@@ -554,7 +557,7 @@ class TrainConfig(FitConfig):
         affects="output",
     )
     vavae_path: Optional[str] = key(
-        None, "Tokenizer for sample previews; none = no previews.", affects="nothing"
+        None, "Tokenizer for sample previews; none = no previews.", affects="nothing", weights=True
     )
     watch_copies: int = key(
         16,
@@ -576,12 +579,14 @@ class SampleConfig(Command):
         "best.ckpt or best.safetensors of stage 2, a published .pt, or demo = the one that ships.",
         affects="output",
         content=True,
+        weights=True,
     )
     vavae_path: str = key(
         REQUIRED,
         "The tokenizer whose latents the model was trained on; compact = the one that ships.",
         affects="output",
         content=True,
+        weights=True,
     )
     output_dir: str = key("generated_images", "Folder for images, grid and samples.csv.", affects="nothing")
     user_ids: List[str] = key(
@@ -593,6 +598,7 @@ class SampleConfig(Command):
         "Selecting judge of stage4_evaluate.py judge; keeps the images that it accepts, none = all.",
         affects="output",
         content=True,
+        weights=True,
     )
     keep: Optional[int] = key(
         None, "Images kept per person with --select; none = num_samples_per_user.", low=1, affects="run"
@@ -657,6 +663,7 @@ class SampleConfig(Command):
         "latents_stats.pt, only for published checkpoints, which carry none.",
         affects="output",
         content=True,
+        weights=True,
     )
     batch_size: int = key(16, "Images drawn at once.", low=1, high=65536, affects="nothing")
     compile: bool = key(
@@ -698,15 +705,21 @@ class EvaluateConfig(Command):
         "Tokenizer to check, whose latents are compared too; compact for the bundled one, none = without.",
         affects="run",
         content=True,
+        weights=True,
     )
     inception: Optional[str] = key(
         None,
-        "Local file of torchvision's inception_v3 weights for its features.",
+        "File of torchvision's inception_v3 weights for its features.",
         affects="run",
         content=True,
+        weights=True,
     )
     dinov2: Optional[str] = key(
-        None, "Local file of timm's vit_small_patch14_dinov2 for its features.", affects="run", content=True
+        None,
+        "File of timm's vit_small_patch14_dinov2 for its features.",
+        affects="run",
+        content=True,
+        weights=True,
     )
     verdict: bool = key(
         False,
@@ -758,8 +771,10 @@ class SweepConfig(Command):
         affects="output",
         content=True,
     )
-    dit_checkpoint: str = key(REQUIRED, "Trained network, as of stage 3.", affects="output", content=True)
-    vavae_path: str = key(REQUIRED, "Tokenizer, as of stage 3.", affects="output", content=True)
+    dit_checkpoint: str = key(
+        REQUIRED, "Trained network, as of stage 3.", affects="output", content=True, weights=True
+    )
+    vavae_path: str = key(REQUIRED, "Tokenizer, as of stage 3.", affects="output", content=True, weights=True)
     output_dir: str = key(
         "guidance_sweep", "Folder for sweep.json, sweep.png and the images.", affects="nothing"
     )
@@ -810,6 +825,7 @@ class TokenizerConfig(FitConfig):
         "Weights to fine-tune; none = a fresh tokenizer of the shape below.",
         affects="output",
         content=True,
+        weights=True,
     )
     ch: int = key(32, "Channels of the first level (a multiple of 32).", low=32, high=4096, affects="output")
     ch_mult: List[int] = key([1, 2, 4], "Channel multipliers of the levels.", affects="output")
@@ -838,7 +854,7 @@ class TokenizerConfig(FitConfig):
         None, "timm name of the foundation model, e.g. a DINOv2; none = off.", affects="output"
     )
     align_weights: Optional[str] = key(
-        None, "Local file with that model's weights.", affects="output", content=True
+        None, "File with that model's weights.", affects="output", content=True, weights=True
     )
     batch_size: int = key(8, "Images per device and step.", low=1, high=65536, affects="output")
     lr: float = key(2e-3, "Peak learning rate.", above=0, affects="output")
@@ -859,7 +875,10 @@ class PipelineConfig(Command):
         None, "Folder with train/ and val/; not needed with --demo.", affects="nothing"
     )
     vavae_path: Optional[str] = key(
-        None, "Tokenizer weights, or compact for the bundled ones; not needed with --demo.", affects="nothing"
+        None,
+        "Tokenizer weights, or compact for the bundled ones; not needed with --demo.",
+        affects="nothing",
+        weights=True,
     )
     output_dir: str = key("out", "Folder for everything the stages write.", affects="nothing")
     generate_user_ids: List[str] = key(

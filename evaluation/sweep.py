@@ -33,6 +33,7 @@ from sampling.image_folder import finish
 from sampling.image_sampler import image_sampler, load_tokenizer_for, wanted_of
 from sampling.model_file import DitPayload, load_trained, weights_digest
 from tokenizer.vavae import VAVAE
+from weight_files.hub import with_local_files
 
 MARGIN = 0.01
 RULE = (
@@ -139,6 +140,7 @@ def load_networks(config: SweepConfig) -> Networks:
 
 def run(config: SweepConfig) -> None:
     """Draw and score a small set for every sampler and guidance scale; sweep.json, sweep.png."""
+    config = with_local_files(config)
     check_axes(config.axes)
     splits = find_real(Path(config.real), config.leave_out)
     people, real = splits.labels, splits.records

@@ -20,12 +20,13 @@ from data.latent_stats import LatentStatistics
 from data.latents import read_latents
 from data.run_record import lock_folder
 from models.lightningdit import LightningDiT_models
-from preparation.download import PUBLISHED, describe, endpoint, first_line
+from preparation.download import PUBLISHED, describe
 from runtime.devices import candidate_precisions, check_kernels, resolve_precision
 from runtime.disk import GIB, free_space
 from runtime.precision import worth_trying
 from tokenizer.weights import COMPACT_FILE
 from training.budget import checkpoint_bytes, count_parameters, largest_batch
+from weight_files.hub import endpoint, first_line
 
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.txt"
 SHOWN_PRESETS = ("S/2", "B/2", "B/1", "L/2", "XL/1")
@@ -35,6 +36,7 @@ SECONDS_TO_ANSWER = 5
 NEEDED_ONLY_FOR = {
     "torchvision": "--inception of stage 4, ImageNet's class names and timm",
     "torchdiffeq": "--sampler dopri5",
+    "huggingface_hub": "weights named hf://…, and download",
     "timm": "--align_model of train_tokenizer.py and --dinov2 of stage 4",
     "h5py": "recordings in .h5 and MATLAB 7.3 files",
 }
@@ -206,7 +208,7 @@ def preset_arguments(preset: str) -> dict:
 
 
 def internet() -> Finding:
-    """Whether the hub answers; nothing but the download of weights needs it."""
+    """Whether the hub answers; nothing but fetching weights needs it."""
     try:
         request = urllib.request.Request(endpoint(), method="HEAD")
         with urllib.request.urlopen(request, timeout=SECONDS_TO_ANSWER):
@@ -216,7 +218,7 @@ def internet() -> Finding:
             "note",
             "internet",
             f"{endpoint()} does not answer ({first_line(error)}): weights "
-            "must come as files; nothing but `download` needs a network",
+            "must come as files; nothing but `download` and hf://… needs a network",
         )
 
 

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.request import HTTPRedirectHandler, Request, build_opener, urlopen
 
 from configs.errors import UserError
 from data.atomic import write_text
 from data.images import file_digest
 from data.latent_stats import LatentStatistics
-from data.progress import progress
 from models.weights import load_dit
 from runtime.disk import require_space
 from tokenizer.vavae import load_tokenizer
+from weight_files.hub import HUB, HubFile, endpoint, explained, fetched, first_line
 
-HUB = "https://huggingface.co"
 TOKENIZER = "vavae-imagenet256-f16d32-dinov2"
 DIT = "lightningdit-xl-imagenet256"
-SECONDS_TO_ANSWER = 20
-TRIES = 5
-BLOCK = 2**20
 DIGEST_SUFFIX = ".sha256"  # beside a verified file, in the form of sha256sum
 
 
@@ -47,27 +40,21 @@ PUBLISHED = {
 }
 
 
-def endpoint() -> str:
-    """The Hub, or its mirror named by the environment variable HF_ENDPOINT."""
-    return os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
-
-
 def fetch(item: Published, folder: Path) -> str:
     """Make `folder` hold a whole `item`: resume or download it, check size and digest, load it; a line on it.
 
-    OSError: hub not reached, or what came is not what it announced; the line says what to put where.
-    UserError: another file has the name already.
+    UserError: another file has the name, the hub is not reached, or what came is not what it announced.
     """
-    target = folder / item.file
-    path = f"{item.repository}/resolve/main/{item.file}"
-    url = f"{endpoint()}/{path}"
-    by_hand = f"set HF_ENDPOINT to a mirror, or fetch {HUB}/{path} elsewhere and put it at {target}"
+    wanted, target = HubFile(item.repository, item.file), folder / item.file
+    url = f"{endpoint()}/{wanted.address}"
+    by_hand = f"fetch {HUB}/{wanted.address} elsewhere and put it at {target}"
     try:
-        size, digest = announced(url)
-    except (OSError, HTTPException, ValueError) as error:
-        if target.is_file():
-            return f"{describe(target, item)} (the hub was not reached: {first_line(error)})"
-        raise OSError(f"{url}: not reached ({first_line(error)}); {by_hand}") from error
+        with explained(url, instead=by_hand):
+            size, digest = announced(url)
+    except UserError as error:
+        if not target.is_file():
+            raise
+        return f"{describe(target, item)} (not compared with the hub's: {first_line(error.__cause__)})"
     if target.is_file():
         fault = fault_of(target, size, digest)
         if fault:
@@ -76,14 +63,14 @@ def fetch(item: Published, folder: Path) -> str:
             )
         return record(target, item, digest, "was there")
     require_space(folder, size or int(item.size), item.file)
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f".{item.file}.{(digest or 'unknown')[:16]}.part"
-    download(url, part, size, by_hand)
-    fault = fault_of(part, size, digest)
+    with explained(url, instead=by_hand):
+        fetched(wanted, local_dir=folder)
+    fault = fault_of(target, size, digest)
     if fault:
-        part.unlink()
-        raise OSError(f"{url}: {fault}; nothing was kept; try again, {by_hand}")
-    os.replace(part, target)
+        target.unlink()
+        raise UserError(
+            f"{url}: {fault}; nothing was kept; try again, set HF_ENDPOINT to a mirror, or {by_hand}"
+        )
     return record(target, item, digest, "downloaded")
 
 
@@ -96,62 +83,12 @@ def record(target: Path, item: Published, digest: str | None, how: str) -> str:
     return f"{target}: {how}, {target.stat().st_size:,} bytes, {checked}"
 
 
-class _FirstAnswer(HTTPRedirectHandler):
-    """Keeps what the hub states of a file before it sends the client on to its storage."""
-
-    def __init__(self) -> None:
-        self.headers: dict[str, str] = {}
-
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        self.headers = {**{name.lower(): value for name, value in headers.items()}, **self.headers}
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
 def announced(url: str) -> tuple[int | None, str | None]:
-    """Size and SHA-256 that the hub states for a file; None for what it does not state."""
-    first = _FirstAnswer()
-    with build_opener(first).open(url, timeout=SECONDS_TO_ANSWER) as response:  # the body is left unread
-        size = first.headers.get("x-linked-size") or response.headers.get("Content-Length")
-        tag = (
-            first.headers.get("x-linked-etag")
-            or response.headers.get("X-Linked-Etag")
-            or response.headers.get("ETag")
-            or ""
-        )
-    tag = tag.removeprefix("W/").strip('"').lower()
-    return int(size) if size else None, tag if re.fullmatch("[0-9a-f]{64}", tag) else None
+    """Size and SHA-256 that the hub states for a file, None where it does not; the library's errors."""
+    from huggingface_hub import get_hf_file_metadata  # here, as in weight_files.hub
 
-
-def download(url: str, part: Path, size: int | None, by_hand: str) -> None:
-    """Fetch `url` into `part`, going on where an earlier try, of this process or another, stopped."""
-    reason: object = "the server stops early"
-    for _ in range(TRIES):
-        start = part.stat().st_size if part.is_file() else 0
-        if size is not None and start >= size:
-            return
-        try:
-            copy(Request(url, headers={"Range": f"bytes={start}-"} if start else {}), part, size)
-            if size is None:
-                return
-        except (OSError, HTTPException) as error:
-            reason = error
-    if size is None or not part.is_file() or part.stat().st_size < size:
-        raise OSError(
-            f"{url}: broke off ({first_line(reason)}); the same command goes on from there; or {by_hand}"
-        ) from None
-
-
-def copy(request: Request, part: Path, size: int | None) -> None:
-    """The answer's body, appended to `part` or, from a server that knows no ranges, in place of it."""
-    with urlopen(request, timeout=SECONDS_TO_ANSWER) as response:
-        goes_on = response.status == 206
-        with (
-            open(part, "ab" if goes_on else "wb") as file,
-            progress(total=size, description=part.name.split(".")[1], unit="B") as bar,
-        ):
-            bar.update(file.tell())
-            while block := response.read(BLOCK):
-                bar.update(file.write(block))
+    stated = get_hf_file_metadata(url)
+    return stated.size, stated.etag if re.fullmatch("[0-9a-f]{64}", stated.etag or "") else None
 
 
 def fault_of(path: Path, size: int | None, digest: str | None) -> str | None:
@@ -178,9 +115,3 @@ def describe(path: Path, item: Published) -> str:
     item.load(path)
     same = " as downloaded" if recorded else ""
     return f"{path}: {path.stat().st_size:,} bytes, loads, sha256 {actual}{same}"
-
-
-def first_line(error: object) -> str:
-    """What an error says first, shortened."""
-    error = getattr(error, "reason", error)
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

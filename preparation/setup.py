@@ -16,11 +16,11 @@ from data.images import open_rgb
 from data.latent_stats import LatentStatistics
 from models.weights import load_dit
 from preparation.doctor import Finding
-from preparation.download import first_line
 from preparation.search import Found, search
 from sampling.model_file import DitPayload, load_trained
 from tokenizer.vavae import load_tokenizer
 from tokenizer.weights import COMPACT, COMPACT_FILE, digest
+from weight_files.hub import first_line
 
 NAME = "kaggle_inference_config.yaml"
 PUBLISHED_SYSTEM = Path(__file__).resolve().parents[1] / "configs" / "imagenet256_xl_vavae.yaml"

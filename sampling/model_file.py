@@ -23,6 +23,7 @@ from models.embedders import table_rows
 from models.lightningdit import LightningDiT
 from models.weights import infer_architecture, load_dit, load_strict
 from transport import create_transport
+from weight_files.hub import local_file
 
 FORMAT = "microdoppler-dit-1"
 DEMO = "demo"  # the word for the model of simulated walkers that ships with the project
@@ -106,7 +107,7 @@ def load_trained(
     `.pt`, for which `latents_stats` must be given. UserError or FileNotFoundError in one line for anything
     else.
     """
-    path = DEMO_FILE if path == DEMO else Path(path)
+    path = DEMO_FILE if path == DEMO else local_file(path)
     if not path.is_file():
         raise FileNotFoundError(
             f"--dit_checkpoint {path}: no such file; stage 2 writes checkpoints/best.ckpt"

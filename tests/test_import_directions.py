@@ -11,6 +11,7 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[1]
 ROOMS = {
     "configs": 0,
+    "weight_files": 0,
     "tokenizer": 1,
     "models": 1,
     "transport": 1,
@@ -23,15 +24,16 @@ ROOMS = {
     "preparation": 5,
 }
 LAYER_1 = {"tokenizer", "models", "transport", "radar"}
-BELOW_4 = {"configs", *LAYER_1, "data", "runtime", "sampling"}
-# Beyond "any lower layer": layer 1 stands alone but for the type of its refusals, data sees no network, the
-# runner starts stages as processes.
+BELOW_4 = {"configs", "weight_files", *LAYER_1, "data", "runtime", "sampling"}
+# Beyond "any lower layer": layer 1 stands alone but for weight files and the type of its refusals, data sees
+# no network (nor weight files, which may come from one), the runner starts stages as processes.
 ALLOWED = {
     "configs": set(),
-    **dict.fromkeys(LAYER_1, {"configs.errors"}),
+    "weight_files": {"configs"},
+    **dict.fromkeys(LAYER_1, {"configs.errors", "weight_files"}),
     "data": {"configs", "radar.colormap"},
     "runtime": {"configs"},
-    "sampling": {"configs", *LAYER_1, "data", "runtime"},
+    "sampling": {"configs", "weight_files", *LAYER_1, "data", "runtime"},
     "training": BELOW_4,
     "evaluation": BELOW_4,
     "preparation": {*BELOW_4, "training", "evaluation"},

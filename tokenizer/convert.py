@@ -9,6 +9,7 @@ from pathlib import Path
 from configs.errors import UserError
 from tokenizer.vavae import build_tokenizer, load_tokenizer
 from tokenizer.weights import SLIM_DTYPES, Checkpoint, digest, read_checkpoint, save_slim, slim_values
+from weight_files.hub import local_file
 
 DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in SLIM_DTYPES}
 
@@ -54,13 +55,13 @@ def run(source: Path, target: Path, dtype: str = "float16", dry_run: bool = Fals
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; exit status 2 and one line on stderr for what the user can put right."""
     parser = argparse.ArgumentParser(prog="python -m tokenizer.convert", description=__doc__)
-    parser.add_argument("source", type=Path, help="any tokenizer file: published .pt, .ckpt, .safetensors")
+    parser.add_argument("source", help="any tokenizer file: published .pt, .ckpt, .safetensors, or hf://…")
     parser.add_argument("target", type=Path, help="slim file to write, ending in .safetensors")
     parser.add_argument("--dtype", choices=DTYPES, default="float16", help="precision of the slim file")
     parser.add_argument("--dry_run", action="store_true", help="say what would be written, and write nothing")
     options = parser.parse_args(arguments)
     try:
-        lines = run(options.source, options.target, options.dtype, options.dry_run)
+        lines = run(local_file(options.source), options.target, options.dtype, options.dry_run)
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from configs.errors import UserError
 from tokenizer.blocks import level_sizes
+from weight_files.hub import local_file
 
 OWN_PREFIXES = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")
 HOLDERS = ("ema.", "net.", "")  # where the autoencoder may sit in a module, the best first
@@ -60,11 +61,11 @@ def list_names(names: Iterable[str]) -> str:
 
 
 def resolve_path(path: str | Path) -> Path:
-    """The file that `path` names: the string "compact" is the embedded tokenizer, all else itself.
+    """The file that `path` names: the string "compact" is the embedded tokenizer, all else as `local_file`.
 
     A file of that name is "./compact", or a Path.
     """
-    return COMPACT_FILE if isinstance(path, str) and path == COMPACT else Path(path)
+    return COMPACT_FILE if isinstance(path, str) and path == COMPACT else local_file(path)
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:

@@ -17,6 +17,7 @@ from data.latents import LatentSet
 from models.lightningdit import LightningDiT
 from models.weights import load_dit, load_strict
 from sampling.model_file import DEMO, DEMO_FILE, DitPayload, load_trained, weights_digest
+from weight_files.hub import local_file
 
 CLASS_TABLE = "y_embedder.embedding_table.weight"
 # Not of the architecture: they may differ between the weights and their fine-tuning.
@@ -47,7 +48,7 @@ def load_initial(path: str | Path) -> Initial:
     if path == DEMO:
         net, payload = load_trained(DEMO)
         return Initial(DEMO_FILE, net, None, payload)
-    path = Path(path)
+    path = local_file(path)
     if not path.is_file():
         raise FileNotFoundError(
             f"--init_from {path}: no such file; give best.safetensors of stage 2 or a "
