@@ -86,7 +86,7 @@ GOOD = {
     "image": png_bytes(),
     "recording": numpy_bytes(),
     "ancortek": ancortek_bytes(),
-    "design_table": b"fname,subject,pattern,exp_fname\nnormal_00000,3,normal,walk_1\ntexting_00001,4,texting,b\n",
+    "design_table": b"fname,subject,pattern,exp_fname\nnormal_00000,3,normal,a\ntexting_00001,4,texting,b",
     "colours": bytes(range(30)),
 }
 
