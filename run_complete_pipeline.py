@@ -28,7 +28,7 @@ DEMO_PRESETS = {False: PROJECT / "configs" / "demo_cpu.yaml", True: PROJECT / "c
 EMBEDDED_TOKENIZER = "compact"
 FOLDERS = ("simulated", "data_split", "latent_features", "trained_models", "generated_images", "evaluation")
 MADE_BEFORE = ("input_dir", "data_dir", "latent_dir", "dit_checkpoint", "real", "generated")  # by a stage
-DEMO_AXES = [-1.225, 5.175, 2.11]  # m/s, m/s, s: edges of the pictures that stage 0 simulates
+DEMO_AXES = [-1.225, 5.175, 2.11]  # m/s, m/s, s: edges of the images that stage 0 simulates
 
 
 def run(config: PipelineConfig, further: list[str]) -> None:

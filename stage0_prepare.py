@@ -158,7 +158,7 @@ def split_table(result: Split, users: tuple[str, ...]) -> list[str]:
 
 def simulate(config: SimulateConfig) -> None:
     """Simulate walkers into ID_1, ID_2, ...; file names carry the recording (rec1_004.png). truth.csv has a
-    row per picture with everything that is known of it.
+    row per image with everything that is known of it.
     """
     folder = Path(config.output_dir)
     rows, total = [], config.num_users * len(set(config.gaits)) * config.samples_per_user
@@ -238,14 +238,14 @@ def known(part: Any) -> dict[str, Any]:
             cells |= known(value)
         elif isinstance(value, dict):
             cells |= value
-        elif item.name not in ("picture", "velocity_mps"):  # of every picture; in its edges
+        elif item.name not in ("picture", "velocity_mps"):  # of every image; in its edges
             listed = " ".join(map(str, value)) if isinstance(value, tuple) else value
             cells[item.name] = getattr(listed, "name", listed)  # an enumeration's
     return cells
 
 
 def spectrogram(config: SpectrogramConfig) -> None:
-    """Turn recordings of complex I/Q into pictures, ID_7/rec1.npy into ID_7/rec1_001.png, ...; axes.csv keeps
+    """Turn recordings of complex I/Q into images, ID_7/rec1.npy into ID_7/rec1_001.png, ...; axes.csv keeps
     their axes, labels.csv whose they are.
     """
     check_pair("spectrogram", config)
@@ -254,7 +254,7 @@ def spectrogram(config: SpectrogramConfig) -> None:
 
 
 def import_set(config: ImportConfig) -> None:
-    """Turn a public data set, as its authors publish it, into pictures with axes.csv and labels.csv: glasgow,
+    """Turn a public data set, as its authors publish it, into images with axes.csv and labels.csv: glasgow,
     idrad, mmrgait, mvdoppler or sense2gol (docs/public_sets.md).
     """
     from preparation import public_sets

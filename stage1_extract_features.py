@@ -188,7 +188,7 @@ def load_tokenizer(config: ExtractConfig, device: torch.device) -> VAVAE:
 
 
 def finish(inputs: Inputs, jobs: Sequence[Job], config: ExtractConfig) -> None:
-    """What the main process makes of all latents: statistics, the check picture, the export."""
+    """What the main process makes of all latents: statistics, the check image, the export."""
     folder, records = Path(config.output_path), inputs.splits.records
     remove_other_splits(folder, records)
     train = read_latents(folder, "train")
@@ -370,7 +370,7 @@ def write_export(train: LatentSet, folder: Path, config: ExtractConfig) -> None:
 def check_reconstruction(
     records: Sequence[ImageRecord], vae: VAVAE, config: ExtractConfig, picture: Path
 ) -> None:
-    """Encode and decode a few images, print their PSNR beside that of a flat picture, and save them side by
+    """Encode and decode a few images, print their PSNR beside that of a flat image, and save them side by
     side.
     """
     step = max(1, len(records) // CHECKED_IMAGES)
@@ -384,7 +384,7 @@ def check_reconstruction(
     rows = list(zip(as_rows(batch), as_rows(decoded)))
     save_png(grid(rows, [record.user for record in chosen]), picture)
     say(
-        f"reconstruction of {len(chosen)} images: {quality:.1f} dB PSNR (a flat picture: {baseline:.1f} "
+        f"reconstruction of {len(chosen)} images: {quality:.1f} dB PSNR (a flat image: {baseline:.1f} "
         f"dB); see {picture}"
     )
     if quality < LOW_PSNR_DB or quality < baseline + 3:

@@ -16,7 +16,7 @@ from pytorch_lightning import Callback
 from configs.command_line import is_main_process, parse, preset_of, run_script, say
 from configs.dry_run import tell_plan
 from configs.errors import UserError
-from configs.keys import identity, told
+from configs.keys import identity, recorded
 from configs.load import to_yaml
 from configs.schema import ModelConfig, TrainConfig, TransportConfig
 from data.atomic import write_text
@@ -336,7 +336,7 @@ def make_payload(
     configs: dict[str, Any], arguments: dict[str, Any], train: LatentSet, initial: Initial | None
 ) -> DitPayload:
     """What travels in the checkpoint beside the weights."""
-    settings = told(configs["train"], **contents(configs["train"], train, initial))
+    settings = recorded(configs["train"], **contents(configs["train"], train, initial))
     return DitPayload(
         {**arguments, "use_checkpoint": False},
         asdict(configs["transport"]),

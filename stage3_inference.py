@@ -189,8 +189,8 @@ def load_selector(config: SampleConfig, people: Sequence[str]) -> Selector | Non
 
 
 def draw_selected(prepared: Prepared, selector: Selector, config: SampleConfig) -> None:
-    """Draw until enough pictures of each person have passed or the bound is reached; selection.csv tells of
-    every picture drawn. A run that was stopped, or one that asks for more, goes on from it.
+    """Draw until enough images of each person have passed or the bound is reached; selection.csv tells of
+    every image drawn. A run that was stopped, or one that asks for more, goes on from it.
     """
     studio, users = prepared[:2]
     folder, labels = studio.folder, studio.payload.labels
@@ -226,7 +226,7 @@ def draw_selected(prepared: Prepared, selector: Selector, config: SampleConfig) 
                 write_text(table, csv_text(rows))
     say("\n".join(acceptance(rows, labels.names[user], keep) for user in users))
     finish(folder, images, labels, [user for user in users if any(one.label == user for one in images)])
-    say(f"{len(images)} images are in {folder}; every picture drawn is told of in {table}")
+    say(f"{len(images)} images are in {folder}; every image drawn is told of in {table}")
 
 
 def pixels_of(studio: Studio, user: int, numbers: Sequence[int]) -> numpy.ndarray:
@@ -235,7 +235,7 @@ def pixels_of(studio: Studio, user: int, numbers: Sequence[int]) -> numpy.ndarra
 
 
 def selection_rows(folder: Path) -> list[dict[str, Any]]:
-    """What an earlier run decided; a picture that is gone since is drawn and decided anew."""
+    """What an earlier run decided; an image that is gone since is drawn and decided anew."""
     path = folder / "selection.csv"
     if not path.is_file():
         return []

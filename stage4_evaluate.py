@@ -23,7 +23,7 @@ import torch
 
 from configs.command_line import PROJECT, parse, run_script, say
 from configs.dry_run import tell_plan
-from configs.keys import identity, told
+from configs.keys import identity, recorded
 from configs.schema import EvaluateConfig
 from configs.version import VERSION
 from data.atomic import write_text
@@ -81,7 +81,7 @@ def run(config: EvaluateConfig) -> None:
         real["val"] = val
     claimed = identity(config, real=contents)
     others = {name: digest_of_file(config, name) for name in ("vavae_path", "sweep", *NETWORKS)}
-    inputs = told(config, real=contents, generated=inputs_digest(generated), **others)
+    inputs = recorded(config, real=contents, generated=inputs_digest(generated), **others)
     with claim_folder(folder, claimed, path.name, config.dry_run):
         metrics = read_metrics(path)
         if config.dry_run:

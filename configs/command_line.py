@@ -31,21 +31,21 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def parse(
-    own_section: str, sections: tuple[str, ...], argv: Sequence[str], *, prog: str, description: str
+    main_section: str, sections: tuple[str, ...], argv: Sequence[str], *, prog: str, description: str
 ) -> dict[str, Any]:
-    """Read flags of `own_section`, `--config` and key=value overrides; return a dataclass per section."""
-    parser = build_parser(own_section, prog, description)
-    flags, overrides = take_overrides(own_section, argv)
+    """Read flags of `main_section`, `--config` and key=value overrides; return a dataclass per section."""
+    parser = build_parser(main_section, prog, description)
+    flags, overrides = take_overrides(main_section, argv)
     arguments = vars(parser.parse_args(flags))
     preset = load_preset(arguments.pop("config")) if "config" in arguments else {}
     arguments.pop("config", None), arguments.pop("debug", None)
     given: dict[str, dict[str, Any]] = {}
     for text in overrides:
-        section, name, value = split_override(text, own_section)
+        section, name, value = split_override(text, main_section)
         given.setdefault(section, {})[name] = value
     flags_given: dict[str, dict[str, Any]] = {}
     for name, value in arguments.items():
-        flags_given.setdefault(section_of(own_section, name), {})[name] = value
+        flags_given.setdefault(section_of(main_section, name), {})[name] = value
     configs = resolve(sections, preset, flags_given, given)
     for note in [note for config in configs.values() for note in config.notes]:
         say(note)
@@ -54,8 +54,8 @@ def parse(
 
 def flags_of(section: str) -> list[tuple[str, Any]]:
     """Every key with a flag on a command line of `section`, its own first, with the section it belongs to."""
-    own = [(section, item) for item in fields(SECTIONS[section])]
-    return own + [
+    keys_of_section = [(section, item) for item in fields(SECTIONS[section])]
+    return keys_of_section + [
         (other, item)
         for other, name in FURTHER_FLAGS.get(section, ())
         for item in fields(SECTIONS[other])
@@ -63,9 +63,9 @@ def flags_of(section: str) -> list[tuple[str, Any]]:
     ]
 
 
-def section_of(own_section: str, name: str) -> str:
+def section_of(main_section: str, name: str) -> str:
     """The section of the key behind a flag."""
-    return next(section for section, item in flags_of(own_section) if item.name == name)
+    return next(section for section, item in flags_of(main_section) if item.name == name)
 
 
 def take_overrides(section: str, argv: Sequence[str]) -> tuple[list[str], list[str]]:

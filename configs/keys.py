@@ -29,7 +29,7 @@ def key(
 
     `affects`: "output" changes what is written, so a folder made with another value is refused; "run" may
     change when a folder is gone on with (how much, by which arithmetic, or what is made anew whole), and is
-    told in the files; "nothing" says where, how fast or what is shown, and stands in no file.
+    recorded in the files; "nothing" says where, how fast or what is shown, and stands in no file.
     `content`: the value names a file or folder, which counts by its content, not by its path.
     `weights`: the value names a weights file, which may be one of the Hub (hf://owner/repository/file).
     `positional`: on the command line its values stand without a flag. `renamed`: words of older versions that
@@ -144,8 +144,8 @@ def identity(config: Any, **contents: Any) -> dict[str, Any]:
     return {item.name: contents.get(item.name, getattr(config, item.name)) for item in deciding}
 
 
-def told(config: Any, **contents: Any) -> dict[str, Any]:
-    """What files tell of the settings that made them: the keys that affect anything, with `contents` in
+def recorded(config: Any, **contents: Any) -> dict[str, Any]:
+    """What files record of the settings that made them: the keys that affect anything, with `contents` in
     place of paths.
     """
     affecting = [item.name for item in fields(config) if item.metadata["affects"] != "nothing"]

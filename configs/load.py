@@ -43,11 +43,11 @@ def load_preset(path: str | Path) -> dict[str, dict[str, Any]]:
     return content  # type: ignore[return-value]  # checked above
 
 
-def split_override(text: str, own_section: str) -> tuple[str, str, Any]:
-    """`lr=1e-4` or `model.depth=6` as (section, key, value); a bare key belongs to `own_section`."""
+def split_override(text: str, main_section: str) -> tuple[str, str, Any]:
+    """`lr=1e-4` or `model.depth=6` as (section, key, value); a bare key belongs to `main_section`."""
     name, _, value = text.partition("=")
     section, _, bare = name.rpartition(".")
-    section = section or own_section
+    section = section or main_section
     if section not in SECTIONS:
         raise UserError(f"{text}: unknown section {section!r}{_suggest(section, SECTIONS)}")
     _known_key(section, bare, f"{text}: ")

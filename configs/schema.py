@@ -293,7 +293,7 @@ class SpectrogramConfig(DrawingConfig):
 
 @dataclass
 class ImportConfig(DrawingConfig):
-    """stage0_prepare.py import: a public data set to pictures."""
+    """stage0_prepare.py import: a public data set to images."""
 
     public_set: List[str] = key(
         [], f"One of {', '.join(PUBLIC_SETS)}.", choices=PUBLIC_SETS, positional=True, affects="output"

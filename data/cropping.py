@@ -19,13 +19,13 @@ SHEET = "cropped.png"  # beside train/, what was cut from one image of each pers
 SAME = 3  # pixels by which boxes of one kind of figure may differ
 
 
-def refuse_margins(found: Examination, folder: str, way_out: str) -> None:
+def refuse_margins(examination: Examination, folder: str, way_out: str) -> None:
     """UserError, with `way_out`, where images looked at have margins."""
-    if found.margins:
-        bars = f" and {found.colour_bars} colour bars" * bool(found.colour_bars)
+    if examination.margins:
+        bars = f" and {examination.colour_bars} colour bars" * bool(examination.colour_bars)
         raise UserError(
-            f"{folder}: {len(found.margins)} of {found.count} images looked at, like "
-            f"{found.margins[0]}, are figures with margins (axes, ticks, titles){bars}, from "
+            f"{folder}: {len(examination.margins)} of {examination.count} images looked at, like "
+            f"{examination.margins[0]}, are figures with margins (axes, ticks, titles){bars}, from "
             f"which a wrong velocity would be read; {way_out}"
         )
 
@@ -36,25 +36,25 @@ def boxes_of(records: Sequence[ImageRecord]) -> dict[str, Box]:
     Figures of one size whose areas differ by SAME pixels at most get one area. UserError: figures in whose
     plot area no known map's colours are, such as three-dimensional plots.
     """
-    found: dict[str, Box] = {}
-    sizes, strangers = {}, []
+    boxes: dict[str, Box] = {}
+    sizes, unknown = {}, []
     for record in records:
         image = open_rgb(record)
         seen = look_at(image)
         if seen.box:
-            found[record.relative], sizes[record.relative] = seen.box, image.size
-            strangers += [record.relative] * (seen.colour_map is None)
-    if strangers:
+            boxes[record.relative], sizes[record.relative] = seen.box, image.size
+            unknown += [record.relative] * (seen.colour_map is None)
+    if unknown:
         raise UserError(
-            f"--crop auto: {len(strangers)} figures ({listing(strangers, 3)}) hold no plot area "
-            f"in the colours of a known map; go on without them by --leave_out '{strangers[0]}'"
+            f"--crop auto: {len(unknown)} figures ({listing(unknown, 3)}) hold no plot area "
+            f"in the colours of a known map; go on without them by --leave_out '{unknown[0]}'"
         )
     usual = {
-        size: Counter(found[name] for name in found if sizes[name] == size).most_common(1)[0][0]
+        size: Counter(boxes[name] for name in boxes if sizes[name] == size).most_common(1)[0][0]
         for size in set(sizes.values())
     }
-    alike = {name: _alike(box, usual[sizes[name]]) for name, box in found.items()}
-    return {name: usual[sizes[name]] if alike[name] else box for name, box in found.items()}
+    alike = {name: _alike(box, usual[sizes[name]]) for name, box in boxes.items()}
+    return {name: usual[sizes[name]] if alike[name] else box for name, box in boxes.items()}
 
 
 def _alike(box: Box, other: Box) -> bool:

@@ -25,9 +25,9 @@ def with_white(records: Sequence[FileRecord]) -> list[FileRecord]:
     """
     largest, example = -1, ""
     for record in records:
-        found = _largest(record) if record.path.suffix.lower() in SUFFIXES else -1
-        if found > largest:
-            largest, example = found, record.relative
+        value = _largest(record) if record.path.suffix.lower() in SUFFIXES else -1
+        if value > largest:
+            largest, example = value, record.relative
         if largest >= 2**14:
             break
     if largest < 0:

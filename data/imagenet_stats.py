@@ -23,12 +23,12 @@ def imagenet_statistics(named: str | None, tokenizer: Path, output: Path) -> Lat
     if not path.is_file() or path.parent.resolve() == output.resolve():
         return None
     try:
-        found = LatentStatistics.load(path)
+        statistics = LatentStatistics.load(path)
     except (UserError, OSError) as error:
         say(f"warning: {_reason(error)}; it lies beside the tokenizer and is not compared with")
         return None
     say(f"compared with {path}, which lies beside the tokenizer (--imagenet_stats names another)")
-    return found
+    return statistics
 
 
 def with_channels(

@@ -124,20 +124,20 @@ def find_images(
     With `labels`, a person who is not in the table is a UserError; a person of the table without images is
     not (a validation split need not hold everybody). Errors of `with_white`.
     """
-    found = _find(folder, rules, labels, dead_links)
-    return Found(with_white(found.records), found.left_out)
+    entries = _find(folder, rules, labels, dead_links)
+    return Found(with_white(entries.records), entries.left_out)
 
 
 def _find(folder: str | os.PathLike, rules: Rules, labels: LabelTable | None, dead_links: bool) -> Found:
-    found = find_files(folder, IMAGE_EXTENSIONS, "image", rules, dead_links)
-    known = found.labels.names if labels is None else labels.names
-    unknown = [user for user in found.labels.names if user not in known]
+    entries = find_files(folder, IMAGE_EXTENSIONS, "image", rules, dead_links)
+    known = entries.labels.names if labels is None else labels.names
+    unknown = [user for user in entries.labels.names if user not in known]
     if unknown:
         raise UserError(
             f"{folder}: {listing(unknown)} not among the known users {listing(known)}; "
             "remove these folders, or rebuild from a train folder that holds them"
         )
-    return found
+    return entries
 
 
 def find_splits(folder: str | os.PathLike, rules: Rules = BY_FOLDER, dead_links: bool = False) -> Splits:
@@ -157,9 +157,9 @@ def find_splits(folder: str | os.PathLike, rules: Rules = BY_FOLDER, dead_links:
     records: dict[str, list[ImageRecord]] = {}
     labels: LabelTable | None = None
     for name, part in parts.items():
-        found = _find(part, rules, labels, dead_links)
-        records[name], labels = found.records, labels or found.labels
-        for reason, paths in found.left_out.items():
+        entries = _find(part, rules, labels, dead_links)
+        records[name], labels = entries.records, labels or entries.labels
+        for reason, paths in entries.left_out.items():
             left_out.setdefault(reason, []).extend(f"{part.name}/{path}" for path in paths)
     assert labels is not None
     known = iter(with_white([record for part in records.values() for record in part]))

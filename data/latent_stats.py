@@ -207,7 +207,7 @@ class Recommendation:
         ]
 
 
-def recommend(own: LatentStatistics, imagenet: LatentStatistics | None) -> Recommendation:
+def recommend(statistics: LatentStatistics, imagenet: LatentStatistics | None) -> Recommendation:
     """Compare our statistics with ImageNet's (see Recommendation).
 
     The choice is "imagenet" only when every channel is within KL_LIMIT_NATS. UserError: the two have
@@ -215,13 +215,13 @@ def recommend(own: LatentStatistics, imagenet: LatentStatistics | None) -> Recom
     """
     if imagenet is None:
         return Recommendation("micro_doppler")
-    if own.num_channels != imagenet.num_channels:
+    if statistics.num_channels != imagenet.num_channels:
         raise UserError(
             f"ImageNet statistics have {imagenet.num_channels} channels, the latents "
-            f"{own.num_channels}: give the statistics of the same tokenizer"
+            f"{statistics.num_channels}: give the statistics of the same tokenizer"
         )
-    shift = ((own.mean.double() - imagenet.mean.double()) / imagenet.std.double()).flatten().tolist()
-    scale = (own.std.double() / imagenet.std.double()).flatten().tolist()
+    shift = ((statistics.mean.double() - imagenet.mean.double()) / imagenet.std.double()).flatten().tolist()
+    scale = (statistics.std.double() / imagenet.std.double()).flatten().tolist()
     kl = tuple((s * s + m * m - 1 - 2 * math.log(s)) / 2 for m, s in zip(shift, scale))
     choice = "imagenet" if max(kl) <= KL_LIMIT_NATS else "micro_doppler"
     return Recommendation(choice, tuple(shift), tuple(scale), kl)

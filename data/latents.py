@@ -210,12 +210,12 @@ class LatentFiles:
         }
         shapes = {name: (torch.int64, tuple(tensor.shape)) for name, tensor in small.items()}
         shapes |= {name: (torch.float32, (len(labels), *self.sample_shape)) for name in self.kinds}
-        own = {
+        details = {
             "paths": json.dumps(self.sample_paths[rows]),
             "shard_index": json.dumps(index),
             "fingerprint": json.dumps("0" * 64),
         }
-        reserve_tensors(shapes, path, self.header | own)
+        reserve_tensors(shapes, path, self.header | details)
         for name, tensor in small.items():
             write_values(path, tensor_positions(path)[name], tensor.contiguous())
 

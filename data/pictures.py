@@ -1,4 +1,4 @@
-"""Pictures to look at: grids of images with a name before each row."""
+"""Sheets to look at: grids of images with a name before each row."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ NAME_WIDTH = 110
 
 
 def grid(rows: Sequence[Sequence[numpy.ndarray]], names: Sequence[str], cell: int = 256) -> Image.Image:
-    """One picture from rows of uint8 RGB images (H, W, 3), each shown `cell` pixels wide and high, `names` at
+    """One sheet of rows of uint8 RGB images (H, W, 3), each shown `cell` pixels wide and high, `names` at
     the left."""
     columns = max(len(row) for row in rows)
-    picture = Image.new("RGB", (NAME_WIDTH + columns * (cell + GAP), len(rows) * (cell + GAP) + GAP), "white")
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default()
+    sheet = Image.new("RGB", (NAME_WIDTH + columns * (cell + GAP), len(rows) * (cell + GAP) + GAP), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default()
     for y, (row, name) in enumerate(zip(rows, names, strict=True)):
         top = GAP + y * (cell + GAP)
         draw.multiline_text((GAP, top + cell // 2 - 6), name, fill="black", font=font)
         for x, image in enumerate(row):
             tile = Image.fromarray(numpy.asarray(image)).resize((cell, cell), Image.Resampling.LANCZOS)
-            picture.paste(tile, (NAME_WIDTH + x * (cell + GAP), top))
-    return picture
+            sheet.paste(tile, (NAME_WIDTH + x * (cell + GAP), top))
+    return sheet
 
 
 def save_png(image: Image.Image, path: str | os.PathLike, text: dict[str, str] | None = None) -> None:

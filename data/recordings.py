@@ -15,7 +15,7 @@ RECORDING_EXTENSIONS = (".npy", ".npz", ".mat", ".h5", ".hdf5", ".csv", ".txt", 
 
 def find_recordings(source: str | os.PathLike, rules: Rules = BY_FOLDER) -> Found:
     """Recordings in a folder tree and whose they are, as `data.folders.find_files` has it; `stem` names their
-    pictures.
+    images.
 
     A single file belongs to the person its folder names, or the one `rules.name` finds in ID_7/rec1.npy.
     FileNotFoundError: no such file or folder. UserError: no recording in it, two with one stem, or as
@@ -25,18 +25,18 @@ def find_recordings(source: str | os.PathLike, rules: Rules = BY_FOLDER) -> Foun
     if not source.exists():
         raise FileNotFoundError(f"{source}: no such file or folder; expected recordings like ID_1/rec1.npy")
     if source.is_dir():
-        found = find_files(source, RECORDING_EXTENSIONS, "recording", rules)
+        entries = find_files(source, RECORDING_EXTENSIONS, "recording", rules)
     else:
-        found = find_one(source, rules)
+        entries = find_one(source, rules)
     stems: dict[str, FileRecord] = {}
-    for record in found.records:
+    for record in entries.records:
         other = stems.setdefault(stem(record), record)
         if other is not record:
             raise UserError(
-                f"{record.path} and {other.path} would write the same pictures; rename one, or "
+                f"{record.path} and {other.path} would write the same images; rename one, or "
                 f"--leave_out '{record.relative}'"
             )
-    return found
+    return entries
 
 
 def find_one(path: Path, rules: Rules) -> Found:
@@ -52,7 +52,7 @@ def find_one(path: Path, rules: Rules) -> Found:
 
 
 def stem(record: FileRecord) -> str:
-    """Of the paths of a recording's pictures: ID_7/rec1.npy gives ID_7/rec1, ID_7/day2/rec1.npy gives
+    """Of the paths of a recording's images: ID_7/rec1.npy gives ID_7/rec1, ID_7/day2/rec1.npy gives
     ID_7/day2_rec1.
     """
     return f"{record.user}/{record.name.rpartition('.')[0]}"

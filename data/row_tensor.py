@@ -36,11 +36,11 @@ class RowTensor:
         if isinstance(rows, slice):
             rows = torch.arange(len(self))[rows]
         where = torch.bucketize(rows, self._ends, right=True)
-        found = self.parts[0].new_empty((len(rows), *self.shape[1:]))
+        values = self.parts[0].new_empty((len(rows), *self.shape[1:]))
         for index in where.unique().tolist():
             chosen = where == index
-            found[chosen] = self.parts[index][rows[chosen] - self._starts[index]]
-        return found
+            values[chosen] = self.parts[index][rows[chosen] - self._starts[index]]
+        return values
 
 
 Rows = torch.Tensor | RowTensor

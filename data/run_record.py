@@ -52,10 +52,10 @@ def lock_folder(folder: Path, dry_run: bool = False) -> Iterator[None]:
 
 
 def _require_makeable(folder: Path) -> None:
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir():
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
-    if not os.access(there, os.W_OK | os.X_OK):
+    if not os.access(existing, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
@@ -87,10 +87,10 @@ def claim_folder(
         if record.is_file():
             check_record(folder, settings)
         elif is_main_process():  # under SLURM all processes come here at once
-            stranger = next(folder.glob(outputs), None)
-            if stranger is not None:
+            unrecorded = next(folder.glob(outputs), None)
+            if unrecorded is not None:
                 raise UserError(
-                    f"{folder}: holds {stranger.name} but no {RECORD} that says how it was made; {WAY_OUT}"
+                    f"{folder}: holds {unrecorded.name} but no {RECORD} that says how it was made; {WAY_OUT}"
                 )
             if not dry_run:
                 content = {"format": FORMAT, **settings}
@@ -106,10 +106,10 @@ def check_record(folder: Path, settings: Mapping[str, Any], way_out: str = WAY_O
     except (ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{record}: damaged; {way_out}") from error
     if earlier.get("format") != FORMAT:
-        found = earlier.get("format", 1)
+        version = earlier.get("format", 1)
         raise UserError(
             f"{folder} was made by another version of this project, whose {RECORD} says other "
-            f"things of inputs (expected format {FORMAT}, found {found!r}); {way_out}"
+            f"things of inputs (expected format {FORMAT}, found {version!r}); {way_out}"
         )
     earlier, wanted = _flat(earlier), _flat(wanted)
     changed = [key for key in {**earlier, **wanted} if earlier.get(key) != wanted.get(key)]

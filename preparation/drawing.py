@@ -90,7 +90,7 @@ def draw_recordings(
         kept = write_tables(folder, axes, labels)
     tell_kept(folder, kept, config)
     say(
-        f"wrote {len(axes)} pictures to {folder}; next: python stage0_prepare.py split --input_dir {folder} "
+        f"wrote {len(axes)} images to {folder}; next: python stage0_prepare.py split --input_dir {folder} "
         f"--output_dir data_split{hold_out_advice(labels)}"
     )
 

@@ -1,1 +1,1 @@
-"""Layer 1: radar pictures."""
+"""Layer 1: radar images."""

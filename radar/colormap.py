@@ -1,6 +1,6 @@
 """Brightness in [0, 1] to colours of any matplotlib map and back.
 
-Going back takes the nearest of the map's 256 colours, so pictures that went through JPEG can be read too.
+Going back takes the nearest of the map's 256 colours, so images that went through JPEG can be read too.
 """
 
 from __future__ import annotations

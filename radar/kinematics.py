@@ -3,8 +3,8 @@
 Envelopes follow the percentile method of van Dorp & Groen, "Feature-based human motion parameter estimation
 with radar" (IET Radar, Sonar & Navigation 2, 2008); cadence is the rate of the likeliest least-squares fit of
 harmonics (Quinn & Thomson, "Estimating the frequency of a periodic function", Biometrika 78, 1991), which
-resolves the three to five steps of one picture finer than a Fourier bin. All of it is blind to the gain and
-offset of the picture, and mirrors when the picture is mirrored in velocity.
+resolves the three to five steps of one image finer than a Fourier bin. All of it is blind to the gain and
+offset of the image, and mirrors when the image is mirrored in velocity.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ LEAST_FRAMES = 16  # fewer cannot hold two steps and a harmonic fit
 
 @dataclass(frozen=True)
 class Kinematics:
-    """One picture's measures: lines (T,) and figures in the units of its axes; nan where nothing shows.
+    """One image's measures: lines (T,) and figures in the units of its axes; nan where nothing shows.
 
-    `profile` (V,) is the mean over time of the brightness between the picture's floor (0) and peak (1).
+    `profile` (V,) is the mean over time of the brightness between the image's floor (0) and peak (1).
     """
 
     torso_mps: numpy.ndarray
@@ -79,7 +79,7 @@ def from_picture(
     num_bins: int = 128,
     colormap: str = "jet",
 ) -> Kinematics:
-    """Kinematics of a picture (H, W, 3) uint8, time to the right, velocity upwards from edge to edge in m/s.
+    """Kinematics of an image (H, W, 3) uint8, time to the right, velocity upwards from edge to edge in m/s.
 
     Its colours are read back and averaged over the areas of the native grid, `num_bins` x `num_frames`.
     """

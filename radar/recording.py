@@ -1,6 +1,6 @@
-"""Recordings of simulated walkers as pictures: walker, walk, radar and the make of the pictures put together.
+"""Recordings of simulated walkers as images: walker, walk, radar and the make of the images put together.
 
-The default setup has the make of published 77 GHz gait pictures: 55 frames x 128 Doppler bins of 5 cm/s,
+The default setup has the make of published 77 GHz gait images: 55 frames x 128 Doppler bins of 5 cm/s,
 about two seconds, from -1.2 to 5.2 m/s, in the jet colour map, scaled up to 256 x 256 in blocks.
 """
 
@@ -26,11 +26,11 @@ COLOUR_MAPS = ("jet", "viridis", "turbo", "inferno", "gray")
 
 @dataclass(frozen=True)
 class Setup:
-    """How a recording becomes pictures.
+    """How a recording becomes images.
 
     velocity_mps   lowest and highest velocity shown of people who approach
-    resampling     how the native grid is scaled up to the picture's pixels
-    jpeg_quality   None: pictures are meant to be stored without loss
+    resampling     how the native grid is scaled up to the image's pixels
+    jpeg_quality   None: images are meant to be stored without loss
     """
 
     radar: Radar = field(default_factory=Radar)
@@ -51,7 +51,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Window:
-    """One picture of a recording and what is true in it: its edges (s, m/s) and velocities in m/s."""
+    """One image of a recording and what is true in it: its edges (s, m/s) and velocities in m/s."""
 
     picture: Image.Image
     edges: dict[str, float]
@@ -63,7 +63,7 @@ class Window:
 
 
 def draw_setup(rng: numpy.random.Generator) -> Setup:
-    """A radar and a make of pictures unlike others: carrier, noise, axes, native grid and colours vary."""
+    """A radar and a make of images unlike others: carrier, noise, axes, native grid and colours vary."""
     carrier = float(rng.choice([77e9, 60e9, 24e9, 9.8e9, 5.8e9], p=[0.5, 0.1, 0.2, 0.1, 0.1]))
     span = float(rng.uniform(6.4, 10.0))
     bins = int(rng.choice([64, 128, 192, 256], p=[0.1, 0.7, 0.1, 0.1]))
@@ -96,7 +96,7 @@ def draw_recording(
     rng: numpy.random.Generator,
     approaching: bool | None = True,
 ) -> tuple[Walk, Iterator[Window]]:
-    """A walk, and its pictures, each a quarter of a picture on; `approaching` None: either way."""
+    """A walk, and its images, each a quarter of an image on; `approaching` None: either way."""
     hop = max(1, round(HOP * setup.num_frames / 55))
     frames = setup.num_frames + hop * (num_windows - 1)
     # A window's length and a frame more, because only whole windows give frames.

@@ -21,7 +21,7 @@ from configs.errors import UserError
 from radar.colormap import to_rgb
 
 VELOCITY_SPAN_MPS = 6.4  # 128 bins of 5 cm/s
-FRAMES, HOP, SIZE = 55, 14, 256  # a picture; neighbouring pictures share three quarters
+FRAMES, HOP, SIZE = 55, 14, 256  # an image; neighbouring images share three quarters
 CANVAS = 8  # pixels of the canvas for each cell, both ways
 BURST_S = 0.04
 LEAST_BURST = 16  # pulses
@@ -73,7 +73,7 @@ class Spectrogram:
 
     @property
     def edges(self) -> dict[str, float]:
-        """Where a picture of it begins and ends, half a cell beyond the outermost middles: s and m/s."""
+        """Where an image of it begins and ends, half a cell beyond the outermost middles: s and m/s."""
         names, ends = ("start_s", "end_s", "lowest_mps", "highest_mps"), []
         for axis in (self.time_s, self.velocity_mps):
             half = (axis[1] - axis[0]) / 2
@@ -305,7 +305,7 @@ def windows(spectrogram: Spectrogram, frames: int = FRAMES, hop: int = HOP) -> l
     total = spectrogram.power_db.shape[1]
     if total < frames:
         raise UserError(
-            f"the recording has {total} frames, a picture needs {frames}: give a longer "
+            f"the recording has {total} frames, an image needs {frames}: give a longer "
             "recording, or ask for fewer frames or more frames_per_second"
         )
     cuts = [slice(first, first + frames) for first in range(0, total - frames + 1, hop)]
@@ -315,7 +315,7 @@ def windows(spectrogram: Spectrogram, frames: int = FRAMES, hop: int = HOP) -> l
     ]
 
 
-# Pictures
+# Images
 
 
 def to_unit(
@@ -323,7 +323,7 @@ def to_unit(
 ) -> numpy.ndarray:
     """[peak - dynamic range, peak] to [0, 1], clipped; the peak is a percentile of `power_db`.
 
-    Give one picture for a scale of its own, or a recording (and a percentile like 99.9) for a common one.
+    Give one image for a scale of its own, or a recording (and a percentile like 99.9) for a common one.
     """
     peak = numpy.percentile(power_db, percentile)
     return numpy.clip(1 + (power_db - peak) / dynamic_range_db, 0, 1).astype(numpy.float32)
@@ -332,7 +332,7 @@ def to_unit(
 def to_picture(
     unit: numpy.ndarray, colour_map: str = "jet", resampling: Image.Resampling = Image.Resampling.NEAREST
 ) -> Image.Image:
-    """(V, T) in [0, 1] to a 256 x 256 RGB picture, time to the right, velocity upwards.
+    """(V, T) in [0, 1] to a 256 x 256 RGB image, time to the right, velocity upwards.
 
     Cells become blocks (or, with another `resampling`, a smooth surface) on a fine canvas, which is then
     scaled down, as plotting libraries do: edges of cells fall between pixels and are blended there.

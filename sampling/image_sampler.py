@@ -1,4 +1,4 @@
-"""Pictures of chosen people as stage 3 draws and writes them: file names, batches, settings in each file."""
+"""Images of chosen people as stage 3 draws and writes them: file names, batches, settings in each file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from configs.errors import UserError
-from configs.keys import identity, told
+from configs.keys import identity, recorded
 from configs.schema import SampleConfig
 from data.kept_values import KeptValues
 from data.labels import LabelTable
@@ -100,7 +100,7 @@ class Studio:
         return len(missing)
 
     def pixels(self, batch: Sequence[Wanted]) -> numpy.ndarray:
-        """Pictures (N, H, W, 3) uint8 of one batch; UserError where latents are not finite."""
+        """Images (N, H, W, 3) uint8 of one batch; UserError where latents are not finite."""
         names, shape = self.payload.labels.names, self.vae.latent_shape
         noise = [noise_for(shape, self.seed, "sample", names[one.label], one.number) for one in batch]
         (pixels,) = self._fitting(torch.stack(noise), torch.tensor([one.label for one in batch]))
@@ -116,7 +116,7 @@ class Studio:
         return (self.vae.decode(latents),)
 
     def save(self, image: Wanted, pixels: numpy.ndarray) -> None:
-        """Write one picture with its settings inside."""
+        """Write one image with its settings inside."""
         row = {
             "file": image.name,
             "user": self.payload.labels.names[image.label],
@@ -188,7 +188,7 @@ def image_sampler(
         latents_stats=payload.statistics.digest(),
         select=judges.get("selector"),
     )
-    settings = {**told(config), **digests, "precision": precision, "device": vae.device.type}
+    settings = {**recorded(config), **digests, "precision": precision, "device": vae.device.type}
     return Studio(Path(config.output_dir), payload, draw, vae, config.seed, settings), claimed
 
 

@@ -127,7 +127,7 @@ def beside_known(initial: Initial, latents: LatentSet) -> LatentSet:
     if initial.payload is None:  # stage 2 has found them to be of another tokenizer
         raise UserError(
             f"--tune person: {initial.path} learnt the latents of another tokenizer; encode "
-            "the new pictures with that one"
+            "the new images with that one"
         )
     table = LabelTable((*known, *new))
     place = torch.tensor([table.index(name) if name in new else -1 for name in names])[latents.labels]

@@ -42,7 +42,7 @@ def test_recordings_of_a_tree_are_named_after_it(tmp_path):
     assert stems(tmp_path / "ID_2/rec2.mat") == ["ID_2/rec2"]
     assert stems(tmp_path / "ID_2/rec2.mat", Rules(name="rec(?P<person>.)")) == ["2/ID_2_rec2"]
     touched(tmp_path, "ID_2/rec2.npy")
-    with pytest.raises(UserError, match="would write the same pictures.*--leave_out"):
+    with pytest.raises(UserError, match="would write the same images.*--leave_out"):
         find_recordings(tmp_path)
     assert len(stems(tmp_path, Rules(leave_out=["*.npy"]))) == 2  # of ID_10 nothing is left, as told
     nowhere = ((tmp_path / "ID_2/note.md", "holds no recording"), (tmp_path / "x", "no such file"))

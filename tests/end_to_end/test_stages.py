@@ -196,7 +196,7 @@ def test_recordings_become_pictures_with_axes(shown):
         "ID_2/day2_a_001.png",
     ]
     assert names(folder / "raw") == {*axes, "axes.csv", "labels.csv", "run.json"}
-    assert "wrote 6 pictures" in said
+    assert "wrote 6 images" in said
     for name, row in axes.items():
         picture = Image.open(folder / "raw" / name)
         assert picture.size == (256, 256) and picture.mode == "RGB"

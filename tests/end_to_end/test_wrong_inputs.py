@@ -133,7 +133,7 @@ def spectrogram(work, *more, iq=None):
         ),
         (("--velocity_range", "-9", "9"), "at most the 6.4"),
         (("--window_s", "1"), "iq/ID_1/rec1.npy: window_s 1: expected at most the transform's"),
-        (("--frames_per_second", "5"), "a picture needs 55: give a longer recording"),
+        (("--frames_per_second", "5"), "an image needs 55: give a longer recording"),
         (("--colour_map", "jett"), "colour map 'jett': matplotlib knows none of this name"),
         (("--dynamic_range_db", "0"), "spectrogram.dynamic_range_db=0.0: expected more than 0"),
     ],
@@ -147,7 +147,7 @@ def test_spectrogram_settings(work, given, said):
     [
         (numpy.real, "one real channel cannot tell approaching from receding"),
         (lambda noise: noise[:100], "rec1 has 100 pulses; a walk has thousands"),
-        (lambda noise: noise[:4000], "a picture needs 55: give a longer recording"),
+        (lambda noise: noise[:4000], "an image needs 55: give a longer recording"),
         (lambda noise: noise[:, None].repeat(3, 1), "which axis is what? say it in order with --layout"),
         (
             lambda noise: numpy.where(numpy.arange(len(noise)) == 7, numpy.nan, noise),

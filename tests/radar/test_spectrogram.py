@@ -243,7 +243,7 @@ def test_an_edge_between_pixels_is_blended_there():
         (lambda iq: spectrogram(iq, 77e9, 3287.6, velocity_range=(2.0, 1.0)), "velocity_range 2 to 1"),
         (lambda iq: spectrogram(iq, 77e9, 3287.6, window_s=0.1), "window_s 0.1"),
         (lambda iq: spectrogram(iq[:100], 77e9, 3287.6), "100 samples, a window needs 128"),
-        (lambda iq: windows(spectrogram(iq, 77e9, 3287.6)), "a picture needs 55"),
+        (lambda iq: windows(spectrogram(iq, 77e9, 3287.6)), "an image needs 55"),
     ],
 )
 def test_what_cannot_be_shown_is_refused_in_one_line(call, message):
