@@ -45,6 +45,8 @@ def find(source: Path, leave_out: Sequence[str]) -> Found:
                 "recording": PurePosixPath(row["exp_fname"]).stem,
                 "view": f"radar{radar}",
             }
+    if not named:
+        raise UserError(f"{source / table}: names none of the {len(paths)} files, like {paths[0]}")
     left_out |= {GONE: list(gone)} if gone else {}
     return records_of(source, named, leave_out, left_out, files)
 

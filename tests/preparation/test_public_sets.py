@@ -247,6 +247,8 @@ def test_the_table_of_mvdoppler(published, tmp_path):
     assert "leaves nothing; give fewer patterns" in refused(root, "mvdoppler", *given, "P0_normal/*")
     table.write_text("\n".join([*lines, lines[1]]))
     assert f"{table}: names normal_00000 twice; keep one row" in refused(root, "mvdoppler", *given)
+    table.write_text("\n".join([lines[0], lines[1].replace("normal_00000", "gone_00003")]))
+    assert "names none of the 2 files, like Data/normal_00000.h5" in refused(root, "mvdoppler", *given)
     table.write_text("fname,subject\nnormal_00000,1\n")
     assert f"{table}: expected columns fname, subject, pattern" in refused(root, "mvdoppler", *given)
     table.unlink()
