@@ -130,6 +130,7 @@ def toy_metrics(people: tuple[str, ...] = ("ID_1", "ID_2", NASTY), seed: int = 0
             },
             "primary": "real + generated x1",
             "sentence": "helps",
+            "beyond_best_real": {"reference": "real", **difference(0)},
         },
         "few_shot": {
             "sizes": [5, 10, 20, "all"],

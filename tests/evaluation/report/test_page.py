@@ -19,7 +19,8 @@ from evaluation.report.page import CAPTIONS, write_report
 from evaluation.report.tables import tex
 
 VOID = {"meta", "link", "img", "br"}
-PERCENT = {"accuracy", "memorised", "judged_right", "confidence", "arms", "differences", "chance"}
+PERCENT = {"accuracy", "memorised", "judged_right", "confidence", "arms", "differences", "beyond_best_real"}
+PERCENT |= {"chance"}
 
 
 class Page(HTMLParser):
