@@ -53,8 +53,8 @@ MOST_BLOCKS = 6  # of the network on which arithmetic is tried
 INDISTINCT = 0.005
 
 
-def run(configs: dict[str, Any]) -> None:
-    """Train; `configs` holds the sections train, model and transport.
+def run(configs: dict[str, Any], preset: str | None = None) -> None:
+    """Train; `configs` holds the sections train, model and transport, `preset` is the file they came from.
 
     Raises UserError or FileNotFoundError in one line for bad input, and when the loss is no longer finite.
     """
@@ -92,7 +92,7 @@ def run(configs: dict[str, Any]) -> None:
             return tell(config, done, total_steps)
         if done >= total_steps:
             say(f"{folder} already holds {done} of {total_steps} steps with these settings; skipped")
-            return say_next(folder)
+            return say_next(folder, preset)
         transport = create_transport(**asdict(configs["transport"]))
         data = LatentDataModule(train, config.batch_size, total_steps * config.accumulate, config.seed)
         precision = arithmetic(config, arguments, transport, payload, data, total_steps - done)
@@ -123,7 +123,7 @@ def run(configs: dict[str, Any]) -> None:
             say(f"going on from step {done}")
         fit(module, data, files, config, callbacks)
         if not files.stopped_early:
-            say_next(folder)
+            say_next(folder, preset)
 
 
 def tell(config: TrainConfig, done: int, total: int) -> None:
@@ -391,10 +391,11 @@ def load_preview_tokenizer(config: TrainConfig, payload: DitPayload) -> VAVAE | 
     return vae
 
 
-def say_next(folder: Path) -> None:
+def say_next(folder: Path, preset: str | None) -> None:
+    further = f" --config {preset}" if preset else ""  # its settings of drawing
     say(
         f"wrote {folder / 'checkpoints'}; next: python stage3_inference.py --dit_checkpoint "
-        f"{folder / 'checkpoints' / 'best.ckpt'} --vavae_path <tokenizer> --user_ids all"
+        f"{folder / 'checkpoints' / 'best.ckpt'} --vavae_path <tokenizer> --user_ids all{further}"
     )
 
 
@@ -416,7 +417,7 @@ def settings(argv: list[str]) -> dict[str, Any]:
 
 
 def main(argv: list[str]) -> None:
-    run(settings(argv))
+    run(settings(argv), preset_of(argv))
 
 
 if __name__ == "__main__":

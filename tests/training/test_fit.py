@@ -108,8 +108,9 @@ def test_a_finished_run_is_left_as_it_is(latents, twelve, tmp_path, capsys):
     shutil.copytree(twelve, tmp_path / "run")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*.*")}
     train(latents, tmp_path / "run", max_steps=12)
-    train(latents, tmp_path / "run", max_steps=7)
-    assert "already holds 12 of 12 steps" in capsys.readouterr().out
+    stage2_train_dit.run(stage2_settings(latents, tmp_path / "run", max_steps=7), "my.yaml")
+    said = capsys.readouterr().out
+    assert "already holds 12 of 12 steps" in said and said.endswith("--user_ids all --config my.yaml\n")
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*.*")} == before
 
 
