@@ -28,7 +28,6 @@ DEMO_PRESETS = {False: PROJECT / "configs" / "demo_cpu.yaml", True: PROJECT / "c
 EMBEDDED_TOKENIZER = "compact"
 FOLDERS = ("simulated", "data_split", "latent_features", "trained_models", "generated_images", "evaluation")
 MADE_BEFORE = ("input_dir", "data_dir", "latent_dir", "dit_checkpoint", "real", "generated")  # by a stage
-DEMO_AXES = [-1.225, 5.175, 2.11]  # m/s, m/s, s: edges of the images that stage 0 simulates
 
 
 def run(config: PipelineConfig, further: list[str]) -> None:
@@ -128,7 +127,6 @@ def evaluation_of(
         "real": data,
         "generated": out / "generated_images",
         "output_dir": out / "evaluation",
-        "axes": DEMO_AXES if config.demo else None,
         "vavae_path": tokenizer,
     }
     return "evaluation", config.skip_generation and not config.evaluate, "stage4_evaluate.py", flags

@@ -35,7 +35,7 @@ from configs.schema import (
     SplitConfig,
 )
 from data.atomic import replacing, write_text_if_new
-from data.axes import read_axes
+from data.axes import AXES, axes_row, common_axes, read_axes
 from data.cropping import SHEET, boxes_of, refuse_margins
 from data.duplicates import firsts
 from data.examination import examine_files
@@ -86,6 +86,7 @@ def split(config: SplitConfig) -> None:
     if result.warning:
         say(f"warning: {result.warning}")
     kept = len(records) - result.counts().get(GUARD, 0)
+    tell_axes(records, config.input_dir)
     with progress(total=kept, description="placing", unit="img") as bar:
         materialise(
             result,
@@ -113,6 +114,15 @@ def split(config: SplitConfig) -> None:
         f"wrote {config.output_dir}; next: python stage1_extract_features.py --data_dir {config.output_dir} "
         "--vavae_path <tokenizer> --output_path latent_features"
     )
+
+
+def tell_axes(records: list[FileRecord], folder: str) -> None:
+    """Say which axes the images have; a warning where these are of several kinds."""
+    try:
+        if axes := common_axes(folder, [record.path for record in records]):
+            say(f"axes of all images: {axes}")
+    except UserError as error:
+        say(f"warning: {error}; stage 1 refuses them as they are")
 
 
 def tell_copies(result: Split, same: dict[str, str]) -> None:
@@ -158,10 +168,10 @@ def split_table(result: Split, users: tuple[str, ...]) -> list[str]:
 
 def simulate(config: SimulateConfig) -> None:
     """Simulate walkers into ID_1, ID_2, ...; file names carry the recording (rec1_004.png). truth.csv has a
-    row per image with everything that is known of it.
+    row per image with everything that is known of it, axes.csv their axes.
     """
     folder = Path(config.output_dir)
-    rows, total = [], config.num_users * len(set(config.gaits)) * config.samples_per_user
+    rows, axes, total = [], [], config.num_users * len(set(config.gaits)) * config.samples_per_user
     with claim_folder(folder, identity(config), "ID_*", config.dry_run):
         if config.dry_run:
             return tell_plan(
@@ -173,8 +183,11 @@ def simulate(config: SimulateConfig) -> None:
         with progress(total=total, description="walking", unit="img") as bar:
             for user in range(1, config.num_users + 1):
                 for gait in dict.fromkeys(config.gaits):
-                    rows += simulate_user(folder, user, gait, config, bar)
+                    truth, edges = simulate_user(folder, user, gait, config, bar)
+                    rows += truth
+                    axes += edges
         write_text_if_new(folder / "truth.csv", csv_text(rows))
+        write_text_if_new(folder / AXES, csv_text(axes))
     say(
         f"wrote {folder}; next: python stage0_prepare.py split --input_dir {folder} --output_dir data_split "
         r"--recordings 'rec(\d+)'"
@@ -183,15 +196,15 @@ def simulate(config: SimulateConfig) -> None:
 
 def simulate_user(
     folder: Path, user: int, gait: str, config: SimulateConfig, bar: Any
-) -> list[dict[str, Any]]:
-    """All recordings of one person in one gait, and their rows of truth.csv; files that are there are left
-    alone.
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """All recordings of one person in one gait, and their rows of truth.csv and axes.csv; files that are
+    there are left alone.
     """
     person = f"ID_{user}_{gait}" if len(set(config.gaits)) > 1 else f"ID_{user}"
     (folder / person).mkdir(exist_ok=True)
     walker = in_gait(draw_walker(numpy.random.default_rng((config.seed, user))), gait)
     recordings = min(config.recordings_per_user, config.samples_per_user)
-    rows = []
+    rows, axes = [], []
     for recording, share in enumerate(numpy.array_split(range(config.samples_per_user), recordings), start=1):
         # Another walk in each gait; the plain one as without any.
         rng = numpy.random.default_rng((config.seed, user, recording, *gait.encode() * (gait != "normal")))
@@ -202,6 +215,7 @@ def simulate_user(
             name = f"{person}/rec{recording}_{number:03d}.{suffix}"
             if not (folder / name).exists():
                 save_picture(window.picture, folder / name, setup.jpeg_quality)
+            axes.append(axes_row(name, window.edges, setup.dynamic_range_db))
             rows.append(
                 {
                     "path": name,
@@ -216,7 +230,7 @@ def simulate_user(
                 }
             )
             bar.update(1)
-    return rows
+    return rows, axes
 
 
 def save_picture(picture: Image.Image, path: Path, jpeg_quality: int | None = None) -> None:

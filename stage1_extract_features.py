@@ -24,16 +24,24 @@ from configs.dry_run import tell_plan
 from configs.errors import UserError
 from configs.schema import ExtractConfig
 from data.atomic import write_text_if_new
-from data.axes import common_axes, told
+from data.axes import Axes, axes_of_images
 from data.cropping import refuse_margins
-from data.examination import examine_files
+from data.examination import Examination, examine_files
 from data.folders import WHITE, Rules
 from data.imagenet_stats import imagenet_statistics, with_channels
 from data.images import ImageRecord, Splits, find_splits, inputs_digest, open_rgb, scan_images
 from data.kept_values import KeptValues
 from data.labels import LabelTable, listing
 from data.latent_stats import LatentStatistics, recommend
-from data.latents import KINDS, LatentFiles, LatentSet, export_lightningdit, read_latents, read_metadata
+from data.latents import (
+    KINDS,
+    LatentFiles,
+    LatentSet,
+    change_entry,
+    export_lightningdit,
+    read_latents,
+    read_metadata,
+)
 from data.pictures import grid, save_png
 from data.progress import advance, progress
 from data.run_record import lock_folder
@@ -82,6 +90,7 @@ def run(config: ExtractConfig) -> None:
         jobs = jobs_of(inputs, config) if inputs else []
         if inputs and config.dry_run:
             return tell(inputs, jobs, config)
+        record_axes(inputs, jobs, config)
         remove_derived(jobs, config)
         jobs = in_arithmetic(jobs, inputs.vae, config) if inputs and jobs else jobs
         group = start_process_group(device, config.devices)
@@ -97,12 +106,13 @@ def run(config: ExtractConfig) -> None:
 
 @dataclass(frozen=True)
 class Inputs:
-    """All images and their digest by split, and what encodes them."""
+    """All images, their digest by split and their axes, and what encodes them."""
 
     splits: Splits
     digests: dict[str, str]
     vae: VAVAE
     imagenet: LatentStatistics | None
+    axes: Axes | None
 
 
 def read_inputs(config: ExtractConfig, device: torch.device) -> Inputs:
@@ -114,10 +124,9 @@ def read_inputs(config: ExtractConfig, device: torch.device) -> Inputs:
     # Links to nowhere count as images that cannot be read, of which all are told at once.
     splits = find_splits(config.data_dir, Rules(leave_out=config.leave_out), dead_links=True)
     splits, digests = check_images(splits, config)
-    if axes := common_axes(config.data_dir):
-        say(f"axes of all images: {told(axes)}")
     seen = examine_files(splits.records["train"])
     say("\n".join(seen.lines()))
+    axes = axes_of(splits, seen, config)
     if config.crop == "refuse":
         refuse_margins(
             seen,
@@ -128,7 +137,21 @@ def read_inputs(config: ExtractConfig, device: torch.device) -> Inputs:
     vae = load_tokenizer(config, device)
     imagenet = with_channels(imagenet, vae.latent_shape[0], config.imagenet_stats)
     say(f"tokenizer {Path(config.vavae_path).name} on {device}, digest {vae.digest[:12]}")
-    return Inputs(splits, digests, vae, imagenet)
+    return Inputs(splits, digests, vae, imagenet, axes)
+
+
+def axes_of(splits: Splits, seen: Examination, config: ExtractConfig) -> Axes | None:
+    """What axes.csv or --axes tell of all images, with the colour map that these have; None: not known."""
+    axes = axes_of_images(config.data_dir, splits.paths(), config.axes)
+    if axes is None:
+        say("axes of the images: not known; --axes tells them, once for all stages")
+        return None
+    if config.geometry != "stretch" and any(width != height for width, height in seen.sizes):
+        say(f"--geometry {config.geometry} moves the edges of these images: their axes are not carried on")
+        return None
+    say(f"axes of all images: {axes}")
+    maps = [name for name in seen.colour_maps if name]
+    return replace(axes, colour_map=maps[0] if len(maps) == 1 else None)
 
 
 def tell(inputs: Inputs, jobs: list[Job], config: ExtractConfig) -> None:
@@ -160,6 +183,7 @@ def jobs_of(inputs: Inputs, config: ExtractConfig) -> list[Job]:
             "inputs_digest": inputs.digests[split],
             "preprocessing": {"geometry": config.geometry, "size": vae.image_size, **flips, **depth},
             "precision": vae.precision,
+            **({"axes": inputs.axes.known()} if inputs.axes else {}),
         }
         if is_current(read_metadata(folder, split), metadata, inputs.splits.labels, config):
             say(f"{split}: {len(entries)} latents are there for the same images and tokenizer; skipped")
@@ -168,6 +192,17 @@ def jobs_of(inputs: Inputs, config: ExtractConfig) -> list[Job]:
         require_space(folder, space, f"the latents of {split}")
         jobs.append(Job(split, entries, inputs.splits.labels, metadata))
     return jobs
+
+
+def record_axes(inputs: Inputs | None, jobs: list[Job], config: ExtractConfig) -> None:
+    """Put the axes into latents that stay and say others, or none."""
+    if not inputs or not inputs.axes:
+        return
+    folder, axes = Path(config.output_path), inputs.axes.known()
+    for split in inputs.splits.records.keys() - {job.split for job in jobs}:
+        if (read_metadata(folder, split) or {}).get("axes") != axes:
+            change_entry(folder, split, "axes", axes)
+            say(f"{split}: the axes are in its latents now")
 
 
 def in_arithmetic(jobs: Sequence[Job], vae: VAVAE, config: ExtractConfig) -> list[Job]:
@@ -247,11 +282,12 @@ def is_current(
 ) -> bool:
     """True when an existing file's metadata agree with what would be written, people included.
 
-    The precision counts only where one was asked for: with auto, another machine's latents are kept.
+    The precision counts only where one was asked for: with auto, another machine's latents are kept. Axes
+    change no latent: `record_axes` puts them into files that are there.
     """
     if there is None or there.get("label_table") != list(labels.names):
         return False
-    free = {"precision"} if config.precision == "auto" else set()
+    free = {"axes", *(["precision"] if config.precision == "auto" else [])}
     return all(there.get(name) == value for name, value in metadata.items() if name not in free)
 
 

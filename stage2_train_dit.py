@@ -20,6 +20,7 @@ from configs.keys import identity, recorded
 from configs.load import to_yaml
 from configs.schema import ModelConfig, TrainConfig, TransportConfig
 from data.atomic import write_text
+from data.axes import Axes, agreed
 from data.conditions import Conditions
 from data.latent_stats import LatentStatistics, read_recommendation
 from data.latents import UPSTREAM_LAYOUT, LatentSet, read_latents, read_metadata
@@ -184,6 +185,9 @@ def read_splits(folder: Path) -> tuple[LatentSet, LatentSet | None]:
         )
         return train, None
     val = read_latents(folder, "val")
+    agreed(
+        *((f"{folder}: {split}", axes_of(part, folder)) for split, part in (("train", train), ("val", val)))
+    )
     if val.label_table != train.label_table or val.metadata.get("tokenizer_digest") != train.metadata.get(
         "tokenizer_digest"
     ):
@@ -192,6 +196,11 @@ def read_splits(folder: Path) -> tuple[LatentSet, LatentSet | None]:
             "stage1_extract_features.py again"
         )
     return train, val
+
+
+def axes_of(latents: LatentSet, folder: str | Path) -> Axes | None:
+    """What the latents say of the images they came from."""
+    return Axes.of(latents.metadata.get("axes"), str(folder))
 
 
 def load_start(config: TrainConfig, transport: TransportConfig, train: LatentSet) -> Initial | None:
@@ -222,6 +231,10 @@ def load_start(config: TrainConfig, transport: TransportConfig, train: LatentSet
     if initial.payload and initial.payload.tokenizer_digest != train.metadata.get("tokenizer_digest"):
         say(f"warning: {config.init_from} learnt the latents of another tokenizer")
         return replace(initial, payload=None)  # its statistics are those of other latents
+    if config.tune == "person" and initial.payload:  # the known people stay as they are
+        agreed(
+            (config.init_from, initial.payload.axes), (config.latent_dir, axes_of(train, config.latent_dir))
+        )
     return initial
 
 
@@ -345,6 +358,7 @@ def make_payload(
         train.metadata.get("tokenizer_digest"),
         train.metadata.get("preprocessing") or {},
         settings,
+        axes_of(train, configs["train"].latent_dir),
     )
 
 

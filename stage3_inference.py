@@ -34,11 +34,14 @@ from evaluation.selection import KEPT, Selector, acceptance, digest_of, select
 from runtime.devices import resolve_device, resolve_devices, resolve_precision
 from runtime.disk import require_space
 from runtime.processes import start_process_group
-from sampling.image_folder import finish
+from sampling.arrays import require_axes, write_arrays, write_figure
+from sampling.image_folder import finish, title
 from sampling.image_sampler import (
+    PATTERNS,
     Studio,
     Wanted,
     arithmetic,
+    figure_name,
     image_sampler,
     load_tokenizer_for,
     wanted,
@@ -48,7 +51,6 @@ from sampling.imagenet import DEMO_CLASSES, class_numbers
 from sampling.model_file import load_trained
 from weight_files.hub import with_local_files
 
-IMAGES = "micro_doppler_*.png"
 DEMO_COLUMNS = 4
 # Upstream's demo (the other settings are the configuration's).
 DEMO: dict[str, Any] = {
@@ -83,7 +85,7 @@ def run(config: SampleConfig) -> None:
 
 
 def claim(prepared: Prepared, config: SampleConfig) -> AbstractContextManager[None]:
-    return claim_folder(prepared.studio.folder, prepared.claimed, IMAGES, config.dry_run)
+    return claim_folder(prepared.studio.folder, prepared.claimed, PATTERNS[config.layout], config.dry_run)
 
 
 def tell(prepared: Prepared, config: SampleConfig) -> None:
@@ -110,7 +112,8 @@ def tell(prepared: Prepared, config: SampleConfig) -> None:
 
 def wished(prepared: Prepared, config: SampleConfig) -> tuple[list[Wanted], set[Wanted]]:
     """All images asked for, and those of them that are not there."""
-    images = wanted_of(prepared.studio.payload.labels, prepared.users, config.num_samples_per_user)
+    labels, count = prepared.studio.payload.labels, config.num_samples_per_user
+    images = wanted_of(labels, prepared.users, count, config.layout)
     return images, {image for image in images if not (prepared.studio.folder / image.name).exists()}
 
 
@@ -138,8 +141,24 @@ def draw_all(prepared: Prepared | None, config: SampleConfig, device: torch.devi
             bar.update(studio.draw_batch(batch))
     group.barrier()
     if not group.rank:
-        finish(folder, images, labels, users, DEMO_COLUMNS if config.demo_grid else None)
+        finish(folder, images, labels, users, DEMO_COLUMNS if config.demo_grid else None, config.layout)
+        write_numbers(studio, images, config)
         say(f"wrote {len(missing)} images to {folder}; look at {folder / 'micro_doppler_grid.png'}")
+
+
+def write_numbers(studio: Studio, images: Sequence[Wanted], config: SampleConfig) -> None:
+    """With --arrays, the .npz of `images` that lack it, and a figure of each person, figure_user07.png."""
+    if not config.arrays:
+        return
+    folder, axes = studio.folder, require_axes(studio.payload.axes, config.dit_checkpoint)
+    written = write_arrays(folder, [image.name for image in images], axes)
+    people: dict[int, list[Wanted]] = {}
+    for image in images:
+        people.setdefault(image.label, []).append(image)
+    for label, own in people.items():
+        path = folder / figure_name(own[0])
+        write_figure(path, title(studio.payload.labels, label), [folder / one.name for one in own], axes)
+    say(f"wrote {written} arrays beside the images, and {len(people)} figures: {folder / 'figure_*.png'}")
 
 
 class Prepared(NamedTuple):
@@ -167,6 +186,8 @@ def prepare(config: SampleConfig, device: torch.device) -> Prepared:
             "selector_training": digest_of(selector.training_files),
         }
     studio, claimed = image_sampler(config, net, payload, vae, precision, judges)
+    if config.arrays:
+        require_axes(studio.payload.axes, config.dit_checkpoint)
     return Prepared(studio, users, selector, claimed)
 
 
@@ -202,7 +223,8 @@ def draw_selected(prepared: Prepared, selector: Selector, config: SampleConfig) 
     with progress(total=keep * len(users), description="selecting", unit="img") as bar:
         for user in users:
             own = [row for row in rows if row["user"] == labels.names[user]]
-            there = [wanted(labels, user, int(row["sample"])) for row in own if row["decision"] == KEPT]
+            asked = partial(wanted, labels, user, layout=config.layout)
+            there = [asked(int(row["sample"])) for row in own if row["decision"] == KEPT]
             bar.update(len(there))
             images += there
             drawn = select(
@@ -217,7 +239,7 @@ def draw_selected(prepared: Prepared, selector: Selector, config: SampleConfig) 
             )
             for batch in drawn:
                 for row, pixels in batch:
-                    image = wanted(labels, user, row["sample"])
+                    image = asked(row["sample"])
                     if row["decision"] == KEPT:
                         studio.save(image, pixels)
                         images.append(image)
@@ -225,7 +247,9 @@ def draw_selected(prepared: Prepared, selector: Selector, config: SampleConfig) 
                     rows.append({**row, "file": image.name if row["decision"] == KEPT else ""})
                 write_text(table, csv_text(rows))
     say("\n".join(acceptance(rows, labels.names[user], keep) for user in users))
-    finish(folder, images, labels, [user for user in users if any(one.label == user for one in images)])
+    shown = [user for user in users if any(one.label == user for one in images)]
+    finish(folder, images, labels, shown, layout=config.layout)
+    write_numbers(studio, images, config)
     say(f"{len(images)} images are in {folder}; every image drawn is told of in {table}")
 
 

@@ -27,7 +27,7 @@ from configs.keys import identity, recorded
 from configs.schema import EvaluateConfig
 from configs.version import VERSION
 from data.atomic import write_text
-from data.axes import common_axes
+from data.axes import axes_of_images, given_axes
 from data.duplicates import refuse_leaks
 from data.examination import colour_map_of_files
 from data.images import ImageRecord, file_digest, inputs_digest, open_rgb
@@ -36,8 +36,8 @@ from data.run_record import claim_folder
 from evaluation import sweep
 from evaluation.augmentation_study import Labelled, study, verdict_lines
 from evaluation.estimates import shown
-from evaluation.features import NETWORKS, Pictures, check_axes, describe, encoder, read, through
-from evaluation.folders import find_generated, find_real, places_of, selecting_training
+from evaluation.features import NETWORKS, Pictures, describe, encoder, read, through
+from evaluation.folders import axes_of_generated, find_generated, find_real, places_of, selecting_training
 from evaluation.judge import Judge
 from evaluation.measure import SETS, Stopwatch, measure, obtain_judges, units_of
 from evaluation.motion import QUANTITIES
@@ -62,7 +62,7 @@ def run(config: EvaluateConfig) -> None:
     UserError or FileNotFoundError in one line for bad input.
     """
     config = with_local_files(config)
-    check_axes(config.axes)
+    given_axes(config.axes)  # refused before images are read
     splits = find_real(Path(config.real), config.leave_out)
     people, real = splits.labels, dict(splits.records)
     refuse_leaks(
@@ -71,7 +71,9 @@ def run(config: EvaluateConfig) -> None:
         "split anew by stage0_prepare.py split, which puts copies on one side, or --leave_out them",
     )
     generated = find_generated(Path(config.generated), people)
-    config = replace(config, axes=config.axes or common_axes(config.real))
+    drawn = config.generated, axes_of_generated(Path(config.generated))
+    axes = axes_of_images(config.real, splits.paths(), config.axes, drawn)
+    config = replace(config, axes=axes.edges() if axes else [])
     config = replace(config, colour_map=colour_map_of_files(real["train"], config.colour_map))
     folder, path = Path(config.output_dir), Path(config.output_dir) / "metrics.json"
     selected_by = selecting_training(Path(config.generated))
@@ -91,7 +93,8 @@ def run(config: EvaluateConfig) -> None:
             say(f"{path} was measured on the same pictures: skipped")
         else:
             found = evaluate(config, people, {**real, "generated": generated}, judged, folder)
-            metrics = {"inputs": inputs, "versions": versions(), "seed": config.seed, **found}
+            known = {"versions": versions(), "seed": config.seed, "axes": axes and axes.known()}
+            metrics = {"inputs": inputs, **known, **found}
             write_report(folder, metrics, {name: folder / f"{name}.png" for name in PICTURES})
             write_text(path, json.dumps(metrics, indent=1) + "\n")  # last: a run that finds it is done
     lines = verdict_lines(metrics) if "verdict" in metrics else []

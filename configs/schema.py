@@ -24,8 +24,8 @@ PRESETS = tuple(
 
 # What several commands say of one key.
 AXES = (
-    "Lowest and highest velocity shown (m/s) and an image's length (s); none = as axes.csv beside the real "
-    "ones says, without one Doppler bins."
+    "Lowest and highest velocity shown (m/s), an image's length (s), and perhaps the range of its colours "
+    "(dB); none = as axes.csv, the latents or the model say."
 )
 COLOUR_MAP = "Matplotlib colour map of the images, or parula; auto = as the real ones have it."
 
@@ -157,7 +157,9 @@ class DownloadConfig(Command):
 class SimulateConfig(Command):
     """stage0_prepare.py simulate: walkers whose truth is known."""
 
-    output_dir: str = key(REQUIRED, "Folder that will hold ID_1, ID_2, ... and truth.csv.", affects="nothing")
+    output_dir: str = key(
+        REQUIRED, "Folder that will hold ID_1, ID_2, ..., truth.csv and axes.csv.", affects="nothing"
+    )
     num_users: int = key(31, "Number of people.", low=1, high=10000, affects="output")
     samples_per_user: int = key(
         150, "Images per person, cut from several recordings.", low=1, high=100000, affects="output"
@@ -336,6 +338,7 @@ class ExtractConfig(Command):
         weights=True,
     )
     geometry: str = key("stretch", "How an image becomes square.", choices=GEOMETRIES, affects="run")
+    axes: List[float] = key([], AXES, affects="run")
     time_flip: bool = key(
         False,
         "Also encode mirrored images; of a spectrogram that is another motion, in reversed time.",
@@ -588,7 +591,21 @@ class SampleConfig(Command):
         content=True,
         weights=True,
     )
-    output_dir: str = key("generated_images", "Folder for images, grid and samples.csv.", affects="nothing")
+    output_dir: str = key(
+        "generated_images", "Folder for images, grid, samples.csv and metadata.csv.", affects="nothing"
+    )
+    layout: str = key(
+        "flat",
+        "flat = all images side by side; folders = a folder per person, for torchvision's ImageFolder.",
+        choices=("flat", "folders"),
+        affects="output",
+    )
+    arrays: bool = key(
+        False,
+        "Also write each image as .npz (dB over velocity and time, with axes), and a labelled figure of each "
+        "person.",
+        affects="nothing",
+    )
     user_ids: List[str] = key(
         ["all"], "People to draw: numbers, ranges (1-5), folder names, or all.", affects="nothing"
     )
@@ -665,6 +682,7 @@ class SampleConfig(Command):
         content=True,
         weights=True,
     )
+    axes: List[float] = key([], AXES, affects="output")
     batch_size: int = key(16, "Images drawn at once.", low=1, high=65536, affects="nothing")
     compile: bool = key(
         False, "Compile the network: minutes at the start, faster drawing of many images.", affects="run"

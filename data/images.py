@@ -31,6 +31,10 @@ class Splits:
     records: dict[str, list[ImageRecord]]
     left_out: dict[str, list[str]]
 
+    def paths(self) -> list[Path]:
+        """Of the images of all parts."""
+        return [record.path for part in self.records.values() for record in part]
+
     def account(self) -> str:
         """What was read, what not, and who is missing in a part."""
         counts = ", ".join(f"{name} {len(part)}" for name, part in self.records.items())

@@ -34,7 +34,14 @@ from data.atomic import replacing, temporary_name
 from data.labels import LabelTable, listing, natural_key
 from data.latent_stats import REBUILD, LatentStatistics
 from data.row_tensor import Rows, RowTensor
-from data.tensor_files import change_metadata, reserve_tensors, save_tensors, tensor_positions, write_values
+from data.tensor_files import (
+    change_metadata,
+    copy_with_metadata,
+    reserve_tensors,
+    save_tensors,
+    tensor_positions,
+    write_values,
+)
 
 FORMAT_VERSION = 1
 SHARD_SIZE = 50_000
@@ -229,6 +236,13 @@ class LatentFiles:
                     for start in range(0, rows.get_shape()[0], ROWS_AT_ONCE):
                         digest.update(rows[start : start + ROWS_AT_ONCE].numpy())
         return digest.hexdigest()
+
+
+def change_entry(folder: str | os.PathLike, split: str, name: str, value: object) -> None:
+    """Give one of the caller's own entries of a split's header another JSON value; all else stays."""
+    for path in _complete_files(Path(folder), split):
+        with replacing(path) as temporary:
+            copy_with_metadata(path, temporary, name, json.dumps(value))
 
 
 def _file_names(split: str, num_shards: int) -> list[str]:

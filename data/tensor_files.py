@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,11 +53,26 @@ def reserve_tensors(
     for name, (dtype, shape) in tensors.items():
         start, end = end, end + math.prod(shape) * dtype.itemsize
         header[name] = {"dtype": DTYPE_NAMES[dtype], "shape": shape, "data_offsets": [start, end]}
+    text = _head(header)
+    with _needing_room(path), open(path, "wb") as file:
+        file.write(text)
+        file.truncate(len(text) + end)
+
+
+def _head(header: dict[str, Any]) -> bytes:
+    """How a file begins: the header's length in 8 bytes, then JSON, padded so that values are aligned."""
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text = text.ljust(-(-len(text) // 8) * 8)
-    with _needing_room(path), open(path, "wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        file.truncate(8 + len(text) + end)
+    return len(text).to_bytes(8, "little") + text
+
+
+def copy_with_metadata(source: Path, target: Path, name: str, value: str) -> None:
+    """Make `target` a copy of `source` whose metadata hold `value` under `name`, of any length."""
+    with _needing_room(target), open(source, "rb") as old, open(target, "wb") as new:
+        header = json.loads(old.read(int.from_bytes(old.read(8), "little")))
+        header["__metadata__"] = dict(sorted({**header.get("__metadata__", {}), name: value}.items()))
+        new.write(_head(header))
+        shutil.copyfileobj(old, new)
 
 
 def tensor_positions(path: Path) -> dict[str, int]:

@@ -47,15 +47,6 @@ class Pictures(NamedTuple):
         return Pictures(*(values[places] for values in self))
 
 
-def check_axes(axes: Sequence[float]) -> None:
-    """UserError where these are no edges in m/s and length in s; none at all are."""
-    if axes and not (len(axes) == 3 and axes[0] < axes[1] and axes[2] > 0):
-        raise UserError(
-            f"--axes {' '.join(map(str, axes))}: expected the lowest and the highest velocity in m/s "
-            "and a picture's length in s, like -1.2 5.2 2.1"
-        )
-
-
 def describe(
     pictures: Iterable[Image.Image],
     labels: numpy.ndarray,

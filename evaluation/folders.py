@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy
 
 from configs.errors import UserError
+from data.axes import Axes, agreed
 from data.folders import Rules
 from data.images import ImageRecord, Splits, find_splits
 from data.labels import LabelTable, listing
@@ -36,11 +37,7 @@ def find_generated(folder: Path, people: LabelTable) -> list[ImageRecord]:
             rows = [(row.get("file") or "", row.get("user") or "") for row in csv.DictReader(file)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: not readable as a table ({error}); run stage 3 again") from error
-    odd = [
-        name
-        for name, _ in rows
-        if not (name and name.isprintable() and Path(name).name == name and len(name) < 256)
-    ]
+    odd = [name for name, _ in rows if not is_image_path(name)]
     if odd:
         raise UserError(f"{path}: {ascii(odd[0][:80])} is no name of an image there; run stage 3 again")
     strangers = {user: None for _, user in rows if user not in people.names}
@@ -49,7 +46,18 @@ def find_generated(folder: Path, people: LabelTable) -> list[ImageRecord]:
             f"{path}: people: {listing(strangers) or 'none'}; expected some of {listing(people.names)}; give "
             "the data that the model was trained on as --real"
         )
-    return [ImageRecord(folder / name, f"{user}/{name}", user) for name, user in rows]
+    return [ImageRecord(folder / name, f"{user}/{PurePosixPath(name).name}", user) for name, user in rows]
+
+
+def is_image_path(name: str) -> bool:
+    """Whether a cell names a file in the folder itself, or in a person's folder there."""
+    parts = PurePosixPath(name).parts
+    return (
+        name.isprintable()
+        and len(parts) in (1, 2)
+        and "/".join(parts) == name
+        and not any(part == ".." or len(part) > 255 for part in parts)
+    )
 
 
 def selecting_training(folder: Path) -> str | None:
@@ -62,6 +70,13 @@ def selecting_training(folder: Path) -> str | None:
             "expected one kind, as stage 3 leaves a folder"
         )
     return found.pop()
+
+
+def axes_of_generated(folder: Path) -> Axes | None:
+    """What the generated images tell of their axes; None: nothing. UserError: different ones."""
+    path = folder / "samples.csv"
+    with open(path, newline="", encoding="utf-8") as file:
+        return agreed(*((f"{path}: {row['file']}", Axes.of(row, str(path))) for row in csv.DictReader(file)))
 
 
 def places_of(some: list[ImageRecord], records: list[ImageRecord]) -> numpy.ndarray:

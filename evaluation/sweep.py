@@ -16,13 +16,13 @@ from configs.keys import identity
 from configs.load import resolve
 from configs.schema import SampleConfig, SweepConfig
 from data.atomic import replacing, write_text
-from data.axes import common_axes
+from data.axes import axes_of_images, given_axes
 from data.examination import colour_map_of_files
 from data.images import ImageRecord, inputs_digest
 from data.labels import LabelTable, listing
 from data.progress import progress
 from data.run_record import claim_folder
-from evaluation.features import Pictures, check_axes, read
+from evaluation.features import Pictures, read
 from evaluation.folders import find_generated, find_real
 from evaluation.judge import Judge
 from evaluation.measure import measure, obtain_judges, units_of
@@ -141,14 +141,16 @@ def load_networks(config: SweepConfig) -> Networks:
 def run(config: SweepConfig) -> None:
     """Draw and score a small set for every sampler and guidance scale; sweep.json, sweep.png."""
     config = with_local_files(config)
-    check_axes(config.axes)
+    given_axes(config.axes)  # refused before images are read
     splits = find_real(Path(config.real), config.leave_out)
     people, real = splits.labels, splits.records
     say(splits.account())
-    config = replace(config, axes=config.axes or common_axes(config.real))
     config = replace(config, colour_map=colour_map_of_files(real["train"], config.colour_map))
     folder, held_out = Path(config.output_dir), "test" if "test" in real else "val"
     networks = load_networks(config)
+    drawn = config.dit_checkpoint, networks.payload.axes
+    axes = axes_of_images(config.real, splits.paths(), config.axes, drawn)
+    config = replace(config, axes=axes.edges() if axes else [])
     others = [name for name in networks.payload.labels.names if name not in people.names]
     if others:
         raise UserError(

@@ -12,6 +12,7 @@ from configs.errors import UserError
 from configs.keys import identity
 from configs.schema import DrawingConfig, SpectrogramConfig
 from data.atomic import write_text_if_new
+from data.axes import AXES, axes_row
 from data.folders import FileRecord, Found
 from data.label_files import LABELS
 from data.labels import listing
@@ -74,7 +75,7 @@ def draw_recordings(
                 told += [(str(record.path), note) for note in changed]
             for number, window in enumerate(windows, start=1):
                 name = image_name(stem(record), number)
-                axes.append({"path": name} | {key: f"{value:.6g}" for key, value in window.edges.items()})
+                axes.append(axes_row(name, window.edges, config.dynamic_range_db))
                 labels.append({"file": name} | told_groups(record))
         refuse_missing(reasons, {Path(row["file"]).parts[0] for row in labels}, config)
         say(account(count, "recording", left_out))
@@ -97,9 +98,9 @@ def draw_recordings(
 
 def write_tables(folder: Path, axes: list[dict[str, Any]], labels: list[dict[str, Any]]) -> list[dict]:
     """axes.csv and labels.csv of what was drawn and of what is there of others; axes of the latter."""
-    kept = rows_of_others(folder, "axes.csv", {row["path"] for row in axes})
+    kept = rows_of_others(folder, AXES, {row["path"] for row in axes})
     others = rows_of_others(folder, LABELS, {row["file"] for row in labels})
-    write_text_if_new(folder / "axes.csv", csv_text([*axes, *kept]))
+    write_text_if_new(folder / AXES, csv_text([*axes, *kept]))
     write_text_if_new(folder / LABELS, csv_text([*labels, *others]))
     return kept
 

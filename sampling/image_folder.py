@@ -1,10 +1,10 @@
-"""What stands in a folder of drawn images beside them: samples.csv and the grid."""
+"""What stands in a folder of drawn images beside them: samples.csv, metadata.csv and the grid."""
 
 from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from data.atomic import write_text
 from data.labels import LabelTable, natural_key
 from data.pictures import grid, save_png
 from data.tables import csv_text
-from sampling.image_sampler import METADATA, Wanted
+from sampling.image_sampler import METADATA, PATTERNS, Wanted
 from sampling.imagenet import class_name
 
 GRID_COLUMNS = 8
@@ -29,9 +29,12 @@ def finish(
     labels: LabelTable,
     users: Sequence[int],
     columns: int | None = None,
+    layout: str = "flat",
 ) -> None:
-    """samples.csv of all there is, and the grid of `images`."""
-    write_text(folder / "samples.csv", csv_text(sample_rows(folder)))
+    """samples.csv and metadata.csv of all there is, and the grid of `images`."""
+    rows = sample_rows(folder, layout)
+    write_text(folder / "samples.csv", csv_text(rows))
+    write_text(folder / "metadata.csv", csv_text([metadata_row(row) for row in rows]))
     if images:
         write_grid(folder, images, labels, users, columns)
 
@@ -65,12 +68,17 @@ def title(labels: LabelTable, label: int) -> str:
     return textwrap.fill(f"{labels.names[label]} {name}", TITLE_WIDTH) if name else labels.names[label]
 
 
-def sample_rows(folder: Path) -> list[dict[str, Any]]:
+def metadata_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What `datasets.load_dataset("imagefolder", data_dir=folder)` gives beside each image."""
+    return {"file_name": row["file"], **{name: row.get(name) for name in ("user", "label", "sample")}}
+
+
+def sample_rows(folder: Path, layout: str = "flat") -> list[dict[str, Any]]:
     """One row per image in `folder`, read back from the images themselves, so that the table cannot disagree
     with them.
     """
     rows = []
-    for path in sorted(folder.glob("micro_doppler_*.png"), key=lambda path: natural_key(path.name)):
+    for path in sorted(folder.glob(PATTERNS[layout]), key=lambda path: natural_key(path.name)):
         with Image.open(path) as image:
             text = image.info.get(METADATA)
         if text is not None:  # the grid carries none

@@ -19,6 +19,7 @@ from torch import Tensor
 from configs.errors import UserError
 from configs.keys import identity, recorded
 from configs.schema import SampleConfig
+from data.axes import FLAG, agreed, given_axes
 from data.kept_values import KeptValues
 from data.labels import LabelTable
 from data.pictures import save_png
@@ -33,25 +34,35 @@ from sampling.model_file import DitPayload, weights_digest
 from tokenizer.vavae import VAVAE, as_rows
 
 METADATA = "micro_doppler"
+PATTERNS = {"flat": "micro_doppler_*.png", "folders": "*/micro_doppler_*.png"}  # of the images, by layout
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """One image asked for: person by label index, running number from 1, file name."""
+    """One image asked for: person by label index, running number from 1, posix path in its folder."""
 
     label: int
     number: int
     name: str
 
 
-def wanted(labels: LabelTable, label: int, number: int) -> Wanted:
-    """Image `number` of person `label`."""
-    return Wanted(label, number, file_name(labels, label, number))
+def wanted(labels: LabelTable, label: int, number: int, layout: str = "flat") -> Wanted:
+    """Image `number` of person `label`; `layout` as of `SampleConfig`."""
+    name = file_name(labels, label, number)
+    return Wanted(label, number, f"{escaped(labels.names[label])}/{name}" if layout == "folders" else name)
 
 
-def wanted_of(labels: LabelTable, users: Sequence[int], count: int) -> list[Wanted]:
+def wanted_of(labels: LabelTable, users: Sequence[int], count: int, layout: str = "flat") -> list[Wanted]:
     """The first `count` images of each of `users`."""
-    return [wanted(labels, user, number) for user in users for number in range(1, count + 1)]
+    return [wanted(labels, user, number, layout) for user in users for number in range(1, count + 1)]
+
+
+def escaped(name: str) -> str:
+    """A person's name as part of a path: odd characters as %20, and nothing that a path would obey; never one
+    for two names.
+    """
+    quoted = re.sub(r"[^\w.-]", lambda found: quote(found[0], safe=""), name)
+    return re.sub(r"^\.", "%2E", quoted)
 
 
 def file_name(labels: LabelTable, label: int, number: int) -> str:
@@ -60,10 +71,15 @@ def file_name(labels: LabelTable, label: int, number: int) -> str:
     """
     own = labels.number(label)
     unique = own is not None and [labels.number(i) for i in range(len(labels))].count(own) == 1
-    # Odd characters as %20: nothing that a path would obey, and never one name for two folders.
-    escaped = re.sub(r"[^\w.-]", lambda found: quote(found[0], safe=""), labels.names[label])
-    person = class_in_a_file_name(labels, label) or (f"user{own:02d}" if unique else escaped)
+    person = class_in_a_file_name(labels, label) or (
+        f"user{own:02d}" if unique else escaped(labels.names[label])
+    )
     return f"micro_doppler_{person}_{number:03d}.png"
+
+
+def figure_name(image: Wanted) -> str:
+    """figure_user07.png, of the person of an image."""
+    return f"figure_{Path(image.name).stem.removeprefix('micro_doppler_').rpartition('_')[0]}.png"
 
 
 @dataclass
@@ -127,7 +143,9 @@ class Studio:
             "network_evaluations": self.draw.network_evaluations,
             **self.settings,
         }
-        save_png(Image.fromarray(pixels), self.folder / image.name, {METADATA: json.dumps(row)})
+        path = self.folder / image.name
+        path.parent.mkdir(exist_ok=True)
+        save_png(Image.fromarray(pixels), path, {METADATA: json.dumps(row)})
 
 
 def arithmetic(studio: Studio, config: SampleConfig, images: int) -> tuple[str, str]:
@@ -179,6 +197,8 @@ def image_sampler(
 
     `judges` are the digests of a selecting judge's file and of its training images, if one selects.
     """
+    axes = agreed((config.dit_checkpoint, payload.axes), (FLAG, given_axes(config.axes)))
+    payload = replace(payload, axes=axes)
     digests = {"dit": weights_digest(net), "tokenizer": vae.digest, **judges}
     draw = LatentSampler(net, payload, config, vae.device, precision)
     claimed = identity(
@@ -188,7 +208,11 @@ def image_sampler(
         latents_stats=payload.statistics.digest(),
         select=judges.get("selector"),
     )
+    # None, as what is not there, in folders that versions before these keys made.
+    claimed |= {"axes": config.axes or None, "layout": None if config.layout == "flat" else config.layout}
     settings = {**recorded(config), **digests, "precision": precision, "device": vae.device.type}
+    del settings["axes"]  # each a column of its own
+    settings |= axes.known() if axes else {}
     return Studio(Path(config.output_dir), payload, draw, vae, config.seed, settings), claimed
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from configs.errors import UserError
 from configs.version import VERSION
 from data.atomic import replacing
+from data.axes import Axes
 from data.labels import LabelTable
 from data.latent_stats import LatentStatistics
 from data.tensor_files import save_tensors
@@ -28,6 +29,7 @@ from weight_files.hub import local_file
 FORMAT = "microdoppler-dit-1"
 DEMO = "demo"  # the word for the model of simulated walkers that ships with the project
 DEMO_FILE = Path(__file__).resolve().parents[1] / "pretrained" / "microdoppler_dit_demo.safetensors"
+DEMO_AXES = Axes(-1.225, 5.175, 2.108, 32.0, "jet")  # of its training images; its file does not tell them
 PAYLOAD_KEY = "microdoppler"
 
 
@@ -35,7 +37,8 @@ PAYLOAD_KEY = "microdoppler"
 class DitPayload:
     """All that sampling needs beside the weights.
 
-    `model` and `transport` are constructor arguments; `tokenizer_digest` is None where it is not known.
+    `model` and `transport` are constructor arguments; `tokenizer_digest` is None where it is not known, and
+    so are the `axes` of the images.
     """
 
     model: dict[str, Any]
@@ -45,6 +48,7 @@ class DitPayload:
     tokenizer_digest: str | None
     preprocessing: dict[str, Any]
     config: dict[str, Any]
+    axes: Axes | None = None
 
     def to_json(self) -> str:
         """The payload as text, with the version that writes it; float32 statistics survive exactly."""
@@ -62,6 +66,7 @@ class DitPayload:
                 "tokenizer_digest": self.tokenizer_digest,
                 "preprocessing": self.preprocessing,
                 "config": self.config,
+                "axes": self.axes and self.axes.known(),
             },
             sort_keys=True,
         )
@@ -84,6 +89,7 @@ class DitPayload:
                 content["tokenizer_digest"],
                 content["preprocessing"],
                 content["config"],
+                Axes.of(content.get("axes"), source),
             )
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise UserError(
@@ -107,7 +113,7 @@ def load_trained(
     `.pt`, for which `latents_stats` must be given. UserError or FileNotFoundError in one line for anything
     else.
     """
-    path = DEMO_FILE if path == DEMO else local_file(path)
+    is_demo, path = path == DEMO, DEMO_FILE if path == DEMO else local_file(path)
     if not path.is_file():
         raise FileNotFoundError(
             f"--dit_checkpoint {path}: no such file; stage 2 writes checkpoints/best.ckpt"
@@ -122,7 +128,7 @@ def load_trained(
         raise UserError(
             f"--latents_stats {latents_stats}: {path.name} carries its own statistics; leave the flag out"
         )
-    return _build(state, payload, str(path)), payload
+    return _build(state, payload, str(path)), replace(payload, axes=DEMO_AXES) if is_demo else payload
 
 
 def _build(state: dict[str, torch.Tensor], payload: DitPayload, source: str) -> LightningDiT:

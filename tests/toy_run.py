@@ -59,6 +59,8 @@ def make_toy(folder: Path) -> Toy:
         ["simulate", "--output_dir", str(toy.images), "--num_users", "3", "--samples_per_user", "8"]
     )
     (toy.images / "ID_3").rename(toy.images / "ID_10")
+    axes = toy.images / "axes.csv"
+    axes.write_text(axes.read_text().replace("ID_3/", "ID_10/"))
     stage0_prepare.main(
         [
             "split",

@@ -32,6 +32,7 @@ NEEDS_MORE = {  # refused in the same folder by a word of its own, or in need of
     ("sample", "vavae_path"),
     ("sample", "latents_stats"),
     ("sample", "guidance_condition"),
+    ("sample", "axes"),  # refused where the model tells others
     ("sweep", "vavae_path"),
     ("tokenizer", "align_model"),
     ("tokenizer", "align_weights"),

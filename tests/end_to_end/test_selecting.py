@@ -76,6 +76,9 @@ def arguments(toy, out, selector):
     )
 
 
+TABLES = ("samples.csv", "metadata.csv", "selection.csv")
+
+
 def rows_of(path):
     with open(path, newline="") as file:
         return list(csv.DictReader(file))
@@ -112,7 +115,7 @@ def test_the_judge_s_file_says_what_it_was_trained_on(real, judge):
 
 def test_what_is_kept_is_told_in_every_file(judge, selected):
     kept = {f"micro_doppler_user{user}_{k:03d}.png" for user in ("01", "10") for k in (1, 2, 3)}
-    assert names(selected) == kept | {"micro_doppler_grid.png", "samples.csv", "selection.csv", "run.json"}
+    assert names(selected) == kept | {"micro_doppler_grid.png", *TABLES, "run.json"}
     samples, decided = rows_of(selected / "samples.csv"), rows_of(selected / "selection.csv")
     assert {row["file"] for row in samples} == {row["file"] for row in decided} == kept
     assert {row["selector"] for row in samples} == {digest_of(judge.with_name("lenient.safetensors"))}
@@ -141,7 +144,7 @@ def test_a_strict_judge_keeps_nothing_and_says_so(toy, judge, tmp_path):
     strict = lenient(judge, tmp_path / "strict.safetensors", confidence=1.01)
     said = select(toy, tmp_path / "images", strict, "--keep", "2", "--user_ids", "2", "--attempts", "2")
     assert "ID_2: kept 0 of 4 drawn (not the person 4" in said and "raise --attempts" in said
-    assert names(tmp_path / "images") == {"samples.csv", "selection.csv", "run.json"}
+    assert names(tmp_path / "images") == {*TABLES, "run.json"}
 
 
 def test_selection_is_refused_where_it_cannot_be(toy, judge, selected, tmp_path, real):

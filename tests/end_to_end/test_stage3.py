@@ -51,12 +51,13 @@ def pixels(path):
     return numpy.asarray(Image.open(path)).astype(int)
 
 
+BESIDE = ("micro_doppler_grid.png", "samples.csv", "metadata.csv")
 IMAGES = {f"micro_doppler_user{user}_{k:03d}.png" for user in ("01", "02", "10") for k in (1, 2)}
 
 
 def test_stage_3_takes_best_ckpt_and_writes_the_files_of_the_design(toy, tmp_path):
     draw(toy, tmp_path / "images", checkpoint=toy.checkpoint)
-    assert names(tmp_path / "images") == IMAGES | {"micro_doppler_grid.png", "samples.csv", "run.json"}
+    assert names(tmp_path / "images") == IMAGES | {*BESIDE, "run.json"}
     draw(toy, tmp_path / "slim", checkpoint=toy.models / "checkpoints/best.safetensors")
     for name in IMAGES:
         assert (pixels(tmp_path / "images" / name) == pixels(tmp_path / "slim" / name)).all()
@@ -67,7 +68,7 @@ def test_every_setting_is_in_the_table_and_in_each_image(toy, drawn):
         rows = {row["file"]: row for row in csv.DictReader(file)}
     assert set(rows) == IMAGES
     settings = {item.name for item in fields(SampleConfig)}
-    settings -= {"dry_run", "user_ids", "output_dir", "batch_size", "devices"}
+    settings -= {"dry_run", "user_ids", "output_dir", "batch_size", "devices", "axes", "arrays"}
     net, payload = load_trained(toy.lively)
     for name, row in rows.items():
         inside = json.loads(Image.open(drawn / name).info["micro_doppler"])

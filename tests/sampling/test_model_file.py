@@ -3,8 +3,10 @@
 import json
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
+import numpy
 import pytest
 import torch
 from safetensors import safe_open
@@ -12,12 +14,18 @@ from safetensors.torch import load_file, save_file
 from tiny_runs import CHANNELS, SIDE, USERS, stage2_settings, tiny_network, tiny_payload, write_tiny_latents
 
 import stage2_train_dit
+from configs.errors import UserError
 from configs.version import VERSION
+from data.axes import Axes
 from data.labels import LabelTable
 from data.latent_stats import LatentStatistics
 from data.latents import read_latents
+from radar.person import draw_walker
+from radar.recording import Setup, draw_recording
 from sampling.image_sampler import file_name
 from sampling.model_file import (
+    DEMO,
+    DEMO_AXES,
     PAYLOAD_KEY,
     DitPayload,
     load_trained,
@@ -253,6 +261,27 @@ def test_code_in_a_checkpoint_is_not_run(name, writer, tmp_path, stats):
 
 
 # Names of images
+
+
+def test_the_demo_models_axes_are_those_of_simulated_images():
+    rng, setup = numpy.random.default_rng(0), Setup()
+    edges = next(iter(draw_recording(draw_walker(rng), 1, setup, rng, True)[1])).edges
+    shown = [edges["lowest_mps"], edges["highest_mps"], edges["end_s"] - edges["start_s"]]
+    assert shown == pytest.approx(DEMO_AXES.edges(), abs=0.001)
+    assert (DEMO_AXES.range_db, DEMO_AXES.colour_map) == (setup.dynamic_range_db, setup.colour_map)
+    assert load_trained(DEMO)[1].axes == DEMO_AXES
+
+
+def test_axes_are_in_the_payload_and_an_older_one_has_none():
+    net = tiny_network()
+    payload = replace(tiny_payload(net), axes=Axes(0.0, 5.0, 2.0, colour_map="jet"))
+    assert DitPayload.from_json(payload.to_json(), "a file").axes == payload.axes
+    content = json.loads(payload.to_json())
+    del content["axes"]
+    assert DitPayload.from_json(json.dumps(content), "a file").axes is None
+    for damaged in ({"lowest_mps": 5, "highest_mps": 0, "duration_s": 1}, {"lowest_mps": 0}, [1], "x"):
+        with pytest.raises(UserError, match="a file.*axes are damaged"):
+            DitPayload.from_json(json.dumps({**content, "axes": damaged}), "a file")
 
 
 def test_two_people_never_share_a_file_name():

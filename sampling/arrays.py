@@ -1,0 +1,119 @@
+"""Drawn images as numbers, dB over velocity and time, and as labelled figures of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from PIL import Image
+
+from configs.errors import UserError
+from data.atomic import replacing
+from data.axes import Axes
+from data.examination import LOOKED_AT, colour_map_of
+from data.progress import progress
+from radar.colormap import ENTRIES, from_rgb, to_rgb
+
+SHOWN = 4  # images in a figure
+CELL, MARGIN, BAR = (1.9, 2.3), (0.7, 0.55), 0.75  # inches: an image, left and below of all, colour bar
+DPI = 300
+
+
+def require_axes(axes: Axes | None, checkpoint: str) -> Axes:
+    """Axes by which images become dB; UserError where they, or the range of the colours, are not known."""
+    if axes is None or axes.range_db is None:
+        lacking = "axes" if axes is None else "range in dB"
+        raise UserError(
+            f"--arrays requires the images' axes and range in dB, {checkpoint} carries no {lacking}; give "
+            "them by --axes, like --axes -1.2 5.2 2.1 30"
+        )
+    return axes
+
+
+def with_colour_map(axes: Axes, images: Sequence[Path]) -> Axes:
+    """Axes that name the colour map: the training images' or, where these were not told, that of `images`.
+
+    UserError: these have no map that is known.
+    """
+    if axes.colour_map or not images:
+        return axes
+    counts = Counter(colour_map_of(pixels_of(path)) for path in images[:LOOKED_AT])
+    found = counts.most_common(1)[0][0]
+    if found is None:
+        raise UserError(f"--arrays: {images[0]} has the colours of no known map; leave --arrays out")
+    return replace(axes, colour_map=found)
+
+
+def pixels_of(path: Path) -> numpy.ndarray:
+    """(H, W, 3) uint8 of an image file."""
+    return numpy.asarray(Image.open(path).convert("RGB"))
+
+
+def to_decibels(pixels: numpy.ndarray, axes: Axes) -> numpy.ndarray:
+    """Image (H, W, 3) uint8 to power (velocity, time) float32 in dB below the brightest colour, velocity
+    ascending.
+    """
+    assert axes.range_db and axes.colour_map
+    return (from_rgb(pixels, axes.colour_map)[::-1] - 1) * numpy.float32(axes.range_db)
+
+
+def to_pixels(power_db: numpy.ndarray, axes: Axes) -> numpy.ndarray:
+    """Inverse of `to_decibels`: the image (H, W, 3) uint8, each pixel in the nearest colour of the map."""
+    assert axes.range_db and axes.colour_map
+    return to_rgb(power_db[::-1] / axes.range_db + 1, axes.colour_map)
+
+
+def write_arrays(folder: Path, names: Sequence[str], axes: Axes) -> int:
+    """Put beside each image of `names` that lacks it an .npz: db (velocity, time) float32, velocity_mps and
+    time_s (the middles of rows and columns), range_db and colour_map. How many were written.
+    """
+    axes = with_colour_map(axes, [folder / name for name in names])
+    lacking = [path for name in names if not (path := folder / name).with_suffix(".npz").is_file()]
+    for path in progress(lacking, description="arrays", unit="img"):
+        power_db = to_decibels(pixels_of(path), axes)
+        velocity, time = middles(axes, power_db.shape)
+        colours = {"range_db": axes.range_db, "colour_map": axes.colour_map}
+        arrays: dict[str, Any] = {"db": power_db, "velocity_mps": velocity, "time_s": time, **colours}
+        with replacing(path.with_suffix(".npz")) as temporary, open(temporary, "wb") as file:
+            numpy.savez_compressed(file, **arrays)
+    return len(lacking)
+
+
+def middles(axes: Axes, shape: tuple[int, ...]) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Velocities (V,) in m/s, ascending, and times (T,) in s at the middles of cells."""
+    shares = [(numpy.arange(count) + 0.5) / count for count in shape]
+    return axes.lowest_mps + shares[0] * (axes.highest_mps - axes.lowest_mps), shares[1] * axes.duration_s
+
+
+def write_figure(path: Path, title: str, images: Sequence[Path], axes: Axes) -> None:
+    """A figure of the first SHOWN `images` of a person, with axes in s and m/s and a colour bar in dB."""
+    axes = with_colour_map(axes, images)
+    assert axes.range_db and axes.colour_map
+    shown = images[:SHOWN]
+    colours = ListedColormap(to_rgb(numpy.linspace(0, 1, ENTRIES), axes.colour_map) / 255)
+    size = MARGIN[0] + len(shown) * CELL[0] + BAR, MARGIN[1] + CELL[1]
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+    panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+    for panel, image in zip(panels, shown):
+        drawn = panel.imshow(
+            to_decibels(pixels_of(image), axes),
+            origin="lower",
+            aspect="auto",
+            extent=(0, axes.duration_s, axes.lowest_mps, axes.highest_mps),
+            cmap=colours,
+            vmin=-axes.range_db,
+            vmax=0,
+            interpolation="nearest",
+        )
+        panel.set_xlabel("Time (s)")
+    panels[0].set_ylabel("Radial velocity (m/s)")
+    figure.suptitle(title, fontsize="medium")
+    figure.colorbar(drawn, ax=panels, label="Power (dB)", pad=0.02)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
