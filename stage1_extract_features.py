@@ -25,8 +25,7 @@ from configs.errors import UserError
 from configs.schema import ExtractConfig
 from data.atomic import write_text_if_new
 from data.axes import Axes, axes_of_images
-from data.cropping import refuse_margins
-from data.examination import Examination, examine_files
+from data.examination import Examination
 from data.folders import WHITE, Rules
 from data.imagenet_stats import imagenet_statistics, with_channels
 from data.images import ImageRecord, Splits, find_splits, inputs_digest, open_rgb, scan_images
@@ -45,6 +44,7 @@ from data.latents import (
 from data.pictures import grid, save_png
 from data.progress import advance, progress
 from data.run_record import lock_folder
+from data.split_check import check_split
 from data.tree import SPLIT_NAMES
 from runtime.compiling import compiled_tokenizer
 from runtime.devices import resolve_device, resolve_devices, resolve_precision, tokenizer_precision
@@ -124,16 +124,8 @@ def read_inputs(config: ExtractConfig, device: torch.device) -> Inputs:
     # Links to nowhere count as images that cannot be read, of which all are told at once.
     splits = find_splits(config.data_dir, Rules(leave_out=config.leave_out), dead_links=True)
     splits, digests = check_images(splits, config)
-    seen = examine_files(splits.records["train"])
-    say("\n".join(seen.lines()))
+    seen = check_split(splits, config.data_dir, config.margins)
     axes = axes_of(splits, seen, config)
-    if config.crop == "refuse":
-        refuse_margins(
-            seen,
-            config.data_dir,
-            "split the images anew by stage0_prepare.py split --crop auto, "
-            "which cuts them to their plot areas, or take them as they are by --crop none",
-        )
     vae = load_tokenizer(config, device)
     imagenet = with_channels(imagenet, vae.latent_shape[0], config.imagenet_stats)
     say(f"tokenizer {Path(config.vavae_path).name} on {device}, digest {vae.digest[:12]}")

@@ -28,16 +28,18 @@ from configs.schema import EvaluateConfig
 from configs.version import VERSION
 from data.atomic import write_text
 from data.axes import axes_of_images, given_axes
-from data.duplicates import refuse_leaks
-from data.examination import colour_map_of_files
 from data.images import ImageRecord, file_digest, inputs_digest, open_rgb
 from data.labels import LabelTable
 from data.run_record import claim_folder
+from data.split_check import check_split
+from data.split_files import SPLIT_TABLE, read_groups
 from evaluation import sweep
 from evaluation.augmentation_study import Labelled, study, verdict_lines
 from evaluation.estimates import shown
 from evaluation.features import NETWORKS, Pictures, describe, encoder, read, through
 from evaluation.folders import axes_of_generated, find_generated, find_real, places_of, selecting_training
+from evaluation.groups import KINDS as GROUP_KINDS
+from evaluation.groups import Grouped, group_figures, group_images
 from evaluation.judge import Judge
 from evaluation.measure import SETS, Stopwatch, measure, obtain_judges, units_of
 from evaluation.motion import QUANTITIES
@@ -65,25 +67,23 @@ def run(config: EvaluateConfig) -> None:
     given_axes(config.axes)  # refused before images are read
     splits = find_real(Path(config.real), config.leave_out)
     people, real = splits.labels, dict(splits.records)
-    refuse_leaks(
-        real["train"],
-        [record for name in real if name != "train" for record in real[name]],
-        "split anew by stage0_prepare.py split, which puts copies on one side, or --leave_out them",
-    )
+    seen = check_split(splits, config.real, config.margins)
     generated = find_generated(Path(config.generated), people)
     drawn = config.generated, axes_of_generated(Path(config.generated))
     axes = axes_of_images(config.real, splits.paths(), config.axes, drawn)
     config = replace(config, axes=axes.edges() if axes else [])
-    config = replace(config, colour_map=colour_map_of_files(real["train"], config.colour_map))
+    config = replace(config, colour_map=seen.known_map(config.colour_map))
     folder, path = Path(config.output_dir), Path(config.output_dir) / "metrics.json"
     selected_by = selecting_training(Path(config.generated))
     judged, val = scoring_parts(real, selected_by, config.generated)
     contents = {"selector_training": selected_by, **{name: inputs_digest(real[name]) for name in real}}
     if selected_by:
         real["val"] = val
+    groups = group_images(read_groups(config.real), real)
     claimed = identity(config, real=contents)
     others = {name: digest_of_file(config, name) for name in ("vavae_path", "sweep", *NETWORKS)}
     inputs = recorded(config, real=contents, generated=inputs_digest(generated), **others)
+    inputs |= {"groups": file_digest(Path(config.real) / SPLIT_TABLE)} if groups else {}
     with claim_folder(folder, claimed, path.name, config.dry_run):
         metrics = read_metrics(path)
         if config.dry_run:
@@ -92,7 +92,7 @@ def run(config: EvaluateConfig) -> None:
         if metrics.get("inputs") == inputs:
             say(f"{path} was measured on the same pictures: skipped")
         else:
-            found = evaluate(config, people, {**real, "generated": generated}, judged, folder)
+            found = evaluate(config, people, {**real, "generated": generated}, judged, folder, groups)
             known = {"versions": versions(), "seed": config.seed, "axes": axes and axes.known()}
             metrics = {"inputs": inputs, **known, **found}
             write_report(folder, metrics, {name: folder / f"{name}.png" for name in PICTURES})
@@ -147,6 +147,7 @@ def evaluate(
     records: dict[str, list[ImageRecord]],
     judged: list[ImageRecord],
     folder: Path,
+    groups: dict[str, Grouped],
 ) -> dict[str, Any]:
     """All sections of metrics.json but the inputs; pictures and judges go into `folder`.
 
@@ -185,10 +186,22 @@ def evaluate(
     metrics |= measure(sets, judges, people, metrics["units"], **more)
     if check:
         metrics["tokenizer"] = check | {"judged_right": metrics["reconstructed"]["judged_right"]}
+    everything = val.beside(sets["held_out"]) if val and held_out == "test" else sets["held_out"]
+    if groups:
+        metrics["groups"] = group_figures(judges[0], everything, groups, people)
     if config.verdict:
         with seconds.part("verdict"):
             real, held, drawn = (Labelled(*sets[name][:2]) for name in SETS)
-            metrics |= study(real, held, drawn, people, seeds=config.verdict_seeds, seed=config.seed)
+            metrics |= study(
+                real,
+                held,
+                drawn,
+                people,
+                seeds=config.verdict_seeds,
+                seed=config.seed,
+                grouped=Labelled(*everything[:2]),
+                groups={name: own.places for name, own in groups.items() if own.both},
+            )
     if config.sweep:
         metrics["sweep"] = json.loads(Path(config.sweep).read_text(encoding="utf-8"))
     with seconds.part("pictures"):
@@ -272,6 +285,12 @@ def table(metrics: dict[str, Any]) -> list[str]:
     for name in ("judged_right", "memorised"):
         said = ", ".join(f"{kind} {shown(metrics[kind][name], interval=True)}" for kind in KINDS)
         lines.append(f"{name.replace('_', ' ')}: {said}")
+    for name, own in metrics.get("groups", {}).items():
+        if "difference" in own:
+            said = ", ".join(
+                f"{kind} {name} {shown(own[kind]['judged_right'], True)}" for kind in GROUP_KINDS
+            )
+            lines.append(f"judged right of real ones: {said} as training")
     return [*lines, f"real is {metrics['held_out']}; by chance {metrics['chance']:.1%} are judged right"]
 
 

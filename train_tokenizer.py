@@ -25,6 +25,7 @@ from data.folders import Rules
 from data.images import ImageRecord, file_digest, find_splits, inputs_digest, open_rgb
 from data.pictures import grid, save_png
 from data.progress import progress
+from data.split_check import check_split
 from runtime.devices import resolve_devices
 from runtime.seeds import generator
 from tokenizer.alignment import FoundationTeacher, load_teacher
@@ -56,6 +57,7 @@ def run(config: TokenizerConfig) -> None:
     if config.crop and config.crop % CROP_UNIT:
         raise UserError(f"tokenizer.crop={config.crop}: expected a multiple of {CROP_UNIT} pixels")
     splits = find_splits(data, Rules(leave_out=config.leave_out))
+    check_split(splits, config.data_dir, config.margins)
     train, val = (splits.records.get(split, []) for split in ("train", "val"))
     net = (
         fresh_tokenizer(config)

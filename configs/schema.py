@@ -27,6 +27,7 @@ AXES = (
     "Lowest and highest velocity shown (m/s), an image's length (s), and perhaps the range of its colours "
     "(dB); none = as axes.csv, the latents or the model say."
 )
+MARGINS = "Figures with margins (axes, ticks, colour bar): refuse them, or keep = take them as they are."
 COLOUR_MAP = "Matplotlib colour map of the images, or parula; auto = as the real ones have it."
 
 
@@ -322,12 +323,7 @@ class ExtractConfig(Command):
     output_path: str = key(
         "latent_features", "Folder for the latents and their statistics.", affects="nothing"
     )
-    crop: str = key(
-        "refuse",
-        "Figures with margins (axes, ticks, colour bar): refuse them, none = take them as they are.",
-        choices=("refuse", "none"),
-        affects="nothing",
-    )
+    margins: str = key("refuse", MARGINS, choices=("refuse", "keep"), affects="nothing")
     batch_size: int = key(32, "Images encoded at once.", low=1, high=65536, affects="nothing")
     imagenet_stats: Optional[str] = key(
         None,
@@ -718,6 +714,7 @@ class EvaluateConfig(Command):
     )
     axes: List[float] = key([], AXES, affects="run")
     colour_map: str = key("auto", COLOUR_MAP, affects="run")
+    margins: str = key("refuse", MARGINS, choices=("refuse", "keep"), affects="nothing")
     vavae_path: Optional[str] = key(
         None,
         "Tokenizer to check, whose latents are compared too; compact for the bundled one, none = without.",
@@ -776,6 +773,7 @@ class SelectingJudgeConfig(Command):
         affects="run",
     )
     colour_map: str = key("auto", COLOUR_MAP, affects="output")
+    margins: str = key("refuse", MARGINS, choices=("refuse", "keep"), affects="nothing")
     seed: int = key(0, "Seed of the judge.", low=0, affects="output")
 
 
@@ -803,6 +801,7 @@ class SweepConfig(Command):
     )
     axes: List[float] = key([], AXES, affects="run")
     colour_map: str = key("auto", COLOUR_MAP, affects="run")
+    margins: str = key("refuse", MARGINS, choices=("refuse", "keep"), affects="nothing")
     guidance: List[float] = key(
         [1.0, 1.5, 2.0, 3.0, 4.0], "Guidance scales to try.", low=0, high=100, affects="run"
     )
@@ -838,6 +837,7 @@ class TokenizerConfig(FitConfig):
         "Patterns of paths or names (ID_3/*, *.mat) not to be read; people left out so are not missed.",
         affects="run",
     )
+    margins: str = key("refuse", MARGINS, choices=("refuse", "keep"), affects="nothing")
     init_from: Optional[str] = key(
         None,
         "Weights to fine-tune; none = a fresh tokenizer of the shape below.",

@@ -105,6 +105,8 @@ def firsts(records: Sequence[FileRecord]) -> dict[str, str]:
 
 def refuse_leaks(train: Sequence[FileRecord], held_out: Sequence[FileRecord], advice: str) -> None:
     """UserError where images are held out that are, equal or nearly so, among the training ones."""
+    if not held_out:
+        return
     pairs = [(row, column) for row, column, _ in alike(signatures(held_out), signatures(train))]
     if pairs:
         count = len({row for row, _ in pairs})

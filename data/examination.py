@@ -62,6 +62,20 @@ class Examination:
         found = self.colour_maps.most_common()
         return ", ".join(f"{name or 'none that is known'} ({n})" for name, n in found)
 
+    def known_map(self, given: str) -> str:
+        """The colour map `given`, or for "auto" that of the images; UserError where these have none that is
+        known, or several.
+        """
+        if given != "auto":
+            return given
+        if len(self.colour_maps) != 1 or self.colour_map is None:
+            raise UserError(
+                f"--colour_map auto: {self.count} real images looked at have the colours of "
+                f"{self.maps() or 'nothing that can be read'}; expected one of "
+                f"{', '.join(MAPS)} in all of them; name the map by --colour_map"
+            )
+        return self.colour_map
+
     def lines(self) -> list[str]:
         """For people to read."""
         sizes = ", ".join(f"{w}x{h} ({n})" for (w, h), n in self.sizes.most_common(3))
@@ -120,22 +134,6 @@ def examine(images: Sequence[tuple[str, Image.Image]]) -> Examination:
         sum(one.colour_bar for _, _, one in findings),
         _zero_line(numpy.mean(steps, axis=0)) if steps else None,
     )
-
-
-def colour_map_of_files(records: Sequence[ImageRecord], given: str) -> str:
-    """The colour map `given`, or for "auto" that of the images; UserError where these have none that is
-    known, or several.
-    """
-    if given != "auto":
-        return given
-    found = examine_files(records)
-    if len(found.colour_maps) != 1 or found.colour_map is None:
-        raise UserError(
-            f"--colour_map auto: {found.count} real images looked at have the colours of "
-            f"{found.maps() or 'nothing that can be read'}; expected one of "
-            f"{', '.join(MAPS)} in all of them; name the map by --colour_map"
-        )
-    return found.colour_map
 
 
 def look_at(image: Image.Image) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -19,6 +20,9 @@ from data.pictures import save_png
 from data.run_record import lock_folder
 from data.splits import GUARD, Assignment, Split
 from data.tables import csv_text
+
+SPLIT_TABLE = "split.csv"
+NO_GROUPS = ("path", "user", "split", "file", "person", "condition")  # other columns are groups
 
 
 def materialise(
@@ -73,7 +77,7 @@ def materialise(
         table = carried(axes or {}, {item.record.relative: placed_at(item, boxes) for item in kept})
         if table:
             write_text_if_new(output_dir / AXES, table)
-        write_text_if_new(output_dir / "split.csv", _csv_text(split, boxes))
+        write_text_if_new(output_dir / SPLIT_TABLE, _csv_text(split, boxes))
     return placed
 
 
@@ -102,7 +106,7 @@ def _refuse_other_content(
         if differing:
             changes = listing(f"{key} {there.get(key)!r} there, {plan.get(key)!r} now" for key in differing)
             raise UserError(f"{output_dir}: holds another split ({changes}); {way_out}")
-        expected = {*targets, plan_path, output_dir / "split.csv", output_dir / SHEET, output_dir / AXES}
+        expected = {*targets, plan_path, output_dir / SPLIT_TABLE, output_dir / SHEET, output_dir / AXES}
     else:
         expected = set()  # without its settings nothing here is known to belong to this split
     found = [Path(root, name) for root, _, names in os.walk(output_dir) for name in names if name[0] != "."]
@@ -146,6 +150,25 @@ def placed_at(item: Assignment, boxes: Mapping[str, Box]) -> str:
     name = item.record.name
     name = cropped_name(name) if item.record.relative in boxes else name
     return f"{item.split}/{item.record.user}/{name}"
+
+
+def read_groups(folder: str | os.PathLike) -> dict[str, dict[str, str]]:
+    """What split.csv tells of each file (train/ID_7/a.png): day, session, room, recording, whatever is named
+    beside person and condition; nothing where there is no such table. UserError: it cannot be read.
+    """
+    path = Path(folder) / SPLIT_TABLE
+    if not path.is_file():
+        return {}
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            return {
+                row["file"]: {name: value for name, value in row.items() if name not in NO_GROUPS and value}
+                for row in csv.DictReader(file)
+            }
+    except (UnicodeDecodeError, csv.Error, KeyError) as error:
+        raise UserError(
+            f"{path}: not readable as the table of a split; run stage0_prepare.py split again"
+        ) from error
 
 
 def _csv_text(split: Split, boxes: Mapping[str, Box]) -> str:

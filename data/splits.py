@@ -111,7 +111,8 @@ def split_records(
     placed = _by_position(users, fractions, 0 if shuffled else guard, seed if shuffled else None)
     side = {item.record.relative: item.split for item in placed}
     assignments = [
-        Assignment(record, side[same.get(record.relative, record.relative)], "") for record in records
+        Assignment(record, side[same.get(record.relative, record.relative)], _recording_name(record) or "")
+        for record in records
     ]
     return Split(assignments, settings, RANDOM_WARNING if shuffled else None)
 

@@ -14,7 +14,7 @@ are said only where both 95 % intervals lie on that side of 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy
@@ -63,8 +63,12 @@ def study(
     seeds: int = 5,
     seed: int = 0,
     epochs: int = 16,
+    grouped: Labelled | None = None,
+    groups: Mapping[str, Mapping[str, numpy.ndarray]] | None = None,
 ) -> dict[str, Any]:
     """Sections "verdict" and "few_shot" of metrics.json. `real` is train alone, `seeds` at least 2.
+
+    `groups` (day → kind → places among the real images `grouped`) have every arm tried on each kind, too.
 
     An arm's share has Student's interval over seeds. The verdict in one sentence is that of the arm nearest
     to one generated picture for each real one, chosen before anything is measured; "helps" must there hold
@@ -83,12 +87,16 @@ def study(
     steps = max(LEAST_STEPS, epochs * math.ceil(len(real.labels) / BATCH))
     tried = rolled(held_out.images, seed)
     hits: dict[Arm, list[numpy.ndarray]] = {arm: [] for arm in (*arms.values(), *sum(curve.values(), []))}
+    hits_grouped: dict[Arm, list[numpy.ndarray]] = {arm: [] for arm in arms.values()}
     with progress(total=seeds * len(hits), description="augmentation study", unit="training") as bar:
         for own_seed in range(seed, seed + seeds):
             for arm, found in hits.items():
                 pool = pool_of(arm, real, generated, own_seed)
                 judge = train_classifier(pool, len(people), own_seed, steps, arm.augment)
                 found.append(judge.logits(tried).argmax(1).numpy() == held_out.labels)
+                if groups and grouped and arm in hits_grouped:
+                    named = judge.logits(rolled(grouped.images, seed)).argmax(1).numpy()
+                    hits_grouped[arm].append(named == grouped.labels)
                 bar.update(1)
     right = {arm: numpy.stack(found) for arm, found in hits.items()}  # arm: (seeds, held-out pictures)
     base, labels = right[arms[REFERENCE]], held_out.labels
@@ -103,13 +111,19 @@ def study(
     verdict = {
         "seeds": seeds,
         "steps": steps,
-        "arms": {name: accuracy(right[arm], labels, people) for name, arm in arms.items()},
+        "arms": {name: accuracies(right[arm], labels, people) for name, arm in arms.items()},
         "differences": differences,
         "primary": primary,
         # where classic augmentation does harm, undoing a part of that is no help
         "sentence": SAME if sentence == HELPS != beyond["sentence"] else sentence,
         "beyond_best_real": {"reference": best, **beyond},
     }
+    if groups and grouped:
+        right_grouped = {name: numpy.stack(hits_grouped[arm]) for name, arm in arms.items()}
+        verdict["groups"] = {
+            group: {kind: of_kind(right_grouped, grouped.labels, own, people) for kind, own in kinds.items()}
+            for group, kinds in groups.items()
+        }
     with_and_without = zip(curve[REFERENCE], curve[FEW_SHOT])
     few_shot = {
         "sizes": [*sizes, "all"],
@@ -120,6 +134,27 @@ def study(
         ],
     }
     return {"verdict": verdict, "few_shot": few_shot}
+
+
+def of_kind(
+    right: Mapping[str, numpy.ndarray], labels: numpy.ndarray, places: numpy.ndarray, people: LabelTable
+) -> dict[str, Any]:
+    """Accuracy of each arm, from correctness (seeds, N), at some places alone, and how it differs there from
+    the reference's.
+    """
+    own = {arm: hits[:, places] for arm, hits in right.items()}
+    apart = {
+        arm: difference(hits - 1.0 * own[REFERENCE], labels[places], people)
+        for arm, hits in own.items()
+        if arm != REFERENCE
+    }
+    return {
+        "arms": {arm: accuracy(hits) for arm, hits in own.items()},
+        "differences": {
+            arm: {name: found[name] for name in ("value", "interval", "sentence")}
+            for arm, found in apart.items()
+        },
+    }
 
 
 def arms_of(available: float) -> dict[str, Arm]:
@@ -191,15 +226,16 @@ def classic(x: Tensor) -> Tensor:
     return x
 
 
-def accuracy(right: numpy.ndarray, labels: numpy.ndarray, people: LabelTable) -> dict[str, Any]:
-    """A figure (`evaluation.estimates`) of correctness (seeds, N), of all and of each person's images."""
+def accuracies(right: numpy.ndarray, labels: numpy.ndarray, people: LabelTable) -> dict[str, Any]:
+    """`accuracy` of all images, and "per_person" of each one's."""
+    own = {people.names[label]: accuracy(right[:, labels == label]) for label in numpy.unique(labels)}
+    return {**accuracy(right), "per_person": own}
 
-    def share(own: numpy.ndarray) -> dict[str, Any]:
-        found = estimate(own)
-        return {"share": found.pop("value"), **found}
 
-    own = {people.names[label]: share(right[:, labels == label]) for label in numpy.unique(labels)}
-    return {**share(right), "per_person": own}
+def accuracy(right: numpy.ndarray) -> dict[str, Any]:
+    """A figure (`evaluation.estimates`) of correctness (seeds, N)."""
+    found = estimate(right)
+    return {"share": found.pop("value"), **found}
 
 
 def estimate(right: numpy.ndarray) -> dict[str, Any]:

@@ -47,6 +47,17 @@ def estimate_of(values: numpy.ndarray) -> dict[str, Any]:
     return {"value": found["mean"], "interval": found["interval"], "count": found["count"]}
 
 
+def share_difference(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The first of two independent shares less the other, with Newcombe's 95 % interval from Wilson's two
+    (Statistics in Medicine 17, 1998, method 10).
+    """
+    value = one["share"] - other["share"]
+    (low, high), (other_low, other_high) = one["interval"], other["interval"]
+    below = math.hypot(one["share"] - low, other_high - other["share"])
+    above = math.hypot(high - one["share"], other["share"] - other_low)
+    return {"value": value, "interval": [value - below, value + above]}
+
+
 def shown(figure: dict[str, Any] | None, interval: bool = False) -> str:
     """A share in per cent or a mean, as text; - where there is none."""
     if figure is None or figure.get("mean", 0) is None:

@@ -46,6 +46,10 @@ class Pictures(NamedTuple):
         """Some of them."""
         return Pictures(*(values[places] for values in self))
 
+    def beside(self, others: Pictures) -> Pictures:
+        """These, then the others."""
+        return Pictures(*(numpy.concatenate(pair) for pair in zip(self, others)))
+
 
 def describe(
     pictures: Iterable[Image.Image],

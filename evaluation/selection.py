@@ -35,10 +35,10 @@ from configs.keys import identity
 from configs.schema import SelectingJudgeConfig
 from configs.version import VERSION
 from data.atomic import replacing
-from data.examination import colour_map_of_files
 from data.images import ImageRecord, file_digest, inputs_digest
 from data.labels import LabelTable
 from data.run_record import claim_folder
+from data.split_check import check_split
 from data.tensor_files import save_tensors
 from evaluation.features import Pictures, describe, read
 from evaluation.folders import find_real, places_of
@@ -247,7 +247,8 @@ def train_selecting_judge(config: SelectingJudgeConfig) -> None:
     say(splits.account())
     if "val" not in real:
         raise UserError(f"--real {config.real}: no val/; half of it is needed to set the bounds")
-    config = replace(config, colour_map=colour_map_of_files(real["train"], config.colour_map))
+    seen = check_split(splits, config.real, config.margins)
+    config = replace(config, colour_map=seen.known_map(config.colour_map))
     (train, _), (val, _) = halves(real["train"]), halves(real["val"])
     folder = Path(config.output_dir)
     path = folder / "judge.safetensors"

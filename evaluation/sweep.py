@@ -17,11 +17,11 @@ from configs.load import resolve
 from configs.schema import SampleConfig, SweepConfig
 from data.atomic import replacing, write_text
 from data.axes import axes_of_images, given_axes
-from data.examination import colour_map_of_files
 from data.images import ImageRecord, inputs_digest
 from data.labels import LabelTable, listing
 from data.progress import progress
 from data.run_record import claim_folder
+from data.split_check import check_split
 from evaluation.features import Pictures, read
 from evaluation.folders import find_generated, find_real
 from evaluation.judge import Judge
@@ -145,7 +145,8 @@ def run(config: SweepConfig) -> None:
     splits = find_real(Path(config.real), config.leave_out)
     people, real = splits.labels, splits.records
     say(splits.account())
-    config = replace(config, colour_map=colour_map_of_files(real["train"], config.colour_map))
+    seen = check_split(splits, config.real, config.margins)
+    config = replace(config, colour_map=seen.known_map(config.colour_map))
     folder, held_out = Path(config.output_dir), "test" if "test" in real else "val"
     networks = load_networks(config)
     drawn = config.dit_checkpoint, networks.payload.axes

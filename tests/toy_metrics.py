@@ -23,6 +23,11 @@ class Draws:
     def estimate(self, scale: float = 1.0) -> dict:
         return self.figure("value", scale)
 
+    def points(self) -> dict:
+        """A difference of shares."""
+        middle = self.random.uniform(-0.1, 0.1)
+        return {"value": middle, "interval": [middle - 0.0213, middle + 0.0217]}
+
     def pair(self, scale: float) -> dict:
         return {"generated": self.estimate(2 * scale), "floor": self.estimate(scale)}
 
@@ -56,10 +61,10 @@ def toy_metrics(people: tuple[str, ...] = ("ID_1", "ID_2", NASTY), seed: int = 0
     sentences = ("helps", "makes no measurable difference", "harms")
 
     def difference(place: int) -> dict:
-        middle = draw.random.uniform(-0.1, 0.1)
+        found = draw.points()
+        middle = found["value"]
         return {
-            "value": middle,
-            "interval": [middle - 0.0213, middle + 0.0217],
+            **found,
             "by_seed": [draw.random.uniform(-0.1, 0.1) for _ in range(5)],
             "seed_interval": [middle - 0.0313, middle + 0.0317],
             "sentence": sentences[place % 3],
@@ -93,6 +98,18 @@ def toy_metrics(people: tuple[str, ...] = ("ID_1", "ID_2", NASTY), seed: int = 0
             "held_out_accuracy_by_seed": [0.913, 0.926, 0.932],
         },
         **drawn,
+        "groups": {
+            "day": {
+                "parts": ["val", "test"],
+                "unknown": 3,
+                "same": {"values": ["Monday"], "judged_right": draw.figure("share", people=people)},
+                "other": {
+                    "values": ["Tuesday", "Friday"],
+                    "judged_right": draw.figure("share", people=people),
+                },
+                "difference": draw.points(),
+            }
+        },
         "distances": {
             space: {
                 "kid": draw.pair(1e-3),
@@ -131,6 +148,15 @@ def toy_metrics(people: tuple[str, ...] = ("ID_1", "ID_2", NASTY), seed: int = 0
             "primary": "real + generated x1",
             "sentence": "helps",
             "beyond_best_real": {"reference": "real", **difference(0)},
+            "groups": {
+                "day": {
+                    kind: {
+                        "arms": {arm: draw.figure("share") for arm in arms},
+                        "differences": {arm: {**draw.points(), "sentence": "helps"} for arm in arms[2:]},
+                    }
+                    for kind in ("same", "other")
+                }
+            },
         },
         "few_shot": {
             "sizes": [5, 10, 20, "all"],

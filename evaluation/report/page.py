@@ -46,6 +46,7 @@ SECTIONS = (
     Section("closest_pairs", "Closest pairs", ("closest_pairs",)),
     Section("overlap", "Overlap"),
     Section("judge", "The judge", ("judge", *KINDS)),
+    Section("groups", "Same day, other day", ("groups",)),
     Section("distances", "Distances", ("distances",)),
     Section("variety", "Variety", ("diversity",)),
     Section("kinematics", "Kinematics", ("kinematics_distance",)),

@@ -14,7 +14,7 @@ VARIED, UNIFORM = 2 / 3, 1 / 3  # shares of the real variety below which picture
 
 def sentences(metrics: Metrics) -> list[str]:
     """Is it the person, is it new, is it physical, is it diverse, and what cannot be said."""
-    parts = (_person, _new, _physical, _diverse, _near, _helps, _tokenizer)
+    parts = (_person, _days, _new, _physical, _diverse, _near, _helps, _tokenizer)
     return [sentence for part in parts if (sentence := part(metrics))] + [_limits(metrics)]
 
 
@@ -43,6 +43,23 @@ def _person(metrics: Metrics) -> str:
         verdict = "The person: the judge recognises generated pictures as it does real ones"
     shares = f"{_share(drawn)} generated, {_share(real)} real held-out"
     return f"{verdict}; {shares}, {metrics['chance']:.0%} by chance."
+
+
+def _days(metrics: Metrics) -> str | None:
+    """The judge on a day that training has and on another one; so for sessions, rooms, recordings."""
+    both = {name: own for name, own in metrics.get("groups", {}).items() if "difference" in own}
+    if not both:
+        return None
+    lost = [name for name, own in both.items() if own["difference"]["interval"][0] > 0]
+    verdict = f"The judge knows people on another {' or '.join(both)} as well, as far as the counts can tell"
+    if lost:
+        verdict = f"The judge knows people less well on another {' or '.join(lost)}"
+    shares = "; ".join(
+        f"{_share(own['same']['judged_right'])} of the same {name} as training, "
+        f"{_share(own['other']['judged_right'])} of another"
+        for name, own in both.items()
+    )
+    return f"{verdict}; of held-out real images it names right {shares}."
 
 
 def _new(metrics: Metrics) -> str:
@@ -157,6 +174,11 @@ def _limits(metrics: Metrics) -> str:
         limits.append("any distance (too few pictures of common people)")
     if metrics.get("selected"):
         limits.append("how often the generator copies or errs (what passed a selecting judge was kept)")
+    alone = [name for name, own in metrics.get("groups", {}).items() if "other" not in own]
+    if alone:
+        limits.append(
+            f"anything of another {' or '.join(alone)} (held-out images are of the same as training)"
+        )
     if "verdict" not in metrics:
         limits.append("whether they help to train a classifier (not tried)")
     limits.append("anything of people, places and radars that are not in the data")

@@ -97,6 +97,15 @@ def arm_columns(arms: dict[str, dict[str, Any]]) -> list[Column]:
     return [Column("accuracy", arm, "", own["per_person"], own) for arm, own in known]
 
 
+def group_columns(kinds: dict[str, Any], group: str) -> list[Column]:
+    """What the judge names right of images of the same day, and of another one."""
+    rights = {kind: kinds[kind]["judged_right"] for kind in ("same", "other")}
+    return [
+        Column("judged_right", f"{kind} {words(group)}", "", right["per_person"], right)
+        for kind, right in rights.items()
+    ]
+
+
 def by_person(columns: list[Column]) -> dict[str, dict[str, dict[str, Any]]]:
     """{person: {kind: figure}} of one measure."""
     people = dict.fromkeys(person for column in columns for person in column.people)

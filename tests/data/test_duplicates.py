@@ -4,6 +4,7 @@ import io
 
 import numpy
 import pytest
+from drawn_walks import figure, write
 from PIL import Image
 
 from configs.errors import UserError
@@ -72,6 +73,12 @@ def test_images_of_one_colour_and_unreadable_ones_are_nobody_s_copies(tmp_path):
         Image.new("RGB", (64, 64), (0, 0, 99)).save(tmp_path / f"ID_1/{name}.png")
         (tmp_path / f"ID_1/x{name}.png").write_bytes(b"no image")
     assert firsts(list_images(tmp_path)) == {}
+
+
+def test_figures_are_told_apart_by_their_plots(tmp_path):
+    sheets = [Image.fromarray(figure(seed=seed)[0]) for seed in (0, 1, 2)]
+    records = write(tmp_path, [*sheets, sheets[1].resize((300, 240))])
+    assert firsts(records) == {"ID_1/3.png": "ID_1/1.png"}
 
 
 @pytest.fixture

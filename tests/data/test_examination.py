@@ -6,7 +6,7 @@ from drawn_walks import drawn, figure, write
 from PIL import Image
 
 from configs.errors import UserError
-from data.examination import MAPS, colour_map_of, colour_map_of_files, examine, plot_area, sampled
+from data.examination import MAPS, colour_map_of, examine, examine_files, plot_area, sampled
 from data.images import ImageRecord
 
 
@@ -53,11 +53,11 @@ def test_a_set_is_described_and_warned_of():
 
 def test_auto_takes_the_map_of_all_images_or_refuses(tmp_path):
     records = write(tmp_path, [drawn("viridis"), drawn("viridis", seed=1)])
-    assert colour_map_of_files(records, "auto") == "viridis"
-    assert colour_map_of_files(records, "hot") == "hot"
+    assert examine_files(records).known_map("auto") == "viridis"
+    assert examine_files(records).known_map("hot") == "hot"
     records = write(tmp_path, [drawn("viridis"), drawn("jet")])
     with pytest.raises(UserError, match=r"viridis \(1\).*jet \(1\).*name the map by --colour_map"):
-        colour_map_of_files(records, "auto")
+        examine_files(records).known_map("auto")
 
 
 def test_every_person_is_looked_at(tmp_path):

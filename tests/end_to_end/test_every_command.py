@@ -11,6 +11,7 @@ import pytest
 from conftest import PROJECT
 from fmcw_walker import walking
 from lock_watch import held_by_another_process, is_locked, watched
+from PIL import Image, ImageOps
 from toy_run import DRAWING, EXACT, TINY_MODEL, output_of, refusal_of, snapshot
 
 import run_complete_pipeline
@@ -47,8 +48,11 @@ def made(toy, tmp_path_factory):
     draw = numpy.random.default_rng(0)
     numpy.save(folder / "recordings/ID_1/a.npy", draw.normal(size=(2, 4000)) + 1j)
     public_layouts.sense2gol(folder / "public", {"220110/220110_2_0_15": walking(3.3)})
-    for split in ("train", "val"):
-        shutil.copytree(toy.data / "train", folder / "real" / split)
+    shutil.copytree(toy.data / "train", folder / "real/train")
+    for path in sorted((toy.data / "train").rglob("*.png")):
+        other = folder / "real/val" / path.relative_to(toy.data / "train")
+        other.parent.mkdir(parents=True, exist_ok=True)
+        ImageOps.flip(Image.open(path)).save(other)  # no copy of a training image
     output_of(stage3_inference.main, *draw_from(toy), *DRAWING, "--output_dir", folder / "images")
     return folder
 

@@ -153,8 +153,9 @@ def test_selection_is_refused_where_it_cannot_be(toy, judge, selected, tmp_path,
     alone = refusal_of(stage3.main, *arguments(toy, tmp_path / "x", judge)[:6], "--keep", "3")
     assert "--keep 3: --keep requires --select" in alone
     shutil.copytree(real / "train/ID_1", tmp_path / "data/train/ID_1")
-    shutil.copytree(real / "train/ID_1", tmp_path / "data/train/ID_5")
-    shutil.copytree(tmp_path / "data/train", tmp_path / "data/val")
+    shutil.copytree(real / "train/ID_2", tmp_path / "data/train/ID_5")
+    shutil.copytree(real / "val/ID_1", tmp_path / "data/val/ID_1")
+    shutil.copytree(real / "val/ID_2", tmp_path / "data/val/ID_5")
     output_of(stage4.main, "judge", "--real", tmp_path / "data", "--output_dir", tmp_path / "two")
     strangers = refusal_of(stage3.main, *arguments(toy, tmp_path / "x", tmp_path / "two/judge.safetensors"))
     assert "knows ID_1, ID_5, asked for are ID_2, ID_10" in strangers and not (tmp_path / "x").exists()

@@ -64,12 +64,20 @@ def test_the_sections_have_the_agreed_form(monkeypatch):
         return verdict.Judge(num_classes).eval()
 
     monkeypatch.setattr(verdict, "train_classifier", untrained)
-    found = verdict.study(walks(7, 0), walks(3, 1), walks(9, 2), PEOPLE, seeds=2, seed=5, epochs=3)
+    days = {"day": {"same": numpy.arange(4), "other": numpy.arange(4, 15)}}
+    found = verdict.study(
+        *(walks(7, 0), walks(3, 1), walks(9, 2), PEOPLE),
+        **{"seeds": 2, "seed": 5, "epochs": 3, "grouped": walks(5, 3), "groups": days},
+    )
     arms = ["real", REFERENCE, f"{FEW_SHOT} x0.5", f"{FEW_SHOT} x1", f"{FEW_SHOT} x1.3", "generated only"]
     assert list(found["verdict"]["arms"]) == arms and found["verdict"]["primary"] == arms[3]
     assert set(found["verdict"]["differences"]) == set(arms) - {REFERENCE}
     assert found["verdict"]["arms"]["real"]["count"] == 9
     assert found["verdict"]["arms"]["real"]["per_person"]["ID_10"]["count"] == 3
+    for kind, count in (("same", 4), ("other", 11)):
+        own = found["verdict"]["groups"]["day"][kind]
+        assert {name: share["count"] for name, share in own["arms"].items()} == dict.fromkeys(arms, count)
+        assert set(own["differences"]) == set(arms) - {REFERENCE}
     assert found["few_shot"]["sizes"] == [5, "all"]
     assert {name: len(own) for name, own in found["few_shot"]["arms"].items()} == {REFERENCE: 2, FEW_SHOT: 2}
     # all sizes, once for each seed: the whole-data ends of the curve are arms that are there already

@@ -4,7 +4,7 @@ import numpy
 import pytest
 
 from data.labels import LabelTable
-from evaluation.estimates import figures, share_of, shown
+from evaluation.estimates import figures, share_difference, share_of, shown
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,10 @@ def test_figures_in_all_and_per_person():
     }
     assert found["per_person"]["ID_3"] == {"mean": None, "standard_error": None, "interval": None, "count": 0}
     assert shown(found["per_person"]["ID_1"]) == "2.00" and shown(found["per_person"]["ID_3"]) == "-"
+
+
+def test_the_difference_of_two_shares_is_newcombes():
+    """His example (a): 56 of 70 and 48 of 80, method 10."""
+    found = share_difference(*(share_of(numpy.arange(count) < hits) for hits, count in ((56, 70), (48, 80))))
+    assert found["value"] == pytest.approx(0.2)
+    assert found["interval"] == pytest.approx([0.0524, 0.3339], abs=1e-4)

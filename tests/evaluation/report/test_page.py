@@ -20,7 +20,7 @@ from evaluation.report.tables import tex
 
 VOID = {"meta", "link", "img", "br"}
 PERCENT = {"accuracy", "memorised", "judged_right", "confidence", "arms", "differences", "beyond_best_real"}
-PERCENT |= {"chance"}
+PERCENT |= {"chance", "groups"}
 
 
 class Page(HTMLParser):
@@ -125,7 +125,7 @@ def figures_of(value, percent=False):
     if isinstance(value, dict):
         for key, part in value.items():
             share = percent or "share" in value or key in PERCENT
-            yield from figures_of(part, share and key not in ("count", "seeds"))
+            yield from figures_of(part, share and key not in ("count", "seeds", "unknown"))
     elif isinstance(value, list):
         for part in value:
             yield from figures_of(part, percent)

@@ -96,3 +96,23 @@ def test_the_tokenizer_s_ceiling_is_told():
     check = {"judged_right": share(90), "psnr_db": {"value": 20.94}, "ssim": {"value": 0.752}}
     said = sentences(metrics(tokenizer=check))[5]
     assert said.startswith("The tokenizer's ceiling: ") and "90% (" in said and "20.9 dB, SSIM 0.75." in said
+
+
+@pytest.mark.parametrize(
+    ("low", "start"),
+    [
+        (0.02, "The judge knows people less well on another day"),
+        (-0.02, "The judge knows people on another day as well"),
+    ],
+)
+def test_another_day_is_told_apart(low, start):
+    kinds = {kind: {"judged_right": share(hits)} for kind, hits in (("same", 87), ("other", 66))}
+    days = {"day": {**kinds, "difference": {"value": 0.21, "interval": [low, 0.3]}}}
+    said = sentences(metrics(groups=days))[1]
+    assert said.startswith(start) and "87% (" in said and "of the same day as training, 66% (" in said
+
+
+def test_without_another_day_nothing_is_said_of_it():
+    said = sentences(metrics(groups={"day": {"same": {"judged_right": share(87)}}}))
+    assert not [line for line in said if line.startswith("The judge knows")]
+    assert "anything of another day (held-out images are of the same as training)" in said[-1]

@@ -1,0 +1,92 @@
+"""Held-out images of a day that training has, too, and of another one, told apart; so for sessions, rooms,
+recordings, and whatever else split.csv names.
+
+An image is of the "same" day where training has images of this person of that day; else it is of an "other".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy
+
+from data.images import ImageRecord
+from data.labels import LabelTable, natural_key
+from evaluation.estimates import figures, share_difference
+from evaluation.features import Pictures
+from evaluation.judge import Judge
+
+SAME, OTHER = KINDS = ("same", "other")
+PARTS = ("val", "test")
+
+
+class Grouped(NamedTuple):
+    """Of one group ("day"): places of the images of each kind among those of val and test, in this order;
+    the parts that they lie in, the values of each kind, and how many images tell none.
+    """
+
+    places: dict[str, numpy.ndarray]
+    parts: list[str]
+    values: dict[str, list[str]]
+    unknown: int
+
+    @property
+    def both(self) -> bool:
+        return len(self.places) == len(KINDS)
+
+
+def group_images(
+    told: Mapping[str, Mapping[str, str]], records: Mapping[str, Sequence[ImageRecord]]
+) -> dict[str, Grouped]:
+    """Every group that `told` (file → groups) knows of; of val only where test alone lacks one of the kinds,
+    because val has chosen among the judge's epochs.
+    """
+    known: dict[tuple[str, str], set[str]] = {}
+    for record in records["train"]:
+        for name, value in told.get(f"train/{record.relative}", {}).items():
+            known.setdefault((record.user, name), set()).add(value)
+    held_out = [(part, record) for part in PARTS for record in records.get(part, ())]
+    rows = [told.get(f"{part}/{record.relative}", {}) for part, record in held_out]
+    found = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        kinds = []
+        for (_, record), row in zip(held_out, rows):
+            seen = known.get((record.user, name))
+            kinds.append(None if not seen or name not in row else SAME if row[name] in seen else OTHER)
+        in_test = [part == "test" for part, _ in held_out]
+        tested = {kind for kind, test in zip(kinds, in_test) if test and kind}
+        used = in_test if tested == set(KINDS) else [True] * len(held_out)
+        places = {
+            kind: numpy.array([i for i, own in enumerate(kinds) if own == kind and used[i]], dtype=int)
+            for kind in KINDS
+        }
+        places = {kind: own for kind, own in places.items() if len(own)}
+        taken = [i for own in places.values() for i in own]
+        if taken:
+            parts = [part for part in PARTS if part in {held_out[i][0] for i in taken}]
+            values = {
+                kind: sorted({rows[i][name] for i in own}, key=natural_key) for kind, own in places.items()
+            }
+            unknown = sum(kind is None for kind, use in zip(kinds, used) if use)
+            found[name] = Grouped(places, parts, values, unknown)
+    return found
+
+
+def group_figures(
+    judge: Judge, held_out: Pictures, groups: Mapping[str, Grouped], people: LabelTable
+) -> dict[str, Any]:
+    """The section "groups" of metrics.json: of each group and kind the share that `judge` names right, and
+    what another day costs.
+    """
+    right = judge.predict(held_out.images).argmax(1) == held_out.labels
+    found: dict[str, Any] = {}
+    for name, own in groups.items():
+        found[name] = {"parts": own.parts, "unknown": own.unknown}
+        for kind, places in own.places.items():
+            shares = figures(right[places], held_out.labels[places], people)
+            found[name][kind] = {"values": own.values[kind], "judged_right": shares}
+        if own.both:
+            shares, others = (found[name][kind]["judged_right"] for kind in KINDS)
+            found[name]["difference"] = share_difference(shares, others)
+    return found
