@@ -62,6 +62,8 @@ def run(configs: dict[str, Any], preset: str | None = None) -> None:
     config: TrainConfig = with_local_files(configs["train"])
     configs = {**configs, "train": config}
     folder = Path(config.output_dir)
+
+    # People, latents, and the network to start from
     train, val, conditions = read_people(config)
     initial = load_start(config, configs["transport"], train)
     if config.tune == "person" and initial:
@@ -69,25 +71,26 @@ def run(configs: dict[str, Any], preset: str | None = None) -> None:
     arguments = model_arguments(configs["model"], train, initial, conditions)
     if initial:
         configs = {**configs, "model": as_built(configs["model"], arguments)}
+
+    # Length and arithmetic
     accelerator, count = resolve_devices(config.accelerator, config.devices)
+    count *= config.num_nodes
+    lengths = config.max_epochs, config.max_steps
     total_steps, steps_per_pass = run_length(
-        len(train.labels),
-        config.batch_size,
-        count * config.num_nodes,
-        config.accumulate,
-        config.max_epochs,
-        config.max_steps,
+        len(train.labels), config.batch_size, count, config.accumulate, *lengths
     )
     precision = training_precision(config)
-    told = "precision auto" if config.precision == "auto" else precision
-    hardware = f"{count * config.num_nodes} x {accelerator}, {told}"
-    describe(configs, arguments, train, val, total_steps, hardware, precision)
+    describe(configs, arguments, train, val, total_steps, f"{count} x {accelerator}", precision)
+
+    # What identifies the run, and what its files carry
     settings = deciding_settings(configs, arguments, train, initial)
     payload = make_payload(configs, arguments, train, initial)
     vae = load_preview_tokenizer(config, payload)
     # In every process: where only one refuses, the others would wait for it.
     if steps_done(folder) < total_steps:
         require_checkpoint_space(folder, arguments, config.tune)
+
+    # Training
     with claim_run(folder, settings, config) as done:
         if config.dry_run:
             return tell(config, done, total_steps)
@@ -102,22 +105,8 @@ def run(configs: dict[str, Any], preset: str | None = None) -> None:
         initial = None  # its memory is wanted for the training
         watch = CopyWatch(train, val, config.watch_copies, precision) if val and config.watch_copies else None
         module = DiTModule(net, transport, config, payload, total_steps, val, watch)
-        every = config.validate_every or max(1, round(total_steps / VALIDATIONS_IN_A_RUN))
-        files = RunFiles(
-            folder,
-            "checkpoints/best.safetensors",
-            every,
-            total_steps,
-            steps_per_pass,
-            "val_loss",
-            indistinct=INDISTINCT,
-            reference=comparable(configs["transport"]),
-        )
-        callbacks: list[Callback] = [Throughput(training_flops(arguments), every, precision)]
-        if vae:
-            shown = every * config.preview_every, config.preview_users
-            vae = vae.at(tokenizer_precision(precision))
-            callbacks.append(Previews(vae, folder / "previews", *shown, precision))
+        files = files_of(configs, total_steps, steps_per_pass)
+        callbacks = callbacks_of(config, arguments, files.every, vae)
         if is_main_process():
             write_text(folder / "config.yaml", to_yaml(configs))
         if done:
@@ -125,6 +114,35 @@ def run(configs: dict[str, Any], preset: str | None = None) -> None:
         fit(module, data, files, config, callbacks)
         if not files.stopped_early:
             say_next(folder, preset)
+
+
+def files_of(configs: dict[str, Any], total_steps: int, steps_per_pass: int) -> RunFiles:
+    """What validates, logs and saves the run, `validate_every` steps or 50 times in all."""
+    config: TrainConfig = configs["train"]
+    return RunFiles(
+        Path(config.output_dir),
+        "checkpoints/best.safetensors",
+        config.validate_every or max(1, round(total_steps / VALIDATIONS_IN_A_RUN)),
+        total_steps,
+        steps_per_pass,
+        "val_loss",
+        indistinct=INDISTINCT,
+        reference=comparable(configs["transport"]),
+    )
+
+
+def callbacks_of(
+    config: TrainConfig, arguments: dict[str, Any], every: int, vae: VAVAE | None
+) -> list[Callback]:
+    """Throughput at every validation, and previews where a tokenizer draws them; `config.precision` is the
+    run's.
+    """
+    callbacks: list[Callback] = [Throughput(training_flops(arguments), every, config.precision)]
+    if vae:
+        shown = every * config.preview_every, config.preview_users
+        vae = vae.at(tokenizer_precision(config.precision))
+        callbacks.append(Previews(vae, Path(config.output_dir) / "previews", *shown, config.precision))
+    return callbacks
 
 
 def tell(config: TrainConfig, done: int, total: int) -> None:
@@ -308,6 +326,7 @@ def describe(
     parameters, tuned = count_parameters(arguments, config.tune)
     needed = training_memory(arguments, config.batch_size, precision, config.ema_on_host, config.tune)
     activations = needed.pop("activations")
+    shown = "precision auto" if config.precision == "auto" else precision
     say(to_yaml(configs).rstrip())
     say(
         f"LightningDiT depth {arguments['depth']}, hidden {arguments['hidden_size']}, heads "
@@ -319,8 +338,8 @@ def describe(
     )
     say(
         f"{len(train.labels)} training and {len(val.labels) if val else 0} validation latents of "
-        f"{len(train.label_table)} people; "
-        f"{total_steps} steps of {config.batch_size} x accumulation {config.accumulate} on {hardware}"
+        f"{len(train.label_table)} people; {total_steps} steps of {config.batch_size} x "
+        f"accumulation {config.accumulate} on {hardware}, {shown}"
     )
 
 

@@ -22,7 +22,7 @@ from configs.load import to_yaml
 from configs.schema import TokenizerConfig
 from data.atomic import write_text
 from data.folders import Rules
-from data.images import ImageRecord, file_digest, find_splits, inputs_digest, open_rgb
+from data.images import ImageRecord, Splits, file_digest, find_splits, inputs_digest, open_rgb
 from data.pictures import grid, save_png
 from data.progress import progress
 from data.split_check import check_split
@@ -56,6 +56,8 @@ def run(config: TokenizerConfig) -> None:
     folder, data = Path(config.output_dir), Path(config.data_dir)
     if config.crop and config.crop % CROP_UNIT:
         raise UserError(f"tokenizer.crop={config.crop}: expected a multiple of {CROP_UNIT} pixels")
+
+    # Images, and the network to start from
     splits = find_splits(data, Rules(leave_out=config.leave_out))
     check_split(splits, config.data_dir, config.margins)
     train, val = (splits.records.get(split, []) for split in ("train", "val"))
@@ -64,21 +66,16 @@ def run(config: TokenizerConfig) -> None:
         if config.init_from is None
         else load_tokenizer(config.init_from).requires_grad_(True)
     )
+
+    # Length and arithmetic
     count = resolve_devices(config.accelerator, config.devices)[1] * config.num_nodes
     total_steps, steps_per_pass = run_length(
         len(train), config.batch_size, count, config.accumulate, config.max_epochs, config.max_steps
     )
     training_precision(config)  # refuses what the device lacks
-    parameters = sum(p.numel() for p in net.parameters())
-    say(to_yaml({"tokenizer": config}).rstrip())
-    say(
-        f"tokenizer of {parameters / 1e6:.1f} M parameters; {len(train)} training and {len(val)} "
-        "validation images; "
-        f"{total_steps} steps"
-    )
-    say(splits.account())
-    if not val:
-        say(f"warning: {data} has no val folder; the latest weights will count as best")
+    describe(config, net, splits, total_steps)
+
+    # Training
     teacher = teacher_of(config)
     settings = {"tokenizer": identity(config, **contents(config, train, val))}
     # In every process: where only one refuses, the others would wait for it.
@@ -96,16 +93,7 @@ def run(config: TokenizerConfig) -> None:
         module = TokenizerModule(
             net, config, total_steps, load_images(val, config.geometry, "validation"), teacher
         )
-        every = config.validate_every or max(1, round(total_steps / VALIDATIONS_IN_A_RUN))
-        files = RunFiles(
-            folder,
-            "tokenizer.safetensors",
-            every,
-            total_steps,
-            steps_per_pass,
-            "val_psnr",
-            higher_is_better=True,
-        )
+        files = files_of(config, total_steps, steps_per_pass)
         images = ImageDataModule(
             load_images(train, config.geometry, "training"),
             config.batch_size,
@@ -118,6 +106,33 @@ def run(config: TokenizerConfig) -> None:
         fit(module, images, files, replace(config, precision=precision))
         if not files.stopped_early:
             finish(folder, val or train, config)
+
+
+def describe(config: TokenizerConfig, net: AutoencoderKL, splits: Splits, total_steps: int) -> None:
+    """Say what will be trained on what, for how long."""
+    train, val = (splits.records.get(split, []) for split in ("train", "val"))
+    parameters = sum(p.numel() for p in net.parameters())
+    say(to_yaml({"tokenizer": config}).rstrip())
+    say(
+        f"tokenizer of {parameters / 1e6:.1f} M parameters; {len(train)} training and {len(val)} "
+        f"validation images; {total_steps} steps"
+    )
+    say(splits.account())
+    if not val:
+        say(f"warning: {config.data_dir} has no val folder; the latest weights will count as best")
+
+
+def files_of(config: TokenizerConfig, total_steps: int, steps_per_pass: int) -> RunFiles:
+    """What validates, logs and saves the run, `validate_every` steps or 20 times in all."""
+    return RunFiles(
+        Path(config.output_dir),
+        "tokenizer.safetensors",
+        config.validate_every or max(1, round(total_steps / VALIDATIONS_IN_A_RUN)),
+        total_steps,
+        steps_per_pass,
+        "val_psnr",
+        higher_is_better=True,
+    )
 
 
 def arithmetic(

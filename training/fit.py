@@ -92,12 +92,40 @@ def fit(
     `arithmetic`, Lightning's plugin with the loss scaler if any, takes the place of `config.precision`.
     KeyboardInterrupt: stopped from the keyboard.
     """
+    # When to stop, and where to go on
     files.deadline = time.monotonic() + 3600 * (config.max_hours or math.inf)
     files.patience = config.patience
-    accelerator, count = resolve_devices(config.accelerator, config.devices)
     quiet_lightning()
     last = files.checkpoints / "last.ckpt"
-    trainer = pl.Trainer(
+    trainer = trainer_of(config, files, callbacks, arithmetic)
+
+    # The training, and what its faults mean to the user
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.is_file() else None)
+    except SystemExit as error:
+        if trainer.interrupted:  # Lightning ends the process on Ctrl-C; the scripts have a word to say first
+            raise KeyboardInterrupt from error
+        raise
+    except (RuntimeError, MemoryError) as error:
+        first = error.__context__
+        if isinstance(first, OSError):  # then Lightning 2.5 ends its logger, which misses the folder too
+            raise first from None
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(
+            f"out of memory with --batch_size {config.batch_size} ({str(error).partition(chr(10))[0]}); "
+            "stage 2 goes on with --use_checkpoint in this --output_dir; else take --batch_size "
+            f"{max(1, config.batch_size // 2)} accumulate={2 * config.accumulate}, or a smaller model, in "
+            "another one"
+        ) from error
+
+
+def trainer_of(
+    config: FitConfig, files: RunFiles, callbacks: Sequence[pl.Callback], arithmetic: Precision | None
+) -> pl.Trainer:
+    """Lightning's trainer, whose validation, checkpoints and curve are those of `files`."""
+    accelerator, count = resolve_devices(config.accelerator, config.devices)
+    return pl.Trainer(
         accelerator=accelerator,
         devices=count,
         num_nodes=config.num_nodes,
@@ -121,24 +149,6 @@ def fit(
         default_root_dir=files.folder,
         enable_progress_bar=sys.stderr.isatty(),
     )
-    try:
-        trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.is_file() else None)
-    except SystemExit as error:
-        if trainer.interrupted:  # Lightning ends the process on Ctrl-C; the scripts have a word to say first
-            raise KeyboardInterrupt from error
-        raise
-    except (RuntimeError, MemoryError) as error:
-        first = error.__context__
-        if isinstance(first, OSError):  # then Lightning 2.5 ends its logger, which misses the folder too
-            raise first from None
-        if not is_out_of_memory(error):
-            raise
-        raise UserError(
-            f"out of memory with --batch_size {config.batch_size} ({str(error).partition(chr(10))[0]}); "
-            "stage 2 goes on with --use_checkpoint in this --output_dir; else take --batch_size "
-            f"{max(1, config.batch_size // 2)} accumulate={2 * config.accumulate}, or a smaller model, in "
-            "another one"
-        ) from error
 
 
 def training_precision(config: FitConfig) -> str:
