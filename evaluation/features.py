@@ -18,7 +18,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from configs.errors import UserError
 from data.images import ImageRecord, open_rgb
 from data.labels import LabelTable
 from data.progress import progress
@@ -27,6 +26,7 @@ from evaluation.motion import QUANTITIES, quantities
 from radar.kinematics import from_picture
 from tokenizer.alignment import load_teacher
 from tokenizer.vavae import VAVAE, preprocess, to_float
+from weight_files.reading import WeightFile, load_strict
 
 UNKNOWN_AXES = (0.0, 128.0, 2.0)  # Doppler bins; cadence is then sought at 2 to 6 steps a picture
 BANDS, LATENT_BANDS, BATCH = 32, 4, 16
@@ -145,17 +145,13 @@ def encoder(vae: VAVAE) -> Callable[[Tensor], Tensor]:
 
 def inception(path: str, device: torch.device) -> Callable[[Tensor], Tensor]:
     """Features (B, 2048) of torchvision's inception_v3. FileNotFoundError, UserError: no such weights."""
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"--inception {path}: no such file; expected torchvision's inception_v3")
+    file = WeightFile(Path(path), "file of torchvision's inception_v3", "give its weights", "--inception")
+    state = file.state()
     # Not at the top: nothing else of stage 4 needs torchvision.
     from torchvision.models import inception_v3
 
     network = inception_v3(init_weights=False)
-    try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # a damaged file can provoke nearly any kind in the unpickler
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"--inception {path}: not torchvision's inception_v3 weights ({reason})") from error
+    load_strict(network, state, file, "inception_v3", file.way_out)
     network.fc = nn.Identity()
     network.eval().to(device)
     return torch.no_grad()(lambda images: network(to_float(images.to(device))))

@@ -12,16 +12,15 @@ from pathlib import Path
 import numpy
 import torch
 from PIL import Image
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
-from configs.errors import UserError
 from configs.version import VERSION
 from data.atomic import replacing
 from data.labels import LabelTable
 from data.progress import progress
 from data.tensor_files import save_tensors
+from weight_files.reading import WeightFile, load_strict
 
 VELOCITY, TIME = 128, 64
 TEMPERATURES = torch.logspace(math.log10(0.2), math.log10(5), 301, dtype=torch.float64).tolist()  # 1 amid
@@ -86,13 +85,13 @@ class Judge(nn.Module):
 
 def load_judge(path: str | Path) -> tuple[Judge, LabelTable]:
     """Inverse of `Judge.save`. UserError: not such a file."""
-    try:
-        with safe_open(path, "pt") as file:
-            people = LabelTable.from_json(file.metadata()["people"])
-            judge = Judge(len(people))
-            judge.load_state_dict({name: file.get_tensor(name) for name in file.keys()})
-    except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
-        raise UserError(f"{path}: not a judge's weights ({error}); delete it to train another") from error
+    file = WeightFile(Path(path), "judge's file", "delete it to train another")
+    state, metadata = file.safetensors()
+    if "people" not in metadata:
+        raise file.refusal("no judge's weights: no people in its metadata")
+    people = LabelTable.from_json(metadata["people"])
+    judge = Judge(len(people))
+    load_strict(judge, state, file, "judge", file.way_out)
     return judge.eval(), people
 
 

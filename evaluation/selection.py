@@ -26,7 +26,6 @@ from typing import Any
 import numpy
 import torch
 from PIL import Image
-from safetensors import SafetensorError, safe_open
 
 from configs.command_line import say
 from configs.dry_run import tell_plan
@@ -45,6 +44,7 @@ from evaluation.folders import find_real, places_of
 from evaluation.judge import Judge, train_judge
 from evaluation.memorisation import luma, shift_distances
 from evaluation.motion import impossible
+from weight_files.reading import WeightFile, load_strict
 
 QUANTILES = {"confidence": 0.1, "novelty": 0.01, "near": 0.01}
 GUARD = 3  # pictures left out between the halves: windows of a walk that overlap by 75 % reach so far
@@ -119,20 +119,17 @@ class Selector:
     @classmethod
     def load(cls, path: str | Path) -> Selector:
         """Inverse of `save`. FileNotFoundError; UserError: not such a file."""
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"--select {path}: no such file; stage4_evaluate.py judge makes one")
+        file = WeightFile(Path(path), "file", "stage4_evaluate.py judge makes one", "--select")
+        tensors, found = file.safetensors()
         try:
-            with safe_open(path, "pt") as file:
-                found, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}
             people = LabelTable.from_json(found["people"])
             judge, training = Judge(len(people)), tensors.pop("training").numpy()
             motion = tensors.pop("motion").numpy()
-            judge.load_state_dict({name.removeprefix("judge."): value for name, value in tensors.items()})
             bounds, files = json.loads(found["bounds"]), json.loads(found["training_files"])
-        except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
-            raise UserError(
-                f"--select {path}: not a selecting judge; expected a file of stage4_evaluate.py judge"
-            ) from error
+        except (KeyError, TypeError) as error:
+            raise file.refusal("not a selecting judge") from error
+        state = {name.removeprefix("judge."): value for name, value in tensors.items()}
+        load_strict(judge, state, file, "selecting judge", file.way_out)
         pixels = training.astype(numpy.float32) / 255
         return cls(judge.eval(), people, bounds, pixels, motion, found["colour_map"], files)
 

@@ -4,23 +4,21 @@ Nothing is guessed and nothing is loaded partially: what cannot be read is an er
 """
 
 import math
-import pickle
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from configs.errors import UserError
 from models.layers import feed_forward_width
 from models.lightningdit import LightningDiT, LightningDiT_models
+from weight_files.reading import WeightFile, load_strict
 
 _WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.)+")  # left by distributed and compiled modules
-_NUM_LISTED = 8
-_EXPECTED = "expected a LightningDiT checkpoint (.pt) with weights under 'ema', under 'model', or at the top"
+EXPECTED = "expected a LightningDiT checkpoint (.pt) with weights under 'ema', under 'model', or at the top"
 # Label dropout leaves no trace in the weights but the null row; published models were trained with this much.
 ASSUMED_CLASS_DROPOUT = 0.1
 
@@ -32,35 +30,12 @@ def read_dit_state(path: str | Path) -> dict[str, Tensor]:
     never code. Raises FileNotFoundError for a missing file, UserError for one that is empty, damaged or
     without weights.
     """
-    path = Path(path)
-    content = _load(path)
+    file = WeightFile(Path(path), "model file", EXPECTED)
+    content = file.torch()
     if isinstance(content, Mapping):
         layouts = (content.get("ema"), content.get("model"))
         content = next((part for part in layouts if isinstance(part, Mapping) and part), content)
-    if not isinstance(content, Mapping) or not content:
-        raise UserError(f"{path}: holds no weights; {_EXPECTED}")
-    others = [name for name in content if not (isinstance(name, str) and isinstance(content[name], Tensor))]
-    if others:
-        raise UserError(f"{path}: {_listed(others)} are not tensors; {_EXPECTED}")
-    return {_WRAPPERS.sub("", name): value for name, value in content.items()}
-
-
-def _load(path: Path) -> Any:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; {_EXPECTED}")
-    if path.stat().st_size == 0:
-        raise UserError(f"{path}: the file is empty (0 bytes); download or save it again")
-    try:
-        # Mapped, so that the optimizer state of a training checkpoint is never read from the disk.
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{path}: not a weights file, or one with objects other than tensors and plain containers, which "
-            f"are not loaded because they can run code; {_EXPECTED}"
-        ) from error
-    except Exception as error:  # foreign bytes can make a parser raise nearly anything
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise UserError(f"{path}: damaged or cut short ({reason}); download or save it again") from error
+    return {_WRAPPERS.sub("", name): value for name, value in file.named(content).items()}
 
 
 def infer_architecture(state: Mapping[str, Tensor], num_heads: int | None = None) -> dict[str, Any]:
@@ -156,42 +131,6 @@ def _mlp_ratio(hidden_size: int, width: int, use_swiglu: bool) -> float:
     return next(ratio for ratio in ratios if feed_forward_width(hidden_size, ratio, use_swiglu) == width)
 
 
-def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """Copy `state` into `model`, all of it or nothing; values take the model's dtype and device.
-
-    Raises UserError, naming `source`, with counts and first names of the missing, unexpected and misshapen,
-    and of those that hold other than finite floating-point numbers.
-    """
-    expected = model.state_dict()
-    missing = [name for name in expected if name not in state]
-    unexpected = [name for name in state if name not in expected]
-    misshapen = [
-        f"{name} {tuple(state[name].shape)} for {tuple(value.shape)}"
-        for name, value in expected.items()
-        if name in state and state[name].shape != value.shape
-    ]
-    flawed = [
-        name for name, value in state.items() if not (value.is_floating_point() and value.isfinite().all())
-    ]
-    groups = {
-        "missing": missing,
-        "unexpected": unexpected,
-        "wrong-shaped": misshapen,
-        "not of finite numbers": flawed,
-    }
-    faults = [f"{len(names)} {kind}: {_listed(names)}" for kind, names in groups.items() if names]
-    if faults:
-        raise UserError(
-            f"{source}: does not fit the model ({'; '.join(faults)}); use a file of this architecture"
-        )
-    model.load_state_dict(state)
-
-
-def _listed(names: list) -> str:
-    shown = ", ".join(str(name) for name in names[:_NUM_LISTED])
-    return shown if len(names) <= _NUM_LISTED else f"{shown}, … ({len(names) - _NUM_LISTED} more)"
-
-
 def load_dit(path: str | Path, num_heads: int | None = None) -> LightningDiT:
     """LightningDiT in evaluation mode, float32, on the CPU, from a published `.pt` (see `read_dit_state`).
 
@@ -204,6 +143,5 @@ def load_dit(path: str | Path, num_heads: int | None = None) -> LightningDiT:
             model = LightningDiT(**infer_architecture(state, num_heads))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    model.to_empty(device="cpu")
     load_strict(model, state, str(path))
     return model.eval()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from configs.errors import UserError
 from configs.version import VERSION
@@ -22,9 +19,10 @@ from data.latent_stats import LatentStatistics
 from data.tensor_files import save_tensors
 from models.embedders import table_rows
 from models.lightningdit import LightningDiT
-from models.weights import infer_architecture, load_dit, load_strict
+from models.weights import infer_architecture, load_dit
 from transport import create_transport
 from weight_files.hub import local_file
+from weight_files.reading import WeightFile, load_strict, values_digest
 
 FORMAT = "microdoppler-dit-1"
 DEMO = "demo"  # the word for the model of simulated walkers that ships with the project
@@ -114,15 +112,13 @@ def load_trained(
     else.
     """
     is_demo, path = path == DEMO, DEMO_FILE if path == DEMO else local_file(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"--dit_checkpoint {path}: no such file; stage 2 writes checkpoints/best.ckpt"
-        )
+    file = WeightFile(path, "file", "stage 2 writes checkpoints/best.ckpt", "--dit_checkpoint")
     if path.suffix == ".safetensors":
-        state, payload = _read_slim(path)
+        state, payload = _read_slim(file)
     elif path.suffix == ".ckpt":
-        state, payload = _read_lightning(path)
+        state, payload = _read_lightning(file)
     else:
+        file.require()
         return _load_published(path, latents_stats)
     if latents_stats is not None:
         raise UserError(
@@ -158,61 +154,28 @@ def _build(state: dict[str, torch.Tensor], payload: DitPayload, source: str) -> 
             f"{source}: statistics of {sizes[0]} channels and a table of {sizes[1]} users, but a "
             f"model of {model.in_channels} channels and {model.null_class} users; {way_out}"
         )
-    model.to_empty(device="cpu")
     load_strict(model, state, source)
     return model.eval().requires_grad_(False)
 
 
-def _read_slim(path: Path) -> tuple[dict[str, torch.Tensor], DitPayload]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(PAYLOAD_KEY)
-            state = {name: file.get_tensor(name) for name in file.keys()}
-    except SafetensorError as error:
-        raise UserError(
-            f"--dit_checkpoint {path}: not a readable safetensors file ({error}); copy it again"
-        ) from error
-    if text is None:
-        raise UserError(
-            f"--dit_checkpoint {path}: no model description inside; expected best.safetensors of stage 2"
-        )
-    return state, DitPayload.from_json(text, str(path))
+def _read_slim(file: WeightFile) -> tuple[dict[str, torch.Tensor], DitPayload]:
+    state, metadata = file.safetensors()
+    if PAYLOAD_KEY not in metadata:
+        raise file.refusal("no model description inside", "expected best.safetensors of stage 2")
+    return state, DitPayload.from_json(metadata[PAYLOAD_KEY], str(file.path))
 
 
-def _read_lightning(path: Path) -> tuple[dict[str, torch.Tensor], DitPayload]:
-    checkpoint = read_checkpoint(path)
-    if PAYLOAD_KEY not in checkpoint or "state_dict" not in checkpoint:
-        raise UserError(
-            f"--dit_checkpoint {path}: not a checkpoint of stage 2 (no {PAYLOAD_KEY!r} entry); "
-            "expected checkpoints/best.ckpt"
-        )
+def _read_lightning(file: WeightFile) -> tuple[dict[str, torch.Tensor], DitPayload]:
+    content = file.torch()
+    if not isinstance(content, dict) or PAYLOAD_KEY not in content or "state_dict" not in content:
+        text = f"not a checkpoint of stage 2 (no {PAYLOAD_KEY!r} entry)"
+        raise file.refusal(text, "expected checkpoints/best.ckpt")
     state = {
-        name[len("ema.") :]: value
-        for name, value in checkpoint["state_dict"].items()
+        name.removeprefix("ema."): value
+        for name, value in content["state_dict"].items()
         if name.startswith("ema.")
     }
-    return state, DitPayload.from_json(checkpoint[PAYLOAD_KEY], str(path))
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A `.ckpt` on the CPU, without running code from it; UserError in one line when it cannot be read."""
-    if not zipfile.is_zipfile(path):
-        raise UserError(
-            f"{path}: not a checkpoint ({path.stat().st_size} bytes, empty, cut short or of another kind); "
-            "use another copy or train again"
-        )
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # the unpickler has many exception types, all of them about this file
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"{path}: not a readable checkpoint ({reason}); use another copy or train again"
-        ) from error
-    if not isinstance(checkpoint, dict):
-        raise UserError(
-            f"{path}: not a checkpoint (holds a {type(checkpoint).__name__}); use another copy or train again"
-        )
-    return checkpoint
+    return state, DitPayload.from_json(content[PAYLOAD_KEY], str(file.path))
 
 
 def _load_published(path: Path, latents_stats: str | os.PathLike | None) -> tuple[LightningDiT, DitPayload]:
@@ -235,8 +198,4 @@ def _load_published(path: Path, latents_stats: str | os.PathLike | None) -> tupl
 
 def weights_digest(model: LightningDiT) -> str:
     """SHA-256 over the sorted names and float32 values: names the weights, whatever file they came from."""
-    total = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        total.update(name.encode())
-        total.update(value.detach().cpu().float().contiguous().numpy())
-    return total.hexdigest()
+    return values_digest(model, torch.float32, "{name}")

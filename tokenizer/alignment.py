@@ -7,12 +7,12 @@ projects latents to C channels (a 1x1 convolution).
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from configs.errors import UserError
+from weight_files.reading import WeightFile, load_strict, one_line
 
 MAX_WEIGHT = 1e4  # where the auxiliary gradient vanishes, the ratio says nothing
 
@@ -89,9 +89,8 @@ def load_teacher(name: str, path: str | Path) -> FoundationTeacher:
     UserError or FileNotFoundError, in one line, where timm or the file is missing, the name is not a vision
     transformer's, or the file does not hold exactly that model's weights.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file, expected the weights of {name}; download them first")
+    file = WeightFile(Path(path), f"file of weights of {name}", "give that model's own file")
+    state = file.state()
     try:
         import timm  # here, because only this loss needs it
     except ImportError as error:
@@ -100,23 +99,8 @@ def load_teacher(name: str, path: str | Path) -> FoundationTeacher:
         model = timm.create_model(name, pretrained=False, dynamic_img_size=True)
     except (RuntimeError, TypeError) as error:
         raise UserError(
-            f"foundation model {name}: not a vision transformer of timm ({_one_line(error)}); "
+            f"foundation model {name}: not a vision transformer of timm ({one_line(error)}); "
             "choose one such as vit_small_patch14_dinov2.lvd142m"
         ) from error
-    try:
-        model.load_state_dict(_read_weights(path))
-    except Exception as error:  # a damaged file can provoke nearly any kind in the unpickler
-        raise UserError(
-            f"{path}: not the weights of timm's {name} ({_one_line(error)}); give that model's own file"
-        ) from error
+    load_strict(model, state, file, f"foundation model {name}", file.way_out)
     return FoundationTeacher(model)
-
-
-def _read_weights(path: Path) -> dict[str, Any]:
-    if path.suffix == ".safetensors":
-        return safetensors.torch.load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

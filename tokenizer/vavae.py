@@ -14,15 +14,8 @@ from torch import Tensor
 
 from configs.errors import UserError
 from tokenizer.autoencoder import AutoencoderKL, DiagonalGaussian
-from tokenizer.weights import (
-    WAY_OUT,
-    Checkpoint,
-    check_state,
-    digest,
-    infer_config,
-    one_line,
-    read_checkpoint,
-)
+from tokenizer.weights import WAY_OUT, Checkpoint, digest, infer_config, read_checkpoint
+from weight_files.reading import load_strict, one_line
 
 PRECISIONS = {"32": None, "bf16": torch.bfloat16, "16": torch.float16}
 
@@ -128,10 +121,8 @@ def build_tokenizer(checkpoint: Checkpoint) -> AutoencoderKL:
     config = checkpoint.config
     if config is not None and (not isinstance(config, dict) or set(config) != known):
         given = sorted(config) if isinstance(config, dict) else config
-        raise UserError(
-            f"{checkpoint.path}: metadata 'config' has {given}, expected the keys "
-            f"{sorted(known)}; convert the file again"
-        )
+        text = f"metadata 'config' has {given}, expected the keys {sorted(known)}"
+        raise checkpoint.file.refusal(text, "convert the file again")
     try:
         inferred = infer_config(checkpoint.state)
         wrong = [key for key in ("ch_mult", "num_res_blocks") if config and config[key] != inferred[key]]
@@ -140,11 +131,8 @@ def build_tokenizer(checkpoint: Checkpoint) -> AutoencoderKL:
         with torch.device("meta"):  # shapes only: the values come from the file
             model = AutoencoderKL(**(inferred if config is None else config))
     except (ValueError, TypeError, AssertionError, ArithmeticError, RuntimeError) as error:
-        raise UserError(f"{checkpoint.path}: {one_line(error)}; {WAY_OUT}") from error
-    check_state(checkpoint.state, model, checkpoint.path)
-    # Copied, so that nothing stays mapped to a file that may be replaced.
-    state = {name: value.to(torch.float32, copy=True) for name, value in checkpoint.state.items()}
-    model.load_state_dict(state, assign=True)
+        raise checkpoint.file.refusal(one_line(error)) from error
+    load_strict(model, checkpoint.state, checkpoint.file, "autoencoder", WAY_OUT)
     return model.eval().requires_grad_(False)
 
 

@@ -5,24 +5,22 @@ Layouts read: the published training checkpoint (`.pt`, names at the top or unde
 and the slim `.safetensors` written here, which carries its architecture as JSON in the metadata key `config`.
 """
 
-import hashlib
 import json
 import math
 import os
-import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from configs.errors import UserError
 from tokenizer.blocks import level_sizes
 from weight_files.hub import local_file
+from weight_files.reading import WeightFile, list_names, load_strict, values_digest
 
 OWN_PREFIXES = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")
 HOLDERS = ("ema.", "net.", "")  # where the autoencoder may sit in a module, the best first
@@ -47,17 +45,10 @@ WAY_OUT = "give the published .pt, a .ckpt of train_tokenizer, or a slim .safete
 class Checkpoint:
     """An autoencoder's weights under its own names, the architecture if the file states it, the leftovers."""
 
-    path: Path
+    file: WeightFile
     state: dict[str, Tensor]
     config: dict[str, Any] | None
     ignored: list[str]
-
-
-def list_names(names: Iterable[str]) -> str:
-    """The first eight names and the count: what every refusal shows."""
-    names = list(names)
-    shown = ", ".join(names[:8])
-    return f"{len(names)} ({shown}{', …' if len(names) > 8 else ''})"
 
 
 def resolve_path(path: str | Path) -> Path:
@@ -74,69 +65,39 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     UserError or FileNotFoundError, in one line, for anything that is no tokenizer file. Names of
     `IGNORED_PREFIXES` are left out; any other name that is not the autoencoder's is refused.
     """
-    path = resolve_path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such tokenizer file; {WAY_OUT}")
-    if path.is_dir():
-        raise UserError(f"{path}: a folder, expected a tokenizer file; {WAY_OUT}")
-    if path.stat().st_size == 0:
-        raise UserError(f"{path}: an empty file (0 bytes), expected weights; copy or download it again")
+    file = WeightFile(resolve_path(path), "tokenizer file", WAY_OUT)
     values: Mapping[str, Any]
-    if path.suffix == ".safetensors":
-        values, config = _read_safetensors(path)
+    if file.path.suffix == ".safetensors":
+        values, metadata = file.safetensors()
+        config = _config_of(metadata, file)
     else:
-        values, config = _read_torch(path), None
-    state, ignored = _pick_own(values, path)
-    return Checkpoint(path, state, config, ignored)
+        values, config = _unwrapped(file), None
+    state, ignored = _pick_own(values, file)
+    return Checkpoint(file, state, config, ignored)
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            values = {name: file.get_tensor(name) for name in file.keys()}
-    except SafetensorError as error:
-        raise UserError(
-            f"{path}: not a whole safetensors file ({one_line(error)}); copy, download or convert it again"
-        ) from error
+def _config_of(metadata: Mapping[str, str], file: WeightFile) -> dict[str, Any] | None:
+    """The architecture that a slim file states."""
     if "config" not in metadata:
-        return values, None
+        return None
     try:
-        config = json.loads(metadata["config"])
+        return json.loads(metadata["config"])
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: metadata 'config' is no JSON ({error}); convert the file again") from error
-    return values, config
+        raise file.refusal(f"metadata 'config' is no JSON ({error})", "convert the file again") from error
 
 
-def _read_torch(path: Path) -> Mapping[str, Any]:
-    """The names and values of a torch file, never running code from it."""
-    try:
-        # Mapped, because most of a published training checkpoint is not needed; old formats cannot be.
-        content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except Exception as error:  # a damaged file can provoke nearly any kind in the unpickler
-        if "GLOBAL" in str(error):
-            raise UserError(
-                f"{path}: refused, its pickle holds more than tensors and plain containers "
-                f"and could run code; {WAY_OUT}"
-            ) from error
-        raise UserError(
-            f"{path}: not a whole torch checkpoint ({type(error).__name__}: "
-            f"{one_line(error)}); copy or download it again"
-        ) from error
+def _unwrapped(file: WeightFile) -> Mapping[str, Any]:
+    """The names and values of a torch file, which may lie under `state_dict` or `model`."""
+    content = file.torch()
     for key in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
-        raise UserError(f"{path}: holds a {type(content).__name__}, expected named weights; {WAY_OUT}")
+        raise file.refusal(f"holds a {type(content).__name__}, expected named weights")
     return content
 
 
-def one_line(error: Exception) -> str:
-    """The first line of an error, shortened: libraries' own texts run over several."""
-    return (str(error).splitlines() or ["no message"])[0][:120]
-
-
-def _pick_own(values: Mapping[str, Any], path: Path) -> tuple[dict[str, Tensor], list[str]]:
+def _pick_own(values: Mapping[str, Any], file: WeightFile) -> tuple[dict[str, Tensor], list[str]]:
     """Split a file's values into the autoencoder's own, under bare names, and the ignored names."""
     for holder in HOLDERS:
         prefixes = tuple(holder + prefix for prefix in OWN_PREFIXES)
@@ -144,28 +105,19 @@ def _pick_own(values: Mapping[str, Any], path: Path) -> tuple[dict[str, Tensor],
         if own:
             break
     else:
-        raise UserError(
-            f"{path}: no autoencoder weights (encoder., decoder., …) among its names: "
-            f"{list_names(values)}; {WAY_OUT}"
+        raise file.refusal(
+            f"no autoencoder weights (encoder., decoder., …) among its names: {list_names(values)}"
         )
     taken = set(own)
     known = IGNORED_PREFIXES + tuple(f"net.{prefix}" for prefix in OWN_PREFIXES)
     ignored = [name for name in values if name not in taken]
     unexpected = [name for name in ignored if not name.startswith(known)]
     if unexpected:
-        raise UserError(
-            f"{path}: unexpected names beside the autoencoder's: {list_names(unexpected)}; {WAY_OUT}"
-        )
-    wrong = [name for name in own if not _is_weight(values[name])]
+        raise file.refusal(f"unexpected names beside the autoencoder's: {list_names(unexpected)}")
+    wrong = [name for name in own if not isinstance(values[name], Tensor)]
     if wrong:
-        raise UserError(
-            f"{path}: not tensors of finite floating-point numbers: {list_names(wrong)}; {WAY_OUT}"
-        )
+        raise file.refusal(f"not tensors: {list_names(wrong)}")
     return {name.removeprefix(holder): values[name] for name in own}, ignored
-
-
-def _is_weight(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.is_floating_point() and bool(value.isfinite().all())
 
 
 def _shape(state: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
@@ -212,29 +164,10 @@ def infer_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
     )
 
 
-def check_state(state: Mapping[str, Tensor], model: nn.Module, path: Path) -> None:
-    """UserError listing every name that is missing, unexpected or of another shape than the model's."""
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in state.items()}
-    problems = {
-        "missing": [name for name in expected if name not in found],
-        "unexpected": [name for name in found if name not in expected],
-        "of another shape": [
-            f"{name} {found[name]} instead of {expected[name]}"
-            for name in expected
-            if name in found and found[name] != expected[name]
-        ],
-    }
-    if any(problems.values()):
-        listed = "; ".join(f"{what}: {list_names(names)}" for what, names in problems.items() if names)
-        raise UserError(f"{path}: not the weights of this autoencoder; {listed}; {WAY_OUT}")
-
-
 def load_weights_(model: nn.Module, path: str | Path) -> nn.Module:
     """Copy a file's weights into `model`, all or none; UserError where they are not exactly this model's."""
     checkpoint = read_checkpoint(path)
-    check_state(checkpoint.state, model, checkpoint.path)
-    model.load_state_dict(checkpoint.state)
+    load_strict(model, checkpoint.state, checkpoint.file, "autoencoder", WAY_OUT)
     return model
 
 
@@ -284,8 +217,4 @@ def digest(model: nn.Module) -> str:
 
     Half precision, so that a published file and its float16 slim copy are the same tokenizer by name.
     """
-    total = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        total.update(f"{name} {tuple(value.shape)}\n".encode())
-        total.update(value.detach().to("cpu", torch.float16).numpy().astype("<f2").tobytes())
-    return total.hexdigest()
+    return values_digest(model, torch.float16, "{name} {shape}\n")

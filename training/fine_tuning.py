@@ -15,9 +15,10 @@ from configs.errors import UserError
 from data.labels import LabelTable, listing
 from data.latents import LatentSet
 from models.lightningdit import LightningDiT
-from models.weights import load_dit, load_strict
+from models.weights import load_dit
 from sampling.model_file import DEMO, DEMO_FILE, DitPayload, load_trained, weights_digest
 from weight_files.hub import local_file
+from weight_files.reading import load_strict
 
 CLASS_TABLE = "y_embedder.embedding_table.weight"
 # Not of the architecture: they may differ between the weights and their fine-tuning.
@@ -94,7 +95,6 @@ def adapted_network(
         rows.append(old[classes] if len(old) > classes else mean)
     with torch.device("meta"):
         net = LightningDiT(**arguments)
-    net.to_empty(device="cpu")
     load_strict(net, {**initial.net.state_dict(), CLASS_TABLE: torch.stack(rows)}, str(initial.path))
     return net.train()
 

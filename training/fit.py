@@ -25,10 +25,10 @@ from data.atomic import share_file
 from data.run_record import check_record, claim_folder, lock_folder
 from runtime.devices import lightning_precision, resolve_devices, resolve_precision
 from runtime.out_of_memory import is_out_of_memory
-from sampling.model_file import read_checkpoint
 from training.callbacks import progress_callback
 from training.resumable import ResumableModule
 from training.run_files import TIME_IS_UP, AtomicCheckpointIO, RunFiles
+from weight_files.reading import WeightFile
 
 
 @contextmanager
@@ -73,9 +73,10 @@ def steps_done(folder: Path) -> int:
     last = folder / "checkpoints" / "last.ckpt"
     if not last.is_file():
         return 0
-    checkpoint = read_checkpoint(last)
-    if "global_step" not in checkpoint:
-        raise UserError(f"{last}: not a checkpoint of a training; restore it, or delete the folder")
+    file = WeightFile(last, "checkpoint", "restore it, or delete the folder")
+    checkpoint = file.torch()
+    if not isinstance(checkpoint, dict) or "global_step" not in checkpoint:
+        raise file.refusal("not a checkpoint of a training")
     return int(checkpoint["global_step"])
 
 

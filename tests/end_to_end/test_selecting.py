@@ -197,7 +197,7 @@ def test_a_judge_that_may_share_pictures_is_refused(real, selected, judge, tmp_p
     assert "real.selector_training was None" in refused(real, selected)
     shutil.copy(judge, report / "judge.safetensors")  # in the place of the one that scores
     (report / "metrics.json").unlink()
-    assert "not a judge's weights" in refused(real, plain)
+    assert "does not fit the judge" in refused(real, plain)
     rows[0]["selector_training"] = "0" * 64
     with open(plain / "samples.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])

@@ -198,7 +198,7 @@ def test_wrong_shapes_are_listed(state, tmp_path):
     torch.save(state | {"encoder.conv_in.weight": torch.ones(32, 5, 3, 3)}, path)
     assert "5 input channels" in refusal(path)
     torch.save(state | {"quant_conv.bias": torch.ones(8, dtype=torch.int64)}, path)
-    assert "not tensors of finite floating-point numbers: 1 (quant_conv.bias)" in refusal(path)
+    assert "not of finite floating-point numbers: 1 (quant_conv.bias)" in refusal(path)
 
 
 def test_other_networks_are_refused(tmp_path):
