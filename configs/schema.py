@@ -194,7 +194,7 @@ class DrawingConfig(Command):
     leave_out: List[str] = key(
         [],
         "Patterns of paths or names (ID_3/*, *.mat) not to be read; people left out so are not missed.",
-        affects="output",
+        affects="run",
     )
     skip_bad_recordings: bool = key(False, "Go on without recordings that cannot be read.", affects="run")
     carrier: Optional[float] = key(
@@ -251,10 +251,15 @@ class DrawingConfig(Command):
     )
     frames_per_second: float = key(26.0, "Frames per second.", above=0, high=1e4, affects="output")
     clutter_s: float = key(
-        0.5, "Width of the moving mean that removes static echoes.", unit="s", above=0, affects="output"
+        0.5,
+        "Width of the moving mean that removes static echoes.",
+        unit="s",
+        low=0.01,
+        high=60,
+        affects="output",
     )
     dynamic_range_db: float = key(
-        30.0, "Range below the brightest cell that is shown.", unit="dB", above=0, affects="output"
+        30.0, "Range below the brightest cell that is shown.", unit="dB", above=0, high=200, affects="output"
     )
     colour_map: str = key("jet", "Name of a matplotlib colour map.", affects="output")
 
@@ -275,7 +280,9 @@ class SpectrogramConfig(DrawingConfig):
         "lies in the folder, else a folder per person.",
         affects="output",
     )
-    variable: Optional[str] = key(None, "Name of the array in a file that holds several.", affects="output")
+    variable: Optional[str] = key(
+        None, "Name of the array in a file that holds several, or of I and Q: ch1,ch2.", affects="output"
+    )
     layout: Optional[str] = key(
         None,
         "Axes of the array in order, e.g. frames,chirps,receivers,samples or iq,pulses; "

@@ -15,7 +15,8 @@ from pathlib import Path, PurePosixPath
 from configs.errors import UserError
 from data.label_files import LABELS, apply_name, check_groups, person_folder, read_labels
 from data.labels import LabelTable, listing, natural_key
-from data.tree import HIDDEN, LOOP, TABLES, TOLD, UNSEEN, sorted_out, split_word, told, unwanted
+from data.people import loose_advice, refuse_no_people, refuse_one_person_twice
+from data.tree import ARCHIVES, LOOP, TOLD, UNSEEN, is_hidden, sorted_out, split_word, told, unwanted
 
 LOOSE, UNLISTED, GONE = "in no person's folder", "not in the table", "in the table but not there"
 WHITE = 65535  # in 16-bit grey files that use all bits
@@ -101,6 +102,7 @@ def find_files(
             f"{listing(extensions)} files in a folder per person, like ID_1/a{extensions[0]}"
         )
     others = [path for reason in left_out.keys() - {TOLD, LOOP, UNSEEN} for path in left_out[reason]]
+    _refuse_archives(folder, others)
     if labels or rules.name:
         whose, missing, gone = _by_rules(paths, others, labels, rules)
         left_out |= {GONE: gone} if gone else {}
@@ -110,6 +112,7 @@ def find_files(
     records = _kept(folder, paths, whose, rules.leave_out, UNLISTED if labels else LOOSE, left_out)
     missing -= {record.user for record in records}
     _refuse_missing({name for name in missing if not unwanted(f"{name}/", rules.leave_out)}, folder, what)
+    refuse_one_person_twice({record.user for record in records})
     records.sort(key=lambda record: (natural_key(record.user), natural_key(_stem(record.relative))))
     _refuse_one_name(records)
     return Found(records, left_out)
@@ -140,6 +143,18 @@ def _refuse_dead(dead: list[str], folder: Path) -> None:
             f"{folder}: {len(dead)} links lead nowhere: {listing(dead, 5)} (to "
             f"{os.readlink(folder / dead[0])}); bring back what they point to, or go on without "
             f"them by --leave_out '{dead[0]}'"
+        )
+
+
+def _refuse_archives(folder: Path, others: Sequence[str]) -> None:
+    """Archives beside the people's folders may hold further people."""
+    packed = [path for path in others if "/" not in path and PurePosixPath(path).suffix.lower() in ARCHIVES]
+    packed.sort(key=natural_key)
+    if packed:
+        left = " ".join(f"'{path}'" for path in packed[:3])
+        raise UserError(
+            f"{folder}: {listing(packed, 3)}: archives are not read, and may hold further people; unpack "
+            f"them, or go on without them by --leave_out {left}"
         )
 
 
@@ -218,10 +233,9 @@ def _by_tree(folder: Path, paths: Sequence[str], others: Sequence[str], what: st
     if not depths:
         raise UserError(
             f"{folder}: no sub-folder holds {what}s, found {len(paths)} loose {what}"
-            f"{'s' * (len(paths) > 1)}; expected a folder per person, like ID_1/{paths[0]}, or "
-            "people told from the file names by --name '(?P<person>…)', or by --labels T.csv"
+            f"{'s' * (len(paths) > 1)}; expected {loose_advice(folder, paths, others)}"
         )
-    _refuse_split(folder, set(depths))
+    _refuse_split(folder, set(depths), what)
     deep = [top for top, found in depths.items() if found != {1}]
     direct = [top for top, found in depths.items() if 1 in found]
     if deep and not (direct and len({re.sub("[0-9]+", "", top) for top in depths}) == 1):
@@ -231,29 +245,18 @@ def _by_tree(folder: Path, paths: Sequence[str], others: Sequence[str], what: st
             "'^(?P<person>[^/]+)/'; for the second: "
             "--name '^(?P<condition>[^/]+)/(?P<person>[^/]+)/'"
         )
-    _refuse_unread_table(folder, set(depths), others)
+    refuse_no_people(folder, paths, others, what)
     nothing: tuple[tuple[str, str], ...] = ()
     whose = {path: (path.partition("/")[0], nothing) for path in paths if "/" in path}
     return whose, {path.partition("/")[0] for path in others if "/" in path or not (folder / path).exists()}
 
 
-def _refuse_split(folder: Path, tops: set[str]) -> None:
+def _refuse_split(folder: Path, tops: set[str], what: str) -> None:
     if all(split_word(top) for top in tops):
+        as_it_is = f", which stage 1 reads as it is: python stage1_extract_features.py --data_dir {folder}"
         raise UserError(
-            f"{folder}: holds a finished split ({listing(sorted(tops))}), which stage 1 reads "
-            f"as it is: python stage1_extract_features.py --data_dir {folder}; to split anew: "
-            "--name '^[^/]+/(?P<person>[^/]+)/'"
-        )
-
-
-def _refuse_unread_table(folder: Path, tops: set[str], others: Sequence[str]) -> None:
-    """A single folder of images beside a table: the table tells the people, not the folder."""
-    tables = [path for path in others if "/" not in path and PurePosixPath(path).suffix.lower() in TABLES]
-    if len(tops) == 1 and tables:
-        raise UserError(
-            f"{folder}: {tables[0]} lies beside the only folder, {min(tops)}; give "
-            f"--labels {folder / tables[0]} where it tells the people, else --leave_out "
-            f"'{tables[0]}'"
+            f"{folder}: holds a finished split ({listing(sorted(tops))}){as_it_is * (what == 'image')}; "
+            f"to read {what}s of all its parts: --name '^[^/]+/(?P<person>[^/]+)/'"
         )
 
 
@@ -262,10 +265,7 @@ def _empty_folders(folder: Path, leave_out: Sequence[str]) -> set[str]:
     found = {
         path.name
         for path in folder.iterdir()
-        if path.is_dir()
-        and path.name[0] != "."
-        and path.name.casefold() not in HIDDEN
-        and not unwanted(f"{path.name}/", leave_out)
+        if path.is_dir() and not is_hidden(path.name) and not unwanted(f"{path.name}/", leave_out)
     }
     return {
         name for name in found if not any(files for _, _, files in os.walk(folder / name, followlinks=True))

@@ -13,7 +13,8 @@ from data.labels import listing
 
 LABELS = "labels.csv"  # read where it lies beside the people's folders
 FILE_COLUMNS = ("file", "path", "file_name", "filename", "image")
-PERSON_COLUMNS = ("person", "user", "subject", "label")
+PERSON_COLUMNS: tuple[str, ...] = ("person", "user", "subject", "participant", "label")
+PERSON_COLUMNS += tuple(f"{name}{end}" for name in PERSON_COLUMNS[:4] for end in ("_id", " id", "id"))
 Groups = Mapping[str, str]
 
 # Names
@@ -65,15 +66,16 @@ def read_labels(table: Path, paths: Sequence[str]) -> tuple[dict[str, dict[str, 
     CSV with commas, semicolons or tabs and a header: one of FILE_COLUMNS, one of PERSON_COLUMNS, further
     columns are groups of their own name. Two columns without a header, the first of which names files, are
     file and person. A file may be named by its path below the folder, or by the end of it (img_1.png), with
-    or without its suffix, where that is one file's. UserError, naming the table: no such columns, a file
+    or without its suffix, where that is one file's, or by a longer path (/home/ann/data/ID_1/img_1.png).
+    UserError, naming the table: no such columns, a file
     named twice, or by an end that several have.
     """
-    ends = _by_end(paths)
+    ends, whole = _by_end(paths), set(paths)
     rows = _rows(table, ends)
     found: dict[str, dict[str, str]] = {}
     strangers = []
     for row in rows:
-        candidates = ends.get(_plain(row["file"]), [])
+        candidates = _candidates(_plain(row["file"]), ends, whole)
         groups = {name: value for name, value in row.items() if name != "file" and value}
         if len(candidates) > 1:
             raise UserError(
@@ -84,6 +86,15 @@ def read_labels(table: Path, paths: Sequence[str]) -> tuple[dict[str, dict[str, 
         elif found.setdefault(candidates[0], groups) != groups:
             raise UserError(f"{table}: names {row['file']} twice, with different values; keep one row")
     return found, strangers
+
+
+def _candidates(file: str, ends: Mapping[str, list[str]], whole: set[str]) -> list[str]:
+    """The paths that a table's file may be: an end of a path, or a path of another machine that ends with
+    one.
+    """
+    parts = file.split("/")
+    tails = ("/".join(parts[first:]) for first in range(1, len(parts)))
+    return ends.get(file) or next(([tail] for tail in tails if tail in whole and "/" in tail), [])
 
 
 def _plain(file: str) -> str:

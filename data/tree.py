@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -11,8 +12,14 @@ from configs.errors import UserError
 from data.label_files import LABELS
 from data.labels import natural_key
 
-# What other systems leave in folders; also everything that begins with a dot (.DS_Store, ._a.npy).
+# What other systems leave in folders; also everything that begins with a dot (.DS_Store, ._a.npy) or ~$.
 HIDDEN = {
+    "#recycle",
+    "#snapshot",
+    "@recycle",
+    "found.000",
+    "lost.dir",
+    "recycler",
     "__macosx",
     "thumbs.db",
     "ehthumbs.db",
@@ -26,6 +33,7 @@ HIDDEN = {
 # Written by this project.
 OWN = {"axes.csv", "truth.csv", "split.csv", "split.json", "cropped.png", "run.json", LABELS}
 TABLES = {".csv", ".tsv", ".xlsx", ".xls", ".json"}
+ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"}
 UNSEEN, DEAD, LOOP = "hidden or of the system", "link to nowhere", "link to its own tree"
 TOLD = "by --leave_out"
 SHOWN = 3
@@ -65,7 +73,7 @@ def _raise(error: OSError) -> None:
 
 def _reason(folder: Path, path: str, extensions: Sequence[str], leave_out: Sequence[str]) -> str | None:
     """Why a file is not read; None: it is read; "": it is the project's own and needs no word."""
-    if any(part.startswith(".") or part.casefold() in HIDDEN for part in path.split("/")):
+    if any(is_hidden(part) for part in path.split("/")):
         return UNSEEN
     if not path.isprintable():  # undecodable bytes count as not printable
         raise UserError(f"{ascii(str(folder / path))}: a name that cannot be written as text; rename it")
@@ -77,6 +85,11 @@ def _reason(folder: Path, path: str, extensions: Sequence[str], leave_out: Seque
     if suffix in extensions:
         return None
     return (suffix or "without suffix") if (folder / path).exists() else DEAD
+
+
+def is_hidden(name: str) -> bool:
+    """Whether another system or program keeps such a file or folder for itself."""
+    return name.startswith((".", "~$")) or name.casefold() in HIDDEN
 
 
 def unwanted(path: str, leave_out: Sequence[str]) -> bool:
@@ -116,12 +129,13 @@ SPLIT_WORDS = {
     "validation": "val",
     "test": "test",
     "testing": "test",
+    "dev": "val",
 }
 
 
 def split_word(name: str) -> str | None:
-    """train, val or test for a folder's name in any case (Train, valid, VALIDATION), else None."""
-    return SPLIT_WORDS.get(name.casefold())
+    """train, val or test for a folder's name in any case (Train, valid, VALIDATION, test_set), else None."""
+    return SPLIT_WORDS.get(re.sub(r"[-_ ]?(set|data|split)$", "", name.casefold()))
 
 
 def split_folders(folder: Path) -> tuple[dict[str, Path], dict[str, list[str]]]:
@@ -132,7 +146,7 @@ def split_folders(folder: Path) -> tuple[dict[str, Path], dict[str, list[str]]]:
     found: dict[str, Path] = {}
     left_out: dict[str, list[str]] = {}
     for path in sorted(folder.iterdir(), key=lambda path: natural_key(path.name)):
-        part, unseen = split_word(path.name), path.name.startswith(".") or path.name.casefold() in HIDDEN
+        part, unseen = split_word(path.name), is_hidden(path.name)
         if part and (path.is_dir() or path.is_symlink()):
             if part in found:
                 raise UserError(

@@ -13,17 +13,19 @@ from configs.keys import identity
 from configs.schema import DrawingConfig, SpectrogramConfig
 from data.atomic import write_text_if_new
 from data.axes import AXES, axes_row
-from data.folders import FileRecord, Found
+from data.folders import Found
 from data.label_files import LABELS
-from data.labels import listing
 from data.progress import progress
 from data.recordings import stem, told_groups
 from data.run_record import claim_folder
 from data.tables import csv_text
 from data.tree import account
 from preparation.advice import grouped, hold_out_advice, sign_advice
+from preparation.bad_recordings import BadRecordings
 from preparation.spectrograms import (
     Reader,
+    forget_unfinished,
+    hints_of,
     image_name,
     place_images,
     read_file,
@@ -31,7 +33,7 @@ from preparation.spectrograms import (
     rows_of_others,
 )
 from radar import spectrogram as doppler
-from radar.captures import NoCapture, companions
+from radar.captures import companions
 
 
 def draw_recordings(
@@ -53,21 +55,25 @@ def draw_recordings(
     directions = []
     parts = {part for record in found.records for part in companions(record.path)}
     wanted = [record for record in found.records if record.path not in parts]
-    left_out, count = dict(found.left_out), 0
-    reasons: dict[str, str] = {}
+    left_out, count, bad, hints = dict(found.left_out), 0, BadRecordings(config), hints_of(config)
     with ExitStack() as claim:
         for record in progress(wanted, description="reading", unit="rec"):
+            if bad.enough():
+                break
             try:
-                windows, notes, direction = recording_windows(record, config, read, whole)
+                windows, notes, direction = recording_windows(record, config, hints, read, whole)
             except (UserError, OSError) as error:
-                left_out.setdefault(refuse_or_skip(record, error, config), []).append(record.relative)
-                reasons.setdefault(record.user, str(error))
+                left_out.setdefault(bad.add(record, error), []).append(record.relative)
+                continue
+            bad.read.add(record.user)
+            if bad.refused:
                 continue
             told += [(str(record.path), note) for note in notes]
             directions.append(direction)
             units = [doppler.to_unit(window.power_db, config.dynamic_range_db) for window in windows]
             pictures = [doppler.to_picture(unit, config.colour_map) for unit in units]
             if not count:  # only now, so that settings that cannot work claim nothing
+                forget_unfinished(folder, identity(asked), config.dry_run)
                 claim.enter_context(claim_folder(folder, identity(asked), "**/*.png", config.dry_run))
             count += 1
             if not config.dry_run:
@@ -77,7 +83,7 @@ def draw_recordings(
                 name = image_name(stem(record), number)
                 axes.append(axes_row(name, window.edges, config.dynamic_range_db))
                 labels.append({"file": name} | told_groups(record))
-        refuse_missing(reasons, {Path(row["file"]).parts[0] for row in labels}, config)
+        bad.refuse()
         say(account(count, "recording", left_out))
         for line in [*grouped(told), *sign_advice(directions, config.conjugate)]:
             say(line)
@@ -111,31 +117,4 @@ def tell_kept(folder: Path, kept: list[dict[str, str]], config: SpectrogramConfi
         say(
             f"{folder}: {len(kept)} images of recordings that are not in {config.input} are kept, the first "
             f"is {kept[0]['path']}; remove them if they are not wanted"
-        )
-
-
-def refuse_or_skip(record: FileRecord, error: Exception, config: SpectrogramConfig) -> str:
-    """Why a file is left out: it holds no recording, or it cannot be read and `config` says to go on; else
-    the error is raised with the ways out.
-    """
-    if isinstance(error, NoCapture):
-        say(f"skipped {error}")
-        return "no recording"
-    if not config.skip_bad_recordings:
-        raise UserError(
-            f"{error}; or go on without it by --leave_out '{record.relative}', without all that "
-            "cannot be read by --skip_bad_recordings"
-        ) from error
-    say(f"skipped {error}")
-    return "unreadable"
-
-
-def refuse_missing(reasons: dict[str, str], read: set[str], config: SpectrogramConfig) -> None:
-    """UserError for people of whom nothing was read; `reasons` has one of each person with bad files."""
-    missing = [name for name in reasons if name not in read]
-    if missing:
-        raise UserError(
-            f"--input {config.input}: no recording of {listing(missing)} can be read "
-            f"({reasons[missing[0]]}); export them again, or go on without these people by "
-            f"--leave_out '{missing[0]}/*'"
         )

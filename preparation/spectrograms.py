@@ -5,21 +5,23 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image
 from scipy.constants import speed_of_light
 
 from configs.errors import UserError
 from configs.schema import DrawingConfig, SpectrogramConfig
+from data.axes import AXES
 from data.folders import FileRecord
 from data.images import file_digest
 from data.pictures import save_png
+from data.run_record import RECORD, check_record, lock_folder
 from preparation.advice import direction
 from radar import captures
-from radar.captures import Capture, Facts, Hints, companions
+from radar.captures import Capture, Facts, Hints, check_carrier, check_period, check_prf, companions
 from radar.spectrogram import (
     FRAMES,
     HOP,
@@ -58,9 +60,11 @@ class Shown(NamedTuple):
     direction: int = 0
 
 
-def recording_windows(record: FileRecord, config: SpectrogramConfig, read: Reader, whole: bool) -> Shown:
+def recording_windows(
+    record: FileRecord, config: SpectrogramConfig, hints: Hints, read: Reader, whole: bool
+) -> Shown:
     """What is shown of one recording, of a ready matrix with `whole` one window; errors name its file."""
-    path, capture = record.path, read(record, hints_of(config))
+    path, capture = record.path, read(record, hints)
     try:
         if isinstance(capture, Spectrogram):
             total = capture.time_s.size
@@ -80,7 +84,11 @@ def _cut(shown: Spectrogram, frames: int) -> list[Spectrogram]:
 
 
 def hints_of(config: SpectrogramConfig) -> Hints:
-    """What the command line says of the files."""
+    """What the command line says of the files; UserError: numbers that no radar has."""
+    numbers = ((check_carrier, config.carrier), (check_prf, config.prf), (check_period, config.burst_period))
+    for check, value in numbers:
+        if value is not None:
+            check(value)
     facts = Facts(config.carrier, config.prf, config.burst_samples, config.burst_period)
     layout = tuple(config.layout.split(",")) if config.layout else ()
     cfg = Path(config.cfg) if config.cfg else None
@@ -135,6 +143,24 @@ def whole_spectrogram(capture: Capture, config: SpectrogramConfig) -> Spectrogra
         frames_per_second=config.frames_per_second,
         velocity_range=shown,
     )
+
+
+def forget_unfinished(folder: Path, settings: Mapping[str, Any], dry_run: bool = False) -> None:
+    """Make room for other settings where no run has ended: without axes.csv, which is written last, the
+    record and the images drawn so far go.
+    """
+    record = folder / RECORD
+    if dry_run or not record.is_file() or (folder / AXES).is_file():
+        return
+    with lock_folder(folder):
+        try:
+            check_record(folder, settings)
+        except UserError:
+            for image in [path for path in folder.glob("*/*.png") if recording_of(path)]:
+                image.unlink()
+                if not any(image.parent.iterdir()):
+                    image.parent.rmdir()
+            record.unlink()
 
 
 def image_name(stem: str, number: int) -> str:

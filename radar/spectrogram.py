@@ -25,6 +25,7 @@ FRAMES, HOP, SIZE = 55, 14, 256  # an image; neighbouring images share three qua
 CANVAS = 8  # pixels of the canvas for each cell, both ways
 BURST_S = 0.04
 LEAST_BURST = 16  # pulses
+LEAST_WINDOW = 4  # pulses; fewer tell hardly any velocities apart
 FINEST_MPS, FASTEST_MPS = 1e-3, 1e4  # beyond lie slips of units, for which no memory suffices
 KNOT_S = 0.01  # amplitudes change linearly between knots this far apart
 KNOTS_AT_ONCE = 64  # keeps the work of a block in the processor's cache
@@ -211,6 +212,11 @@ def spectrogram(
         get_window(window, samples), hop, prf_hz, fft_mode="twosided", mfft=length, scale_to="magnitude"
     )
     frames = slice(-(-transform.m_num_mid // hop), transform.upper_border_begin(iq.shape[-1])[1])
+    if frames.stop - frames.start < 2:
+        raise UserError(
+            f"frames_per_second {frames_per_second:g}: a recording of {iq.shape[-1] / prf_hz:.3g} s has "
+            "fewer than two such frames; expected more a second"
+        )
     power = numpy.zeros((num_bins, frames.stop - frames.start))
     for look in numpy.atleast_2d(iq):  # one after the other: many looks of a long signal would not fit
         spectrum = transform.stft(look, p0=frames.start, p1=frames.stop)[bins]
@@ -229,19 +235,18 @@ def burst_spectrogram(
 ) -> Spectrogram:
     """As `spectrogram`, with one frame for each burst of `iq` (bursts, P) or (looks, bursts, P).
 
-    The window is the burst. UserError: as `spectrogram`.
+    The window is the burst; there are `num_bins` velocities, or more where it tells more apart. UserError: as
+    `spectrogram`.
     """
-    bins, length, velocity_mps = _velocity_bins(carrier_hz, prf_hz, num_bins, velocity_range)
     pulses = iq.shape[-1]
+    bins, length, velocity_mps = _velocity_bins(carrier_hz, prf_hz, num_bins, velocity_range)
+    if pulses > length:
+        num_bins = math.ceil(num_bins * pulses / (length - 1))
+        bins, length, velocity_mps = _velocity_bins(carrier_hz, prf_hz, num_bins, velocity_range)
     if pulses < LEAST_BURST:
         raise UserError(
             f"a burst of {pulses} pulses tells as many velocities apart, too few: expected "
             f"{LEAST_BURST} or more"
-        )
-    if pulses > length:
-        raise UserError(
-            f"a burst of {pulses} pulses resolves velocity finer than {num_bins} bins show: "
-            "expected a narrower velocity_range"
         )
     taper = get_window(window, pulses)
     spectrum = numpy.fft.fft(iq * (taper / taper.sum()), length)[..., bins]
@@ -287,6 +292,11 @@ def _window_samples(
         samples = min(length, round(math.sqrt(speed_of_light / carrier_hz / 2.56) * prf_hz))
     else:
         samples = max(1, round(window_s * prf_hz))
+    if samples < LEAST_WINDOW:
+        raise UserError(
+            f"a window of {samples} pulses at a PRF of {prf_hz:g} Hz tells hardly any velocities apart; "
+            f"expected {LEAST_WINDOW} or more: --window_s {LEAST_WINDOW / prf_hz:.2g}"
+        )
     if samples > length:
         raise UserError(
             f"window_s {window_s:g}: expected at most the transform's {length / prf_hz:g} s; "
@@ -305,8 +315,8 @@ def windows(spectrogram: Spectrogram, frames: int = FRAMES, hop: int = HOP) -> l
     total = spectrogram.power_db.shape[1]
     if total < frames:
         raise UserError(
-            f"the recording has {total} frames, an image needs {frames}: give a longer "
-            "recording, or ask for fewer frames or more frames_per_second"
+            f"the recording has {total} frames, an image needs {frames}: give a longer recording, "
+            f"--frames {total}, or more --frames_per_second"
         )
     cuts = [slice(first, first + frames) for first in range(0, total - frames + 1, hop)]
     return [

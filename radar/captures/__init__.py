@@ -20,6 +20,7 @@ from radar.captures.contract import (
     Hints,
     NoCapture,
     check_carrier,
+    check_period,
     check_prf,
 )
 from radar.spectrogram import Spectrogram
@@ -32,6 +33,7 @@ __all__ = [
     "Hints",
     "NoCapture",
     "check_carrier",
+    "check_period",
     "check_prf",
     "companions",
     "find_format",
@@ -81,6 +83,8 @@ def find_format(path: Path) -> Format | None:
         raise FileNotFoundError(f"{path}: no such recording")
     with open(path, "rb") as file:
         head = file.read(HEAD)
+    if not head:
+        raise UserError(f"{path}: empty (0 bytes); copy or export it again")
     return next((one for one in FORMATS if one.recognises(path, head)), None)
 
 

@@ -28,15 +28,33 @@ def load_npz(path: Path, hints: Hints) -> Contents:
 
 
 def load_mat(path: Path, hints: Hints) -> Contents:
-    return Contents(dict(_flattened(scipy.io.loadmat(path))))
+    variables = scipy.io.loadmat(path)
+    arrays = dict(_flattened(variables))
+    several = [name for name, array in variables.items() if _is_several(array)]
+    if several and all(array.size < 2 for array in arrays.values()):
+        raise UserError(
+            f"{', '.join(several)}: a cell or struct array of {variables[several[0]].size}: which of them is "
+            "the recording? save each in a file of its own"
+        )
+    return Contents(arrays)
+
+
+def _is_several(array: Any) -> bool:
+    """Whether it is MATLAB's cell or struct array of more than one element."""
+    is_array = isinstance(array, numpy.ndarray) and array.size > 1
+    return bool(is_array and (array.dtype.names or array.dtype.kind == "O"))
 
 
 def _flattened(variables: dict[str, Any], above: str = "") -> Iterator[tuple[str, numpy.ndarray]]:
-    """Numeric arrays with the path of their names; a struct's fields become rec.fs, rec.iq."""
+    """Numeric arrays with the path of their names; a struct's fields become rec.fs, rec.iq, a
+    cell its content.
+    """
     for name, array in variables.items():
         if name.startswith("__") or not isinstance(array, numpy.ndarray):
             continue
-        if array.dtype.names and array.size == 1:
+        if array.dtype.kind == "O" and array.size == 1:  # a cell
+            yield from _flattened({name: array.item()}, above)
+        elif array.dtype.names and array.size == 1:
             fields = {field: array[field].item() for field in array.dtype.names}
             yield from _flattened(fields, f"{above}{name}.")
         elif array.dtype.kind in "fiuc":

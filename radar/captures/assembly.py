@@ -12,7 +12,16 @@ from scipy.ndimage import median_filter
 
 from configs.errors import UserError
 from radar.captures.balance import balanced, tell_saturation
-from radar.captures.contract import Capture, Contents, Facts, Hints, NoCapture, check_carrier, check_prf
+from radar.captures.contract import (
+    Capture,
+    Contents,
+    Facts,
+    Hints,
+    NoCapture,
+    check_carrier,
+    check_period,
+    check_prf,
+)
 from radar.captures.fmcw import ORDER, ArrayCube, Cube, follow
 from radar.captures.layout import SLOW, name_axes, slow_axes, to_order
 from radar.captures.maps import ready_map
@@ -32,7 +41,12 @@ def assemble(path: Path, contents: Contents, hints: Hints) -> Capture | Spectrog
         name, parts, axes, shape = path.stem, (), ORDER, contents.cube.shape
     else:
         name, parts = find_signal(contents.arrays, hints.variable)
-        axes, shape = name_axes(parts[0], hints.layout, contents.axes)
+        is_iq = len(parts) == 2 or parts[0].dtype.kind == "c"
+        if parts[0].size < LEAST_PULSES and not hints.layout:
+            raise NoCapture(f"{name} holds {parts[0].size} numbers; a walk has thousands")
+        axes, shape = name_axes(parts[0], hints.layout, contents.axes, is_iq)
+        if hints.layout and axes == ("pulses",) and len(hints.layout) > 1:
+            notes.append(f"a vector of I/Q, for which --layout {','.join(hints.layout)} is not needed")
     lengths = dict(zip(axes, shape))
     if "velocities" in lengths or "times" in lengths:
         return ready_map(parts[0].reshape(shape), axes, contents.arrays, hints)
@@ -171,6 +185,7 @@ def _burst_shape(bursts: int, pulses: int, prf: float, facts: Facts) -> tuple[in
             f"bursts of {length} pulses: how long from one to the next? give --burst_period in s "
             f"({length / prf:.4g} when they follow without a pause)"
         )
+    period = check_period(period)
     if period < length / prf * (1 - 1e-3):
         raise UserError(
             f"--burst_period {period:g}: a burst of {length} pulses at {prf:g} Hz lasts "

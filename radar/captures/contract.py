@@ -17,6 +17,7 @@ from configs.errors import UserError
 
 CARRIER_HZ = (0.3e9, 300e9)  # lower ones see no limbs, higher ones are optics
 PRF_HZ = (20.0, 1e6)
+PERIOD_S = (1e-4, 5.0)  # of bursts: a step takes half a second
 AXES = ("receivers", "ranges", "bursts", "pulses")
 
 
@@ -149,10 +150,20 @@ def check_prf(value: float | None, source: str = "") -> float:
     return _plausible(value, "--prf", source, PRF_HZ, (1e3, 1e6))
 
 
+def check_period(value: float) -> float:
+    """Seconds from burst to burst; UserError as for the carrier."""
+    return _plausible(value, "--burst_period", "", PERIOD_S, (1e-3, 1e-6), "s")
+
+
 def _plausible(
-    value: float | None, flag: str, source: str, bounds: tuple[float, float], slips: tuple[float, ...]
+    value: float | None,
+    flag: str,
+    source: str,
+    bounds: tuple[float, float],
+    slips: tuple[float, ...],
+    unit: str = "Hz",
 ) -> float:
-    expected = f"{bounds[0]:g} to {bounds[1]:g} Hz"
+    expected = f"{bounds[0]:g} to {bounds[1]:g} {unit}"
     if value is None:
         raise UserError(f"the file does not state it: give {flag}, {expected}")
     if not bounds[0] <= value <= bounds[1]:

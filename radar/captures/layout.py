@@ -75,14 +75,19 @@ def to_order(array: Any, axes: Sequence[str], order: Sequence[str]) -> numpy.nda
 
 
 def name_axes(
-    array: Any, layout: Sequence[str], fixed: Sequence[str]
+    array: Any, layout: Sequence[str], fixed: Sequence[str], is_iq: bool = False
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Names and lengths of an array's axes: from the format, the user, or its having one axis only.
+
+    A vector that `is_iq`, complex or a part of I and Q, goes without a layout of pulses and iq that was given
+    for other files.
 
     UserError: more than one axis, and nobody says which.
     """
     if fixed:
         return tuple(fixed), tuple(array.shape)
+    if is_iq and len(_squeezed(array.shape)) == 1 and _is_pair(layout):
+        return ("pulses",), _squeezed(array.shape)
     if layout:
         return parse_layout(layout, _squeezed(array.shape) if len(layout) < array.ndim else array.shape)
     shape = _squeezed(array.shape)
@@ -92,6 +97,11 @@ def name_axes(
             f"{_examples(len(shape), array.dtype.kind == 'c')}"
         )
     return ("pulses",), shape
+
+
+def _is_pair(layout: Sequence[str]) -> bool:
+    """Whether it names slow time and I, Q alone."""
+    return sorted(layout) in (["iq", "pulse"], ["iq", "pulses"], ["iq", "slow_time"], ["iq", "time"])
 
 
 def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:

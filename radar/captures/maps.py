@@ -12,6 +12,7 @@ from radar.captures.contract import Hints
 from radar.captures.naming import find_time, find_velocity
 from radar.spectrogram import Spectrogram
 
+SLOWEST_S, FASTEST_MPS = 0.5, 50.0  # beyond, no gait is shown and nobody walks: another unit
 TO_DB = {
     "db": lambda values: values,
     "power": lambda values: 10 * numpy.log10(values),
@@ -49,6 +50,17 @@ def ready_map(
         )
     for axis, name in ((velocity, "velocities"), (time_s, "times")):
         steps = numpy.diff(axis)
+        if name == "times" and len(axis) > 1 and abs(axis[1] - axis[0]) > SLOWEST_S:
+            raise UserError(
+                f"times are {abs(axis[1] - axis[0]):.3g} s apart; expected up to {SLOWEST_S:g} s, because a "
+                "step takes half a second: give --duration in s "
+                f"({1e-3 * abs(axis[-1] - axis[0]):.3g} if these are ms)"
+            )
+        if name == "velocities" and abs(axis).max() > FASTEST_MPS:
+            raise UserError(
+                f"velocities up to {abs(axis).max():.4g} m/s; expected up to {FASTEST_MPS:g}: give those of "
+                "the first and the last row in m/s by --velocity_range"
+            )
         if len(axis) < 8 or not numpy.allclose(steps, steps.mean(), rtol=0.01) or not steps.mean():
             raise UserError(f"{len(axis)} {name}: expected 8 or more at even distances")
     if velocity[0] > velocity[-1]:

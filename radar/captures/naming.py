@@ -54,12 +54,15 @@ def listing(words: Iterable[str], most: int = 8) -> str:
 def find_signal(arrays: Mapping[str, Any], variable: str | None = None) -> tuple[str, tuple[Any, ...]]:
     """Name and parts of the one array that can be the recording: (complex,), (I, Q) or (real,).
 
-    Complex arrays come first, then I and Q by their names, then real arrays that stand alone. UserError:
-    several, or no such variable; NoCapture: none.
+    Complex arrays come first, then I and Q by their names, then real arrays that stand alone. `variable`
+    names the array, or I and Q ("ch1,ch2"), which may be fields of a record. UserError: several, or no such
+    variable; NoCapture: none.
     """
     arrays = {
         name: array for name, array in arrays.items() if size(array) > 1 and array.dtype.kind in "fiucV"
     }
+    if variable and "," in variable:
+        return variable, tuple(_chosen(arrays, part.strip()) for part in variable.split(",", 1))
     chosen = {name: array for name, array in arrays.items() if variable in (None, name, leaf(name))}
     if not chosen:
         known = f"; it holds {described(arrays)}" if arrays else ""
@@ -76,11 +79,28 @@ def find_signal(arrays: Mapping[str, Any], variable: str | None = None) -> tuple
     if not found:
         raise UserError(
             f"nothing in it is I/Q by its name: {described(arrays)}; expected complex numbers, "
-            "or parts called I and Q or real and imag"
+            "or parts called I and Q or real and imag; --variable a,b takes a as I, b as Q"
         )
     if len(found) > 1:
-        raise UserError(f"several arrays may be the recording: {listing(found)}; choose with --variable")
+        raise UserError(
+            f"several arrays may be the recording: {listing(found)}; choose with --variable, or name I and Q "
+            "by --variable a,b"
+        )
     return next(iter(found.items()))
+
+
+def _chosen(arrays: Mapping[str, Any], part: str) -> Any:
+    """The real array, or field of a record, of this name; UserError: none, or several."""
+    fields = {
+        f"{name}.{field}": array[field] for name, array in arrays.items() for field in array.dtype.names or ()
+    }
+    every = {name: array for name, array in {**arrays, **fields}.items() if array.dtype.kind in "fiu"}
+    found = [array for name, array in every.items() if part in (name, leaf(name))]
+    if len(found) != 1:
+        raise UserError(
+            f"{'several variables' if found else 'no real variable'} {part!r}; it holds {described(every)}"
+        )
+    return found[0]
 
 
 def complexes(arrays: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:

@@ -14,6 +14,7 @@ from radar.captures.contract import Contents, Format, Hints, NoCapture
 from radar.captures.naming import PARTS
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+([eE][-+]?\d+)?")
 COMPLEX = re.compile(rf"({NUMBER.pattern})?[-+]?({NUMBER.pattern})?[ij]")
 BLOCK = re.compile(r"^[\s\-=#*]*([IQ])\s+raw\s+samples[\s\-=#*]*$", re.IGNORECASE)
 STATED = re.compile(
@@ -118,7 +119,8 @@ def _lines(path: Path) -> list[str]:
 
 def _cells(line: str) -> list[str]:
     divider = next((mark for mark in ";\t," if mark in line), None)
-    return [cell.strip().strip('"') for cell in line.split(divider)] if divider else line.split()
+    cells = [cell.strip().strip('"') for cell in line.split(divider)] if divider else line.split()
+    return [cell.replace(",", ".") if DECIMAL_COMMA.fullmatch(cell) else cell for cell in cells]
 
 
 def _numeric(line: str) -> bool:

@@ -7,7 +7,7 @@ import pytest
 
 from configs.errors import UserError
 from data.folders import BY_FOLDER, Rules, find_files
-from data.tree import account, split_folders
+from data.tree import account, split_folders, split_word
 
 PNG = (".png",)
 
@@ -302,3 +302,35 @@ def test_parts_are_known_in_any_case(tmp_path, names):
     (tmp_path / "VALID").mkdir()
     with pytest.raises(UserError, match="are both val"):
         split_folders(tmp_path)
+
+
+def test_what_other_systems_hide_is_counted_and_archives_are_refused(tmp_path):
+    made(tmp_path, "ID_1/a.png", "#recycle/a.png", "ID_1/~$a.png", "@eaDir/b.png", "FOUND.000/x.png")
+    files = find_files(tmp_path, PNG, "image")
+    assert len(files.records) == 1 and len(files.left_out["hidden or of the system"]) == 4
+    made(tmp_path, "ID_2.zip", "ID_3.TAR.GZ")
+    text = refusal(tmp_path, match="ID_2.zip, ID_3.TAR.GZ: archives are not read")
+    told = text.partition("--leave_out ")[2].replace("'", "").split()
+    assert found(tmp_path, Rules(leave_out=told)) == {"ID_1/a.png": "ID_1"}
+
+
+@pytest.mark.parametrize("column", ["subject_id", "Participant", "user id", "personID"])
+def test_tables_name_people_in_usual_columns_and_paths_of_other_machines(tmp_path, column):
+    made(tmp_path, "x/a.png", "x/b.png")
+    (tmp_path / "labels.csv").write_text(f"file,{column}\n/home/ann/data/x/a.png,7\nD:\\x\\b.png,8\n")
+    assert found(tmp_path) == {"x/a.png": "7", "x/b.png": "8"}
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("Train_set", "train"),
+        ("valset", "val"),
+        ("dev", "val"),
+        ("test-data", "test"),
+        ("eval", None),
+        ("set", None),
+    ],
+)
+def test_the_parts_of_a_split_have_many_names(name, part):
+    assert split_word(name) == part

@@ -146,7 +146,7 @@ def test_spectrogram_settings(work, given, said):
     ("iq", "said"),
     [
         (numpy.real, "one real channel cannot tell approaching from receding"),
-        (lambda noise: noise[:100], "rec1 has 100 pulses; a walk has thousands"),
+        (lambda noise: noise[:100], "rec1 holds 100 numbers; a walk has thousands"),
         (lambda noise: noise[:4000], "an image needs 55: give a longer recording"),
         (lambda noise: noise[:, None].repeat(3, 1), "which axis is what? say it in order with --layout"),
         (
