@@ -40,7 +40,7 @@ from data.cropping import SHEET, boxes_of, refuse_margins
 from data.duplicates import firsts
 from data.examination import examine_files
 from data.folders import FileRecord, Rules
-from data.images import find_images
+from data.images import find_images, inputs_digest, scan_images
 from data.labels import listing
 from data.pictures import save_png
 from data.progress import advance, progress
@@ -60,6 +60,9 @@ def split(config: SplitConfig) -> None:
     """Divide people's images into train, val and perhaps test; see `data.splits` for the rules."""
     found = find_images(config.input_dir, Rules(config.name, config.labels, config.leave_out))
     labels, records = found.labels, found.records
+    with progress(total=len(records), description="reading", unit="img") as bar:
+        scan = scan_images(records, progress=partial(advance, bar))
+    refuse_unreadable(records, scan.bad)
     seen = examine_files(records)
     say("\n".join(seen.lines()))
     if config.crop == "refuse":
@@ -92,6 +95,7 @@ def split(config: SplitConfig) -> None:
             result,
             config.output_dir,
             link=not config.copy,
+            inputs=inputs_digest(records, scan.digests),
             progress=partial(advance, bar),
             dry_run=config.dry_run,
             boxes=boxes,
@@ -123,6 +127,20 @@ def tell_axes(records: list[FileRecord], folder: str) -> None:
             say(f"axes of all images: {axes}")
     except UserError as error:
         say(f"warning: {error}; stage 1 refuses them as they are")
+
+
+def refuse_unreadable(records: list[FileRecord], bad: dict[str, str]) -> None:
+    """UserError with the command that goes on without images that cannot be read."""
+    if not bad:
+        return
+    kept = {record.user for record in records if record.relative not in bad}
+    lost = [f"{user}/*" for user in dict.fromkeys(record.user for record in records) if user not in kept]
+    rest = [record.relative for record in records if record.relative in bad and record.user in kept]
+    patterns = " ".join(f"'{pattern}'" for pattern in (*lost, *rest))
+    raise UserError(
+        f"{len(bad)} images cannot be read: {listing([f'{name}: {bad[name]}' for name in bad], 5)}; repair "
+        f"them, or go on without them by --leave_out {patterns}"
+    )
 
 
 def tell_copies(result: Split, same: dict[str, str]) -> None:

@@ -26,6 +26,7 @@ DIFFERS = 12  # of 255: from the margin's colour
 PLAIN_SHARE = 0.95  # of the border's pixels that have one colour where there is a margin
 FULL = 0.97  # share of both sides from which on the plot counts as the whole image
 STEP, STEADY = 0.08, 0.8  # how far a line at zero velocity stands out, and in which share of moments
+LEAST_SIDE = 24  # pixels; coarser grids show no gait
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
@@ -51,6 +52,7 @@ class Examination:
     colour_bars: int
     zero_line: float | None
     white: int = WHITE  # in 16-bit grey files
+    plain: int = 0  # images of one colour
 
     @property
     def colour_map(self) -> str | None:
@@ -87,6 +89,12 @@ class Examination:
         ]
         if self.white != WHITE:
             found.append(f"16-bit files hold {self.white.bit_length()} bits: {self.white} is white")
+        small = sum(count for size, count in self.sizes.items() if min(size) < LEAST_SIDE)
+        if small or self.plain:
+            found.append(
+                f"warning: {small} of them are under {LEAST_SIDE} pixels wide or high, {self.plain} of one "
+                "colour: nobody walks there"
+            )
         if self.colour_maps[None]:
             found.append(
                 f"warning: {self.colour_maps[None]} of them have the colours of no known map "
@@ -110,12 +118,18 @@ def examine_files(records: Sequence[ImageRecord]) -> Examination:
 
 
 def sampled(records: Sequence[ImageRecord]) -> list[ImageRecord]:
-    """Records at even steps of each person's, LOOKED_AT in all, but at least one of each person."""
+    """Records at even steps of each person's, LOOKED_AT in all, but at least one of each person, and of each
+    size in pixels: a figure among plain images is mostly larger.
+    """
     people: dict[str, list[ImageRecord]] = {}
+    sizes: dict[tuple[int, int], ImageRecord] = {}
     for record in records:
         people.setdefault(record.user, []).append(record)
+        with suppress(Exception), Image.open(record.path) as image:  # nearly any kind, as in images._decode
+            sizes.setdefault(image.size, record)
     each = max(1, LOOKED_AT // max(1, len(people)))
-    return [one for own in people.values() for one in own[:: -(-len(own) // each)]]
+    found = [one for own in people.values() for one in own[:: -(-len(own) // each)]]
+    return list(dict.fromkeys([*found, *list(sizes.values())[:LOOKED_AT]]))
 
 
 def examine(images: Sequence[tuple[str, Image.Image]]) -> Examination:
@@ -133,6 +147,7 @@ def examine(images: Sequence[tuple[str, Image.Image]]) -> Examination:
         tuple(name for name, _, one in findings if one.box),
         sum(one.colour_bar for _, _, one in findings),
         _zero_line(numpy.mean(steps, axis=0)) if steps else None,
+        plain=sum(numpy.ptp(numpy.asarray(image), axis=(0, 1)).max() <= DIFFERS for _, image, _ in findings),
     )
 
 
@@ -171,14 +186,14 @@ def plot_area(pixels: numpy.ndarray) -> tuple[Box | None, bool]:
     height, width = drawn.shape
     if right - left >= FULL * width and bottom - top >= FULL * height:
         return None, False
-    if plain.max() < 128 and drawn[top:bottom, left:right].mean() < FULL:
+    if plain.min() < 200 and drawn[top:bottom, left:right].mean() < FULL:  # it may be the floor's colour
         return None, False
     return _without_frame(pixels, (left, top, right, bottom)), len(columns) > 1
 
 
 def _margin_colour(pixels: numpy.ndarray) -> numpy.ndarray | None:
     """The colour of the margins: white or light grey, as paper is and the floor of no common map, along one
-    side at least; or black, as what is transparent becomes, along all four.
+    side at least; or any one colour along all four.
     """
     sides = [side.astype(int) for side in (pixels[:, 0], pixels[-1], pixels[:, -1], pixels[0])]
     plain = [numpy.median(side, axis=0) for side in sides]
@@ -189,7 +204,7 @@ def _margin_colour(pixels: numpy.ndarray) -> numpy.ndarray | None:
     for colour, is_flat in zip(plain, flat):
         if is_flat and colour.min() >= 200 and numpy.ptp(colour) <= 8:
             return colour
-    return plain[0] if all(flat) and max(colour.max() for colour in plain) <= 8 else None
+    return plain[0] if all(flat) and numpy.ptp(plain, axis=0).max() <= DIFFERS else None
 
 
 def _runs(shares: numpy.ndarray) -> list[tuple[int, int]]:

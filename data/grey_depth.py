@@ -13,6 +13,7 @@ from configs.errors import UserError
 from data.folders import WHITE, FileRecord
 
 DEPTHS = (8, 10, 12, 14, 16)
+DARKER, NEARLY = 3.5, 0.8  # largest values of people so far apart, the lower one so near the top of a depth
 SUFFIXES = (".png", ".tif", ".tiff")  # of files that can hold 16 bits
 
 
@@ -20,18 +21,20 @@ def with_white(records: Sequence[FileRecord]) -> list[FileRecord]:
     """The records with the value that is white in 16-bit grey files: the top of the depth into which the
     largest value of all of them falls.
 
-    A depth is known where its upper half is used, 16 bits from 16384 on. UserError: neither. Files that
-    cannot be read are left to others.
+    A depth is known where its upper half is used, 16 bits from 16384 on. UserError: neither, or people of
+    different depths. Files that cannot be read are left to others.
     """
-    largest, example = -1, ""
-    for record in records:
-        value = _largest(record) if record.path.suffix.lower() in SUFFIXES else -1
-        if value > largest:
-            largest, example = value, record.relative
-        if largest >= 2**14:
-            break
-    if largest < 0:
+    brightest = _brightest(records)
+    if not brightest:
         return list(records)
+    largest, example = max(brightest.values())
+    darkest = min(brightest, key=lambda user: brightest[user][0])
+    dark = brightest[darkest][0]
+    if dark * DARKER < largest and any(NEARLY * 2**bits <= dark < 2**bits for bits in DEPTHS[1:]):
+        raise UserError(
+            f"16-bit grey images: {dark} is the largest value of {darkest}, {largest} that of others, like "
+            f"{example}: of two depths, one would be dark; save all of them alike"
+        )
     white = next((2**bits - 1 for bits in DEPTHS if 2 ** (bits - 1) <= largest < 2**bits), None)
     white = WHITE if largest >= 2**14 else white
     if white is None:
@@ -41,6 +44,17 @@ def with_white(records: Sequence[FileRecord]) -> list[FileRecord]:
             "bits, or spread over all 16"
         )
     return [replace(record, white=white) for record in records] if white != WHITE else list(records)
+
+
+def _brightest(records: Sequence[FileRecord]) -> dict[str, tuple[int, str]]:
+    """Largest value of each person's 16-bit grey files and where it is; from 2^14 on it need not be known."""
+    found: dict[str, tuple[int, str]] = {}
+    for record in records:
+        if record.path.suffix.lower() in SUFFIXES and found.get(record.user, (0, ""))[0] < 2**14:
+            largest = _largest(record), record.relative
+            if largest[0] >= 0:
+                found[record.user] = max(largest, found.get(record.user, largest))
+    return found
 
 
 def _largest(record: FileRecord) -> int:

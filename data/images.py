@@ -63,13 +63,12 @@ class ImageScan:
 def open_rgb(file: str | os.PathLike | FileRecord) -> Image.Image:
     """Read an image file completely and return it as 8-bit RGB.
 
-    Rules: the first frame of several; EXIF rotation applied; palette, grey, CMYK and YCbCr converted by
-    Pillow; alpha (a channel, or one transparent colour) composited over black; 16-bit grey (modes I;16*, and
-    I within 0..65535) scaled and rounded, so that 65535, or the record's `white`, becomes 255; of 16-bit
-    colour Pillow keeps the high byte.
+    Rules: EXIF rotation applied; palette, grey, CMYK and YCbCr converted by Pillow; alpha (a channel, or one
+    transparent colour) composited over black; 16-bit grey (modes I;16*, and I within 0..65535) scaled and
+    rounded, so that 65535, or the record's `white`, becomes 255; of 16-bit colour Pillow keeps the high byte.
 
-    FileNotFoundError: no such file. UserError, naming file and reason: empty, truncated, not an image, more
-    than MAX_PIXELS pixels, or values without a stated scale (32-bit integers, floating point).
+    FileNotFoundError: no such file. UserError, naming file and reason: empty, truncated, not an image or
+    several, more than MAX_PIXELS pixels, or values without a stated scale (32-bit integers, floating point).
     """
     path = file.path if isinstance(file, FileRecord) else Path(file)
     if not path.is_file():
@@ -87,6 +86,9 @@ def _decode(data: bytes, white: int) -> Image.Image:
         with Image.open(io.BytesIO(data)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UserError(f"{image.width}x{image.height} is over the limit of {MAX_PIXELS} pixels")
+            count = getattr(image, "n_frames", 1)
+            if count > 1 and image.format != "MPO":  # a camera's preview is no image of its own
+                raise UserError(f"holds {count} images (pages); save each in a file of its own")
             image.load()
             return _to_rgb(ImageOps.exif_transpose(image), white)
     except UnidentifiedImageError as error:

@@ -64,3 +64,22 @@ def test_every_person_is_looked_at(tmp_path):
     records = [ImageRecord(tmp_path, f"ID_{p}/{i}.png", f"ID_{p}") for p in range(100) for i in range(9)]
     assert {record.user for record in sampled(records)} == {record.user for record in records}
     assert len(sampled(records[:18])) == 18 and len(sampled(records[:90] * 9)) <= 70
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (38, 38, 38), (128, 128, 128), (250, 240, 215), (20, 20, 60)])
+def test_margins_of_any_colour_are_found(colour):
+    sheet = numpy.full((300, 320, 3), colour, numpy.uint8)
+    sheet[20:276, 30:286] = numpy.asarray(drawn("viridis"))
+    assert plot_area(sheet) == ((30, 20, 286, 276), False)
+
+
+def test_a_figure_among_many_images_is_looked_at_for_its_size(tmp_path):
+    records = write(tmp_path, [drawn().resize((32, 32))] * 150)
+    drawn().resize((40, 32)).save(records[77].path)
+    assert records[77] in sampled(records) and len(sampled(records)) < 100
+
+
+def test_images_that_hold_nothing_are_warned_of():
+    blank, tiny = Image.new("RGB", (64, 64), (0, 0, 128)), drawn().resize((8, 64))
+    text = "\n".join(examine([("a", blank), ("b", tiny), ("c", drawn())]).lines())
+    assert "warning: 1 of them are under 24 pixels wide or high, 1 of one colour" in text

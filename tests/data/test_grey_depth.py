@@ -61,3 +61,18 @@ def test_eight_bit_images_are_left_alone(tmp_path):
     (tmp_path / "ID_1").mkdir()
     Image.fromarray(numpy.full((8, 8), 9, numpy.uint8)).save(tmp_path / "ID_1/a.png")
     assert numpy.asarray(open_rgb(list_images(tmp_path)[0])).max() == 9
+
+
+@pytest.mark.parametrize(("dark", "bright"), [(4095, 65535), (1000, 4095), (3600, 20000)])
+def test_people_of_two_depths_are_refused(tmp_path, dark, bright):
+    write(tmp_path / "ID_1", dark)
+    write(tmp_path / "ID_2", bright)
+    with pytest.raises(UserError, match=rf"{dark} is the largest value of ID_1, \d+ that of others, like"):
+        list_images(tmp_path)
+
+
+@pytest.mark.parametrize(("weak", "strong"), [(5000, 65535), (3000, 4095), (16383, 40000)])
+def test_a_weaker_person_of_one_depth_is_none_of_another(tmp_path, weak, strong):
+    write(tmp_path / "ID_1", weak)
+    write(tmp_path / "ID_2", strong)
+    assert len({record.white for record in list_images(tmp_path)}) == 1
