@@ -26,7 +26,7 @@ from data.images import ImageRecord, Splits, file_digest, find_splits, inputs_di
 from data.pictures import grid, save_png
 from data.progress import progress
 from data.split_check import check_split
-from runtime.devices import resolve_devices
+from runtime.devices import resolve_devices, tokenizer_candidates
 from runtime.seeds import generator
 from tokenizer.alignment import FoundationTeacher, load_teacher
 from tokenizer.autoencoder import AutoencoderKL
@@ -149,7 +149,8 @@ def arithmetic(
         rows = torch.arange(config.batch_size) % len(images.images)
         return module, {"images": images.images[rows], "position": 0}
 
-    return training_arithmetic(Path(config.output_dir), config, steps * config.accumulate, trial)
+    steps *= config.accumulate
+    return training_arithmetic(Path(config.output_dir), config, steps, trial, tokenizer_candidates)
 
 
 def contents(

@@ -134,7 +134,7 @@ def run_script(main: Callable[[list[str]], None]) -> None:
     except KeyboardInterrupt:
         print("interrupted; the same command continues", file=sys.stderr)
         sys.exit(130)
-    except (UserError, OSError) as error:
+    except (UserError, OSError, ModuleNotFoundError) as error:
         if "--debug" in argv:
             raise
         print(f"error: {' '.join(describe(error).split())}", file=sys.stderr)
@@ -143,10 +143,14 @@ def run_script(main: Callable[[list[str]], None]) -> None:
 
 
 def describe(error: BaseException) -> str:
-    """The message, with the file's name where the operating system gave one."""
+    """The message, with the file's name where the operating system gave one, and the way out where a package
+    is missing.
+    """
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}"
+    if isinstance(error, ModuleNotFoundError):
+        return f"{error.name} is not installed: pip install -r requirements.txt"
     return str(error)
 
 

@@ -93,7 +93,7 @@ def check_ranges(section: str, config: Any) -> None:
         values = value if isinstance(value, list) else [value]
         if rule["choices"] and any(one not in rule["choices"] for one in values):
             raise UserError(f"{where}: expected one of {', '.join(str(c) for c in rule['choices'])}")
-        if value == "":
+        if value == "" or value == [] and default_of(item):
             raise UserError(f"{where}: expected a value, got nothing")
         for number in values:
             if isinstance(number, (int, float)) and not isinstance(number, bool):

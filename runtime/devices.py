@@ -122,6 +122,13 @@ def tokenizer_precision(precision: str) -> str:
     return "bf16" if precision == "bf16-mixed" else "32"
 
 
+def tokenizer_candidates(device: torch.device) -> tuple[str, ...]:
+    """`candidate_precisions` in which a convolutional tokenizer does not overflow."""
+    return tuple(
+        name for name in candidate_precisions(device) if name == "32" or tokenizer_precision(name) != "32"
+    )
+
+
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """The autocast context of a resolved precision."""
     dtype = torch.float16 if precision == "16-mixed" else torch.bfloat16

@@ -12,7 +12,7 @@ import torch
 
 from configs.command_line import is_main_process, say
 from configs.errors import UserError
-from runtime.devices import candidate_precisions, resolve_precision, tokenizer_precision
+from runtime.devices import resolve_precision, tokenizer_candidates, tokenizer_precision
 from runtime.out_of_memory import is_out_of_memory
 
 DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -186,7 +186,7 @@ def choose_tokenizer(
     """
     if name != "auto":
         return tokenizer_precision(resolve_precision(name, device))
-    names = [one for one in candidate_precisions(device) if one == "32" or tokenizer_precision(one) != "32"]
+    names = tokenizer_candidates(device)
     size = trial_size(batch_size, images)
     chosen = choose(
         "tokenizer",

@@ -288,6 +288,7 @@ def draw_report(
             axes.plot(*zip(*reference[: max(2, ahead)]), label=REFERENCE_LABEL, color="0.6", zorder=1)
         axes.set_ylabel(heading)
         axes.set_xlabel("optimizer step")
-        axes.legend(fontsize=8)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=8)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png")

@@ -19,14 +19,21 @@ from training.resumable import ResumableModule
 Trial = tuple[ResumableModule, dict[str, Any]]  # a module whose weights are nobody's, and a batch for it
 
 
-def training_arithmetic(folder: Path, config: FitConfig, steps: float, trial: Callable[[], Trial]) -> str:
+def training_arithmetic(
+    folder: Path,
+    config: FitConfig,
+    steps: float,
+    trial: Callable[[], Trial],
+    candidates: Callable[[torch.device], tuple[str, ...]] = candidate_precisions,
+) -> str:
     """The precision of a run of `steps` steps such as those of `trial()`: the one asked for, or for `auto`
-    the one that the run in `folder` was begun with on such a device, else the fastest (`runtime.precision`).
+    the one that the run in `folder` was begun with on such a device, else the fastest of the `candidates`
+    (`runtime.precision`).
     """
     device = torch.device(resolve_devices(config.accelerator, config.devices)[0])
     if config.precision != "auto":
         return resolve_precision(config.precision, device)
-    names, store = candidate_precisions(device), KeptValues(folder / RECORD)
+    names, store = candidates(device), KeptValues(folder / RECORD)
     return choose("training", lambda: step_of(*trial(), device), names, device, steps, store)
 
 

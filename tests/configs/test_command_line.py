@@ -1,9 +1,12 @@
 """How a script ends: one line and 2 for a user's mistake, a traceback for ours, 130 when interrupted."""
 
 import json
+import subprocess
+import sys
 from dataclasses import fields
 
 import pytest
+from conftest import PROJECT
 from toy_run import run_as_script
 
 from configs.command_line import build_parser, describe, is_main_process, parse, preset_of, say
@@ -194,3 +197,20 @@ def test_a_word_of_an_older_version_is_taken_with_a_note(capsys):
     ]
     assert configs[0] == configs[1] and configs[0].tune == "difffit"
     assert capsys.readouterr().out == "note: train.tune=diffit is called difffit now\n"
+
+
+def test_a_package_that_is_missing_is_named():
+    status, _, err = run_as_script(lambda argv: raises(ModuleNotFoundError("No module", name="timm")))
+    assert (status, err) == (2, "error: timm is not installed: pip install -r requirements.txt\n")
+
+
+def test_the_doctor_names_what_every_command_needs():
+    """Without omegaconf no command line can be read."""
+    code = (
+        "import importlib.util as util, runpy, sys; usual = util.find_spec; "
+        "util.find_spec = lambda name, *more: None if name == 'omegaconf' else usual(name, *more); "
+        "sys.argv = ['stage0_prepare.py', 'doctor']; runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    assert found.returncode == 2 and not found.stdout
+    assert found.stderr == "error: omegaconf: not installed; pip install -r requirements.txt\n"

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from configs.command_line import PROJECT, parse
+from configs.errors import UserError
 from configs.load import load_preset, resolve, split_override, to_yaml
 from configs.schema import SECTIONS
 
@@ -208,3 +209,11 @@ def test_to_yaml_is_read_back_unchanged(tmp_path):
     )
     path = Path(preset(tmp_path, to_yaml(configs)))
     assert resolve(tuple(SECTIONS), load_preset(path)) == configs
+
+
+@pytest.mark.parametrize("name", ["guidance", "samplers"])
+def test_a_list_that_needs_a_value_is_not_empty(name):
+    """A preset may say [], a command line cannot."""
+    given = {**dict.fromkeys(("real", "dit_checkpoint", "vavae_path"), "-"), name: []}
+    with pytest.raises(UserError, match=rf"sweep.{name}=\[\]: expected a value, got nothing"):
+        resolve(("sweep",), {"sweep": given})

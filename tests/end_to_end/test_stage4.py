@@ -12,6 +12,7 @@ from toy_run import changed, names, output_of, refusal_of, save_tokenizer, snaps
 
 import stage4_evaluate as stage4
 from configs.version import VERSION
+from evaluation.features import Pictures
 
 AXES = (-1.2, 5.2, 2.1)
 SPEED = {"ID_1": 0.9, "ID_2": 1.5, "ID_10": 2.1}  # m/s; 4 steps in each picture
@@ -240,3 +241,12 @@ def test_another_day_is_told_apart(data, tmp_path):
     assert "Same day, other day" in (tmp_path / "report/report.html").read_text()
     (real / "split.csv").write_text((real / "split.csv").read_text().replace("tue", "mon"))
     assert "skipped" not in output_of(stage4.main, *given, "--judge_seeds", 1)  # other groups: measured again
+
+
+def test_images_without_motion_that_can_be_read_are_counted(evaluated, capsys):
+    still = Pictures(numpy.zeros((3, 1)), numpy.zeros(3), numpy.full((3, 6), numpy.nan), numpy.zeros((3, 1)))
+    moving = still._replace(motion=numpy.ones((3, 6)))
+    stage4.tell_unread({"train": still, "held_out": moving})
+    assert "no motion could be read in 3 of 6 real images" in capsys.readouterr().out
+    stage4.tell_unread({"train": moving, "held_out": moving})
+    assert not capsys.readouterr().out and "no motion could be read" not in evaluated[0]

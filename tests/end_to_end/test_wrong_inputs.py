@@ -405,7 +405,7 @@ def draw(toy, work, *more, checkpoint=None):
         (("--user_ids", "1-3"), "unknown user 3 (from '1-3')"),
         (("--user_ids", "2-1"), "user range '2-1' runs backwards; write 1-2"),
         (("--user_ids",), "argument --user_ids: expected at least one argument"),
-        (("user_ids=[]",), "no user given"),
+        (("user_ids=[]",), "sample.user_ids=[]: expected a value, got nothing"),
         (("--guidance_scale", "nan"), "sample.guidance_scale=nan: expected a finite number"),
         (("--guidance_scale", "-1"), "sample.guidance_scale=-1.0: expected at least 0"),
         (("--guidance_interval", "0.9", "0.1"), "0 <= low <= high <= 1"),

@@ -10,6 +10,7 @@ from runtime.devices import (
     resolve_device,
     resolve_devices,
     resolve_precision,
+    tokenizer_candidates,
     tokenizer_precision,
 )
 
@@ -63,6 +64,12 @@ def refusal(call, *arguments) -> str:
 def test_unmeasured_auto_goes_by_the_true_capability(machine, card, expected):
     machine(card)
     assert resolve_precision("auto", CUDA) == expected
+
+
+@pytest.mark.parametrize(("card", "expected"), [("Tesla T4", ("32",)), ("NVIDIA A100", ("32", "bf16-mixed"))])
+def test_a_tokenizer_is_never_tried_in_fp16(machine, card, expected):
+    machine(card)
+    assert tokenizer_candidates(CUDA) == expected
 
 
 def test_emulated_bf16_is_refused_and_named(machine):

@@ -22,7 +22,7 @@ from configs.load import resolve
 from data.latent_stats import LatentStatistics
 from data.latents import read_latents, write_latents
 from training.fit import steps_done
-from training.run_files import RunFiles, reference_curve
+from training.run_files import RunFiles, draw_report, reference_curve
 
 
 class Stop(pl.Callback):
@@ -156,6 +156,11 @@ def test_ctrl_c_ends_as_an_interruption_and_the_run_continues(latents, twelve, t
         signal.signal(signal.SIGINT, handler)
     train(latents, tmp_path, max_steps=12)
     assert_same_run(tmp_path, twelve)
+
+
+def test_a_curve_without_a_loss_has_no_legend(tmp_path, recwarn):
+    draw_report([{"step": 1, "val_psnr": 20.0}], "val_psnr", "", tmp_path / "report.png")
+    assert (tmp_path / "report.png").is_file() and not list(recwarn)
 
 
 def test_a_kill_between_best_and_last_writes_the_same_files_again(tmp_path, monkeypatch):
