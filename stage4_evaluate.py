@@ -34,7 +34,7 @@ from data.run_record import claim_folder
 from data.split_check import check_split
 from data.split_files import SPLIT_TABLE, read_groups
 from evaluation import sweep
-from evaluation.augmentation_study import Labelled, study, verdict_lines
+from evaluation.augmentation_study import Labelled, study, study_lines
 from evaluation.estimates import shown
 from evaluation.features import NETWORKS, Pictures, describe, encoder, read, through
 from evaluation.folders import axes_of_generated, find_generated, find_real, places_of, selecting_training
@@ -97,7 +97,7 @@ def run(config: EvaluateConfig) -> None:
             metrics = {"inputs": inputs, **known, **found}
             write_report(folder, metrics, {name: folder / f"{name}.png" for name in PICTURES})
             write_text(path, json.dumps(metrics, indent=1) + "\n")  # last: a run that finds it is done
-    lines = verdict_lines(metrics) if "verdict" in metrics else []
+    lines = study_lines(metrics) if "verdict" in metrics else []
     lines = [splits.account(), *table(metrics), *lines]
     say("\n".join([*lines, *metrics["summary"], f"all figures are in {path}"]))
     say(f"look at {folder / 'report.html'} and {folder / 'real_beside_generated.png'}")
@@ -153,19 +153,21 @@ def evaluate(
 
     The judges learn from `judged`, a part of train or all of it.
     """
+    # Networks and images
     held_out, seconds = "test" if "test" in records else "val", Stopwatch()
     of_set = {"train": records["train"], "held_out": records[held_out], "generated": records["generated"]}
     vae, named = load_networks(config)
     with seconds.part("reading"):
         look = partial(read, people=people, axes=config.axes, colour_map=config.colour_map)
         sets = {name: look(part) for name, part in of_set.items()}
-        val = sets["held_out"] if held_out == "val" else None
-        if "val" in records and val is None:
-            val = look(records["val"])
+        val = look(records["val"]) if "val" in records and held_out == "test" else None
+        val = sets["held_out"] if held_out == "val" else val
         tell_unread(sets)
+
+    # Judges, and features by the other networks
     with seconds.part("judges"):
-        own = sets["train"].at(places_of(judged, records["train"]))
-        judges = obtain_judges(folder, own, val, people, config.seed, config.judge_seeds)
+        learnt_from = sets["train"].at(places_of(judged, records["train"]))
+        judges = obtain_judges(folder, learnt_from, val, people, config.seed, config.judge_seeds)
     further = {}
     for name, (network, size) in named.items():
         with seconds.part(name):
@@ -174,6 +176,8 @@ def evaluate(
     if vae:
         with seconds.part("tokenizer"):
             latents, check = try_tokenizer(vae, of_set, sets, judges[0], config)
+
+    # Figures
     metrics: dict[str, Any] = {
         "people": people.names,
         "chance": 1 / len(people),
@@ -191,22 +195,27 @@ def evaluate(
         metrics["groups"] = group_figures(judges[0], everything, groups, people)
     if config.verdict:
         with seconds.part("verdict"):
-            real, held, drawn = (Labelled(*sets[name][:2]) for name in SETS)
-            metrics |= study(
-                real,
-                held,
-                drawn,
-                people,
-                seeds=config.verdict_seeds,
-                seed=config.seed,
-                grouped=Labelled(*everything[:2]),
-                groups={name: own.places for name, own in groups.items() if own.both},
-            )
+            metrics |= augmentation_study(config, sets, everything, people, groups)
     if config.sweep:
         metrics["sweep"] = json.loads(Path(config.sweep).read_text(encoding="utf-8"))
     with seconds.part("pictures"):
         draw_pictures(folder, metrics, of_set, sets, judges[0], people)
     return metrics | {"seconds": seconds, "summary": sentences(metrics)}
+
+
+def augmentation_study(
+    config: EvaluateConfig,
+    sets: dict[str, Pictures],
+    everything: Pictures,
+    people: LabelTable,
+    groups: dict[str, Grouped],
+) -> dict[str, Any]:
+    """Whether generated images help a classifier, also by the groups of all held-out ones, `everything`."""
+    real, held_out, generated = (Labelled(*sets[name][:2]) for name in SETS)
+    both = {name: group.places for name, group in groups.items() if group.both}
+    seeds = {"seeds": config.verdict_seeds, "seed": config.seed}
+    grouped = Labelled(*everything[:2])
+    return study(real, held_out, generated, people, **seeds, grouped=grouped, groups=both)
 
 
 def tell_unread(sets: dict[str, Pictures]) -> None:

@@ -34,7 +34,7 @@ REFERENCE, FEW_SHOT = "real + classic", "real + classic + generated"
 HELPS, SAME, HARMS = "helps", "makes no measurable difference", "harms"
 DRAWS = 2000
 BATCH = 32
-LEAST_PICTURES = 8  # two blocks: from fewer held-out pictures of a person nothing is concluded
+LEAST_IMAGES = 8  # two blocks: from fewer held-out pictures of a person nothing is concluded
 LEAST_STEPS = 1000  # with fewer the classifiers are still learning, and what they see twice as often wins
 NOISE, MASKED = 0.05, 1 / 8
 
@@ -71,11 +71,11 @@ def study(
     `groups` (day → kind → places among the real images `grouped`) have every arm tried on each kind, too.
 
     An arm's share has Student's interval over seeds. The verdict in one sentence is that of the arm nearest
-    to one generated picture for each real one, chosen before anything is measured; "helps" must there hold
-    against the better of both real arms. The generator has seen
-    all of train: the few-shot curve says what its pictures are worth to someone with few real ones, not what
-    a generator trained on so few would give.
+    to one generated image for each real one, chosen before anything is measured; "helps" must hold for it
+    against the better of both real arms. The generator has seen all of train: the few-shot curve says what
+    its images are worth to someone with few real ones, not what a generator trained on so few would give.
     """
+    # Plan: every arm, and the one that decides
     arms = arms_of(len(generated.labels) / len(real.labels))
     primary = min(arms, key=lambda name: abs(arms[name].ratio - 1) + 9 * (arms[name].real == 0))
     sizes = [size for size in SIZES if size < numpy.bincount(real.labels).max()]
@@ -83,57 +83,84 @@ def study(
         name: [Arm(size, ratio) for size in (*sizes, None)]
         for name, ratio in ((REFERENCE, 0.0), (FEW_SHOT, arms[primary].ratio))
     }
-    # Equal steps for all: more pictures would else mean more training too, and that is another question.
+    # Equal steps for all: more images would else mean more training too, and that is another question.
     steps = max(LEAST_STEPS, epochs * math.ceil(len(real.labels) / BATCH))
-    tried = rolled(held_out.images, seed)
-    hits: dict[Arm, list[numpy.ndarray]] = {arm: [] for arm in (*arms.values(), *sum(curve.values(), []))}
-    hits_grouped: dict[Arm, list[numpy.ndarray]] = {arm: [] for arm in arms.values()}
-    with progress(total=seeds * len(hits), description="augmentation study", unit="training") as bar:
-        for own_seed in range(seed, seed + seeds):
-            for arm, found in hits.items():
-                pool = pool_of(arm, real, generated, own_seed)
-                judge = train_classifier(pool, len(people), own_seed, steps, arm.augment)
-                found.append(judge.logits(tried).argmax(1).numpy() == held_out.labels)
-                if groups and grouped and arm in hits_grouped:
-                    named = judge.logits(rolled(grouped.images, seed)).argmax(1).numpy()
-                    hits_grouped[arm].append(named == grouped.labels)
+
+    # Training: each arm by each seed, tried on the held-out images and, of the arms by name, on grouped ones
+    tried = [(held_out, [*arms.values(), *sum(curve.values(), [])])]
+    if groups and grouped:
+        tried.append((grouped, [*arms.values()]))
+    right, *of_groups = train_arms(tried, real, generated, len(people), range(seed, seed + seeds), steps)
+
+    # Comparison
+    by_name = {name: right[arm] for name, arm in arms.items()}
+    verdict = {"seeds": seeds, "steps": steps, **verdict_of(by_name, primary, held_out.labels, people)}
+    if groups and grouped:
+        by_name = {name: of_groups[0][arm] for name, arm in arms.items()}
+        verdict["groups"] = {
+            group: {kind: of_kind(by_name, grouped.labels, places, people) for kind, places in kinds.items()}
+            for group, kinds in groups.items()
+        }
+    with_and_without = zip(curve[REFERENCE], curve[FEW_SHOT])
+    few_shot = {
+        "sizes": [*sizes, "all"],
+        "arms": {name: [estimate(right[arm]) for arm in line] for name, line in curve.items()},
+        "differences": [
+            difference(right[with_] - 1.0 * right[without], held_out.labels, people)
+            for without, with_ in with_and_without
+        ],
+    }
+    return {"verdict": verdict, "few_shot": few_shot}
+
+
+def train_arms(
+    tried: Sequence[tuple[Labelled, Sequence[Arm]]],
+    real: Labelled,
+    generated: Labelled,
+    num_people: int,
+    seeds: range,
+    steps: int,
+) -> list[dict[Arm, numpy.ndarray]]:
+    """Correctness (seeds, N) of the arms on each of the sets that they are `tried` on; the first set is that
+    of all arms.
+    """
+    images = [rolled(part.images, seeds[0]) for part, _ in tried]
+    hits: list[dict[Arm, list[numpy.ndarray]]] = [{arm: [] for arm in arms} for _, arms in tried]
+    total = len(seeds) * len(hits[0])
+    with progress(total=total, description="augmentation study", unit="training") as bar:
+        for seed in seeds:
+            for arm in hits[0]:
+                pool = pool_of(arm, real, generated, seed)
+                judge = train_classifier(pool, num_people, seed, steps, arm.augment)
+                for (part, _), shown, hits_here in zip(tried, images, hits):
+                    if arm in hits_here:
+                        hits_here[arm].append(judge.logits(shown).argmax(1).numpy() == part.labels)
                 bar.update(1)
-    right = {arm: numpy.stack(found) for arm, found in hits.items()}  # arm: (seeds, held-out pictures)
-    base, labels = right[arms[REFERENCE]], held_out.labels
+    return [{arm: numpy.stack(rows) for arm, rows in hits_here.items()} for hits_here in hits]
+
+
+def verdict_of(
+    right: Mapping[str, numpy.ndarray], primary: str, labels: numpy.ndarray, people: LabelTable
+) -> dict[str, Any]:
+    """Accuracy of the arms by name, from correctness (seeds, N), how they differ from the reference, and what
+    the `primary` one shows.
+    """
     differences = {
-        name: {"reference": REFERENCE, **difference(right[arm] - 1.0 * base, labels, people)}
-        for name, arm in arms.items()
+        name: {"reference": REFERENCE, **difference(hits - 1.0 * right[REFERENCE], labels, people)}
+        for name, hits in right.items()
         if name != REFERENCE
     }
-    best = max(("real", REFERENCE), key=lambda name: right[arms[name]].mean())
-    beyond = difference(right[arms[primary]] - 1.0 * right[arms[best]], labels, people)
+    best = max(("real", REFERENCE), key=lambda name: right[name].mean())
+    beyond = difference(right[primary] - 1.0 * right[best], labels, people)
     sentence = differences[primary]["sentence"]
-    verdict = {
-        "seeds": seeds,
-        "steps": steps,
-        "arms": {name: accuracies(right[arm], labels, people) for name, arm in arms.items()},
+    return {
+        "arms": {name: accuracies(hits, labels, people) for name, hits in right.items()},
         "differences": differences,
         "primary": primary,
         # where classic augmentation does harm, undoing a part of that is no help
         "sentence": SAME if sentence == HELPS != beyond["sentence"] else sentence,
         "beyond_best_real": {"reference": best, **beyond},
     }
-    if groups and grouped:
-        right_grouped = {name: numpy.stack(hits_grouped[arm]) for name, arm in arms.items()}
-        verdict["groups"] = {
-            group: {kind: of_kind(right_grouped, grouped.labels, own, people) for kind, own in kinds.items()}
-            for group, kinds in groups.items()
-        }
-    with_and_without = zip(curve[REFERENCE], curve[FEW_SHOT])
-    few_shot = {
-        "sizes": [*sizes, "all"],
-        "arms": {name: [estimate(right[arm]) for arm in own] for name, own in curve.items()},
-        "differences": [
-            difference(right[with_] - 1.0 * right[without], labels, people)
-            for without, with_ in with_and_without
-        ],
-    }
-    return {"verdict": verdict, "few_shot": few_shot}
 
 
 def of_kind(
@@ -142,17 +169,17 @@ def of_kind(
     """Accuracy of each arm, from correctness (seeds, N), at some places alone, and how it differs there from
     the reference's.
     """
-    own = {arm: hits[:, places] for arm, hits in right.items()}
+    chosen = {arm: hits[:, places] for arm, hits in right.items()}
     apart = {
-        arm: difference(hits - 1.0 * own[REFERENCE], labels[places], people)
-        for arm, hits in own.items()
+        arm: difference(hits - 1.0 * chosen[REFERENCE], labels[places], people)
+        for arm, hits in chosen.items()
         if arm != REFERENCE
     }
     return {
-        "arms": {arm: accuracy(hits) for arm, hits in own.items()},
+        "arms": {arm: accuracy(hits) for arm, hits in chosen.items()},
         "differences": {
-            arm: {name: found[name] for name in ("value", "interval", "sentence")}
-            for arm, found in apart.items()
+            arm: {name: whole[name] for name in ("value", "interval", "sentence")}
+            for arm, whole in apart.items()
         },
     }
 
@@ -174,10 +201,13 @@ def pool_of(arm: Arm, real: Labelled, generated: Labelled, seed: int) -> Labelle
     the first generated ones of each person."""
     rng, parts = numpy.random.default_rng(seed), []
     for label in numpy.unique(real.labels):
-        own = rng.permutation(numpy.flatnonzero(real.labels == label))
-        count = math.ceil(arm.ratio * len(own))
-        parts += [(real, own[: arm.real]), (generated, numpy.flatnonzero(generated.labels == label)[:count])]
-    return Labelled(*(numpy.concatenate([source[i][own] for source, own in parts]) for i in (0, 1)))
+        places = rng.permutation(numpy.flatnonzero(real.labels == label))
+        count = math.ceil(arm.ratio * len(places))
+        parts += [
+            (real, places[: arm.real]),
+            (generated, numpy.flatnonzero(generated.labels == label)[:count]),
+        ]
+    return Labelled(*(numpy.concatenate([source[i][places] for source, places in parts]) for i in (0, 1)))
 
 
 def rolled(images: numpy.ndarray, seed: int) -> numpy.ndarray:
@@ -228,14 +258,14 @@ def classic(x: Tensor) -> Tensor:
 
 def accuracies(right: numpy.ndarray, labels: numpy.ndarray, people: LabelTable) -> dict[str, Any]:
     """`accuracy` of all images, and "per_person" of each one's."""
-    own = {people.names[label]: accuracy(right[:, labels == label]) for label in numpy.unique(labels)}
-    return {**accuracy(right), "per_person": own}
+    each = {people.names[label]: accuracy(right[:, labels == label]) for label in numpy.unique(labels)}
+    return {**accuracy(right), "per_person": each}
 
 
 def accuracy(right: numpy.ndarray) -> dict[str, Any]:
     """A figure (`evaluation.estimates`) of correctness (seeds, N)."""
-    found = estimate(right)
-    return {"share": found.pop("value"), **found}
+    figure = estimate(right)
+    return {"share": figure.pop("value"), **figure}
 
 
 def estimate(right: numpy.ndarray) -> dict[str, Any]:
@@ -255,7 +285,7 @@ def difference(delta: numpy.ndarray, labels: numpy.ndarray, people: LabelTable) 
     a person may be expected to look helped or harmed by luck.
     """
     draws = delta.mean(0)[block_draws(labels)]
-    own = {
+    each = {
         people.names[label]: _sentence(delta[:, labels == label], draws[:, labels == label])
         for label in numpy.unique(labels)
     }
@@ -265,12 +295,12 @@ def difference(delta: numpy.ndarray, labels: numpy.ndarray, people: LabelTable) 
         "by_seed": delta.mean(1).tolist(),
         "seed_interval": student_interval(delta.mean(1)),
         "sentence": _sentence(delta, draws),
-        "per_person": own,
+        "per_person": each,
     }
 
 
 def _sentence(delta: numpy.ndarray, draws: numpy.ndarray) -> str:
-    if delta.shape[1] < LEAST_PICTURES:
+    if delta.shape[1] < LEAST_IMAGES:
         return SAME
     lows, highs = zip(_percentiles(draws), student_interval(delta.mean(1)))
     return HELPS if min(lows) > 0 else HARMS if max(highs) < 0 else SAME
@@ -284,10 +314,10 @@ def block_draws(labels: numpy.ndarray) -> numpy.ndarray:
     """(DRAWS, N) places: in each row every person's own, resampled in circular blocks of neighbours."""
     rng, draws = numpy.random.default_rng(0), numpy.empty((DRAWS, len(labels)), dtype=numpy.int64)
     for label in numpy.unique(labels):
-        own = numpy.flatnonzero(labels == label)
-        starts = rng.integers(len(own), size=(DRAWS, math.ceil(len(own) / BLOCK), 1))
-        blocks = (starts + numpy.arange(BLOCK)) % len(own)
-        draws[:, own] = own[blocks.reshape(DRAWS, -1)[:, : len(own)]]
+        places = numpy.flatnonzero(labels == label)
+        starts = rng.integers(len(places), size=(DRAWS, math.ceil(len(places) / BLOCK), 1))
+        blocks = (starts + numpy.arange(BLOCK)) % len(places)
+        draws[:, places] = places[blocks.reshape(DRAWS, -1)[:, : len(places)]]
     return draws
 
 
@@ -297,7 +327,7 @@ def student_interval(values: numpy.ndarray) -> list[float]:
     return [float(values.mean() - half), float(values.mean() + half)]
 
 
-def verdict_lines(sections: dict[str, Any]) -> Sequence[str]:
+def study_lines(sections: dict[str, Any]) -> Sequence[str]:
     """What `study` found, a line per arm and per size."""
     verdict, few_shot = sections["verdict"], sections["few_shot"]
     shares = ", ".join(f"{name} {verdict['arms'][name]['share']:.1%}" for name in ("real", REFERENCE))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from data.labels import LabelTable
-from evaluation import augmentation_study as verdict
+from evaluation import augmentation_study
 from evaluation.augmentation_study import FEW_SHOT, HARMS, HELPS, REFERENCE, SAME, Arm, Labelled
 from evaluation.report.summary import _helps
 
@@ -36,21 +36,21 @@ def noise(count, seed):
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
-    monkeypatch.setattr(verdict, "BATCH", 8)
-    monkeypatch.setattr(verdict, "LEAST_STEPS", 1)
+    monkeypatch.setattr(augmentation_study, "BATCH", 8)
+    monkeypatch.setattr(augmentation_study, "LEAST_STEPS", 1)
 
 
 @pytest.mark.slow  # 42 trainings
 def test_more_real_pictures_posing_as_generated_help_those_who_have_few(monkeypatch):
     """Unseen real pictures are the best that a generator could draw; noise is the worst."""
-    monkeypatch.setattr(verdict, "SIZES", (5,))
-    monkeypatch.setattr(verdict, "RATIOS", (1.0,))
+    monkeypatch.setattr(augmentation_study, "SIZES", (5,))
+    monkeypatch.setattr(augmentation_study, "RATIOS", (1.0,))
     real, held_out = walks(24, 0), walks(40, 1)
-    found = verdict.study(real, held_out, walks(24, 2), PEOPLE, seeds=5, epochs=6)
+    found = augmentation_study.study(real, held_out, walks(24, 2), PEOPLE, seeds=5, epochs=6)
     few = found["few_shot"]["differences"][0]
     assert found["few_shot"]["sizes"] == [5, "all"] and few["sentence"] == HELPS and few["value"] > 0.1
     assert found["verdict"]["arms"]["generated only"]["share"] > 0.9
-    useless = verdict.study(real, held_out, noise(24, 3), PEOPLE, seeds=2, epochs=4)
+    useless = augmentation_study.study(real, held_out, noise(24, 3), PEOPLE, seeds=2, epochs=4)
     assert useless["verdict"]["sentence"] != HELPS
     assert all(one["sentence"] != HELPS for one in useless["few_shot"]["differences"])
     assert useless["verdict"]["arms"]["generated only"]["share"] < 0.6
@@ -61,11 +61,11 @@ def test_the_sections_have_the_agreed_form(monkeypatch):
 
     def untrained(pool, num_classes, seed, steps, augment):
         trained.append((len(pool.labels), seed, steps, augment))
-        return verdict.Judge(num_classes).eval()
+        return augmentation_study.Judge(num_classes).eval()
 
-    monkeypatch.setattr(verdict, "train_classifier", untrained)
+    monkeypatch.setattr(augmentation_study, "train_classifier", untrained)
     days = {"day": {"same": numpy.arange(4), "other": numpy.arange(4, 15)}}
-    found = verdict.study(
+    found = augmentation_study.study(
         *(walks(7, 0), walks(3, 1), walks(9, 2), PEOPLE),
         **{"seeds": 2, "seed": 5, "epochs": 3, "grouped": walks(5, 3), "groups": days},
     )
@@ -85,7 +85,7 @@ def test_the_sections_have_the_agreed_form(monkeypatch):
     assert {steps for _, _, steps, _ in trained} == {3 * 3}  # 21 pictures in batches of 8: for every arm
     assert sorted(count for count, seed, _, _ in trained if seed == 5) == [15, 21, 21, 27, 33, 36, 42, 48]
     assert [augment for _, _, _, augment in trained].count(False) == 2
-    assert len(verdict.verdict_lines(found)) == 1 + 5 + 2 + 1
+    assert len(augmentation_study.study_lines(found)) == 1 + 5 + 2 + 1
 
 
 @pytest.mark.parametrize(
@@ -107,8 +107,8 @@ def test_help_must_exceed_the_better_of_both_real_arms(monkeypatch, plain, class
     def known(pool, num_classes, seed, steps, augment):
         return Known(mixed if len(pool.labels) > 24 else classic if augment else plain)
 
-    monkeypatch.setattr(verdict, "train_classifier", known)
-    found = verdict.study(real, held_out, generated, PEOPLE, seeds=2)["verdict"]
+    monkeypatch.setattr(augmentation_study, "train_classifier", known)
+    found = augmentation_study.study(real, held_out, generated, PEOPLE, seeds=2)["verdict"]
     assert found["sentence"] == said and found["arms"]["real"]["share"] == pytest.approx(plain)
     assert f"it {said} to add generated ones: {100 * (mixed - classic):+.1f}" in _helps({"verdict": found})
     better = max(plain, classic)
@@ -117,9 +117,9 @@ def test_help_must_exceed_the_better_of_both_real_arms(monkeypatch, plain, class
 
 
 def test_arms_are_capped_by_what_is_there():
-    assert [arm.ratio for arm in verdict.arms_of(9).values()] == [0, 0, 0.5, 1, 2, 2]
-    assert list(verdict.arms_of(0.3)) == ["real", REFERENCE, f"{FEW_SHOT} x0.3", "generated only"]
-    assert verdict.arms_of(9)["generated only"].real == 0
+    assert [arm.ratio for arm in augmentation_study.arms_of(9).values()] == [0, 0, 0.5, 1, 2, 2]
+    assert list(augmentation_study.arms_of(0.3)) == ["real", REFERENCE, f"{FEW_SHOT} x0.3", "generated only"]
+    assert augmentation_study.arms_of(9)["generated only"].real == 0
 
 
 def test_pools_hold_the_same_real_pictures_with_and_without_generated():
@@ -127,7 +127,7 @@ def test_pools_hold_the_same_real_pictures_with_and_without_generated():
     seen = [{image.tobytes() for image in part.images} for part in (real, generated)]
 
     def members(arm, seed=0):
-        pool = verdict.pool_of(arm, real, generated, seed)
+        pool = augmentation_study.pool_of(arm, real, generated, seed)
         parts = [{image.tobytes() for image in pool.images} & own for own in seen]
         assert len(pool.labels) == sum(map(len, parts))
         return pool.labels, *parts
@@ -145,7 +145,7 @@ def test_pools_hold_the_same_real_pictures_with_and_without_generated():
 
 def differences(better, labels, seeds=5):
     """What is said when `better` (N,) more of each picture's trainings are right, the same for every seed."""
-    return verdict.difference(numpy.tile(better, (seeds, 1)), labels, PEOPLE)
+    return augmentation_study.difference(numpy.tile(better, (seeds, 1)), labels, PEOPLE)
 
 
 def test_the_sentence_needs_pictures_and_seeds_to_agree():
@@ -160,10 +160,10 @@ def test_the_sentence_needs_pictures_and_seeds_to_agree():
     # One lucky seed of five: every picture gains, yet other seeds might not.
     lucky = numpy.zeros((5, 120))
     lucky[0] = 1
-    found = verdict.difference(lucky, labels, PEOPLE)
+    found = augmentation_study.difference(lucky, labels, PEOPLE)
     assert min(found["interval"]) > 0 > min(found["seed_interval"]) and found["sentence"] == SAME
     assert found["by_seed"] == [1, 0, 0, 0, 0]
-    few = verdict.difference(numpy.ones((5, 7)), numpy.zeros(7, dtype=int), PEOPLE)
+    few = augmentation_study.difference(numpy.ones((5, 7)), numpy.zeros(7, dtype=int), PEOPLE)
     assert few["sentence"] == SAME  # seven pictures of one walk prove nothing
 
 
@@ -183,14 +183,14 @@ def test_the_interval_is_that_of_a_mean():
 def test_student_s_interval_is_the_tabled_one():
     values = numpy.array([1.0, 2, 3, 4, 5])
     half = 2.776 * math.sqrt(2.5 / 5)  # t with four degrees of freedom
-    assert verdict.student_interval(values) == pytest.approx([3 - half, 3 + half], abs=1e-3)
-    assert verdict.estimate(numpy.array([[True, True], [True, False]]))["interval"][1] == 1
+    assert augmentation_study.student_interval(values) == pytest.approx([3 - half, 3 + half], abs=1e-3)
+    assert augmentation_study.estimate(numpy.array([[True, True], [True, False]]))["interval"][1] == 1
 
 
 def test_draws_stay_with_the_person_and_in_blocks():
     labels = numpy.array([0, 1] * 10 + [1])
-    draws = verdict.block_draws(labels)
-    assert draws.shape == (verdict.DRAWS, 21) and (labels[draws] == labels).all()
+    draws = augmentation_study.block_draws(labels)
+    assert draws.shape == (augmentation_study.DRAWS, 21) and (labels[draws] == labels).all()
     own = draws[:, labels == 0]
     assert set(numpy.unique(own)) == set(range(0, 20, 2))
     assert ((own[:, 1] - own[:, 0]) % 20 == 2).all()  # the next of the same person, round the end
@@ -199,7 +199,7 @@ def test_draws_stay_with_the_person_and_in_blocks():
 def test_the_same_seed_trains_the_same_classifier():
     pool, before = walks(4, 0), torch.get_rng_state()
     first, again, other, plain = (
-        verdict.train_classifier(pool, 3, seed, 2, augment).state_dict()["head.2.weight"]
+        augmentation_study.train_classifier(pool, 3, seed, 2, augment).state_dict()["head.2.weight"]
         for seed, augment in ((0, True), (0, True), (1, True), (0, False))
     )
     assert torch.equal(first, again) and not torch.equal(first, other) and not torch.equal(first, plain)
@@ -210,21 +210,23 @@ def test_classic_augmentation_keeps_most_of_the_picture():
     torch.manual_seed(0)
     x = torch.zeros(200, 3, 32, 16)
     x[:, :, 10:20] = 1
-    y = verdict.classic(x)
-    assert y.shape == x.shape and not torch.equal(y, verdict.classic(x))
+    y = augmentation_study.classic(x)
+    assert y.shape == x.shape and not torch.equal(y, augmentation_study.classic(x))
     changed = ((y - x).abs() > 0.35).float().mean((1, 2, 3))
-    assert changed.max() < 2 * verdict.MASKED + 0.05 and (changed > 0.02).float().mean() > 0.5
+    assert changed.max() < 2 * augmentation_study.MASKED + 0.05 and (changed > 0.02).float().mean() > 0.5
 
 
 def test_each_picture_is_rolled_around_in_time_by_its_own_amount():
     images = noise(8, 0).images
-    found = verdict.rolled(images, 3)
+    found = augmentation_study.rolled(images, 3)
     shifts = [
         [k for k in range(64) if (numpy.roll(image, k, axis=1) == other).all()]
         for image, other in zip(images, found)
     ]
     assert all(len(one) == 1 for one in shifts) and len({one[0] for one in shifts}) > 10
-    assert (verdict.rolled(images, 3) == found).all() and (verdict.rolled(images, 4) != found).any()
+    assert (augmentation_study.rolled(images, 3) == found).all() and (
+        augmentation_study.rolled(images, 4) != found
+    ).any()
 
 
 def test_a_phase_of_the_cut_does_not_pass_for_a_person():
@@ -236,10 +238,10 @@ def test_a_phase_of_the_cut_does_not_pass_for_a_person():
     power = numpy.exp(-0.5 * ((numpy.arange(128)[:, None] - line[:, None]) / 4) ** 2)
     grey = (200 * power + 50 * rng.random((len(labels), 128, 64))).astype(numpy.uint8)
     pictures = Labelled(numpy.repeat(grey[..., None], 3, axis=-1), labels)
-    judge = verdict.train_classifier(pictures, 3, 0, 60, augment=False)
+    judge = augmentation_study.train_classifier(pictures, 3, 0, 60, augment=False)
 
     def right(images):
         return (judge.logits(images).argmax(1).numpy() == labels).mean()
 
     assert right(pictures.images) > 0.9
-    assert right(verdict.rolled(pictures.images, 0)) < 0.65
+    assert right(augmentation_study.rolled(pictures.images, 0)) < 0.65
