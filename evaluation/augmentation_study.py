@@ -14,19 +14,18 @@ are said only where both 95 % intervals lie on that side of 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy
 import torch
 from scipy import stats
 from torch import Tensor
-from torch.nn import functional
 
 from data.labels import LabelTable
 from data.progress import progress
 from evaluation.distances import BLOCK
-from evaluation.judge import Judge, augmented, to_input
+from evaluation.judge import Judge, augmented, training_rounds
 
 RATIOS = (0.5, 1.0, 2.0)
 SIZES = (5, 10, 20)
@@ -220,24 +219,16 @@ def rolled(images: numpy.ndarray, seed: int) -> numpy.ndarray:
 def train_classifier(pool: Labelled, num_classes: int, seed: int, steps: int, augment: bool) -> Judge:
     """The judge's network after `steps` batches of the pool, pass after pass; it never stops earlier.
 
-    AdamW with a cosine to zero as `judge.train_judge`; the same seed starts from the same weights.
+    The same seed starts from the same weights.
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        judge = Judge(num_classes).to(memory_format=torch.channels_last).train()
-        optimizer = torch.optim.AdamW(judge.parameters(), lr=2e-3, weight_decay=0.05)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        pixels, targets = torch.from_numpy(pool.images), torch.from_numpy(pool.labels)
-        passes = math.ceil(steps * BATCH / len(pixels))
-        order = torch.cat([torch.randperm(len(pixels)) for _ in range(passes)])[: steps * BATCH]
-        for chosen in order.split(BATCH):
-            x = to_input(pixels[chosen])
-            output = judge(classic(x) if augment else x)
-            loss = functional.cross_entropy(output, targets[chosen], label_smoothing=0.05)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
+
+    def rounds() -> Iterator[list[Tensor]]:
+        passes = math.ceil(steps * BATCH / len(pool.labels))
+        order = torch.cat([torch.randperm(len(pool.labels)) for _ in range(passes)])[: steps * BATCH]
+        yield from ([chosen] for chosen in order.split(BATCH))
+
+    change = classic if augment else torch.nn.Identity()
+    *_, judge = training_rounds(*pool, num_classes, seed, rounds(), steps, change)
     return judge.eval()
 
 

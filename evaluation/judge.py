@@ -7,6 +7,7 @@ for two CPU cores, and blind to the finest speckle, which every tokenizer change
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy
@@ -119,28 +120,50 @@ def train_judge(
     AdamW with a cosine to zero. With `val` (images and labels) the epoch of their lowest cross-entropy is
     kept and calibrated on them (temperature scaling, Guo et al., arXiv 1706.04599); else the last, as it is.
     """
+    bar = progress(range(epochs), description="training the judge", unit="epoch")
+    rounds = (torch.randperm(len(images)).split(batch_size) for _ in bar)
+    lowest, best = math.inf, {}
+    for judge in training_rounds(images, labels, num_classes, seed, rounds, epochs, augmented):
+        score = cross_entropy(judge.logits(val[0]), val[1]) if val else -math.inf
+        if not val or score < lowest:
+            lowest, best = score, {name: value.clone() for name, value in judge.state_dict().items()}
+    judge.load_state_dict(best)
+    if val:
+        judge.temperature.fill_(fit_temperature(judge.logits(val[0]), val[1]))
+    return judge.eval()
+
+
+def training_rounds(
+    images: numpy.ndarray,
+    labels: numpy.ndarray,
+    num_classes: int,
+    seed: int,
+    rounds: Iterable[Iterable[Tensor]],
+    count: int,
+    augment: Callable[[Tensor], Tensor],
+) -> Iterator[Judge]:
+    """The judge's network after each of `count` rounds of batches of places (B,): AdamW, with a cosine to
+    zero that falls once a round.
+
+    Weights, `rounds` and `augment` draw from torch's generator in this order, from `seed`; after the last
+    round the generator is as it was.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         judge = Judge(num_classes).to(memory_format=torch.channels_last)
         optimizer = torch.optim.AdamW(judge.parameters(), lr=2e-3, weight_decay=0.05)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
-        pixels, targets, lowest, best = torch.from_numpy(images), torch.from_numpy(labels), math.inf, {}
-        for epoch in progress(range(epochs), description="training the judge", unit="epoch"):
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, count)
+        pixels, targets = torch.from_numpy(images), torch.from_numpy(labels)
+        for batches in rounds:
             judge.train()
-            for chosen in torch.randperm(len(images)).split(batch_size):
-                output = judge(augmented(to_input(pixels[chosen])))
+            for chosen in batches:
+                output = judge(augment(to_input(pixels[chosen])))
                 loss = functional.cross_entropy(output, targets[chosen], label_smoothing=0.05)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
             schedule.step()
-            score = cross_entropy(judge.logits(val[0]), val[1]) if val else -epoch
-            if score < lowest:
-                lowest, best = score, {name: value.clone() for name, value in judge.state_dict().items()}
-    judge.load_state_dict(best)
-    if val:
-        judge.temperature.fill_(fit_temperature(judge.logits(val[0]), val[1]))
-    return judge.eval()
+            yield judge
 
 
 def augmented(x: Tensor) -> Tensor:
