@@ -34,11 +34,23 @@ def _known(both: Metrics) -> bool:
 
 
 def _person(metrics: Metrics) -> str:
+    """Generated images show the days of training, so that real ones of these are the harder measure."""
     real, drawn = metrics["real"]["judged_right"], metrics["generated"]["judged_right"]
+    of_training = {
+        name: own["same"]["judged_right"]
+        for name, own in metrics.get("groups", {}).items()
+        if "difference" in own and standing(drawn, own["same"]["judged_right"]) < 0
+    }
     if drawn["interval"][0] <= metrics["chance"]:
         verdict = "Not the person: the judge does no better than chance on generated pictures"
     elif standing(drawn, real) < 0:
         verdict = "The person in part: the judge recognises generated pictures less often than real ones"
+    elif of_training:
+        days = " or ".join(f"{name} as training ({_share(own)})" for name, own in of_training.items())
+        verdict = (
+            "The person in part: the judge recognises generated images less often than real ones of the "
+            f"same {days}"
+        )
     else:
         verdict = "The person: the judge recognises generated pictures as it does real ones"
     shares = f"{_share(drawn)} generated, {_share(real)} real held-out"

@@ -116,3 +116,13 @@ def test_without_another_day_nothing_is_said_of_it():
     said = sentences(metrics(groups={"day": {"same": {"judged_right": share(87)}}}))
     assert not [line for line in said if line.startswith("The judge knows")]
     assert "anything of another day (held-out images are of the same as training)" in said[-1]
+
+
+def test_generated_images_must_stand_beside_real_ones_of_the_days_they_learnt():
+    days = {"day": {"same": {"judged_right": share(83)}, "other": {"judged_right": share(55)}}}
+    days["day"]["difference"] = {"value": 0.28, "interval": [0.1, 0.4]}
+    beside = {"judged_right": share(55), "memorised": share(1), "impossible": share(2)}
+    (said, *_) = sentences(metrics(groups=days, judged_right=share(52)) | {"real": beside})
+    assert said.startswith("The person in part: ") and "real ones of the same day as training (83%" in said
+    (said, *_) = sentences(metrics(groups=days, judged_right=share(80)) | {"real": beside})
+    assert said.startswith("The person: ")
