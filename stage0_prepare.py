@@ -281,8 +281,13 @@ def spectrogram(config: SpectrogramConfig) -> None:
     their axes, labels.csv whose they are.
     """
     check_pair("spectrogram", config)
-    found = find_recordings(config.input, Rules(config.name, config.labels, config.leave_out))
-    draw_recordings(found, config, "spectrogram", config)
+    images = len(config.db_range) == 2
+    if config.db_range and not (images and config.db_range[0] < config.db_range[1]):
+        raise UserError(
+            f"spectrogram.db_range={config.db_range}: expected dB of black and of white, like -40 0"
+        )
+    rules = Rules(config.name, config.labels, config.leave_out)
+    draw_recordings(find_recordings(config.input, rules, images), config, "spectrogram", config, whole=images)
 
 
 def import_set(config: ImportConfig) -> None:

@@ -289,6 +289,13 @@ class SpectrogramConfig(DrawingConfig):
         "chirps*samples=64 is one axis of both.",
         affects="output",
     )
+    db_range: List[float] = key(
+        [],
+        "dB of black and of white in grey images, which are read only then; so of 0 and the largest value "
+        "in matrices of 8-bit or 16-bit whole numbers.",
+        unit="dB",
+        affects="output",
+    )
     cfg: Optional[str] = key(
         None,
         "Profile of a TI radar (mmWave SDK .cfg, Studio .json); none = the one beside the stream.",

@@ -7,15 +7,17 @@ from pathlib import Path
 
 from configs.errors import UserError
 from data.folders import BY_FOLDER, FileRecord, Found, Rules, find_files
+from data.grey_depth import with_white
 from data.label_files import apply_name, person_folder
 from data.labels import listing
 
 RECORDING_EXTENSIONS = (".npy", ".npz", ".mat", ".h5", ".hdf5", ".csv", ".txt", ".wav", ".bin", ".dat")
+IMAGE_EXTENSIONS = (".png", ".tif", ".tiff", ".bmp")
 
 
-def find_recordings(source: str | os.PathLike, rules: Rules = BY_FOLDER) -> Found:
+def find_recordings(source: str | os.PathLike, rules: Rules = BY_FOLDER, images: bool = False) -> Found:
     """Recordings in a folder tree and whose they are, as `data.folders.find_files` has it; `stem` names their
-    images.
+    images. With `images`, grey images in dB are recordings, too.
 
     A single file belongs to the person its folder names, or the one `rules.name` finds in ID_7/rec1.npy.
     FileNotFoundError: no such file or folder. UserError: no recording in it, two with one stem, or as
@@ -25,9 +27,19 @@ def find_recordings(source: str | os.PathLike, rules: Rules = BY_FOLDER) -> Foun
     if not source.exists():
         raise FileNotFoundError(f"{source}: no such file or folder; expected recordings like ID_1/rec1.npy")
     if source.is_dir():
-        entries = find_files(source, RECORDING_EXTENSIONS, "recording", rules)
+        try:
+            extensions = RECORDING_EXTENSIONS + IMAGE_EXTENSIONS * images
+            entries = find_files(source, extensions, "recording", rules)
+        except UserError as error:
+            if images or "holds no recording" not in str(error) or not _holds_images(source):
+                raise
+            raise UserError(
+                f"{error}; images are taken as they are by stage0_prepare.py split, grey ones in dB are "
+                "drawn anew with --db_range (dB of black and of white)"
+            ) from error
     else:
         entries = find_one(source, rules)
+    entries = Found(with_white(entries.records), entries.left_out) if images else entries
     stems: dict[str, FileRecord] = {}
     for record in entries.records:
         other = stems.setdefault(stem(record), record)
@@ -39,9 +51,13 @@ def find_recordings(source: str | os.PathLike, rules: Rules = BY_FOLDER) -> Foun
     return entries
 
 
+def _holds_images(folder: Path) -> bool:
+    return any(path.suffix.lower() in IMAGE_EXTENSIONS for path in folder.rglob("*"))
+
+
 def find_one(path: Path, rules: Rules) -> Found:
     """A single file, whatever else its folder holds."""
-    if path.suffix.lower() not in RECORDING_EXTENSIONS:
+    if path.suffix.lower() not in RECORDING_EXTENSIONS + IMAGE_EXTENSIONS:
         raise UserError(f"{path}: holds no recording; expected {listing(RECORDING_EXTENSIONS)}")
     relative = "/".join(path.absolute().parts[-2:])
     groups = apply_name([relative], rules.name).get(relative) if rules.name else {}

@@ -6,6 +6,7 @@ import csv
 import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,7 +44,7 @@ Reader = Callable[[FileRecord, Hints], Capture | Spectrogram]
 
 def read_file(record: FileRecord, hints: Hints) -> Capture | Spectrogram:
     """The recording in a file, whatever its format."""
-    return captures.read(record.path, hints)
+    return captures.read(record.path, replace(hints, white=record.white))
 
 
 def check_pair(section: str, config: DrawingConfig) -> None:
@@ -68,7 +69,9 @@ def recording_windows(
     try:
         if isinstance(capture, Spectrogram):
             total = capture.time_s.size
-            return Shown(_cut(capture, config.frames or (total if whole else min(FRAMES, total))))
+            usual = FRAMES / config.frames_per_second / abs(capture.time_s[1] - capture.time_s[0])
+            shown = total if whole else min(total, max(LEAST_FRAMES, round(usual)))
+            return Shown(_cut(capture, config.frames or shown))
         shown = whole_spectrogram(capture, config)
         frames = config.frames or (FRAMES if capture.bursts == 1 else min(FRAMES, capture.bursts))
         if frames < LEAST_FRAMES:
@@ -104,14 +107,15 @@ def hints_of(config: SpectrogramConfig) -> Hints:
         duration_s=config.duration,
         scale=None if config.scale == "unknown" else config.scale,
         velocity_mps=pair_of(config.velocity_range),
+        db_range=pair_of(config.db_range),
     )
 
 
-def pair_of(velocity_range: Sequence[float]) -> tuple[float, float] | None:
-    """Lowest and highest velocity as the schema has them, in a list of two or none."""
-    if not velocity_range:
+def pair_of(given: Sequence[float]) -> tuple[float, float] | None:
+    """Lowest and highest velocity, or level, as the schema has them, in a list of two or none."""
+    if not given:
         return None
-    low, high = velocity_range
+    low, high = given
     return low, high
 
 

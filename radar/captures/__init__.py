@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from configs.errors import UserError
-from radar.captures import ancortek, arrays, infineon, text, ti, wav
+from radar.captures import ancortek, arrays, grey, infineon, text, ti, wav
 from radar.captures.assembly import assemble
 from radar.captures.contract import (
     Capture,
@@ -42,7 +42,15 @@ __all__ = [
 ]
 
 # The first that recognises a file reads it.
-FORMATS = (*arrays.FORMATS, *wav.FORMATS, *infineon.FORMATS, *ancortek.FORMATS, *text.FORMATS, *ti.FORMATS)
+FORMATS = (
+    *arrays.FORMATS,
+    *grey.FORMATS,
+    *wav.FORMATS,
+    *infineon.FORMATS,
+    *ancortek.FORMATS,
+    *text.FORMATS,
+    *ti.FORMATS,
+)
 NO_HINTS = Hints()
 HEAD = 4096  # bytes that a format may look at
 

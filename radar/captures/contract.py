@@ -65,6 +65,8 @@ class Hints:
     conjugate  swap the sign of velocities: receivers whose Q runs the other way
     velocity_mps, duration_s, scale   of a ready matrix: velocities of the first and the last row's edges, its
                length, and whether its values are "db", "power" or "amplitude"
+    db_range, white   of whole numbers from 0: dB of 0 and of the largest one, which is 255, or of 16 bits
+               `white`
     """
 
     facts: Facts = field(default_factory=Facts)
@@ -78,6 +80,8 @@ class Hints:
     velocity_mps: tuple[float, float] | None = None
     duration_s: float | None = None
     scale: str | None = None
+    db_range: tuple[float, float] | None = None
+    white: int = 65535
 
 
 @dataclass(eq=False)

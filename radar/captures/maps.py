@@ -37,16 +37,25 @@ def ready_map(
         velocity = _middles(*hints.velocity_mps, bins)
     if hints.duration_s:
         time_s = _middles(0.0, hints.duration_s, frames)
-    if velocity is None or time_s is None:
-        missing = "--velocity_range (of first and last row)" if velocity is None else "--duration in s"
-        raise UserError(f"{bins} velocities, {frames} times, but which? give {missing}")
-    if hints.scale is None:
-        raise UserError(
-            f"values of {values.min():.4g} to {values.max():.4g}: give --scale db, power or amplitude"
+    scale = hints.scale
+    if hints.db_range:
+        values, scale = _in_db(matrix.dtype, values, hints), "db"
+    missing = [
+        flag
+        for flag, known in (
+            ("--velocity_range (of the edges of first and last row)", velocity is not None),
+            ("--duration in s", time_s is not None),
+            (f"--scale db, power or amplitude (values of {values.min():.4g} to {values.max():.4g})", scale),
         )
-    if hints.scale != "db" and values.min() < 0:
+        if not known
+    ]
+    if velocity is None or time_s is None or scale is None:
         raise UserError(
-            f"--scale {hints.scale}: values down to {values.min():.4g}; expected --scale db, or 0 and more"
+            f"{bins} velocities, {frames} times, which the file does not describe: give {', '.join(missing)}"
+        )
+    if scale != "db" and values.min() < 0:
+        raise UserError(
+            f"--scale {scale}: values down to {values.min():.4g}; expected --scale db, or 0 and more"
         )
     for axis, name in ((velocity, "velocities"), (time_s, "times")):
         steps = numpy.diff(axis)
@@ -66,9 +75,21 @@ def ready_map(
     if velocity[0] > velocity[-1]:
         velocity, values = velocity[::-1], values[::-1]
     with numpy.errstate(divide="ignore"):
-        power_db = TO_DB[hints.scale](values)
+        power_db = TO_DB[scale](values)
     lowest = power_db[numpy.isfinite(power_db)].min()
     return Spectrogram(numpy.maximum(power_db, lowest).astype(numpy.float32), time_s, velocity)
+
+
+def _in_db(dtype: numpy.dtype, values: numpy.ndarray, hints: Hints) -> numpy.ndarray:
+    """Whole numbers from 0 as dB of `hints.db_range`."""
+    largest = {"uint8": 255, "uint16": hints.white}.get(dtype.name)
+    if largest is None or hints.scale not in (None, "db") or hints.db_range is None:
+        raise UserError(
+            "--db_range: dB of 0 and of the largest of 8-bit or 16-bit whole numbers; values are "
+            f"{dtype.name}" + f", --scale is {hints.scale}" * bool(hints.scale)
+        )
+    low, high = hints.db_range
+    return low + (high - low) * values / largest
 
 
 def _middles(low: float, high: float, count: int) -> numpy.ndarray:

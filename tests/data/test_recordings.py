@@ -2,6 +2,7 @@
 
 import numpy
 import pytest
+from PIL import Image
 
 from configs.errors import UserError
 from data.folders import Rules
@@ -65,3 +66,14 @@ def test_a_saved_recording_gives_the_pictures_of_the_signal_itself(tmp_path):
     direct, measured = pictures(iq), pictures(read(tmp_path / "rec.npy", told).looks)
     assert len(direct) == len(measured) == 2 and direct[0].std() > 10
     assert all((a == b).all() for a, b in zip(direct, measured))
+
+
+def test_images_are_recordings_where_they_are_asked_for(tmp_path):
+    for name, largest in (("a.png", 4000), ("b.tif", 3000)):
+        (tmp_path / "ID_1").mkdir(exist_ok=True)
+        Image.fromarray(numpy.full((9, 9), largest, numpy.uint16)).save(tmp_path / "ID_1" / name)
+    with pytest.raises(UserError, match="holds no recording, found .*stage0_prepare.py split.*--db_range"):
+        find_recordings(tmp_path)
+    records = find_recordings(tmp_path, images=True).records
+    assert [stem(record) for record in records] == ["ID_1/a", "ID_1/b"]
+    assert {record.white for record in records} == {4095}

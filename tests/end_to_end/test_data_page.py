@@ -93,6 +93,11 @@ def cubes(folder: Path) -> None:
     numpy.save(folder / "ID_1/a.npy", samples)
 
 
+def grey(folder: Path) -> None:
+    (folder / "ID_1").mkdir(parents=True)
+    Image.fromarray(RANDOM.integers(0, 256, (64, 100), numpy.uint8)).save(folder / "ID_1/a.png")
+
+
 INPUTS = {
     "raw": raw,
     "images": flat_with_table,
@@ -103,6 +108,7 @@ INPUTS = {
     "bursts": bursts,
     "captures": captures,
     "cubes": cubes,
+    "grey": grey,
     "matrices": lambda folder: arrays(folder, 64, 100),
 }
 

@@ -126,6 +126,7 @@ def spectrogram(work, *more, iq=None):
         (("--layout", "rows,pulses"), "names 2 axes, the array has 1"),
         (("--burst_samples", "64"), "8219 pulses are not whole bursts of 64"),
         (("--cells", "0"), "spectrogram.cells=0: expected at least 1"),
+        (("--db_range", "0", "-40"), "spectrogram.db_range=[0.0, -40.0]: expected dB of black and of white"),
         (("--velocity_range", "5"), "spectrogram.velocity_range=[5.0]: expected two or none"),
         (
             ("--velocity_range", "5", "-1"),

@@ -3,6 +3,7 @@
 import numpy
 import pytest
 import scipy.io
+from PIL import Image
 
 from configs.errors import UserError
 from radar.captures import Hints, read
@@ -28,7 +29,7 @@ def test_a_matrix_by_its_axes(scale, tmp_path):
     ("hints", "said"),
     [
         ({}, "which axis is what?"),
-        ({"layout": LAYOUT}, "give --velocity_range"),
+        ({"layout": LAYOUT}, "give --velocity_range .*, --duration in s, --scale db"),
         ({"layout": LAYOUT, "velocity_mps": (-1, 1)}, "give --duration in s"),
         ({"layout": LAYOUT, "velocity_mps": (-1, 1), "duration_s": 2.0}, "give --scale db, power or"),
         (
@@ -42,3 +43,37 @@ def test_what_a_matrix_does_not_say(hints, said, tmp_path):
     numpy.save(tmp_path / "a.npy", POWER_DB - 70)
     with pytest.raises(UserError, match=said):
         read(tmp_path / "a.npy", Hints(**hints))
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_a_grey_image_is_power_in_db_upwards(bits, tmp_path):
+    white = 2**bits - 1
+    grey = numpy.rint((POWER_DB - 60) / 40 * white)[::-1].astype("u1" if bits == 8 else "u2")
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    numpy.save(tmp_path / "a.npy", grey[::-1])
+    axes = {"velocity_mps": (-1.2, 1.2), "duration_s": 2.0, "db_range": (60.0, 100.0), "white": white}
+    for name, layout in (("a.png", ()), ("a.npy", LAYOUT)):
+        shown = read(tmp_path / name, Hints(**axes, layout=layout))
+        assert numpy.allclose(shown.power_db, POWER_DB, atol=20 / white + 1e-4)
+        assert numpy.allclose(shown.velocity_mps, VELOCITY) and numpy.allclose(shown.time_s, TIME)
+
+
+@pytest.mark.parametrize(
+    ("values", "hints", "said"),
+    [
+        ("colours", {}, "an image in colours, expected grey in dB.*split takes them as they are"),
+        ("floats", {}, "whole numbers; values are float64"),
+        ("grey", {"scale": "power"}, "values are uint8, --scale is power"),
+    ],
+)
+def test_what_has_no_range_in_db(values, hints, said, tmp_path):
+    axes = {"velocity_mps": (-1.2, 1.2), "duration_s": 2.0, "db_range": (60.0, 100.0)}
+    path = tmp_path / ("a.npy" if values == "floats" else "a.png")
+    if values == "floats":
+        numpy.save(path, POWER_DB)
+    else:
+        Image.new("RGB" if values == "colours" else "L", (40, 24), "red" if values == "colours" else 9).save(
+            path
+        )
+    with pytest.raises(UserError, match=said):
+        read(path, Hints(**axes, **hints, layout=LAYOUT if values == "floats" else ()))
