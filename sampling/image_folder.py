@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 from PIL import Image
 
-from data.atomic import write_text
+from data.atomic import write_text_if_new
 from data.labels import LabelTable, natural_key
 from data.pictures import grid, save_png
 from data.tables import csv_text
@@ -33,8 +33,8 @@ def finish(
 ) -> None:
     """samples.csv and metadata.csv of all there is, and the grid of `images`."""
     rows = sample_rows(folder, layout)
-    write_text(folder / "samples.csv", csv_text(rows))
-    write_text(folder / "metadata.csv", csv_text([metadata_row(row) for row in rows]))
+    write_text_if_new(folder / "samples.csv", csv_text(rows))
+    write_text_if_new(folder / "metadata.csv", csv_text([metadata_row(row) for row in rows]))
     if images:
         write_grid(folder, images, labels, users, columns)
 
