@@ -49,7 +49,7 @@ from data.run_record import claim_folder, lock_folder
 from data.split_files import materialise
 from data.splits import GUARD, Split, enough_recordings, split_records
 from data.tables import csv_text
-from data.tree import SPLIT_NAMES, account
+from data.tree import SPLIT_NAMES, account, leave_out_flag
 from preparation.drawing import draw_recordings
 from preparation.spectrograms import check_pair
 from radar.person import draw_walker, in_gait
@@ -134,12 +134,11 @@ def refuse_unreadable(records: list[FileRecord], bad: dict[str, str]) -> None:
     if not bad:
         return
     kept = {record.user for record in records if record.relative not in bad}
-    lost = [f"{user}/*" for user in dict.fromkeys(record.user for record in records) if user not in kept]
+    lost = [user for user in dict.fromkeys(record.user for record in records) if user not in kept]
     rest = [record.relative for record in records if record.relative in bad and record.user in kept]
-    patterns = " ".join(f"'{pattern}'" for pattern in (*lost, *rest))
     raise UserError(
         f"{len(bad)} images cannot be read: {listing([f'{name}: {bad[name]}' for name in bad], 5)}; repair "
-        f"them, or go on without them by --leave_out {patterns}"
+        f"them, or go on without them by {leave_out_flag(lost, rest)}"
     )
 
 
@@ -152,7 +151,8 @@ def tell_copies(result: Split, same: dict[str, str]) -> None:
     if apart:
         raise UserError(
             f"{len(apart)} images of what is held out are among the others too, equal or nearly: "
-            f"{listing(apart, 3)}; remove one of each, or --leave_out it"
+            f"{listing(apart, 3)}; remove one of each, or go on without the first of each pair by "
+            f"{leave_out_flag((), [copy for copy, first in same.items() if side[copy] != side[first]])}"
         )
     if same:
         named = listing([f"{copy} = {first}" for copy, first in same.items()], 3)

@@ -45,7 +45,7 @@ from data.pictures import grid, save_png
 from data.progress import advance, progress
 from data.run_record import lock_folder
 from data.split_check import check_split
-from data.tree import SPLIT_NAMES
+from data.tree import SPLIT_NAMES, leave_out_flag
 from runtime.compiling import compiled_tokenizer
 from runtime.devices import resolve_device, resolve_devices, resolve_precision, tokenizer_precision
 from runtime.disk import require_space
@@ -259,13 +259,12 @@ def refuse_bad(bad: dict[str, str], missing: list[str], config: ExtractConfig) -
         listed = "; ".join(f"{name}: {reason}" for name, reason in bad.items())
         raise UserError(
             f"{len(bad)} images cannot be read, nothing was written: {listed}; repair or remove them, "
-            "or go on without them by --skip_bad_images"
+            f"or go on without them by --skip_bad_images{f' {leave_out_flag(missing, ())}' if missing else ''}"
         )
     if missing:
-        left_out = " ".join(f"'*/{name}/*'" for name in missing[:3])
         raise UserError(
             f"--data_dir {config.data_dir}: no readable training image is left of {listing(missing)}; repair "
-            f"them, or go on without these people by --leave_out {left_out}"
+            f"them, or go on without these people by {leave_out_flag(missing, ())}"
         )
 
 

@@ -19,6 +19,7 @@ from data.examination import plot_area
 from data.folders import FileRecord
 from data.images import open_rgb
 from data.labels import listing
+from data.tree import leave_out_flag
 
 ALIKE = 0.93
 SIDE = 64
@@ -93,9 +94,14 @@ def firsts(records: Sequence[FileRecord]) -> dict[str, str]:
     strangers = [(row, column) for row, column in pairs if records[row].user != records[column].user]
     if strangers:
         shown = _equations(records, records, strangers)
+        second = {column for _, column in strangers}
+        kept = {record.user for place, record in enumerate(records) if place not in second}
+        users = dict.fromkeys(records[place].user for place in sorted(second))
+        lost = [user for user in users if user not in kept]
+        rest = [records[place].relative for place in sorted(second) if records[place].user in kept]
         raise UserError(
             f"{len(strangers)} images stand under two people: {shown}; whose they are must be "
-            "clear: remove one of each, or --leave_out it"
+            f"clear: remove one of each, or go on without the second ones by {leave_out_flag(lost, rest)}"
         )
     first: dict[int, int] = {}
     for row, column in pairs:

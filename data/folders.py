@@ -16,7 +16,18 @@ from configs.errors import UserError
 from data.label_files import LABELS, apply_name, check_groups, person_folder, read_labels
 from data.labels import LabelTable, listing, natural_key
 from data.people import loose_advice, refuse_no_people, refuse_one_person_twice
-from data.tree import ARCHIVES, LOOP, TOLD, UNSEEN, is_hidden, sorted_out, split_word, told, unwanted
+from data.tree import (
+    ARCHIVES,
+    LOOP,
+    TOLD,
+    UNSEEN,
+    is_hidden,
+    leave_out_flag,
+    sorted_out,
+    split_word,
+    told,
+    unwanted,
+)
 
 LOOSE, UNLISTED, GONE = "in no person's folder", "not in the table", "in the table but not there"
 WHITE = 65535  # in 16-bit grey files that use all bits
@@ -95,7 +106,7 @@ def find_files(
     paths, left_out = sorted_out(folder, extensions, rules.leave_out)
     paths = [path for path in paths if not (labels and labels.exists() and labels.samefile(folder / path))]
     if not dead_links:
-        _refuse_dead([path for path in paths if not (folder / path).exists()], folder)
+        _refuse_dead(paths, folder)
     if not paths:
         raise UserError(
             f"{folder}: holds no {what}, found {told(left_out) or 'nothing'}; expected "
@@ -137,12 +148,17 @@ def _kept(
     return records
 
 
-def _refuse_dead(dead: list[str], folder: Path) -> None:
+def _refuse_dead(paths: Sequence[str], folder: Path) -> None:
+    dead = [path for path in paths if not (folder / path).exists()]
     if dead:
+        tops = {path: path.partition("/")[0] for path in paths if "/" in path}
+        alive = {tops.get(path) for path in set(paths) - set(dead)}
+        lost = dict.fromkeys(tops[path] for path in dead if path in tops and tops[path] not in alive)
+        rest = [path for path in dead if tops.get(path) not in lost]
         raise UserError(
             f"{folder}: {len(dead)} links lead nowhere: {listing(dead, 5)} (to "
             f"{os.readlink(folder / dead[0])}); bring back what they point to, or go on without "
-            f"them by --leave_out '{dead[0]}'"
+            f"them by {leave_out_flag(lost, rest)}"
         )
 
 
@@ -151,21 +167,19 @@ def _refuse_archives(folder: Path, others: Sequence[str]) -> None:
     packed = [path for path in others if "/" not in path and PurePosixPath(path).suffix.lower() in ARCHIVES]
     packed.sort(key=natural_key)
     if packed:
-        left = " ".join(f"'{path}'" for path in packed[:3])
         raise UserError(
             f"{folder}: {listing(packed, 3)}: archives are not read, and may hold further people; unpack "
-            f"them, or go on without them by --leave_out {left}"
+            f"them, or go on without them by {leave_out_flag((), packed)}"
         )
 
 
 def _refuse_missing(missing: set[str], folder: Path, what: str) -> None:
     if missing:
         names = sorted(missing, key=natural_key)
-        told_out = " ".join(f"'{name}/*'" for name in names[:3])
         raise UserError(
             f"{folder}: no {what} of {listing(names)} can be read, though files or folders of "
             "theirs are there; save them in a format that is read, or go on without these by "
-            f"--leave_out {told_out}"
+            f"{leave_out_flag(names, ())}"
         )
 
 

@@ -15,7 +15,7 @@ from configs.errors import UserError
 from data.folders import BY_FOLDER, WHITE, FileRecord, Found, Rules, find_files
 from data.grey_depth import with_white
 from data.labels import LabelTable, listing, natural_key
-from data.tree import account, split_folders
+from data.tree import account, leave_out_flag, split_folders
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jfif")
 ImageRecord = FileRecord
@@ -141,7 +141,8 @@ def _find(folder: str | os.PathLike, rules: Rules, labels: LabelTable | None, de
     if unknown:
         raise UserError(
             f"{folder}: {listing(unknown)} not among the known users {listing(known)}; "
-            "remove these folders, or rebuild from a train folder that holds them"
+            "remove these folders, rebuild from a train folder that holds them, or go on without them by "
+            f"{leave_out_flag(unknown, ())}"
         )
     return entries
 

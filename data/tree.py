@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from configs.errors import UserError
@@ -37,6 +37,7 @@ ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"}
 UNSEEN, DEAD, LOOP = "hidden or of the system", "link to nowhere", "link to its own tree"
 TOLD = "by --leave_out"
 SHOWN = 3
+MOST_PATTERNS = 20
 
 
 def sorted_out(
@@ -96,6 +97,13 @@ def unwanted(path: str, leave_out: Sequence[str]) -> bool:
     """Whether a pattern finds the path, its last name, or (ID_3/*) the folder itself."""
     names = path, path.rpartition("/")[2], f"{path}/"
     return any(fnmatch.fnmatch(name, pattern) for pattern in leave_out for name in names)
+
+
+def leave_out_flag(people: Iterable[str], paths: Iterable[str]) -> str:
+    """The flag that goes on without these people and further files."""
+    patterns = [*(f"{name}/*" for name in people), *paths]
+    more = f" ... ({len(patterns)} in all)" if len(patterns) > MOST_PATTERNS else ""
+    return "--leave_out " + " ".join(f"'{pattern}'" for pattern in patterns[:MOST_PATTERNS]) + more
 
 
 # Accounts

@@ -9,6 +9,7 @@ from configs.errors import UserError
 from configs.schema import SpectrogramConfig
 from data.folders import FileRecord
 from data.labels import listing, natural_key
+from data.tree import leave_out_flag
 from radar.captures import NoCapture
 
 LOOK_ON_S = 20.0  # after the first bad recording others are read to tell of all bad ones at once
@@ -51,7 +52,7 @@ class BadRecordings:
             raise UserError(
                 f"--input {self.config.input}: no recording of {listing(missing)} can be read "
                 f"({self.skipped[missing[0]]}); export them again, or go on without these people by "
-                f"--leave_out {_quoted([f'{name}/*' for name in missing])}"
+                f"{leave_out_flag(missing, ())}"
             )
 
     def _refusal(self, missing: list[str]) -> str:
@@ -59,11 +60,7 @@ class BadRecordings:
         if not self.read:  # mostly one setting that fits none of them
             return reason + f" (so are {len(others)} more: none can be read)" * bool(others)
         files = [record.relative for record, _ in self.refused if record.user not in missing]
-        told = _quoted([*(f"{name}/*" for name in missing), *files[:NAMED]])
+        told = leave_out_flag(missing, files[:NAMED])
         rest = " --skip_bad_recordings" * (len(files) > NAMED)
         listed = listing([reason, *(record.relative for record, _ in others)], NAMED)
-        return f"{listed}; or go on without {'them' if others else 'it'} by --leave_out {told}{rest}"
-
-
-def _quoted(patterns: list[str]) -> str:
-    return " ".join(f"'{pattern}'" for pattern in patterns)
+        return f"{listed}; or go on without {'them' if others else 'it'} by {told}{rest}"

@@ -2,12 +2,13 @@
 
 import csv
 import os
+import shlex
 
 import pytest
 
 from configs.errors import UserError
 from data.folders import BY_FOLDER, Rules, find_files
-from data.tree import account, split_folders, split_word
+from data.tree import account, leave_out_flag, split_folders, split_word
 
 PNG = (".png",)
 
@@ -334,3 +335,18 @@ def test_tables_name_people_in_usual_columns_and_paths_of_other_machines(tmp_pat
 )
 def test_the_parts_of_a_split_have_many_names(name, part):
     assert split_word(name) == part
+
+
+def test_the_way_out_of_dead_links_names_them_all(tmp_path):
+    folder = made(tmp_path / "in", "ID_1/a.png", "ID_3/b.png")
+    for name in ("ID_1/x.png", "ID_2/y.png", "ID_2/z.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).symlink_to("/nowhere")
+    flags = shlex.split(refusal(folder, match="3 links lead nowhere").rpartition("without them by ")[2])
+    assert flags == ["--leave_out", "ID_2/*", "ID_1/x.png"]
+    assert set(found(folder, Rules(leave_out=flags[1:]))) == {"ID_1/a.png", "ID_3/b.png"}
+
+
+def test_a_flag_of_many_patterns_is_cut():
+    flag = leave_out_flag(["a"], map(str, range(30)))
+    assert flag.startswith("--leave_out 'a/*' '0' '1'") and flag.endswith("'18' ... (31 in all)")

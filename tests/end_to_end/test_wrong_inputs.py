@@ -1,12 +1,13 @@
 """Everything a user gets wrong ends in one line that says what, status 2, and nothing written."""
 
 import dataclasses
+import shlex
 
 import numpy
 import pytest
 import torch
 from PIL import Image
-from toy_run import DRAWING, EXACT, TINY_MODEL, copy_of, refusal_of, save_tokenizer
+from toy_run import DRAWING, EXACT, TINY_MODEL, copy_of, output_of, refusal_of, save_tokenizer
 
 import stage0_prepare
 import stage1_extract_features as stage1
@@ -14,6 +15,7 @@ import stage2_train_dit as stage2
 import stage3_inference as stage3
 import stage4_evaluate as stage4
 from data.latent_stats import LatentStatistics
+from data.latents import read_latents
 from models.lightningdit import LightningDiT
 from sampling.model_file import load_trained, write_slim
 
@@ -290,6 +292,18 @@ def test_no_readable_training_image(toy, work):
     (work / "data/train/ID_1").mkdir(parents=True)
     (work / "data/train/ID_1/a.png").write_bytes(b"x")
     assert "no readable training image is left" in extract(toy, work, "--skip_bad_images", data=work / "data")
+
+
+def test_the_way_out_of_a_person_who_cannot_be_read_works(toy, work):
+    data = copy_of(toy.data, work / "data")
+    for path in data.glob("*/ID_2/*.png"):
+        path.unlink()
+        path.write_bytes(b"x")
+    flags = shlex.split(extract(toy, work, data=data).rpartition("without them by ")[2])
+    assert flags == ["--skip_bad_images", "--leave_out", "ID_2/*"]
+    given = ("--data_dir", data, "--vavae_path", toy.tokenizer, "--output_path", work / "latents")
+    assert "left out " in output_of(stage1.main, *given, *EXACT, *flags)
+    assert read_latents(work / "latents", "train").label_table.names == ("ID_1", "ID_10")
 
 
 def test_output_path_that_is_a_file(toy, work):
