@@ -143,7 +143,11 @@ def draw_all(prepared: Prepared | None, config: SampleConfig, device: torch.devi
     if not group.rank:
         finish(folder, images, labels, users, DEMO_COLUMNS if config.demo_grid else None, config.layout)
         write_numbers(studio, images, config)
-        say(f"wrote {len(missing)} images to {folder}; look at {folder / 'micro_doppler_grid.png'}")
+        say(
+            f"wrote {len(missing)} images to {folder}; look at {folder / 'micro_doppler_grid.png'}; "
+            f"next: python stage4_evaluate.py --real <data_split> --generated {folder} "
+            "--output_dir evaluation_report"
+        )
 
 
 def write_numbers(studio: Studio, images: Sequence[Wanted], config: SampleConfig) -> None:

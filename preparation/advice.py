@@ -69,7 +69,8 @@ def sign_advice(directions: Sequence[int], conjugate: bool) -> list[str]:
 
 def hold_out_advice(labels: Sequence[Mapping[str, str]]) -> str:
     """What to add to the command of the split where rows of labels.csv tell of days, rooms or the like: the
-    value of fewest images whose people are all there in another one, too. Empty: there is none.
+    value of most people, then of fewest images, of those whose people are all there in another one, too.
+    Empty: there is none.
     """
     for group in [name for name in labels[0] if name not in OF_ONE_RECORDING] if labels else []:
         rows = [(row.get(group, ""), row["file"].partition("/")[0]) for row in labels]
@@ -79,6 +80,7 @@ def hold_out_advice(labels: Sequence[Mapping[str, str]]) -> str:
         lonely = {value for value, person in rows if len(values[person]) == 1 or not value}
         testable = Counter(value for value, _ in rows if value not in lonely)
         if testable:
-            least = min(testable, key=lambda value: testable[value])
-            return f", with --hold_out '{group}={least}' to test on another {group}"
+            people = Counter(value for value, _ in set(rows))
+            chosen = min(testable, key=lambda value: (-people[value], testable[value]))
+            return f", with --hold_out '{group}={chosen}' to test on another {group}"
     return ""
