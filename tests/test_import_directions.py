@@ -1,6 +1,7 @@
 """Who may import whom (the rooms' layers), and names that would shadow another package."""
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -112,6 +113,12 @@ def test_refusals_are_of_one_type(path):
         if isinstance(node, ast.Raise)
     ]
     assert "ValueError" not in [getattr(name, "id", None) for name in raised]
+
+
+def test_no_private_interface_of_torch_is_used():
+    """Which a next version may lack."""
+    private = re.compile(r"torch\._[a-z]|\._cdata\b|\._cudnn")
+    assert not [path for path in SOURCES if private.search((PROJECT / path).read_text(encoding="utf-8"))]
 
 
 def test_every_room_and_script_is_in_the_table():

@@ -1,5 +1,5 @@
-"""What a training takes of memory and disk, counted exactly from the shapes before anything is allocated:
-AdamW, averaged weights, float32.
+"""What a training takes of memory and disk, exactly and before it allocates it: AdamW, averaged weights,
+float32. Counted from the shapes; activations measured in forward passes of one and of two blocks.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from models.lightningdit import LightningDiT
 from runtime.disk import require_space
@@ -30,7 +29,7 @@ def training_memory(
     """
     depth = arguments["depth"]
     same = {**arguments, "use_checkpoint": False, "combinations": None}  # a second label row is no matter
-    one, two = (saved_bytes(batch_size, precision, **{**same, "depth": d}) for d in (1, 2))
+    one, two = (activation_bytes(batch_size, precision, **{**same, "depth": d}) for d in (1, 2))
     block, rest = two - one, 2 * one - two
     with torch.device("meta"):
         net = LightningDiT(**arguments)
@@ -59,28 +58,34 @@ def largest_batch(arguments: dict[str, Any], memory: int, precision: str) -> int
     return fitting and 2 ** (fitting.bit_length() - 1)
 
 
+def activation_bytes(batch_size: int, precision: str, **arguments: Any) -> int:
+    """What autograd saves in a forward pass: 16-bit copies of weights, and as much again for every sample."""
+    one, two = (saved_bytes(size, precision, **arguments) for size in (1, 2))
+    return one + (batch_size - 1) * (two - one)
+
+
 @functools.cache
 def saved_bytes(batch_size: int, precision: str, **arguments: Any) -> int:
-    """Bytes of all distinct storages that autograd saves in a forward pass, parameters and buffers aside."""
-    with FakeTensorMode(), torch.random.fork_rng(devices=[]):
+    """Bytes of all distinct storages that autograd saves in a forward pass, parameters and buffers aside,
+    measured in one on the CPU.
+    """
+    with torch.device("meta"):
         net = LightningDiT(**arguments).train()
-        # It looks at values, and there are none.
-        net.y_embedder._check = lambda labels, drop: None  # type: ignore[method-assign]
-        x = torch.empty(batch_size, net.in_channels, net.input_size, net.input_size)
-        t, y = torch.empty(batch_size), torch.empty(batch_size, dtype=torch.int64)
-        parameters = {value.untyped_storage()._cdata for value in (*net.parameters(), *net.buffers())}
-        saved: dict[int, torch.UntypedStorage] = {}
+    net.to_empty(device="cpu")  # whatever the memory holds: values do not matter
+    x = torch.zeros(batch_size, net.in_channels, net.input_size, net.input_size)
+    t, y = torch.zeros(batch_size), torch.zeros(batch_size, dtype=torch.int64)
+    parameters = {value.untyped_storage().data_ptr() for value in (*net.parameters(), *net.buffers())}
+    saved: dict[int, torch.UntypedStorage] = {}
 
-        def note(tensor: torch.Tensor) -> torch.Tensor:
-            storage = tensor.untyped_storage()
-            saved[storage._cdata] = storage  # kept alive, so that no address is used again
-            return tensor
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        saved[storage.data_ptr()] = storage  # kept alive, so that no address is used again
+        return tensor
 
-        low = torch.float16 if precision == "16-mixed" else torch.bfloat16
-        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-            with torch.autocast("cpu", dtype=low, enabled=precision != "32"):
-                net(x, t, y, torch.zeros(batch_size, dtype=torch.bool) if net.y_embedder.dropout else None)
-        return sum(storage.nbytes() for key, storage in saved.items() if key not in parameters)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision != "32"):
+            net(x, t, y, torch.zeros(batch_size, dtype=torch.bool) if net.y_embedder.dropout else None)
+    return sum(storage.nbytes() for address, storage in saved.items() if address not in parameters)
 
 
 def count_parameters(arguments: dict[str, Any], tune: str = "full") -> tuple[int, int]:

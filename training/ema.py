@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 def decay_at(step: int, decay: float) -> float:
@@ -20,13 +21,13 @@ def update_ema_(average: nn.Module, network: nn.Module, step: int, decay: float)
 
     The two may be on different devices.
     """
-    weight = 1.0 - decay_at(step, decay)
+    decay = decay_at(step, decay)
     ours: list[Tensor] = list(average.parameters())
     theirs: list[Tensor] = list(network.parameters())
     if ours[0].device == theirs[0].device:
-        torch._foreach_lerp_(ours, theirs, weight)
+        get_ema_multi_avg_fn(decay)(ours, theirs, None)
     else:  # one at a time: the host needs no second copy of all
         for mine, other in zip(ours, theirs, strict=True):
-            mine.lerp_(other.to(mine.device), weight)
+            mine.lerp_(other.to(mine.device), 1.0 - decay)
     for target, source in zip(average.buffers(), network.buffers(), strict=True):
         target.copy_(source)
