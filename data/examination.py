@@ -8,7 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy
+from numpy.polynomial import Polynomial
 from PIL import Image
+from scipy.ndimage import median_filter
 
 from configs.errors import UserError
 from data.folders import WHITE
@@ -26,6 +28,10 @@ DIFFERS = 12  # of 255: from the margin's colour
 PLAIN_SHARE = 0.95  # of the border's pixels that have one colour where there is a margin
 FULL = 0.97  # share of both sides from which on the plot counts as the whole image
 STEP, STEADY = 0.08, 0.8  # how far a line at zero velocity stands out, and in which share of moments
+# A track in range: how bright, how thick (at half of its brightness), how near to a smooth curve, and how far
+# it goes, as shares of the whole; the usual spectrogram of a walk is thicker, and sways by 0.005 and more.
+BRIGHT, THIN, SMOOTH, FAR = 0.3, 0.07, 0.004, 0.1
+LIKE_RANGE = 0.25  # share of a set's images from which on it is told
 LEAST_SIDE = 24  # pixels; coarser grids show no gait
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
@@ -53,6 +59,7 @@ class Examination:
     zero_line: float | None
     white: int = WHITE  # in 16-bit grey files
     plain: int = 0  # images of one colour
+    like_range: int = 0  # images that look like maps of range over time
 
     @property
     def colour_map(self) -> str | None:
@@ -95,6 +102,11 @@ class Examination:
                 f"warning: {small} of them are under {LEAST_SIDE} pixels wide or high, {self.plain} of one "
                 "colour: nobody walks there"
             )
+        if self.like_range >= max(1, LIKE_RANGE * self.count):
+            found.append(
+                f"warning: {self.like_range} of them look like maps of range over time (several steady "
+                "lines, or one thin and smooth track), not of velocity: are these spectrograms?"
+            )
         if self.colour_maps[None]:
             found.append(
                 f"warning: {self.colour_maps[None]} of them have the colours of no known map "
@@ -135,11 +147,12 @@ def sampled(records: Sequence[ImageRecord]) -> list[ImageRecord]:
 def examine(images: Sequence[tuple[str, Image.Image]]) -> Examination:
     """Look at named RGB images."""
     findings = [(name, image, look_at(image)) for name, image in images]
-    steps = [
-        _steps(image.crop(one.box) if one.box else image, one.colour_map)
+    values = [
+        _values(image.crop(one.box) if one.box else image, one.colour_map)
         for _, image, one in findings
         if one.colour_map
     ]
+    steps = [_steps(own) for own in values]
     return Examination(
         len(findings),
         Counter(image.size for _, image, _ in findings),
@@ -147,6 +160,7 @@ def examine(images: Sequence[tuple[str, Image.Image]]) -> Examination:
         tuple(name for name, _, one in findings if one.box),
         sum(one.colour_bar for _, _, one in findings),
         _zero_line(numpy.mean(steps, axis=0)) if steps else None,
+        like_range=sum(_several_lines(own[0]) or _is_track(unit) for own, unit in zip(steps, values)),
         plain=sum(numpy.ptp(numpy.asarray(image), axis=(0, 1)).max() <= DIFFERS for _, image, _ in findings),
     )
 
@@ -232,15 +246,40 @@ def _without_frame(pixels: numpy.ndarray, box: Box) -> Box:
     return int(left + before), int(top + above), int(right - after), int(bottom - below)
 
 
-def _steps(image: Image.Image, colour_map: str) -> numpy.ndarray:
+def _values(image: Image.Image, colour_map: str) -> numpy.ndarray:
+    """(128, 64) brightness, from the top."""
+    return from_rgb(numpy.asarray(image.resize((64, 128), Image.Resampling.BOX)), colour_map)
+
+
+def _steps(values: numpy.ndarray) -> numpy.ndarray:
     """(2, 128) shares of the moments in which each velocity, from the top, is far brighter, or far darker,
     than the velocities three rows above and below.
     """
-    values = from_rgb(numpy.asarray(image.resize((64, 128), Image.Resampling.BOX)), colour_map)
     around = numpy.pad(values, ((3, 3), (0, 0)), mode="edge")
     above, below = values - around[:-6], values - around[6:]
     bright, dark = numpy.minimum(above, below) > STEP, numpy.maximum(above, below) < -STEP
     return numpy.stack([bright.mean(1), dark.mean(1)])
+
+
+def _several_lines(bright: numpy.ndarray) -> bool:
+    """Whether lines stand out steadily at two places: walls; of velocities only zero is steady."""
+    rows = numpy.flatnonzero(bright >= STEADY)
+    return len(rows) > 1 and bool((numpy.diff(rows) > 4).any())
+
+
+def _is_track(values: numpy.ndarray) -> bool:
+    """Whether the brightest cell of each moment moves on a smooth curve, as a walker's range does while the
+    torso's velocity sways with each step.
+    """
+    seen = values[:, values.max(0) >= BRIGHT]
+    if seen.shape[1] < values.shape[1] / 2:
+        return False
+    ridge = median_filter(seen.argmax(0).astype(float), 5)
+    moments = numpy.linspace(-1, 1, len(ridge))
+    curve = Polynomial.fit(moments, ridge, 3)(moments)
+    thick = (seen > seen.max(0) / 2).mean()
+    away = numpy.median(numpy.abs(ridge - curve))
+    return bool(thick < THIN and away < SMOOTH * len(values) and numpy.ptp(curve) > FAR * len(values))
 
 
 def _zero_line(steps: numpy.ndarray) -> float | None:

@@ -3,11 +3,15 @@
 import numpy
 import pytest
 from drawn_walks import drawn, figure, write
+from fmcw_walker import Chirps, beat, walking
 from PIL import Image
 
 from configs.errors import UserError
 from data.examination import MAPS, colour_map_of, examine, examine_files, plot_area, sampled
 from data.images import ImageRecord
+from radar.person import draw_walker
+from radar.recording import Setup, draw_recording
+from radar.spectrogram import to_picture, to_unit
 
 
 @pytest.mark.parametrize("quality", [None, 75])
@@ -49,6 +53,30 @@ def test_a_set_is_described_and_warned_of():
     text = "\n".join(found.lines())
     assert "warning: 1 of them have the colours of no known map" in text
     assert "warning: images of several colour maps" in text
+
+
+def range_over_time(seed, walls):
+    """A walker of 1.2 m/s before a radar that sees 10 m in 128 cells; with walls, or these removed."""
+    chirps = Chirps(77e9, 60e12, 4e6, 128)
+    samples = beat(chirps, walking(3.0, 1.2, seed % 2 == 0), numpy.arange(300) / 100, seed=seed)[:, 0]
+    cells = numpy.fft.fft(samples * numpy.hanning(128), axis=1)
+    power = 20 * numpy.log10(abs(cells if walls else cells - cells.mean(0)).T + 1e-9)
+    return to_picture(to_unit(power), "jet")
+
+
+@pytest.mark.parametrize("walls", [True, False])
+def test_maps_of_range_over_time_are_told(walls):
+    maps = [(str(seed), range_over_time(seed, walls)) for seed in range(2)]
+    walks = [(f"walk {seed}", drawn(seed=seed, standing=True)) for seed in range(4)]
+    words = "warning: 2 of them look like maps of range over time"
+    assert words in "\n".join(examine([*maps, *walks]).lines())
+    assert "range over time" not in "\n".join(examine(walks).lines())
+
+
+def test_simulated_walks_are_no_maps_of_range():
+    walker = draw_walker(numpy.random.default_rng(1))
+    _, windows = draw_recording(walker, 4, Setup(), numpy.random.default_rng(2))
+    assert examine([(str(number), one.picture) for number, one in enumerate(windows)]).like_range == 0
 
 
 def test_auto_takes_the_map_of_all_images_or_refuses(tmp_path):
