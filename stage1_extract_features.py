@@ -258,8 +258,8 @@ def refuse_bad(bad: dict[str, str], missing: list[str], config: ExtractConfig) -
     if bad and not config.skip_bad_images:
         listed = "; ".join(f"{name}: {reason}" for name, reason in bad.items())
         raise UserError(
-            f"{len(bad)} images cannot be read, nothing was written: {listed}; repair or remove them, "
-            f"or go on without them by --skip_bad_images{f' {leave_out_flag(missing, ())}' if missing else ''}"
+            f"{len(bad)} images cannot be read, nothing was written: {listed}; repair or remove them, or go "
+            f"on without them by --skip_bad_images{f' {leave_out_flag(missing, ())}' if missing else ''}"
         )
     if missing:
         raise UserError(
