@@ -42,10 +42,10 @@ from data.examination import examine_files
 from data.folders import FileRecord, Rules
 from data.images import find_images, inputs_digest, scan_images
 from data.labels import listing
-from data.pictures import save_png
 from data.progress import advance, progress
 from data.recordings import find_recordings
 from data.run_record import claim_folder, lock_folder
+from data.sheets import save_png
 from data.split_files import materialise
 from data.splits import GUARD, Split, enough_recordings, split_records
 from data.tables import csv_text
@@ -232,7 +232,7 @@ def simulate_user(
             suffix = "png" if setup.jpeg_quality is None else "jpg"
             name = f"{person}/rec{recording}_{number:03d}.{suffix}"
             if not (folder / name).exists():
-                save_picture(window.picture, folder / name, setup.jpeg_quality)
+                save_image(window.image, folder / name, setup.jpeg_quality)
             axes.append(axes_row(name, window.edges, setup.dynamic_range_db))
             rows.append(
                 {
@@ -251,12 +251,12 @@ def simulate_user(
     return rows, axes
 
 
-def save_picture(picture: Image.Image, path: Path, jpeg_quality: int | None = None) -> None:
+def save_image(image: Image.Image, path: Path, jpeg_quality: int | None = None) -> None:
     """Write a PNG, or a JPEG of the given quality, whole or not at all."""
     if jpeg_quality is None:
-        return save_png(picture, path)
+        return save_png(image, path)
     with replacing(path) as temporary:
-        picture.save(temporary, format="JPEG", quality=jpeg_quality)
+        image.save(temporary, format="JPEG", quality=jpeg_quality)
 
 
 def known(part: Any) -> dict[str, Any]:
@@ -270,7 +270,7 @@ def known(part: Any) -> dict[str, Any]:
             cells |= known(value)
         elif isinstance(value, dict):
             cells |= value
-        elif item.name not in ("picture", "velocity_mps"):  # of every image; in its edges
+        elif item.name not in ("image", "velocity_mps"):  # of every image; in its edges
             listed = " ".join(map(str, value)) if isinstance(value, tuple) else value
             cells[item.name] = getattr(listed, "name", listed)  # an enumeration's
     return cells

@@ -41,9 +41,9 @@ from data.latents import (
     read_latents,
     read_metadata,
 )
-from data.pictures import grid, save_png
 from data.progress import advance, progress
 from data.run_record import lock_folder
+from data.sheets import grid, save_png
 from data.split_check import check_split
 from data.tree import SPLIT_NAMES, leave_out_flag
 from runtime.compiling import compiled_tokenizer

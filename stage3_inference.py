@@ -38,11 +38,11 @@ from sampling.arrays import require_axes, write_arrays, write_figure
 from sampling.image_folder import finish, title
 from sampling.image_sampler import (
     PATTERNS,
-    Studio,
+    ImageSampler,
     Wanted,
     arithmetic,
+    build_image_sampler,
     figure_name,
-    image_sampler,
     load_tokenizer_for,
     wanted,
     wanted_of,
@@ -85,12 +85,12 @@ def run(config: SampleConfig) -> None:
 
 
 def claim(prepared: Prepared, config: SampleConfig) -> AbstractContextManager[None]:
-    return claim_folder(prepared.studio.folder, prepared.claimed, PATTERNS[config.layout], config.dry_run)
+    return claim_folder(prepared.sampler.folder, prepared.claimed, PATTERNS[config.layout], config.dry_run)
 
 
 def tell(prepared: Prepared, config: SampleConfig) -> None:
     """What a dry run says."""
-    folder, users = prepared.studio.folder, prepared.users
+    folder, users = prepared.sampler.folder, prepared.users
     if config.select:
         keep = config.keep or config.num_samples_per_user
         there = sum(bool(row["file"]) for row in selection_rows(folder))
@@ -100,7 +100,7 @@ def tell(prepared: Prepared, config: SampleConfig) -> None:
         )
     else:
         images, missing = wished(prepared, config)
-        require_space(folder, len(missing) * 3 * prepared.studio.vae.image_size**2, "the images")
+        require_space(folder, len(missing) * 3 * prepared.sampler.vae.image_size**2, "the images")
         does = f"draw {len(missing)} of {len(images)} images of {len(users)} people"
     tell_plan(
         {"sample": config},
@@ -112,24 +112,24 @@ def tell(prepared: Prepared, config: SampleConfig) -> None:
 
 def wished(prepared: Prepared, config: SampleConfig) -> tuple[list[Wanted], set[Wanted]]:
     """All images asked for, and those of them that are not there."""
-    labels, count = prepared.studio.payload.labels, config.num_samples_per_user
+    labels, count = prepared.sampler.payload.labels, config.num_samples_per_user
     images = wanted_of(labels, prepared.users, count, config.layout)
-    return images, {image for image in images if not (prepared.studio.folder / image.name).exists()}
+    return images, {image for image in images if not (prepared.sampler.folder / image.name).exists()}
 
 
 def draw_all(prepared: Prepared | None, config: SampleConfig, device: torch.device) -> None:
     """Draw what is missing, shared by as many processes as were asked for."""
-    taken = prepared and arithmetic(prepared.studio, config, len(wished(prepared, config)[1]))
+    taken = prepared and arithmetic(prepared.sampler, config, len(wished(prepared, config)[1]))
     group = start_process_group(device, config.devices)
     taken = group.broadcast(taken)
     prepared = prepared or prepare(config, group.device)
-    studio, users = prepared.studio.at(*taken), prepared.users
-    folder, labels = studio.folder, studio.payload.labels
+    sampler, users = prepared.sampler.at(*taken), prepared.users
+    folder, labels = sampler.folder, sampler.payload.labels
     images, missing = wished(prepared, config)
-    require_space(folder, len(missing) * 3 * studio.vae.image_size**2, "the images")
+    require_space(folder, len(missing) * 3 * sampler.vae.image_size**2, "the images")
     say(
         f"{len(images)} images of {len(users)} people, {len(images) - len(missing)} of them there: "
-        + (f"drawing {len(missing)} on {device} ({studio.draw.precision})" if missing else "drawing skipped")
+        + (f"drawing {len(missing)} on {device} ({sampler.draw.precision})" if missing else "drawing skipped")
         + f"; {config.sampler}, {config.num_steps} steps, guidance {config.guidance_scale:g}"
     )
     batches = [images[i : i + config.batch_size] for i in range(0, len(images), config.batch_size)]
@@ -138,11 +138,11 @@ def draw_all(prepared: Prepared | None, config: SampleConfig, device: torch.devi
     with progress(total=len(missing & set().union(*shard)), description="drawing", unit="img") as bar:
         for batch in shard:
             group.end_with_the_main_process()
-            bar.update(studio.draw_batch(batch))
+            bar.update(sampler.draw_batch(batch))
     group.barrier()
     if not group.rank:
         finish(folder, images, labels, users, DEMO_COLUMNS if config.demo_grid else None, config.layout)
-        write_numbers(studio, images, config)
+        write_numbers(sampler, images, config)
         say(
             f"wrote {len(missing)} images to {folder}; look at {folder / 'micro_doppler_grid.png'}; "
             f"next: python stage4_evaluate.py --real <data_split> --generated {folder} "
@@ -150,18 +150,18 @@ def draw_all(prepared: Prepared | None, config: SampleConfig, device: torch.devi
         )
 
 
-def write_numbers(studio: Studio, images: Sequence[Wanted], config: SampleConfig) -> None:
+def write_numbers(sampler: ImageSampler, images: Sequence[Wanted], config: SampleConfig) -> None:
     """With --arrays, the .npz of `images` that lack it, and a figure of each person, figure_user07.png."""
     if not config.arrays:
         return
-    folder, axes = studio.folder, require_axes(studio.payload.axes, config.dit_checkpoint)
+    folder, axes = sampler.folder, require_axes(sampler.payload.axes, config.dit_checkpoint)
     written = write_arrays(folder, [image.name for image in images], axes)
     people: dict[int, list[Wanted]] = {}
     for image in images:
         people.setdefault(image.label, []).append(image)
     for label, own in people.items():
         path = folder / figure_name(own[0])
-        write_figure(path, title(studio.payload.labels, label), [folder / one.name for one in own], axes)
+        write_figure(path, title(sampler.payload.labels, label), [folder / one.name for one in own], axes)
     say(f"wrote {written} arrays beside the images, and {len(people)} figures: {folder / 'figure_*.png'}")
 
 
@@ -170,7 +170,7 @@ class Prepared(NamedTuple):
     folder is known.
     """
 
-    studio: Studio
+    sampler: ImageSampler
     users: list[int]
     selector: Selector | None
     claimed: dict[str, Any]
@@ -189,10 +189,10 @@ def prepare(config: SampleConfig, device: torch.device) -> Prepared:
             "selector": file_digest(config.select),
             "selector_training": digest_of(selector.training_files),
         }
-    studio, claimed = image_sampler(config, net, payload, vae, precision, judges)
+    sampler, claimed = build_image_sampler(config, net, payload, vae, precision, judges)
     if config.arrays:
-        require_axes(studio.payload.axes, config.dit_checkpoint)
-    return Prepared(studio, users, selector, claimed)
+        require_axes(sampler.payload.axes, config.dit_checkpoint)
+    return Prepared(sampler, users, selector, claimed)
 
 
 def load_selector(config: SampleConfig, people: Sequence[str]) -> Selector | None:
@@ -217,12 +217,12 @@ def draw_selected(prepared: Prepared, selector: Selector, config: SampleConfig) 
     """Draw until enough images of each person have passed or the bound is reached; selection.csv tells of
     every image drawn. A run that was stopped, or one that asks for more, goes on from it.
     """
-    studio, users = prepared[:2]
-    folder, labels = studio.folder, studio.payload.labels
+    sampler, users = prepared[:2]
+    folder, labels = sampler.folder, sampler.payload.labels
     table, rows, images = folder / "selection.csv", selection_rows(folder), []
     keep = config.keep or config.num_samples_per_user
     missing = keep * len(users) - sum(row["decision"] == KEPT for row in rows)
-    studio = studio.at(*arithmetic(studio, config, max(0, missing)))
+    sampler = sampler.at(*arithmetic(sampler, config, max(0, missing)))
     say(f"selecting {keep} images of each of {len(users)} people from at most {config.attempts * keep}")
     with progress(total=keep * len(users), description="selecting", unit="img") as bar:
         for user in users:
@@ -232,7 +232,7 @@ def draw_selected(prepared: Prepared, selector: Selector, config: SampleConfig) 
             bar.update(len(there))
             images += there
             drawn = select(
-                partial(pixels_of, studio, user),
+                partial(pixels_of, sampler, user),
                 selector,
                 labels.names[user],
                 keep=keep,
@@ -245,7 +245,7 @@ def draw_selected(prepared: Prepared, selector: Selector, config: SampleConfig) 
                 for row, pixels in batch:
                     image = asked(row["sample"])
                     if row["decision"] == KEPT:
-                        studio.save(image, pixels)
+                        sampler.save(image, pixels)
                         images.append(image)
                         bar.update()
                     rows.append({**row, "file": image.name if row["decision"] == KEPT else ""})
@@ -253,13 +253,13 @@ def draw_selected(prepared: Prepared, selector: Selector, config: SampleConfig) 
     say("\n".join(acceptance(rows, labels.names[user], keep) for user in users))
     shown = [user for user in users if any(one.label == user for one in images)]
     finish(folder, images, labels, shown, layout=config.layout)
-    write_numbers(studio, images, config)
+    write_numbers(sampler, images, config)
     say(f"{len(images)} images are in {folder}; every image drawn is told of in {table}")
 
 
-def pixels_of(studio: Studio, user: int, numbers: Sequence[int]) -> numpy.ndarray:
+def pixels_of(sampler: ImageSampler, user: int, numbers: Sequence[int]) -> numpy.ndarray:
     """Images (N, H, W, 3) of one person by their running numbers."""
-    return studio.pixels([wanted(studio.payload.labels, user, number) for number in numbers])
+    return sampler.pixels([wanted(sampler.payload.labels, user, number) for number in numbers])
 
 
 def selection_rows(folder: Path) -> list[dict[str, Any]]:

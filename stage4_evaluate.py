@@ -1,4 +1,4 @@
-"""Stage 4: how good are the generated pictures? Is it the person, is it new, is it physical, is it diverse?
+"""Stage 4: how good are the generated images? Is it the person, is it new, is it physical, is it diverse?
 
     python stage4_evaluate.py --real data_split --generated generated_images \\
         --output_dir evaluation_report --axes -1.2 5.2 2.1 --vavae_path compact
@@ -36,7 +36,7 @@ from data.split_files import SPLIT_TABLE, read_groups
 from evaluation import sweep
 from evaluation.augmentation_study import Labelled, study, study_lines
 from evaluation.estimates import shown
-from evaluation.features import NETWORKS, Pictures, describe, encoder, read, through
+from evaluation.features import NETWORKS, ImageSet, describe, encoder, read, through
 from evaluation.folders import axes_of_generated, find_generated, find_real, places_of, selecting_training
 from evaluation.groups import KINDS as GROUP_KINDS
 from evaluation.groups import Grouped, group_figures, group_images
@@ -90,7 +90,7 @@ def run(config: EvaluateConfig) -> None:
             load_networks(config)
             return tell(config, {**real, "generated": generated}, metrics.get("inputs") == inputs)
         if metrics.get("inputs") == inputs:
-            say(f"{path} was measured on the same pictures: skipped")
+            say(f"{path} was measured on the same images: skipped")
         else:
             found = evaluate(config, people, {**real, "generated": generated}, judged, folder, groups)
             known = {"versions": versions(), "seed": config.seed, "axes": axes and axes.known()}
@@ -149,7 +149,7 @@ def evaluate(
     folder: Path,
     groups: dict[str, Grouped],
 ) -> dict[str, Any]:
-    """All sections of metrics.json but the inputs; pictures and judges go into `folder`.
+    """All sections of metrics.json but the inputs; images and judges go into `folder`.
 
     The judges learn from `judged`, a part of train or all of it.
     """
@@ -205,8 +205,8 @@ def evaluate(
 
 def augmentation_study(
     config: EvaluateConfig,
-    sets: dict[str, Pictures],
-    everything: Pictures,
+    sets: dict[str, ImageSet],
+    everything: ImageSet,
     people: LabelTable,
     groups: dict[str, Grouped],
 ) -> dict[str, Any]:
@@ -218,7 +218,7 @@ def augmentation_study(
     return study(real, held_out, generated, people, **seeds, grouped=grouped, groups=both)
 
 
-def tell_unread(sets: dict[str, Pictures]) -> None:
+def tell_unread(sets: dict[str, ImageSet]) -> None:
     """Say how many real images show no motion that can be read."""
     motion = numpy.concatenate([sets["train"].motion, sets["held_out"].motion])
     unread = int(numpy.isnan(motion[:, QUANTITIES.index("torso_velocity")]).sum())
@@ -240,7 +240,7 @@ def load_networks(config: EvaluateConfig) -> tuple[VAVAE | None, dict[str, tuple
 def try_tokenizer(
     vae: VAVAE,
     of_set: dict[str, list[ImageRecord]],
-    sets: dict[str, Pictures],
+    sets: dict[str, ImageSet],
     judge: Judge,
     config: EvaluateConfig,
 ) -> tuple[dict[str, numpy.ndarray], dict[str, Any]]:
@@ -258,7 +258,7 @@ def draw_pictures(
     folder: Path,
     metrics: dict[str, Any],
     of_set: dict[str, list[ImageRecord]],
-    sets: dict[str, Pictures],
+    sets: dict[str, ImageSet],
     judge: Judge,
     people: LabelTable,
 ) -> None:
@@ -283,7 +283,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
 
 
 def table(metrics: dict[str, Any]) -> list[str]:
-    """A line per person, real beside generated, then the shares of all pictures with their 95 % intervals."""
+    """A line per person, real beside generated, then the shares of all images with their 95 % intervals."""
     heads = [f"{name.replace('_', ' ')} {metrics['units'][name]}" for name in COLUMNS]
     rows = [["real / generated", *heads]]
     for person in metrics["people"]:

@@ -23,8 +23,8 @@ from configs.schema import TokenizerConfig
 from data.atomic import write_text
 from data.folders import Rules
 from data.images import ImageRecord, Splits, file_digest, find_splits, inputs_digest, open_rgb
-from data.pictures import grid, save_png
 from data.progress import progress
+from data.sheets import grid, save_png
 from data.split_check import check_split
 from runtime.devices import resolve_devices, tokenizer_candidates
 from runtime.seeds import generator

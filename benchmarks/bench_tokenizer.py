@@ -1,4 +1,4 @@
-"""What a tokenizer keeps of people's pictures, and how fast it is beside the full-size f16d32.
+"""What a tokenizer keeps of people's images, and how fast it is beside the full-size f16d32.
 
     python -m benchmarks.bench_tokenizer --data_dir data_split [--tokenizer compact] [--judge]
     python -m benchmarks.bench_tokenizer [--batch_size 2] [--images 32] [--quick]
@@ -8,8 +8,8 @@ Without --data_dir only speed: the full-size f16d32 with random weights against 
 products at our precision that each reaches, and stage 1 from JPEG files to safetensors against encoding
 alone; exit status 1 where the results are not those of fp32 by 40 dB.
 
-The pictures are the test split, else val, of a folder of stage 0. With --judge an identity classifier is
-trained on the train split and asked to name the pictures and their reconstructions.
+The images are the test split, else val, of a folder of stage 0. With --judge an identity classifier is
+trained on the train split and asked to name the images and their reconstructions.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from data.images import find_splits, find_users, list_images, open_rgb
 from data.labels import LabelTable
 from data.progress import progress
 from evaluation.judge import reduced, train_judge
-from radar.kinematics import from_picture
+from radar.kinematics import from_image
 from runtime.compiling import compiled_tokenizer
 from runtime.devices import resolve_device, resolve_precision, tokenizer_precision
 from runtime.precision import DTYPES, measured_rate
@@ -104,16 +104,16 @@ def quality(pictures: torch.Tensor, decoded: torch.Tensor) -> list[tuple[str, st
     return [
         ("PSNR", f"{psnr(pictures, decoded).mean():.2f} dB"),
         ("SSIM", f"{ssim(pictures, decoded).mean():.3f}"),
-        ("high-frequency energy, reconstruction / picture", f"{ratios.median():.2f}"),
+        ("high-frequency energy, reconstruction / image", f"{ratios.median():.2f}"),
     ]
 
 
 def motion(pictures: torch.Tensor, decoded: torch.Tensor) -> list[tuple[str, str]]:
-    """Mean absolute errors of torso line and envelopes in Doppler bins, per picture averaged over time."""
+    """Mean absolute errors of torso line and envelopes in Doppler bins, per image averaged over time."""
     errors = {"torso line": [], "upper envelope": [], "lower envelope": []}
     for before, after in zip(pictures, decoded):
         found = [
-            from_picture(image.permute(1, 2, 0).numpy(), duration_s=2.0, velocity_low=0.0, velocity_high=BINS)
+            from_image(image.permute(1, 2, 0).numpy(), duration_s=2.0, velocity_low=0.0, velocity_high=BINS)
             for image in (before, after)
         ]
         for name, key in zip(errors, ("torso_mps", "upper_mps", "lower_mps")):
@@ -128,14 +128,14 @@ def identity(
     num_people: int,
     seeds: int,
 ) -> list[tuple[str, str]]:
-    """Accuracy of judges trained on real pictures, on other real ones and on their reconstructions."""
+    """Accuracy of judges trained on real images, on other real ones and on their reconstructions."""
     small, shown, decoded = (for_judge(images) for images in (training[0], *tested[:2]))
     right = []
     for seed in range(seeds):
         judge = train_judge(small, training[1], num_people, seed)
         right.append([(judge.predict(images).argmax(1) == tested[2]).mean() for images in (shown, decoded)])
     real, rebuilt = numpy.mean(right, axis=0)
-    return [(f"judged right, pictures / reconstructions ({seeds} judges)", f"{real:.1%} / {rebuilt:.1%}")]
+    return [(f"judged right, images / reconstructions ({seeds} judges)", f"{real:.1%} / {rebuilt:.1%}")]
 
 
 def for_judge(images: torch.Tensor) -> numpy.ndarray:

@@ -18,7 +18,7 @@ from configs.command_line import run_script, say
 from data.images import find_users, list_images, open_rgb
 from data.progress import progress
 from radar.colormap import from_rgb
-from radar.kinematics import from_picture
+from radar.kinematics import from_image
 from tokenizer.losses import high_frequency_energy
 from tokenizer.vavae import preprocess, to_float
 
@@ -52,7 +52,7 @@ def figures_of(image: torch.Tensor, axes: list[float]) -> dict[str, float]:
     low, high, duration = axes
     rgb = image.permute(1, 2, 0).numpy()
     unit = from_rgb(rgb, "jet")
-    moved = from_picture(rgb, duration_s=duration, velocity_low=low, velocity_high=high)
+    moved = from_image(rgb, duration_s=duration, velocity_low=low, velocity_high=high)
     swing = numpy.diff(numpy.nanpercentile(moved.torso_mps, (5, 95)))
     return {
         "share of the picture at the floor": float((unit <= FLOOR).mean()),

@@ -1,4 +1,4 @@
-"""Pictures to measure with, quickly made: smooth noise, about as hard to compress as a spectrogram."""
+"""Images to measure with, quickly made: smooth noise, about as hard to compress as a spectrogram."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from configs.errors import UserError
 from data.examination import Box, Examination, look_at
 from data.images import ImageRecord, open_rgb
 from data.labels import listing
-from data.pictures import grid
+from data.sheets import grid
 
 SHEET = "cropped.png"  # beside train/, what was cut from one image of each person
 SAME = 3  # pixels by which boxes of one kind of figure may differ

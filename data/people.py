@@ -29,7 +29,7 @@ TIMES = (
 WORD = re.compile(rf"({'|'.join((*ACTIVITIES, *TIMES))})(e|es|ed|ied|y|s|[a-z]?ing)?")
 DATE = re.compile(r"(19|20)?[0-9]{2}[-_. ]?(0[1-9]|1[0-2])[-_. ]?([0-2][0-9]|3[01])")
 CONTAINER = re.compile(
-    r"(all|data|dataset|raw|files?|images?|imgs?|pictures?|pics?|figures?|spectrograms?|recordings?|captures?|"
+    r"(all|data|dataset|raw|files?|images?|imgs?|images?|pics?|figures?|spectrograms?|recordings?|captures?|"
     r"micro[-_]?doppler|doppler|radar|radar[-_]?data|png|jpe?g|mat|npy|csv|input|output)[-_ ]?[0-9]*"
 )
 PERSON = re.compile(

@@ -16,8 +16,8 @@ from data.cropping import SHEET, contact_sheet, cropped_name
 from data.examination import Box
 from data.images import ImageRecord, Progress, inputs_digest, open_rgb
 from data.labels import listing
-from data.pictures import save_png
 from data.run_record import lock_folder
+from data.sheets import save_png
 from data.splits import GUARD, Assignment, Split
 from data.tables import csv_text
 

@@ -1,1 +1,1 @@
-"""How good generated pictures are: a judge of identity, and a search for copies of training pictures."""
+"""How good generated images are: a judge of identity, and a search for copies of training images."""

@@ -1,13 +1,13 @@
-"""Do generated pictures help a classifier of people? The augmentation study and the few-shot curve.
+"""Do generated images help a classifier of people? The augmentation study and the few-shot curve.
 
-Every arm trains the judge's network on train, or on a part of it, with and without generated pictures, and
-is tested on the same held-out real pictures, seed by seed, each rolled in time: pictures cut every whole
+Every arm trains the judge's network on train, or on a part of it, with and without generated images, and
+is tested on the same held-out real images, seed by seed, each rolled in time: images cut every whole
 number of steps show a recording always at the same phase, by which a classifier that never saw them shifted
-would tell recordings, not people, apart. Arms are compared picture by picture: correctness
+would tell recordings, not people, apart. Arms are compared image by image: correctness
 averaged over the seeds, its paired differences resampled 2,000 times within each person (percentile
 bootstrap, Efron and Tibshirani 1993) in circular blocks of 4 neighbours (Politis and Romano 1992), since
-neighbouring pictures may be windows of one walk that overlap by 75 %. That interval covers the luck of the
-held-out pictures; Student's t over the differences by seed covers the luck of training. "helps" and "harms"
+neighbouring images may be windows of one walk that overlap by 75 %. That interval covers the luck of the
+held-out images; Student's t over the differences by seed covers the luck of training. "helps" and "harms"
 are said only where both 95 % intervals lie on that side of 0.
 """
 
@@ -33,7 +33,7 @@ REFERENCE, FEW_SHOT = "real + classic", "real + classic + generated"
 HELPS, SAME, HARMS = "helps", "makes no measurable difference", "harms"
 DRAWS = 2000
 BATCH = 32
-LEAST_IMAGES = 8  # two blocks: from fewer held-out pictures of a person nothing is concluded
+LEAST_IMAGES = 8  # two blocks: from fewer held-out images of a person nothing is concluded
 LEAST_STEPS = 1000  # with fewer the classifiers are still learning, and what they see twice as often wins
 NOISE, MASKED = 0.05, 1 / 8
 
@@ -46,7 +46,7 @@ class Labelled(NamedTuple):
 
 
 class Arm(NamedTuple):
-    """What a classifier learns from: real pictures a person (None: all), generated ones for each real one."""
+    """What a classifier learns from: real images a person (None: all), generated ones for each real one."""
 
     real: int | None
     ratio: float = 0.0
@@ -184,7 +184,7 @@ def of_kind(
 
 
 def arms_of(available: float) -> dict[str, Arm]:
-    """Every arm by name; `available` generated pictures for each real one cap the ratios."""
+    """Every arm by name; `available` generated images for each real one cap the ratios."""
     ratios = sorted({min(ratio, available) for ratio in RATIOS})
     mixed = {f"{FEW_SHOT} x{ratio:.2g}": Arm(None, ratio) for ratio in ratios}
     return {
@@ -196,7 +196,7 @@ def arms_of(available: float) -> dict[str, Arm]:
 
 
 def pool_of(arm: Arm, real: Labelled, generated: Labelled, seed: int) -> Labelled:
-    """The arm's pictures: real ones drawn by the seed alone, hence the same in every arm of that size, and
+    """The arm's images: real ones drawn by the seed alone, hence the same in every arm of that size, and
     the first generated ones of each person."""
     rng, parts = numpy.random.default_rng(seed), []
     for label in numpy.unique(real.labels):
@@ -233,8 +233,8 @@ def train_classifier(pool: Labelled, num_classes: int, seed: int, steps: int, au
 
 
 def classic(x: Tensor) -> Tensor:
-    """Usual augmentation of pictures (N, 3, V, T): time shift, gain, a little noise, and one band of columns
-    and one of rows at the picture's mean (SpecAugment, arXiv 1904.08779)."""
+    """Usual augmentation of images (N, 3, V, T): time shift, gain, a little noise, and one band of columns
+    and one of rows at the image's mean (SpecAugment, arXiv 1904.08779)."""
     x = augmented(x)
     x = x + NOISE * torch.rand(len(x), 1, 1, 1) * torch.randn_like(x)
     mean = x.mean((1, 2, 3), keepdim=True)
@@ -272,7 +272,7 @@ def estimate(right: numpy.ndarray) -> dict[str, Any]:
 def difference(delta: numpy.ndarray, labels: numpy.ndarray, people: LabelTable) -> dict[str, Any]:
     """Mean of the paired differences delta (seeds, N) with both intervals, and what may be said of it.
 
-    "interval" is that over pictures, "seed_interval" that over seeds. Of ten people each held at 95 %, half
+    "interval" is that over images, "seed_interval" that over seeds. Of ten people each held at 95 %, half
     a person may be expected to look helped or harmed by luck.
     """
     draws = delta.mean(0)[block_draws(labels)]
@@ -322,11 +322,11 @@ def study_lines(sections: dict[str, Any]) -> Sequence[str]:
     """What `study` found, a line per arm and per size."""
     verdict, few_shot = sections["verdict"], sections["few_shot"]
     shares = ", ".join(f"{name} {verdict['arms'][name]['share']:.1%}" for name in ("real", REFERENCE))
-    lines = [f"held-out real pictures judged right after training on {shares}; differences from the latter:"]
+    lines = [f"held-out real images judged right after training on {shares}; differences from the latter:"]
     lines += [f"{name}: {_said(found)}" for name, found in verdict["differences"].items()]
     for size, found in zip(few_shot["sizes"], few_shot["differences"]):
-        lines.append(f"{size} real pictures a person + generated: {_said(found)}")
-    return [*lines, f"the verdict on generated pictures ({verdict['primary']}): {verdict['sentence']}"]
+        lines.append(f"{size} real images a person + generated: {_said(found)}")
+    return [*lines, f"the verdict on generated images ({verdict['primary']}): {verdict['sentence']}"]
 
 
 def _said(found: dict[str, Any]) -> str:

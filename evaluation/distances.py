@@ -1,8 +1,9 @@
-"""Distances between sets of features (N, D): of generated pictures from real held-out ones, beside a floor.
+"""Distances between sets of features (N, D): of generated images from real held-out ones, beside a baseline.
 
-The floor is the distance of real training pictures from the held-out ones: what different walks of the same
-people come to. Most of these measures depend on the number of pictures, so every set of a comparison gives
-equally many of each person. Features are float64 and of a common scale (`evaluation.features`).
+The baseline ("floor" in metrics.json) is the distance of real training images from the held-out ones: what
+different walks of the same people come to. Most of these measures depend on the number of images, so every
+set of a comparison gives equally many of each person. Features are float64 and of a common scale
+(`evaluation.features`).
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import numpy
 
 NEIGHBOURS, DIRECTIONS = 5, 256
 DRAWS, HALVES = 5, 100  # draws that are averaged; halves of them that give the interval
-BLOCK = 4  # neighbouring pictures that may be windows of one walk, each a quarter on
-MOST = 1000  # pictures of a set in one draw
+BLOCK = 4  # neighbouring images that may be windows of one walk, each a quarter on
+MOST = 1000  # images of a set in one draw
 REFERENCE, OTHERS = "held_out", {"generated": "generated", "floor": "train"}
 RANGES = {"kid": (-math.inf, math.inf), **dict.fromkeys(("precision", "recall", "coverage"), (0.0, 1.0))}
 
@@ -121,7 +122,7 @@ def vendi(z: numpy.ndarray, width: float) -> float:
 
 
 def usual_width(z: numpy.ndarray, labels: numpy.ndarray) -> float:
-    """Root of the median squared distance between two pictures of the same person, z (N, D), labels (N,)."""
+    """Root of the median squared distance between two images of the same person, z (N, D), labels (N,)."""
     squares = []
     for label in numpy.unique(labels):
         own = squared_distances(z[labels == label], z[labels == label])
@@ -135,7 +136,7 @@ def usual_width(z: numpy.ndarray, labels: numpy.ndarray) -> float:
 
 class Draw(NamedTuple):
     """Places (n,) in every set, who is there (n,), in people's order, the same in every set, and how many
-    neighbours a ball holds: half as many among half the pictures.
+    neighbours a ball holds: half as many among half the images.
     """
 
     places: dict[str, numpy.ndarray]
@@ -149,15 +150,15 @@ class Draw(NamedTuple):
 
 
 class Draws(NamedTuple):
-    """`full` ones, which are averaged, and `halves` of them, which show how much depends on the pictures."""
+    """`full` ones, which are averaged, and `halves` of them, which show how much depends on the images."""
 
     full: list[Draw]
     halves: list[Draw]
 
 
 def draw_equal(labels: dict[str, numpy.ndarray], seed: int) -> Draws:
-    """Draws with equally many pictures of each person from every set, as many as the smallest set has, about
-    MOST in all; from `labels` {set: (N,) int}, whose pictures are in the order of time. Empty draws where the
+    """Draws with equally many images of each person from every set, as many as the smallest set has, about
+    MOST in all; from `labels` {set: (N,) int}, whose images are in the order of time. Empty draws where the
     sets share nobody.
     """
     rng = numpy.random.default_rng(seed)
@@ -176,8 +177,8 @@ def draw_equal(labels: dict[str, numpy.ndarray], seed: int) -> Draws:
 
 
 def _half(draw: Draw, rng: numpy.random.Generator) -> Draw:
-    """Half of each person's pictures, of every set, in runs of up to BLOCK neighbours in time: windows of one
-    walk overlap, and tell less than as many independent pictures.
+    """Half of each person's images, of every set, in runs of up to BLOCK neighbours in time: windows of one
+    walk overlap, and tell less than as many independent images.
     """
     counts = numpy.bincount(draw.people)
     kept = counts // 2 + (counts % 2) * rng.integers(2, size=len(counts))

@@ -1,4 +1,4 @@
-"""Shares and means over all pictures and over each person's, with what is known of their precision."""
+"""Shares and means over all images and over each person's, with what is known of their precision."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Pictures as numbers: what the judge sees, how the person moves, and the spaces in which sets are compared.
+"""Images as numbers: what the judge sees, how the person moves, and the spaces in which sets are compared.
 
 judge    what the first judge's last layer sees, 1024 numbers
 radar    the six quantities of `evaluation.motion` and the mean Doppler profile in 32 bands, weighing alike
 latents  the tokenizer's latents, pooled: mean and deviation over time of each channel in 4 bands of velocity
-         (256 numbers for 32 channels), so that a few hundred pictures can fill the space
+         (256 numbers for 32 channels), so that a few hundred images can fill the space
 inception, dinov2  networks whose weights the user has; distances in them do not compare with published ones
 """
 
@@ -23,17 +23,17 @@ from data.labels import LabelTable
 from data.progress import progress
 from evaluation.judge import reduced
 from evaluation.motion import QUANTITIES, quantities
-from radar.kinematics import from_picture
+from radar.kinematics import from_image
 from tokenizer.alignment import load_teacher
 from tokenizer.vavae import VAVAE, preprocess, to_float
 from weight_files.reading import WeightFile, load_strict
 
-UNKNOWN_AXES = (0.0, 128.0, 2.0)  # Doppler bins; cadence is then sought at 2 to 6 steps a picture
+UNKNOWN_AXES = (0.0, 128.0, 2.0)  # Doppler bins; cadence is then sought at 2 to 6 steps an image
 BANDS, LATENT_BANDS, BATCH = 32, 4, 16
 
 
-class Pictures(NamedTuple):
-    """What is kept of N pictures: as the judge sees them (N, 128, 64, 3) uint8, whose (N,), QUANTITIES (N, 6)
+class ImageSet(NamedTuple):
+    """What is kept of N images: as the judge sees them (N, 128, 64, 3) uint8, whose (N,), QUANTITIES (N, 6)
     and Doppler profile (N, BANDS).
     """
 
@@ -42,13 +42,13 @@ class Pictures(NamedTuple):
     motion: numpy.ndarray
     profile: numpy.ndarray
 
-    def at(self, places: numpy.ndarray) -> Pictures:
+    def at(self, places: numpy.ndarray) -> ImageSet:
         """Some of them."""
-        return Pictures(*(values[places] for values in self))
+        return ImageSet(*(values[places] for values in self))
 
-    def beside(self, others: Pictures) -> Pictures:
+    def beside(self, others: ImageSet) -> ImageSet:
         """These, then the others."""
-        return Pictures(*(numpy.concatenate(pair) for pair in zip(self, others)))
+        return ImageSet(*(numpy.concatenate(pair) for pair in zip(self, others)))
 
 
 def describe(
@@ -56,14 +56,14 @@ def describe(
     labels: numpy.ndarray,
     axes: Sequence[float] = (),
     colour_map: str = "jet",
-) -> Pictures:
-    """Of RGB pictures of any size, whose they are (N,), and `axes` as EvaluateConfig has them. Errors of
+) -> ImageSet:
+    """Of RGB images of any size, whose they are (N,), and `axes` as EvaluateConfig has them. Errors of
     `radar.colormap.from_rgb`.
     """
     low, high, duration = axes or UNKNOWN_AXES
     images, motion, profiles = [], [], []
     for picture in pictures:
-        found = from_picture(
+        found = from_image(
             numpy.asarray(picture),
             duration_s=duration,
             velocity_low=low,
@@ -75,12 +75,12 @@ def describe(
         profiles.append(found.profile.reshape(BANDS, -1).mean(1))
     figures = numpy.array(motion)
     figures[:, QUANTITIES.index("cadence")] *= 1 if axes else duration
-    return Pictures(numpy.stack(images), numpy.asarray(labels), figures, numpy.stack(profiles))
+    return ImageSet(numpy.stack(images), numpy.asarray(labels), figures, numpy.stack(profiles))
 
 
 def read(
     records: Sequence[ImageRecord], people: LabelTable, axes: Sequence[float], colour_map: str
-) -> Pictures:
+) -> ImageSet:
     labels = numpy.array([people.index(record.user) for record in records])
     opened = (open_rgb(record) for record in progress(records, description="reading", unit="img"))
     return describe(opened, labels, axes, colour_map)
@@ -102,7 +102,7 @@ def common_scale(sets: dict[str, numpy.ndarray], columns: bool = False) -> dict[
     return {name: (values - mean) / scale for name, values in sets.items()}
 
 
-def radar_space(sets: dict[str, Pictures]) -> dict[str, numpy.ndarray]:
+def radar_space(sets: dict[str, ImageSet]) -> dict[str, numpy.ndarray]:
     """(N, 6 + BANDS); a quantity that cannot be measured counts as the training mean."""
     known = numpy.isfinite(sets["train"].motion)
     usual = numpy.nansum(sets["train"].motion, axis=0) / known.sum(0).clip(1)
@@ -163,4 +163,4 @@ def dinov2(path: str, device: torch.device) -> Callable[[Tensor], Tensor]:
     return lambda images: network(to_float(images.to(device))).mean((2, 3))
 
 
-NETWORKS = {"inception": (inception, 299), "dinov2": (dinov2, 224)}  # and the side of the pictures they see
+NETWORKS = {"inception": (inception, 299), "dinov2": (dinov2, 224)}  # and the side of the images they see

@@ -1,4 +1,4 @@
-"""Folders that stage 4 reads: real pictures as stage 0 splits them, generated ones as stage 3 writes them."""
+"""Folders that stage 4 reads: real images as stage 0 splits them, generated ones as stage 3 writes them."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ def is_image_path(name: str) -> bool:
 
 
 def selecting_training(folder: Path) -> str | None:
-    """Digest of the training pictures of the judge that selected what is in `folder`; None: nobody did."""
+    """Digest of the training images of the judge that selected what is in `folder`; None: nobody did."""
     with open(folder / "samples.csv", newline="", encoding="utf-8") as file:
         found = {row.get("selector_training") or None for row in csv.DictReader(file)}
     if len(found) > 1:
         raise UserError(
-            f"{folder / 'samples.csv'}: pictures of several selecting judges, or selected ones among others; "
+            f"{folder / 'samples.csv'}: images of several selecting judges, or selected ones among others; "
             "expected one kind, as stage 3 leaves a folder"
         )
     return found.pop()

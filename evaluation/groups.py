@@ -14,7 +14,7 @@ import numpy
 from data.images import ImageRecord
 from data.labels import LabelTable, natural_key
 from evaluation.estimates import figures, share_difference
-from evaluation.features import Pictures
+from evaluation.features import ImageSet
 from evaluation.judge import Judge
 
 SAME, OTHER = KINDS = ("same", "other")
@@ -74,7 +74,7 @@ def group_images(
 
 
 def group_figures(
-    judge: Judge, held_out: Pictures, groups: Mapping[str, Grouped], people: LabelTable
+    judge: Judge, held_out: ImageSet, groups: Mapping[str, Grouped], people: LabelTable
 ) -> dict[str, Any]:
     """The section "groups" of metrics.json: of each group and kind the share that `judge` names right, and
     what another day costs.

@@ -1,6 +1,6 @@
-"""The judge: a small network that names the person in a picture, trained on real pictures only.
+"""The judge: a small network that names the person in an image, trained on real images only.
 
-It sees pictures reduced to 128 x 64 by area averaging: enough for the torso line and the arcs, little enough
+It sees images reduced to 128 x 64 by area averaging: enough for the torso line and the arcs, little enough
 for two CPU cores, and blind to the finest speckle, which every tokenizer changes.
 """
 
@@ -97,7 +97,7 @@ def load_judge(path: str | Path) -> tuple[Judge, LabelTable]:
 
 
 def reduced(image: Image.Image) -> numpy.ndarray:
-    """An RGB picture of any size as uint8 (128, 64, 3): the mean over the area under each new pixel."""
+    """An RGB image of any size as uint8 (128, 64, 3): the mean over the area under each new pixel."""
     return numpy.asarray(image.resize((TIME, VELOCITY), Image.Resampling.BOX))
 
 
@@ -167,7 +167,7 @@ def training_rounds(
 
 
 def augmented(x: Tensor) -> Tensor:
-    """Pictures (N, 3, V, T), each rolled in time and a little brighter or darker; a flip is another gait."""
+    """Images (N, 3, V, T), each rolled in time and a little brighter or darker; a flip is another gait."""
     steps, count = x.shape[-1], len(x)
     columns = (torch.arange(steps) + torch.randint(steps, (count, 1))) % steps
     rolled = x.gather(3, columns[:, None, None].expand_as(x))

@@ -1,4 +1,4 @@
-"""Everything that is measured of generated pictures beside real held-out ones, as one JSON value."""
+"""Everything that is measured of generated images beside real held-out ones, as one JSON value."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy
 from data.labels import LabelTable
 from evaluation.distances import Draws, compare, draw_equal, usual_width, vendi
 from evaluation.estimates import figures
-from evaluation.features import Pictures, common_scale, latent_space, radar_space
+from evaluation.features import ImageSet, common_scale, latent_space, radar_space
 from evaluation.judge import Judge, calibration_error, load_judge, train_judge
 from evaluation.memorisation import luma, memorised, nearest_two
-from evaluation.motion import QUANTITIES, RULE, impossible, kinematics_distance
+from evaluation.motion import QUANTITIES, RULE, kinematics_distance, outside_real_range
 
 SETS = ("train", "held_out", "generated")  # what sets are compared; `reconstructed` may be beside them
-LEAST = 4  # pictures in each set, for distances
+LEAST = 4  # images in each set, for distances
 
 
 class Stopwatch(dict):
@@ -39,7 +39,7 @@ def units_of(axes_known: bool) -> dict[str, str]:
 
 
 def measure(
-    sets: dict[str, Pictures],
+    sets: dict[str, ImageSet],
     judges: list[Judge],
     people: LabelTable,
     units: dict[str, str],
@@ -49,9 +49,9 @@ def measure(
     seed: int = 0,
     seconds: Stopwatch | None = None,
 ) -> dict[str, Any]:
-    """Sections of metrics.json from pictures `sets` of SETS (and "reconstructed"); the first judge names.
+    """Sections of metrics.json from images `sets` of SETS (and "reconstructed"); the first judge names.
 
-    `latents` (N, C, h, w) and features (N, D) in `further` spaces are given for each of SETS. Pictures of
+    `latents` (N, C, h, w) and features (N, D) in `further` spaces are given for each of SETS. Images of
     people of whom a set has none enter no distance.
     """
     seconds = Stopwatch() if seconds is None else seconds
@@ -79,8 +79,8 @@ def measure(
     return metrics
 
 
-def judge_section(judges: list[Judge], sets: dict[str, Pictures]) -> dict[str, Any]:
-    """What is known of the judges: their calibration on the held-out pictures, and how far they agree."""
+def judge_section(judges: list[Judge], sets: dict[str, ImageSet]) -> dict[str, Any]:
+    """What is known of the judges: their calibration on the held-out images, and how far they agree."""
     real, drawn = sets["held_out"], sets["generated"]
     right = {
         name: [float((judge.predict(part.images).argmax(1) == part.labels).mean()) for judge in judges]
@@ -95,10 +95,10 @@ def judge_section(judges: list[Judge], sets: dict[str, Pictures]) -> dict[str, A
 
 
 def copies_in(
-    sets: dict[str, Pictures], latents: dict[str, numpy.ndarray]
+    sets: dict[str, ImageSet], latents: dict[str, numpy.ndarray]
 ) -> tuple[dict[str, dict[str, numpy.ndarray]], list[dict[str, Any]]]:
-    """{set: {"memorised": (N,) bool, "memorised_latents" likewise}}, and the ten generated pictures that are
-    nearest to a training picture for the distance to the next one, by place in their sets.
+    """{set: {"memorised": (N,) bool, "memorised_latents" likewise}}, and the ten generated images that are
+    nearest to a training image for the distance to the next one, by place in their sets.
     """
     copies: dict[str, dict[str, numpy.ndarray]] = {name: {} for name in sets}
     training, pairs = luma(sets["train"].images), []
@@ -120,7 +120,7 @@ def copies_in(
 
 
 def figures_of(
-    judge: Judge, part: Pictures, training: Pictures, people: LabelTable, copies: dict[str, numpy.ndarray]
+    judge: Judge, part: ImageSet, training: ImageSet, people: LabelTable, copies: dict[str, numpy.ndarray]
 ) -> dict[str, Any]:
     """The judge's opinion of a set, its copies and its motion, in all and per person."""
     probabilities, labels = judge.predict(part.images), part.labels
@@ -131,7 +131,7 @@ def figures_of(
     flags = {
         "judged_right": named == labels,
         **copies,
-        "impossible": impossible(part.motion, training.motion),
+        "impossible": outside_real_range(part.motion, training.motion),
     }
     measured = {"confidence": probabilities.max(1), **dict(zip(QUANTITIES, part.motion.T))}
     return {
@@ -144,8 +144,8 @@ def figures_of(
 def diversity(
     space: dict[str, numpy.ndarray], labels: numpy.ndarray, draws: Draws, people: LabelTable
 ) -> dict[str, Any]:
-    """Vendi score of equally many held-out and generated pictures of each person, and how many they are;
-    `labels` are those of the training pictures.
+    """Vendi score of equally many held-out and generated images of each person, and how many they are;
+    `labels` are those of the training images.
     """
     width, who = usual_width(space["train"], labels), draws.full[0].people
     found: dict[str, Any] = {"real": {}, "generated": {}, "counts": {}}
@@ -159,7 +159,7 @@ def diversity(
 
 
 def obtain_judges(
-    folder: Path, train: Pictures, val: Pictures | None, people: LabelTable, seed: int, count: int = 1
+    folder: Path, train: ImageSet, val: ImageSet | None, people: LabelTable, seed: int, count: int = 1
 ) -> list[Judge]:
     """Those that an earlier run left, the rest new; the first one is judge.safetensors."""
     names = ["judge", *(f"judge_{number}" for number in range(2, count + 1))]

@@ -1,9 +1,9 @@
-"""Is a generated picture (or latent) new, or a training one again?
+"""Is a generated image (or latent) new, or a training one again?
 
-A picture counts as memorised when its nearest training picture is less than a third as far as the second
+An image counts as memorised when its nearest training image is less than a third as far as the second
 nearest (the measure of arXiv 2310.02664 and 2505.17638). A distance is the least over all circular shifts in
 time, to a quarter of a cell, since a copy that starts elsewhere in the step is still a copy. The same share
-for held-out real pictures says what is usual.
+for held-out real images says what is usual.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from torch import Tensor
 from data.progress import progress
 
 THRESHOLD = 1 / 3
-EXACT = 0.01  # of a picture's own norm: a distance below counts as 0, float32 could not tell it from 0
+EXACT = 0.01  # of an image's own norm: a distance below counts as 0, float32 could not tell it from 0
 SIDE, CHUNK, FINER = 64, 32, 4
-FASTEST = 24  # cycles a picture: what is faster changes with where the cells begin, by aliasing
+FASTEST = 24  # cycles an image: what is faster changes with where the cells begin, by aliasing
 LUMA = numpy.array([0.299, 0.587, 0.114], dtype=numpy.float32)  # ITU-R BT.601
 
 
@@ -40,7 +40,7 @@ def nearest_two(
 ) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Distances (N, 2), ascending, to the two nearest of `training`, and their places (N, 2).
 
-    pictures (N, V, T) and training (M, V, T), M at least 2, float32; `quiet` shows no progress.
+    images (N, V, T) and training (M, V, T), M at least 2, float32; `quiet` shows no progress.
     """
     assert len(training) > 1, "there is no second neighbour"
     batches, found = math.ceil(len(pictures) / CHUNK), []
@@ -54,7 +54,7 @@ def nearest_two(
 
 
 def shift_distances(pictures: numpy.ndarray, others: numpy.ndarray) -> Iterator[Tensor]:
-    """Distances of pictures (N, V, T) from others (M, V, T), the least over all circular shifts in time; rows
+    """Distances of images (N, V, T) from others (M, V, T), the least over all circular shifts in time; rows
     of (N, M), up to CHUNK at once. |a - shifted b|^2 = |a|^2 + |b|^2 - 2 corr(shift), where a Fourier
     transform along time makes each frequency one matrix product for all pairs and, transformed back to FINER
     times as many points, gives what lies between whole cells.
@@ -78,5 +78,5 @@ def _spectrum(pictures: Tensor) -> Tensor:
 
 
 def memorised(distances: numpy.ndarray) -> numpy.ndarray:
-    """Which of the pictures with `nearest_two` distances (N, 2) are copies; two equal originals hide none."""
+    """Which of the images with `nearest_two` distances (N, 2) are copies; two equal originals hide none."""
     return distances[:, 0] <= THRESHOLD * distances[:, 1]

@@ -1,4 +1,4 @@
-"""How people move in the pictures: six quantities of each, what walkers show, and distances between sets."""
+"""How people move in the images: six quantities of each, what walkers show, and distances between sets."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from evaluation.distances import BLOCK, NEIGHBOURS, OTHERS, REFERENCE, Draw, Dra
 from radar.kinematics import Kinematics
 
 QUANTITIES = ("torso_velocity", "upper_envelope", "lower_envelope", "bandwidth", "cadence", "periodicity")
-TAIL, RARE = 0.05, 0.01  # shares of training pictures: that lie as far out, that cannot be measured
+TAIL, RARE = 0.05, 0.01  # shares of training images: that lie as far out, that cannot be measured
 RULE = (
-    "impossible: the six quantities together, each in training deviations, lie farther from the "
-    f"{NEIGHBOURS}th nearest training picture than {1 - TAIL:.0%} of training pictures do from other "
+    "outside the real range: the six quantities together, each in training deviations, lie farther from the "
+    f"{NEIGHBOURS}th nearest training image than {1 - TAIL:.0%} of training images do from other "
     f"moments, or one cannot be measured that can in all but {RARE:.0%} of them; so about {TAIL:.0%} of "
-    "other real pictures are called impossible"
+    "other real images are called so"
 )
 
 
 def quantities(found: Kinematics) -> tuple[float, ...]:
-    """The six of one picture, with velocities positive in the direction of walking."""
+    """The six of one image, with velocities positive in the direction of walking."""
     upper, lower = (_mean(line) for line in (found.upper_mps, found.lower_mps))
     if found.torso_velocity_mps < 0:
         upper, lower = -lower, -upper
@@ -42,7 +42,7 @@ def _mean(line: numpy.ndarray) -> float:
     return float(known.mean()) if len(known) else numpy.nan
 
 
-def impossible(motion: numpy.ndarray, training: numpy.ndarray) -> numpy.ndarray:
+def outside_real_range(motion: numpy.ndarray, training: numpy.ndarray) -> numpy.ndarray:
     """Which of `motion` (N, 6) no real walker of `training` (M, 6), people and times in order, shows: (N,)
     bool, by RULE. A quantity alone says little: a slow walk is real, and so is a fast cadence.
     """
@@ -72,8 +72,8 @@ def differences(x: numpy.ndarray, y: numpy.ndarray, draw: Draw | None = None) ->
 def kinematics_distance(
     motion: dict[str, numpy.ndarray], draws: Draws, people: LabelTable, units: dict[str, str]
 ) -> dict[str, Any]:
-    """Per quantity: unit, generated and floor estimates, and both per person (where mixed up people show);
-    from motions {set: (N, 6)}.
+    """Per quantity: unit, estimates of generated images and of the baseline ("floor"), and both per person
+    (where mixed up people show); from motions {set: (N, 6)}.
     """
     everybody = compare(motion, draws, differences)
     found = {name: {"unit": units[name], **both} for name, both in everybody.items()}

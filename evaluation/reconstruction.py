@@ -1,4 +1,4 @@
-"""What the tokenizer keeps of real pictures: the ceiling of everything that is drawn in its latents."""
+"""What the tokenizer keeps of real images: the ceiling of everything that is drawn in its latents."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.nn import functional
 from data.images import ImageRecord, open_rgb
 from data.progress import progress
 from evaluation.estimates import estimate_of
-from evaluation.features import Pictures
+from evaluation.features import ImageSet
 from evaluation.judge import Judge, to_input
 from evaluation.motion import QUANTITIES
 from tokenizer.losses import psnr, ssim
@@ -24,7 +24,7 @@ from tokenizer.vavae import VAVAE, as_rows, preprocess
 def reconstructions(
     vae: VAVAE, latents: numpy.ndarray, records: Sequence[ImageRecord], fidelity: dict[str, list[float]]
 ) -> Iterator[Image.Image]:
-    """Each picture decoded from its latents (N, C, h, w); its PSNR (dB) and SSIM go to `fidelity`."""
+    """Each image decoded from its latents (N, C, h, w); its PSNR (dB) and SSIM go to `fidelity`."""
     for z, record in zip(progress(latents, description="reconstructing", unit="img"), records, strict=True):
         decoded = vae.decode(torch.from_numpy(z)[None])
         original = preprocess(open_rgb(record), vae.image_size)
@@ -36,9 +36,9 @@ def reconstructions(
 
 @torch.no_grad()
 def perceptual_distance(judge: Judge, a: numpy.ndarray, b: numpy.ndarray) -> numpy.ndarray:
-    """(N,) distances of pictures (N, 128, 64, 3) as the judge sees them: its three maps with every position's
+    """(N,) distances of images (N, 128, 64, 3) as the judge sees them: its three maps with every position's
     channels of length 1, their squared differences averaged over positions and maps. LPIPS (Zhang et al.,
-    arXiv 1801.03924) without learned weights, on the only network at hand that knows such pictures.
+    arXiv 1801.03924) without learned weights, on the only network at hand that knows such images.
     """
 
     def maps(images: Tensor) -> Iterator[Tensor]:
@@ -57,9 +57,9 @@ def perceptual_distance(judge: Judge, a: numpy.ndarray, b: numpy.ndarray) -> num
 
 
 def tokenizer_check(
-    judge: Judge, real: Pictures, rebuilt: Pictures, fidelity: dict[str, list[float]], unit: str
+    judge: Judge, real: ImageSet, rebuilt: ImageSet, fidelity: dict[str, list[float]], unit: str
 ) -> dict[str, Any]:
-    """Estimates over the held-out pictures; `perceptual_floor` is between real ones of the same person."""
+    """Estimates over the held-out images; `perceptual_floor` is between real ones of the same person."""
     order = numpy.argsort(real.labels, kind="stable")
     neighbour, same = order[1:], real.labels[order[1:]] == real.labels[order[:-1]]
     first, second = order[:-1][same], neighbour[same]

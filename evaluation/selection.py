@@ -1,16 +1,16 @@
-"""Which of the drawn pictures to keep: the person, possible motion, no copy, and no two alike.
+"""Which of the drawn images to keep: the person, possible motion, no copy, and no two alike.
 
-A selecting judge learns from the first half of each person's training pictures; what passes is measured on
-the first half of the validation pictures, so that the other halves can train a judge that scores the chosen
-pictures without having chosen them. Bounds are quantiles of those held-out real pictures:
+A selecting judge learns from the first half of each person's training images; what passes is measured on
+the first half of the validation images, so that the other halves can train a judge that scores the chosen
+images without having chosen them. Bounds are quantiles of those held-out real images:
 
 confidence  calibrated, in the person asked for: at least the 10 % quantile
-motion      not `impossible` (evaluation.motion) beside them and the judge's training pictures: nothing was
-            learnt of motion, so both are held out, and rare values need many pictures
-novelty     distance to the nearest training picture over that to the second: at least the 1 % quantile;
+motion      not `outside_real_range` (evaluation.motion) beside them and the judge's training images: nothing
+            was learnt of motion, so both are held out, and rare values need many images
+novelty     distance to the nearest training image over that to the second: at least the 1 % quantile;
             all of train counts, since the generator has seen all of it
-near        pictures of one person at unit norm are near duplicates below the 1 % quantile of their distances;
-            a picture may be one of that share of those kept before it, 1 %
+near        images of one person at unit norm are near duplicates below the 1 % quantile of their distances;
+            an image may be one of that share of those kept before it, 1 %
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ from data.labels import LabelTable
 from data.run_record import claim_folder
 from data.split_check import check_split
 from data.tensor_files import save_tensors
-from evaluation.features import Pictures, describe, read
+from evaluation.features import ImageSet, describe, read
 from evaluation.folders import find_real, places_of
 from evaluation.judge import Judge, train_judge
 from evaluation.memorisation import luma, shift_distances
-from evaluation.motion import impossible
+from evaluation.motion import outside_real_range
 from weight_files.reading import WeightFile, load_strict
 
 QUANTILES = {"confidence": 0.1, "novelty": 0.01, "near": 0.01}
-GUARD = 3  # pictures left out between the halves: windows of a walk that overlap by 75 % reach so far
+GUARD = 3  # images left out between the halves: windows of a walk that overlap by 75 % reach so far
 KEPT, NOT_SURE, ODD_MOTION, COPY, ALIKE = "kept", "not the person", "odd motion", "copy", "near duplicate"
 
 
 def halves(records: Sequence[ImageRecord]) -> tuple[list[ImageRecord], list[ImageRecord]]:
-    """Two contiguous blocks of each person's pictures in listed order, GUARD apart where there are enough."""
+    """Two contiguous blocks of each person's images in listed order, GUARD apart where there are enough."""
     own: dict[str, list[ImageRecord]] = {}
     for record in records:
         own.setdefault(record.user, []).append(record)
@@ -72,7 +72,7 @@ def digest_of(digests: Sequence[str]) -> str:
 def scoring_parts(
     real: dict[str, list[ImageRecord]], selected_by: str | None, where: str
 ) -> tuple[list[ImageRecord], list[ImageRecord]]:
-    """The pictures of train, and of val, that the scoring judge may learn from: all of them, or where a judge
+    """The images of train, and of val, that the scoring judge may learn from: all of them, or where a judge
     whose training files have the digest `selected_by` chose the generated ones, the halves it has not seen.
 
     UserError: it was trained on something else than the first halves, so the rest is not known to be unseen.
@@ -82,8 +82,8 @@ def scoring_parts(
         return real["train"], real.get("val", [])
     if selected_by != digest_of([file_digest(record.path) for record in train + val]):
         raise UserError(
-            f"{where}: these pictures were selected by a judge that was not trained on the first half of "
-            "--real, so a judge trained on --real may share pictures with it and cannot score them; give the "
+            f"{where}: these images were selected by a judge that was not trained on the first half of "
+            "--real, so a judge trained on --real may share images with it and cannot score them; give the "
             "data from which stage4_evaluate.py judge made it"
         )
     return rest, other_val
@@ -91,13 +91,13 @@ def scoring_parts(
 
 @dataclass(frozen=True)
 class Selector:
-    """A selecting judge with all that choosing needs, in one file; it holds luma of the training pictures."""
+    """A selecting judge with all that choosing needs, in one file; it holds luma of the training images."""
 
     judge: Judge
     people: LabelTable
     bounds: dict[str, float]  # of the keys of QUANTILES
     training: numpy.ndarray  # `luma` of all of train, (M, 64, 64)
-    motion: numpy.ndarray  # of the judge's training pictures and the held-out ones, (N, 6)
+    motion: numpy.ndarray  # of the judge's training images and the held-out ones, (N, 6)
     colour_map: str
     training_files: list[str]  # digests of the files that the judge and the bounds come from
 
@@ -134,18 +134,18 @@ class Selector:
         return cls(judge.eval(), people, bounds, pixels, motion, found["colour_map"], files)
 
     def examine(self, pictures: numpy.ndarray, person: str) -> tuple[list[dict[str, Any]], numpy.ndarray]:
-        """Confidence, novelty and motion_odd of each of (N, H, W, 3) uint8 pictures drawn as `person`, and
+        """Confidence, novelty and motion_odd of each of (N, H, W, 3) uint8 images drawn as `person`, and
         these at unit norm (N, 64, 64).
         """
         labels = numpy.full(len(pictures), self.people.index(person))
         seen = describe([Image.fromarray(one) for one in pictures], labels, (), self.colour_map)
-        odd = impossible(seen.motion, self.motion)
+        odd = outside_real_range(seen.motion, self.motion)
         confidence, novelty, unit = measures(self.judge, seen, self.training)
         rows = zip(confidence.tolist(), novelty.tolist(), odd.tolist())
         return [dict(zip(("confidence", "novelty", "motion_odd"), row)) for row in rows], unit
 
     def decide(self, row: dict[str, Any], unit: numpy.ndarray, kept: Sequence[numpy.ndarray]) -> str:
-        """KEPT, or why a picture examined as `row` is refused beside those `kept` of its person."""
+        """KEPT, or why an image examined as `row` is refused beside those `kept` of its person."""
         if row["confidence"] < self.bounds["confidence"]:
             return NOT_SURE
         if row["motion_odd"]:
@@ -157,29 +157,29 @@ class Selector:
 
 
 def measures(
-    judge: Judge, seen: Pictures, training: numpy.ndarray
+    judge: Judge, seen: ImageSet, training: numpy.ndarray
 ) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
-    """Confidence in the person each is labelled as (N,), novelty (N,), and unit pictures (N, 64, 64)."""
+    """Confidence in the person each is labelled as (N,), novelty (N,), and unit images (N, 64, 64)."""
     confidence = judge.predict(seen.images)[numpy.arange(len(seen.labels)), seen.labels]
     grey = luma(seen.images)
     nearest = torch.cat(list(shift_distances(grey, training))).topk(2, largest=False)[0].numpy()
-    # two equal originals are at distance 0 both: the picture is a copy of them
+    # two equal originals are at distance 0 both: the image is a copy of them
     novelty = nearest[:, 0] / nearest[:, 1].clip(1e-12)
     centred = grey - grey.mean((1, 2), keepdims=True)
     return confidence, novelty, centred / numpy.linalg.norm(centred, axis=(1, 2), keepdims=True).clip(1e-6)
 
 
 def nearness(unit: numpy.ndarray, others: numpy.ndarray) -> numpy.ndarray:
-    """Distances (N, M) over time shifts of unit pictures, blind to how bright and how contrasty they are."""
+    """Distances (N, M) over time shifts of unit images, blind to how bright and how contrasty they are."""
     return torch.cat(list(shift_distances(unit, others))).numpy()
 
 
 def train_selector(
-    train: Pictures, held_out: Pictures, everything: Pictures, people: LabelTable, seed: int
+    train: ImageSet, held_out: ImageSet, everything: ImageSet, people: LabelTable, seed: int
 ) -> tuple[Judge, dict[str, float]]:
     """Judge and bounds from half of train and half of val; `everything` is all of train, for novelty.
 
-    UserError: too few held-out pictures for a distance between two of one person.
+    UserError: too few held-out images for a distance between two of one person.
     """
     tried = held_out.images, held_out.labels
     judge = train_judge(train.images, train.labels, len(people), seed, val=tried)
@@ -189,7 +189,7 @@ def train_selector(
         own = unit[held_out.labels == label]
         pairs.append(nearness(own, own)[numpy.triu_indices(len(own), 1)])
     if not any(map(len, pairs)):
-        raise UserError("--real: nobody has two pictures in the first half of val/; split with a larger one")
+        raise UserError("--real: nobody has two images in the first half of val/; split with a larger one")
     values = {"confidence": confidence, "novelty": novelty, "near": numpy.concatenate(pairs)}
     return judge, {name: float(numpy.quantile(own, QUANTILES[name])) for name, own in values.items()}
 
@@ -205,10 +205,10 @@ def select(
     earlier: Sequence[dict[str, Any]] = (),
     kept: Sequence[numpy.ndarray] = (),
 ) -> Iterator[list[tuple[dict[str, Any], numpy.ndarray]]]:
-    """Draw pictures 1 to `most` of a person until `keep` are kept; yields rows and pictures batch by batch.
+    """Draw images 1 to `most` of a person until `keep` are kept; yields rows and images batch by batch.
 
-    `draw` gives pictures (N, H, W, 3) uint8 of consecutive numbers; batches start at the same ones in every
-    run. `earlier` are the rows of an earlier run, `kept` the pictures it kept: nothing is decided twice.
+    `draw` gives images (N, H, W, 3) uint8 of consecutive numbers; batches start at the same ones in every
+    run. `earlier` are the rows of an earlier run, `kept` the images it kept: nothing is decided twice.
     """
     known = {int(row["sample"]) for row in earlier}
     units = list(selector.examine(numpy.stack(kept), person)[1]) if len(kept) else []
@@ -229,7 +229,7 @@ def select(
 
 
 def acceptance(rows: Sequence[dict[str, Any]], person: str, keep: int) -> str:
-    """One line: how many of a person's pictures were kept, and why the others were not."""
+    """One line: how many of a person's images were kept, and why the others were not."""
     counts = Counter(row["decision"] for row in rows if row["user"] == person)
     refused = ", ".join(f"{reason} {counts[reason]}" for reason in (NOT_SURE, ODD_MOTION, COPY, ALIKE))
     line = f"{person}: kept {counts[KEPT]} of {counts.total()} drawn ({refused})"
@@ -238,7 +238,7 @@ def acceptance(rows: Sequence[dict[str, Any]], person: str, keep: int) -> str:
 
 
 def train_selecting_judge(config: SelectingJudgeConfig) -> None:
-    """Train a judge for stage 3's --select on half of the real pictures; stage 4 scores by the other half."""
+    """Train a judge for stage 3's --select on half of the real images; stage 4 scores by the other half."""
     splits = find_real(Path(config.real), config.leave_out)
     people, real = splits.labels, splits.records
     say(splits.account())
@@ -268,6 +268,6 @@ def train_selecting_judge(config: SelectingJudgeConfig) -> None:
         motion = numpy.concatenate([own.motion, held_out.motion])
         Selector(judge, people, bounds, luma(everything.images), motion, config.colour_map, files).save(path)
         right = (judge.predict(held_out.images).argmax(1) == held_out.labels).mean()
-        say(f"learnt from {len(train)} pictures, {right:.0%} of {len(val)} held-out ones judged right")
+        say(f"learnt from {len(train)} images, {right:.0%} of {len(val)} held-out ones judged right")
         say("bounds: " + ", ".join(f"{name} {value:.3g}" for name, value in bounds.items()))
         say(f"wrote {path}; next: python stage3_inference.py --select {path} --keep 200 ...")

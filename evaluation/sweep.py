@@ -22,7 +22,7 @@ from data.labels import LabelTable, listing
 from data.progress import progress
 from data.run_record import claim_folder
 from data.split_check import check_split
-from evaluation.features import Pictures, read
+from evaluation.features import ImageSet, read
 from evaluation.folders import find_generated, find_real
 from evaluation.judge import Judge
 from evaluation.measure import measure, obtain_judges, units_of
@@ -30,32 +30,32 @@ from evaluation.report.tables import said, value_of, words
 from models.lightningdit import LightningDiT
 from runtime.devices import resolve_device, resolve_precision
 from sampling.image_folder import finish
-from sampling.image_sampler import image_sampler, load_tokenizer_for, wanted_of
+from sampling.image_sampler import build_image_sampler, load_tokenizer_for, wanted_of
 from sampling.model_file import DitPayload, load_trained, weights_digest
 from tokenizer.vavae import VAVAE
 from weight_files.hub import with_local_files
 
 MARGIN = 0.01
 RULE = (
-    "the lowest KID among the settings whose accuracy reaches that of held-out real pictures (more is "
+    "the lowest KID among the settings whose accuracy reaches that of held-out real images (more is "
     "caricature) or the lower end of the best setting's 95 % interval, and whose "
-    f"memorised share exceeds that of held-out real pictures by {100 * MARGIN:.0f} point at most"
+    f"memorised share exceeds that of held-out real images by {100 * MARGIN:.0f} point at most"
 )
-# Of what `evaluation.measure` gives: shares of the pictures, and distances in the judge's features.
+# Of what `evaluation.measure` gives: shares of the images, and distances in the judge's features.
 MEASURES = ("judged_right", "kid", "coverage", "memorised", "impossible")
 
 
 def score(
-    judge: Judge, sets: dict[str, Pictures], people: LabelTable, units: dict[str, str], seed: int
+    judge: Judge, sets: dict[str, ImageSet], people: LabelTable, units: dict[str, str], seed: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """MEASURES of the generated pictures of one setting, and of held-out real ones (of their distances: real
+    """MEASURES of the generated images of one setting, and of held-out real ones (of their distances: real
     training pictures'), as stage 4 gives them of these `sets` of `evaluation.measure.SETS`.
 
-    UserError: too few pictures for a distance.
+    UserError: too few images for a distance.
     """
     metrics = measure(sets, [judge], people, units, seed=seed)
     if "distances" not in metrics:
-        raise UserError("a setting has too few pictures for a distance; raise --num_samples_per_user")
+        raise UserError("a setting has too few images for a distance; raise --num_samples_per_user")
     near = metrics["distances"]["judge"]
     drawn, real = (
         {name: near[name][other] if name in near else metrics[kind][name] for name in MEASURES}
@@ -65,7 +65,7 @@ def score(
 
 
 def recommend(settings: list[dict[str, Any]], real: dict[str, Any]) -> int | None:
-    """Which of the settings RULE chooses, where `real` are the held-out pictures' MEASURES; None where all
+    """Which of the settings RULE chooses, where `real` are the held-out images' MEASURES; None where all
     copy, or where the least copying ones are not the person.
     """
     best = max(settings, key=lambda one: one["judged_right"]["share"])["judged_right"]
@@ -107,7 +107,7 @@ def draw_figure(sweep: dict[str, Any], path: Path) -> None:
 
 
 def table(sweep: dict[str, Any]) -> list[str]:
-    """A line per setting, the recommended one marked, held-out real pictures, and the rule."""
+    """A line per setting, the recommended one marked, held-out real images, and the rule."""
     rows = [["sampler", "guidance", *map(words, MEASURES)]]
     for place, one in enumerate(sweep["settings"]):
         mark = " *" * (place == sweep["recommended"])
@@ -208,15 +208,15 @@ def score_settings(
 
 
 def draw_setting(
-    config: SweepConfig, networks: Networks, sampler: str, guidance: float, folder: Path
+    config: SweepConfig, networks: Networks, solver: str, guidance: float, folder: Path
 ) -> set[str]:
     """Draw everybody into `folder` as stage 3 does; what is there stays. Names of the images asked for."""
     names = ("dit_checkpoint", "vavae_path", "num_samples_per_user", "num_steps", "seed")
     given = {name: getattr(config, name) for name in names}
-    given |= {"sampler": sampler, "guidance_scale": guidance, "output_dir": str(folder)}
+    given |= {"sampler": solver, "guidance_scale": guidance, "output_dir": str(folder)}
     settings: SampleConfig = resolve(("sample",), {"sample": given})["sample"]
     labels = networks.payload.labels
-    studio, claimed = image_sampler(
+    sampler, claimed = build_image_sampler(
         settings, networks.net, networks.payload, networks.vae, networks.precision, {}
     )
     users = range(len(labels))
@@ -225,7 +225,7 @@ def draw_setting(
     with claim_folder(folder, claimed, "micro_doppler_*.png"):
         with progress(total=len(images), description=folder.name, unit="img") as bar:
             for batch in batches:
-                studio.draw_batch(batch)
+                sampler.draw_batch(batch)
                 bar.update(len(batch))
         finish(folder, images, labels, users)
     return {image.name for image in images}

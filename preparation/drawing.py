@@ -71,7 +71,7 @@ def draw_recordings(
             told += [(str(record.path), note) for note in notes]
             directions.append(direction)
             units = [doppler.to_unit(window.power_db, config.dynamic_range_db) for window in windows]
-            pictures = [doppler.to_picture(unit, config.colour_map) for unit in units]
+            pictures = [doppler.to_image(unit, config.colour_map) for unit in units]
             if not count:  # only now, so that settings that cannot work claim nothing
                 forget_unfinished(folder, identity(asked), config.dry_run)
                 claim.enter_context(claim_folder(folder, identity(asked), "**/*.png", config.dry_run))

@@ -18,8 +18,8 @@ from configs.schema import DrawingConfig, SpectrogramConfig
 from data.axes import AXES
 from data.folders import FileRecord
 from data.images import file_digest
-from data.pictures import save_png
 from data.run_record import RECORD, check_record, lock_folder
+from data.sheets import save_png
 from preparation.advice import direction
 from radar import captures
 from radar.captures import Capture, Facts, Hints, check_carrier, check_period, check_prf, companions

@@ -69,7 +69,7 @@ def measure(
     return Kinematics(torso, upper, lower, relative.mean(axis=1), *figures)
 
 
-def from_picture(
+def from_image(
     rgb: numpy.ndarray,
     *,
     duration_s: float,

@@ -14,7 +14,7 @@ from PIL import Image
 from scipy.constants import speed_of_light
 
 from radar.person import Walker
-from radar.spectrogram import HOP, Radar, iq_signal, remove_clutter, spectrogram, to_picture, to_unit, windows
+from radar.spectrogram import HOP, Radar, iq_signal, remove_clutter, spectrogram, to_image, to_unit, windows
 from radar.walker import Walk, draw_walk, motion
 
 SAMPLE_RATE_HZ = 200.0
@@ -53,7 +53,7 @@ class Setup:
 class Window:
     """One image of a recording and what is true in it: its edges (s, m/s) and velocities in m/s."""
 
-    picture: Image.Image
+    image: Image.Image
     edges: dict[str, float]
     torso_mean_mps: float
     torso_min_mps: float
@@ -101,10 +101,10 @@ def draw_recording(
     frames = setup.num_frames + hop * (num_windows - 1)
     # A window's length and a frame more, because only whole windows give frames.
     walk = draw_walk(rng, (frames + 1) * setup.frame_s + 0.3, walker.speed_mps, approaching)
-    return walk, _pictures(walker, walk, setup, hop, num_windows, rng)
+    return walk, _images(walker, walk, setup, hop, num_windows, rng)
 
 
-def _pictures(
+def _images(
     walker: Walker, walk: Walk, setup: Setup, hop: int, num_windows: int, rng: numpy.random.Generator
 ) -> Iterator[Window]:
     moved = motion(walker, walk, SAMPLE_RATE_HZ)
@@ -122,6 +122,6 @@ def _pictures(
         inside = (moved.time_s >= window.time_s[0]) & (moved.time_s <= window.time_s[-1])
         torso, all_parts = moved.torso_velocity_mps[inside], moved.velocity_mps[:, inside]
         unit = to_unit(window.power_db, setup.dynamic_range_db, PEAK_PERCENTILE)
-        picture = to_picture(unit, setup.colour_map, setup.resampling)
+        image = to_image(unit, setup.colour_map, setup.resampling)
         truth = (torso.mean(), torso.min(), torso.max(), all_parts.max(), all_parts.min())
-        yield Window(picture, window.edges, *map(float, truth))
+        yield Window(image, window.edges, *map(float, truth))

@@ -339,7 +339,7 @@ def to_unit(
     return numpy.clip(1 + (power_db - peak) / dynamic_range_db, 0, 1).astype(numpy.float32)
 
 
-def to_picture(
+def to_image(
     unit: numpy.ndarray, colour_map: str = "jet", resampling: Image.Resampling = Image.Resampling.NEAREST
 ) -> Image.Image:
     """(V, T) in [0, 1] to a 256 x 256 RGB image, time to the right, velocity upwards.

@@ -13,7 +13,7 @@ from PIL import Image
 
 from data.atomic import write_text_if_new
 from data.labels import LabelTable, natural_key
-from data.pictures import grid, save_png
+from data.sheets import grid, save_png
 from data.tables import csv_text
 from sampling.image_sampler import METADATA, PATTERNS, Wanted
 from sampling.imagenet import class_name

@@ -22,7 +22,7 @@ from configs.schema import SampleConfig
 from data.axes import FLAG, agreed, given_axes
 from data.kept_values import KeptValues
 from data.labels import LabelTable
-from data.pictures import save_png
+from data.sheets import save_png
 from models.lightningdit import LightningDiT
 from runtime.devices import candidate_precisions, resolve_precision, tokenizer_precision
 from runtime.out_of_memory import Fitting
@@ -83,7 +83,7 @@ def figure_name(image: Wanted) -> str:
 
 
 @dataclass
-class Studio:
+class ImageSampler:
     """Draws into `folder`, which its caller keeps locked. `settings` are told in each image."""
 
     folder: Path
@@ -97,8 +97,8 @@ class Studio:
         warning = "; matrix products of another shape round differently, so images may differ by a rounding"
         self._fitting = Fitting(self._draw, sys.maxsize, warning)
 
-    def at(self, network: str, tokenizer: str) -> Studio:
-        """This studio in another arithmetic."""
+    def at(self, network: str, tokenizer: str) -> ImageSampler:
+        """This sampler in another arithmetic."""
         settings = {**self.settings, "precision": network, "tokenizer_precision": tokenizer}
         return replace(self, draw=self.draw.at(network), vae=self.vae.at(tokenizer), settings=settings)
 
@@ -148,24 +148,24 @@ class Studio:
         save_png(Image.fromarray(pixels), path, {METADATA: json.dumps(row)})
 
 
-def arithmetic(studio: Studio, config: SampleConfig, images: int) -> tuple[str, str]:
-    """The arithmetic of network and tokenizer that draw `images` into the studio's folder: as asked for, or
+def arithmetic(sampler: ImageSampler, config: SampleConfig, images: int) -> tuple[str, str]:
+    """The arithmetic of network and tokenizer that draw `images` into the sampler's folder: as asked for, or
     for `auto` each as kept there, else the faster one as tried on an evaluation and a decoding. It is kept
     even where nothing was tried, so that all images of a folder are drawn alike.
     """
-    device, store = studio.draw.device, KeptValues(studio.folder / RECORD)
+    device, store = sampler.draw.device, KeptValues(sampler.folder / RECORD)
     if not images:
-        return studio.draw.precision, studio.vae.precision
+        return sampler.draw.precision, sampler.vae.precision
 
     def decode(precision: str, count: int) -> Tensor:
-        return studio.vae.at(precision).decode(torch.zeros(count, *studio.vae.latent_shape))
+        return sampler.vae.at(precision).decode(torch.zeros(count, *sampler.vae.latent_shape))
 
     network, evaluations = resolve_precision(config.precision, device), images * config.num_steps
     if config.precision == "auto":
         size = trial_size(1 if config.sampler == "dopri5" else config.batch_size, evaluations)
         network = choose(
             "network",
-            lambda: evaluation(studio, size),
+            lambda: evaluation(sampler, size),
             candidate_precisions(device),
             device,
             evaluations / size,
@@ -178,21 +178,21 @@ def arithmetic(studio: Studio, config: SampleConfig, images: int) -> tuple[str, 
     return network, tokenizer
 
 
-def evaluation(studio: Studio, size: int) -> Callable[[str], Tensor]:
+def evaluation(sampler: ImageSampler, size: int) -> Callable[[str], Tensor]:
     """A function that evaluates the guided network on `size` latents in a named arithmetic."""
-    noise = torch.stack([noise_for(studio.vae.latent_shape, "trial", number) for number in range(size)])
-    labels, draw = torch.arange(size) % len(studio.payload.labels), studio.draw.one_evaluation()
+    noise = torch.stack([noise_for(sampler.vae.latent_shape, "trial", number) for number in range(size)])
+    labels, draw = torch.arange(size) % len(sampler.payload.labels), sampler.draw.one_evaluation()
     return lambda precision: draw.at(precision)(noise, labels)
 
 
-def image_sampler(
+def build_image_sampler(
     config: SampleConfig,
     net: LightningDiT,
     payload: DitPayload,
     vae: VAVAE,
     precision: str,
     judges: Mapping[str, str],
-) -> tuple[Studio, dict[str, Any]]:
+) -> tuple[ImageSampler, dict[str, Any]]:
     """What draws into `config.output_dir`, and what that folder is known by.
 
     `judges` are the digests of a selecting judge's file and of its training images, if one selects.
@@ -213,7 +213,7 @@ def image_sampler(
     settings = {**recorded(config), **digests, "precision": precision, "device": vae.device.type}
     del settings["axes"]  # each a column of its own
     settings |= axes.known() if axes else {}
-    return Studio(Path(config.output_dir), payload, draw, vae, config.seed, settings), claimed
+    return ImageSampler(Path(config.output_dir), payload, draw, vae, config.seed, settings), claimed
 
 
 def load_tokenizer_for(

@@ -16,8 +16,8 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 from torch.utils.flop_counter import FlopCounterMode
 
 from configs.command_line import is_main_process, say
-from data.pictures import grid, save_png
 from data.progress import SECONDS_BETWEEN_LINES
+from data.sheets import grid, save_png
 from models.lightningdit import LightningDiT
 from runtime.precision import DTYPES, measured_rate, now
 from runtime.seeds import noise_for

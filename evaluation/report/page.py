@@ -61,7 +61,7 @@ def write_report(folder: Path, metrics: dict[str, Any], pictures: dict[str, Path
     """Write report.html, table.csv and table.tex into `folder`; return the page's path.
 
     `metrics` is what metrics.json holds; whatever part is missing is left out. `pictures` maps a name of
-    CAPTIONS, or another, to a PNG. FileNotFoundError: such a picture is not there. Same input, same bytes.
+    CAPTIONS, or another, to a PNG. FileNotFoundError: such an image is not there. Same input, same bytes.
     """
     named = {section.name for section in SECTIONS}
     further = [Section(name, words(name).capitalize()) for name in pictures if name not in named]

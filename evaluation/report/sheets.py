@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: real beside generated, the closest pairs, and where both lie."""
+"""Images of an evaluation: real beside generated, the closest pairs, and where both lie."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from matplotlib.figure import Figure
 from data.atomic import replacing
 from data.images import ImageRecord, open_rgb
 from data.labels import LabelTable
-from data.pictures import grid, save_png
+from data.sheets import grid, save_png
 
 SHOWN, CELL, PAIRS_A_ROW = 4, 128, 5
 MARKERS = "os^Dv<>P"  # another for every ten people, whose colours repeat
 
 
 def _tile(record: ImageRecord | None) -> numpy.ndarray:
-    """The picture, or white where there is none."""
+    """The image, or white where there is none."""
     return numpy.full((8, 8, 3), 255, numpy.uint8) if record is None else numpy.asarray(open_rgb(record))
 
 
 def real_beside_generated(
     path: Path, real: Sequence[ImageRecord], generated: Sequence[ImageRecord], people: LabelTable
 ) -> None:
-    """A row per person: SHOWN real held-out pictures, a gap, as many generated ones."""
+    """A row per person: SHOWN real held-out images, a gap, as many generated ones."""
     rows = []
     for person in people.names:
         row = []
@@ -42,7 +42,7 @@ def real_beside_generated(
 def closest_pairs(
     path: Path, pairs: list[dict[str, Any]], generated: Sequence[ImageRecord], training: Sequence[ImageRecord]
 ) -> None:
-    """Generated pictures above their nearest training pictures, the closest first."""
+    """Generated images above their nearest training images, the closest first."""
     rows, names = [], []
     for first in range(0, len(pairs), PAIRS_A_ROW):
         part = pairs[first : first + PAIRS_A_ROW]
@@ -55,7 +55,7 @@ def closest_pairs(
 def overlap(
     path: Path, features: dict[str, numpy.ndarray], labels: dict[str, numpy.ndarray], people: LabelTable
 ) -> None:
-    """The first two principal components of the real training features (N, D): held-out pictures as rings,
+    """The first two principal components of the real training features (N, D): held-out images as rings,
     generated ones filled, a colour per person.
     """
     centre = features["train"].mean(0)
@@ -72,7 +72,7 @@ def overlap(
             )
         plot.scatter([], [], marker=marker, color=colour, label=person)
     plot.set_title("judge's features: real held-out (rings), generated (filled)", fontsize=10)
-    plot.set_xlabel(f"first principal component of real training pictures ({share[0]:.0%} of their variance)")
+    plot.set_xlabel(f"first principal component of real training images ({share[0]:.0%} of their variance)")
     plot.set_ylabel(f"second ({share[1]:.0%})")
     figure.legend(loc="outside right upper", fontsize=8, ncols=1 + (len(people) - 1) // 32)
     with replacing(path) as temporary:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy
 
 Metrics = dict[str, Any]
-FEW, LEAST_CEILING = 10, 0.8  # pictures of a person; share that the judge must have right of real pictures
-CHECKED = 0.05  # share of held-out pictures that repeat training ones, above which they measure nothing
-VARIED, UNIFORM = 2 / 3, 1 / 3  # shares of the real variety below which pictures lack it, or have none
+FEW, LEAST_CEILING = 10, 0.8  # images of a person; share that the judge must have right of real images
+CHECKED = 0.05  # share of held-out images that repeat training ones, above which they measure nothing
+VARIED, UNIFORM = 2 / 3, 1 / 3  # shares of the real variety below which images lack it, or have none
 
 
 def sentences(metrics: Metrics) -> list[str]:
@@ -42,9 +42,9 @@ def _person(metrics: Metrics) -> str:
         if "difference" in own and standing(drawn, own["same"]["judged_right"]) < 0
     }
     if drawn["interval"][0] <= metrics["chance"]:
-        verdict = "Not the person: the judge does no better than chance on generated pictures"
+        verdict = "Not the person: the judge does no better than chance on generated images"
     elif standing(drawn, real) < 0:
-        verdict = "The person in part: the judge recognises generated pictures less often than real ones"
+        verdict = "The person in part: the judge recognises generated images less often than real ones"
     elif of_training:
         days = " or ".join(f"{name} as training ({_share(own)})" for name, own in of_training.items())
         verdict = (
@@ -52,7 +52,7 @@ def _person(metrics: Metrics) -> str:
             f"same {days}"
         )
     else:
-        verdict = "The person: the judge recognises generated pictures as it does real ones"
+        verdict = "The person: the judge recognises generated images as it does real ones"
     shares = f"{_share(drawn)} generated, {_share(real)} real held-out"
     return f"{verdict}; {shares}, {metrics['chance']:.0%} by chance."
 
@@ -82,13 +82,13 @@ def _new(metrics: Metrics) -> str:
             copied |= standing(drawn, real) > 0
             unsure |= real["interval"][0] > CHECKED
             shares.append(f"in {where} {_share(drawn)}, real held-out {_share(real)}")
-    verdict = "New: no more generated pictures repeat a training picture than held-out ones do"
+    verdict = "New: no more generated images repeat a training image than held-out ones do"
     if copied:
-        verdict = "Copies: more generated pictures repeat a training picture than held-out ones do"
+        verdict = "Copies: more generated images repeat a training image than held-out ones do"
     elif unsure:
         verdict = (
-            "No verdict on new or copied: held-out real pictures repeat training pictures themselves, "
-            "so that they cannot be the measure; look for pictures that are there twice"
+            "No verdict on new or copied: held-out real images repeat training images themselves, "
+            "so that they cannot be the measure; look for images that are there twice"
         )
     return f"{verdict}; {'; '.join(shares)}."
 
@@ -101,12 +101,12 @@ def _physical(metrics: Metrics) -> str:
         for name, found in metrics.get("kinematics_distance", {}).items()
         if _known(found) and standing(found["generated"], found["floor"]) > 0
     ]
-    verdict = "Physical: the pictures show motion as real walkers do"
+    verdict = "Physical: the images show motion as real walkers do"
     if apart:
         verdict = "Physical one by one, but as a whole the motion differs from real walkers'"
     if standing(drawn, real) > 0:
         often = "Mostly not" if drawn["interval"][0] > 0.5 else "Not always"
-        verdict = f"{often} physical: more pictures than real ones show motion that no real walker does"
+        verdict = f"{often} physical: more images than real ones show motion that no real walker does"
     differing = f"; differing: {', '.join(apart)}" if apart else ""
     return f"{verdict}; outside the real range {_share(drawn)} generated, {_share(real)} held-out{differing}."
 
@@ -117,7 +117,7 @@ def _diverse(metrics: Metrics) -> str | None:
     shares = {}
     for space, found in metrics["diversity"].items():
         real, drawn = found["vendi"]["real"], found["vendi"]["generated"]
-        # one picture again and again scores 1: what is beyond it counts
+        # one image again and again scores 1: what is beyond it counts
         ratios = [(drawn[name] - 1) / (real[name] - 1) for name in drawn if real[name] > 1 + 1e-6]
         if ratios:
             shares[space] = float(numpy.median(ratios))
@@ -127,7 +127,7 @@ def _diverse(metrics: Metrics) -> str | None:
     verdict = (
         "Diverse" if least >= VARIED else "Less diverse than real" if least >= UNIFORM else "Not diverse"
     )
-    beyond = "; more than real, where the pictures scatter beyond real walks" if most > 1 / VARIED else ""
+    beyond = "; more than real, where the images scatter beyond real walks" if most > 1 / VARIED else ""
     listed = ", ".join(f"{share:.0%} in {space} features" for space, share in shares.items())
     return f"{verdict}: within a person they vary by this share of real ones: {listed} (Vendi score{beyond})."
 
@@ -140,7 +140,7 @@ def _near(metrics: Metrics) -> str | None:
     told = [space for space, found in both.items() if standing(found["generated"], found["floor"]) > 0]
     verdict = f"As a set they can be told from real ones by {' and '.join(told)} features"
     if not told:
-        verdict = "As a set they cannot be told from other real pictures with so many samples"
+        verdict = "As a set they cannot be told from other real images with so many samples"
     listed = ", ".join(
         f"{space} {found['generated']['value']:.2g} (real {found['floor']['value']:.2g})"
         for space, found in both.items()
@@ -153,7 +153,7 @@ def _tokenizer(metrics: Metrics) -> str | None:
         return None
     kept = metrics["tokenizer"]
     return (
-        f"The tokenizer's ceiling: of held-out pictures that only passed through it the judge names "
+        f"The tokenizer's ceiling: of held-out images that only passed through it the judge names "
         f"{_share(kept['judged_right'])} right; PSNR {kept['psnr_db']['value']:.1f} dB, "
         f"SSIM {kept['ssim']['value']:.2f}."
     )
@@ -166,7 +166,7 @@ def _helps(metrics: Metrics) -> str | None:
     found, beyond = verdict["differences"][verdict["primary"]], verdict["beyond_best_real"]
     low, high = (100 * end for end in found["interval"])
     return (
-        f"To a classifier that has all real pictures it {verdict['sentence']} to add generated ones: "
+        f"To a classifier that has all real images it {verdict['sentence']} to add generated ones: "
         f"{100 * found['value']:+.1f} points ({low:+.1f} to {high:+.1f}) over {found['reference']}, "
         f"{100 * beyond['value']:+.1f} over {beyond['reference']}, the better of real alone and with classic."
     )
@@ -177,13 +177,13 @@ def _limits(metrics: Metrics) -> str:
     limits, ceiling = [], metrics["real"]["judged_right"]["share"]
     fewest = min(own["count"] for own in metrics["generated"]["judged_right"]["per_person"].values())
     if metrics["held_out"] == "val":
-        limits.append("how good the judge is on pictures that did not calibrate it (there is no test split)")
+        limits.append("how good the judge is on images that did not calibrate it (there is no test split)")
     if ceiling < LEAST_CEILING:
-        limits.append(f"much of identity by a judge that is right on {ceiling:.0%} of real pictures")
+        limits.append(f"much of identity by a judge that is right on {ceiling:.0%} of real images")
     if fewest < FEW:
-        limits.append(f"much of single people (somebody has {fewest} generated pictures)")
+        limits.append(f"much of single people (somebody has {fewest} generated images)")
     if _near(metrics) is None:
-        limits.append("any distance (too few pictures of common people)")
+        limits.append("any distance (too few images of common people)")
     if metrics.get("selected"):
         limits.append("how often the generator copies or errs (what passed a selecting judge was kept)")
     alone = [name for name, own in metrics.get("groups", {}).items() if "other" not in own]

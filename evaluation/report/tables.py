@@ -14,6 +14,7 @@ WORDS = {
     "judged_right": "named right",
     "negative_log_likelihood": "negative log-likelihood",
     "kid": "KID",
+    "impossible": "outside the real range",
     "frechet": "Fréchet distance",
     "sliced_wasserstein": "sliced Wasserstein",
     "vendi": "Vendi score",
@@ -54,7 +55,7 @@ class Column(NamedTuple):
 
 
 def figure_columns(metrics: dict[str, Any]) -> list[Column]:
-    """What was measured of each picture, real beside generated."""
+    """What was measured of each image, real beside generated."""
     sets = [(kind, metrics[kind]) for kind in KINDS if kind in metrics]
     units = metrics.get("units", {})
     names = dict.fromkeys(name for _, own in sets for name, figure in own.items() if is_figure(figure))

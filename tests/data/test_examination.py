@@ -11,7 +11,7 @@ from data.examination import MAPS, colour_map_of, examine, examine_files, plot_a
 from data.images import ImageRecord
 from radar.person import draw_walker
 from radar.recording import Setup, draw_recording
-from radar.spectrogram import to_picture, to_unit
+from radar.spectrogram import to_image, to_unit
 
 
 @pytest.mark.parametrize("quality", [None, 75])
@@ -61,7 +61,7 @@ def range_over_time(seed, walls):
     samples = beat(chirps, walking(3.0, 1.2, seed % 2 == 0), numpy.arange(300) / 100, seed=seed)[:, 0]
     cells = numpy.fft.fft(samples * numpy.hanning(128), axis=1)
     power = 20 * numpy.log10(abs(cells if walls else cells - cells.mean(0)).T + 1e-9)
-    return to_picture(to_unit(power), "jet")
+    return to_image(to_unit(power), "jet")
 
 
 @pytest.mark.parametrize("walls", [True, False])

@@ -8,7 +8,7 @@ from configs.errors import UserError
 from data.folders import Rules
 from data.recordings import find_recordings, stem
 from radar.captures import Facts, Hints, read
-from radar.spectrogram import Radar, iq_signal, remove_clutter, spectrogram, to_picture, to_unit, windows
+from radar.spectrogram import Radar, iq_signal, remove_clutter, spectrogram, to_image, to_unit, windows
 
 
 def touched(folder, *names):
@@ -60,7 +60,7 @@ def test_a_saved_recording_gives_the_pictures_of_the_signal_itself(tmp_path):
 
     def pictures(signal):
         whole = spectrogram(remove_clutter(signal, radar.prf_hz), radar.carrier_hz, radar.prf_hz)
-        return [numpy.asarray(to_picture(to_unit(window.power_db))) for window in windows(whole)]
+        return [numpy.asarray(to_image(to_unit(window.power_db))) for window in windows(whole)]
 
     told = Hints(Facts(radar.carrier_hz, radar.prf_hz), layout=("receivers", "pulses"), balance=False)
     direct, measured = pictures(iq), pictures(read(tmp_path / "rec.npy", told).looks)

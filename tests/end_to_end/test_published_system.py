@@ -19,7 +19,7 @@ from configs.load import load_preset, resolve
 from data.labels import LabelTable
 from data.latent_stats import LatentStatistics
 from data.latents import read_latents
-from data.pictures import GAP, NAME_WIDTH
+from data.sheets import GAP, NAME_WIDTH
 from models.lightningdit import LightningDiT
 from preparation.download import PUBLISHED
 from sampling.imagenet import DEMO_CLASSES, class_numbers

@@ -43,7 +43,7 @@ def real(tmp_path_factory):
 def judge(real):
     path = real.parent / "selector/judge.safetensors"
     said = output_of(stage4.main, "judge", "--real", real, "--output_dir", path.parent)
-    assert "learnt from 15 pictures" in said and "of 9 held-out" in said  # 5 of 12, 3 of 8
+    assert "learnt from 15 images" in said and "of 9 held-out" in said  # 5 of 12, 3 of 8
     assert "skipped" in output_of(stage4.main, "judge", "--real", real, "--output_dir", path.parent)
     return path
 
@@ -86,7 +86,7 @@ def rows_of(path):
 
 @pytest.fixture(scope="module")
 def selected(toy, judge):
-    """Three pictures of two people each, by a judge that passes all."""
+    """Three images of two people each, by a judge that passes all."""
     out = judge.parents[1] / "selected"
     said = select(
         toy,
@@ -184,7 +184,7 @@ def test_a_judge_that_may_share_pictures_is_refused(real, selected, judge, tmp_p
     other = shutil.copytree(real, tmp_path / "other")
     (other / "train/ID_1/0.png").unlink()
     assert "selected by a judge that was not trained on the first half of --real" in refused(other, selected)
-    report = tmp_path / "report"  # a folder whose judge learnt from everything scores no selected pictures
+    report = tmp_path / "report"  # a folder whose judge learnt from everything scores no selected images
     report.mkdir()
     plain = shutil.copytree(selected, tmp_path / "plain")
     rows = [{**row, "selector_training": ""} for row in rows_of(plain / "samples.csv")]

@@ -15,7 +15,7 @@ from toy_run import DRAWING, EXACT, PEOPLE, changed, names, output_of, refusal_o
 
 import stage3_inference as stage3
 from configs.schema import SOLVERS, SampleConfig
-from data.pictures import GAP, NAME_WIDTH
+from data.sheets import GAP, NAME_WIDTH
 from runtime.seeds import noise_for
 from sampling.latent_sampler import LatentSampler
 from sampling.model_file import load_trained

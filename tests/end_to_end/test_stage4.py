@@ -12,10 +12,10 @@ from toy_run import changed, names, output_of, refusal_of, save_tokenizer, snaps
 
 import stage4_evaluate as stage4
 from configs.version import VERSION
-from evaluation.features import Pictures
+from evaluation.features import ImageSet
 
 AXES = (-1.2, 5.2, 2.1)
-SPEED = {"ID_1": 0.9, "ID_2": 1.5, "ID_10": 2.1}  # m/s; 4 steps in each picture
+SPEED = {"ID_1": 0.9, "ID_2": 1.5, "ID_10": 2.1}  # m/s; 4 steps in each image
 COUNTS = {"train": 8, "val": 4, "test": 4}
 JUDGES = {"judge.safetensors", "judge_2.safetensors"}
 PAGES = {"report.html", "table.csv", "table.tex"}
@@ -244,7 +244,7 @@ def test_another_day_is_told_apart(data, tmp_path):
 
 
 def test_images_without_motion_that_can_be_read_are_counted(evaluated, capsys):
-    still = Pictures(numpy.zeros((3, 1)), numpy.zeros(3), numpy.full((3, 6), numpy.nan), numpy.zeros((3, 1)))
+    still = ImageSet(numpy.zeros((3, 1)), numpy.zeros(3), numpy.full((3, 6), numpy.nan), numpy.zeros((3, 1)))
     moving = still._replace(motion=numpy.ones((3, 6)))
     stage4.tell_unread({"train": still, "held_out": moving})
     assert "no motion could be read in 3 of 6 real images" in capsys.readouterr().out

@@ -30,8 +30,8 @@ from configs.load import load_preset, resolve
 from data.images import open_rgb
 from data.latent_stats import LatentStatistics, read_recommendation
 from data.latents import read_latents, read_metadata
-from data.pictures import GAP, NAME_WIDTH
-from radar.kinematics import from_picture
+from data.sheets import GAP, NAME_WIDTH
+from radar.kinematics import from_image
 from radar.person import Walker
 from radar.spectrogram import Radar, iq_signal
 from radar.walker import Walk, motion
@@ -160,7 +160,7 @@ SPEEDS = {"ID_1/a": 0.8, "ID_1/b": 1.0, "ID_2/day1/a": 1.2, "ID_2/day2/a": 1.3}
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
-    """Folder with two people's recordings of I/Q in iq/ and their pictures in raw/, and what was said."""
+    """Folder with two people's recordings of I/Q in iq/ and their images in raw/, and what was said."""
     folder = tmp_path_factory.mktemp("spectrogram")
     for number, (name, speed) in enumerate(SPEEDS.items()):
         walk = Walk(duration_s=3.5 if number == 0 else 2.3, start_range_m=10.0)
@@ -209,7 +209,7 @@ def test_recordings_become_pictures_with_axes(shown):
 def test_a_picture_and_its_axes_give_back_the_walking_speed(shown):
     axes = axes_of(shown[0] / "raw")
     for (name, row), speed in zip(axes.items(), (0.8, 0.8, 0.8, 1.0, 1.2, 1.3), strict=True):
-        found = from_picture(
+        found = from_image(
             numpy.asarray(Image.open(shown[0] / "raw" / name)),
             duration_s=row["end_s"] - row["start_s"],
             velocity_low=row["lowest_mps"],

@@ -15,8 +15,8 @@ PEOPLE = LabelTable(("ID_1", "ID_2", "ID_10"))
 
 
 def walks(count, seed):
-    """3 * count pictures of a swinging line at one of six heights, each person's between those of others: of
-    few pictures some heights are missing."""
+    """3 * count images of a swinging line at one of six heights, each person's between those of others: of
+    few images some heights are missing."""
     rng = numpy.random.default_rng(seed)
     labels = numpy.repeat(numpy.arange(3), count)
     phase = 2 * numpy.pi * (numpy.arange(64) / 16 + rng.random((len(labels), 1)))
@@ -28,7 +28,7 @@ def walks(count, seed):
 
 
 def noise(count, seed):
-    """Pictures of nothing, with labels at random."""
+    """Images of nothing, with labels at random."""
     rng = numpy.random.default_rng(seed)
     images = rng.integers(0, 250, (3 * count, 128, 64, 3), dtype=numpy.uint8)
     return Labelled(images, rng.permutation(numpy.repeat(numpy.arange(3), count)))
@@ -42,7 +42,7 @@ def small_batches(monkeypatch):
 
 @pytest.mark.slow  # 42 trainings
 def test_more_real_pictures_posing_as_generated_help_those_who_have_few(monkeypatch):
-    """Unseen real pictures are the best that a generator could draw; noise is the worst."""
+    """Unseen real images are the best that a generator could draw; noise is the worst."""
     monkeypatch.setattr(augmentation_study, "SIZES", (5,))
     monkeypatch.setattr(augmentation_study, "RATIOS", (1.0,))
     real, held_out = walks(24, 0), walks(40, 1)
@@ -82,7 +82,7 @@ def test_the_sections_have_the_agreed_form(monkeypatch):
     assert {name: len(own) for name, own in found["few_shot"]["arms"].items()} == {REFERENCE: 2, FEW_SHOT: 2}
     # all sizes, once for each seed: the whole-data ends of the curve are arms that are there already
     assert len(trained) == 2 * (len(arms) + 2) and {seed for _, seed, _, _ in trained} == {5, 6}
-    assert {steps for _, _, steps, _ in trained} == {3 * 3}  # 21 pictures in batches of 8: for every arm
+    assert {steps for _, _, steps, _ in trained} == {3 * 3}  # 21 images in batches of 8: for every arm
     assert sorted(count for count, seed, _, _ in trained if seed == 5) == [15, 21, 21, 27, 33, 36, 42, 48]
     assert [augment for _, _, _, augment in trained].count(False) == 2
     assert len(augmentation_study.study_lines(found)) == 1 + 5 + 2 + 1
@@ -93,7 +93,7 @@ def test_the_sections_have_the_agreed_form(monkeypatch):
     [(0.25, 0.5, 1, HELPS), (0.5, 0.5, 0.5, SAME), (1, 0.5, 0.75, SAME), (0.25, 1, 0.5, HARMS)],
 )
 def test_help_must_exceed_the_better_of_both_real_arms(monkeypatch, plain, classic, mixed, said):
-    """Classifiers that are right on a given share of the held-out pictures."""
+    """Classifiers that are right on a given share of the held-out images."""
     real, held_out, generated = walks(8, 0), walks(40, 1), walks(8, 2)
 
     class Known:
@@ -144,7 +144,7 @@ def test_pools_hold_the_same_real_pictures_with_and_without_generated():
 
 
 def differences(better, labels, seeds=5):
-    """What is said when `better` (N,) more of each picture's trainings are right, the same for every seed."""
+    """What is said when `better` (N,) more of each image's trainings are right, the same for every seed."""
     return augmentation_study.difference(numpy.tile(better, (seeds, 1)), labels, PEOPLE)
 
 
@@ -157,18 +157,18 @@ def test_the_sentence_needs_pictures_and_seeds_to_agree():
     assert differences(-gain, labels)["sentence"] == HARMS
     chance = rng.permutation(numpy.repeat([-1.0, 0, 1], 40))
     assert differences(chance, labels)["sentence"] == SAME
-    # One lucky seed of five: every picture gains, yet other seeds might not.
+    # One lucky seed of five: every image gains, yet other seeds might not.
     lucky = numpy.zeros((5, 120))
     lucky[0] = 1
     found = augmentation_study.difference(lucky, labels, PEOPLE)
     assert min(found["interval"]) > 0 > min(found["seed_interval"]) and found["sentence"] == SAME
     assert found["by_seed"] == [1, 0, 0, 0, 0]
     few = augmentation_study.difference(numpy.ones((5, 7)), numpy.zeros(7, dtype=int), PEOPLE)
-    assert few["sentence"] == SAME  # seven pictures of one walk prove nothing
+    assert few["sentence"] == SAME  # seven images of one walk prove nothing
 
 
 def test_the_interval_is_that_of_a_mean():
-    """1.96 standard errors for independent pictures, and twice that for runs of four equal ones."""
+    """1.96 standard errors for independent images, and twice that for runs of four equal ones."""
     rng = numpy.random.default_rng(0)
     labels = numpy.zeros(400, dtype=int)
     single = numpy.where(rng.random(400) < 0.5, 1.0, 0.0)
@@ -230,7 +230,7 @@ def test_each_picture_is_rolled_around_in_time_by_its_own_amount():
 
 
 def test_a_phase_of_the_cut_does_not_pass_for_a_person():
-    """Three people who differ only in where their pictures begin."""
+    """Three people who differ only in where their images begin."""
     rng = numpy.random.default_rng(0)
     labels = numpy.repeat(numpy.arange(3), 24)
     phase = 2 * numpy.pi * (numpy.arange(64) / 48 + labels[:, None] / 3)

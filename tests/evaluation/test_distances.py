@@ -140,7 +140,7 @@ def test_the_usual_width_is_between_pictures_of_one_person():
 
 
 def sets(counts, values):
-    """{set: labels}, {set: (N, 1) values} with `counts` {set: pictures of person 0, 1, ...}."""
+    """{set: labels}, {set: (N, 1) values} with `counts` {set: images of person 0, 1, ...}."""
     labels = {name: numpy.repeat(numpy.arange(len(own)), own) for name, own in counts.items()}
     return labels, {name: values(name, len(own))[:, None] for name, own in labels.items()}
 
@@ -164,7 +164,7 @@ def test_draws_hold_equally_many_of_everybody():
 
 
 def spread(values, seed):
-    """Half width of the interval of a difference of means, from sets of 120 pictures of two people."""
+    """Half width of the interval of a difference of means, from sets of 120 images of two people."""
     counts = dict.fromkeys(("held_out", "generated", "train"), (60, 60))
     rng = numpy.random.default_rng(seed)
     labels, features = sets(counts, lambda name, count: values(rng, count))
@@ -211,7 +211,7 @@ def test_values_that_nothing_gives_are_none():
 
 
 def test_an_interval_that_no_half_gives_is_none():
-    """Of two pictures a person a half has one, which has no pair."""
+    """Of two images a person a half has one, which has no pair."""
     labels, features = sets(
         dict.fromkeys(("held_out", "generated", "train"), (2, 2)),
         lambda name, count: numpy.arange(count) + len(name),

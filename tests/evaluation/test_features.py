@@ -7,7 +7,7 @@ from PIL import Image
 
 from data.images import ImageRecord
 from evaluation import features
-from evaluation.features import BANDS, QUANTITIES, Pictures, common_scale, latent_space, radar_space, through
+from evaluation.features import BANDS, QUANTITIES, ImageSet, common_scale, latent_space, radar_space, through
 from evaluation.judge import Judge
 from evaluation.reconstruction import perceptual_distance
 
@@ -25,7 +25,7 @@ def test_one_scale_keeps_directions_and_columns_do_not():
 def test_what_cannot_be_measured_is_as_usual_and_profiles_weigh_as_quantities_do():
     rng = numpy.random.default_rng(0)
     motion, profile = 3 + rng.standard_normal((400, len(QUANTITIES))), rng.random((400, BANDS))
-    train = Pictures(numpy.zeros((400, 1)), numpy.zeros(400), motion, profile)
+    train = ImageSet(numpy.zeros((400, 1)), numpy.zeros(400), motion, profile)
     unseen = train.at(numpy.arange(2))
     unseen.motion[0, 4] = numpy.nan
     space = radar_space({"train": train, "generated": unseen})

@@ -1,4 +1,4 @@
-"""Generators that cheat in a known way, on simulated walkers, are called out; real pictures are not."""
+"""Generators that cheat in a known way, on simulated walkers, are called out; real images are not."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from PIL import Image
 
 from data.labels import LabelTable
 from evaluation.distances import frechet
-from evaluation.features import Pictures, common_scale, describe
+from evaluation.features import ImageSet, common_scale, describe
 from evaluation.judge import Judge, train_judge
 from evaluation.measure import measure, units_of
 from evaluation.report.summary import sentences, standing
@@ -30,17 +30,17 @@ WINDOWS = 4
 
 class Walks(NamedTuple):
     raw: dict[str, list[Image.Image]]
-    sets: dict[str, Pictures]
+    sets: dict[str, ImageSet]
     judge: Judge
 
 
 @pytest.fixture(scope="module")
 def walks():
-    """Pictures of three people, every part from recordings of its own, and a judge."""
+    """Images of three people, every part from recordings of its own, and a judge."""
     setup, raw, sets = Setup(radar=Radar(looks=1)), {}, {}
     for number, (part, recordings) in enumerate(RECORDINGS.items()):
         raw[part] = [
-            window.picture
+            window.image
             for label, walker in enumerate(WALKERS)
             for recording in range(recordings)
             for window in draw_recording(
@@ -80,7 +80,7 @@ def test_real_pictures_posing_as_generated_pass_everything(walks):
 
 
 def test_a_copycat_is_called_out_though_nothing_else_tells_it_from_real(walks):
-    """Training pictures, half of them shifted in time."""
+    """Training images, half of them shifted in time."""
     rng = numpy.random.default_rng(0)
     chosen = rng.permutation(len(walks.raw["train"]))[:36]
     pictures = [numpy.asarray(walks.raw["train"][at]) for at in chosen]
@@ -127,5 +127,5 @@ def test_a_generator_of_the_mean_fails_diversity(walks):
 
 def test_too_few_pictures_give_no_distances_and_that_is_said(walks):
     metrics, said = evaluated(walks, walks.sets["unseen"].at(numpy.array([0, 20])))
-    assert "distances" not in metrics and "any distance (too few pictures" in said[-1]
-    assert len(said) == 4 and "somebody has 1 generated picture" in said[-1]
+    assert "distances" not in metrics and "any distance (too few images" in said[-1]
+    assert len(said) == 4 and "somebody has 1 generated image" in said[-1]

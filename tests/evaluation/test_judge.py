@@ -21,7 +21,7 @@ CLASSES = 3
 
 
 def walks(count, seed):
-    """(3 * count, 128, 64, 3) noisy pictures, a swinging line at a height of its own per class; labels."""
+    """(3 * count, 128, 64, 3) noisy images, a swinging line at a height of its own per class; labels."""
     rng = numpy.random.default_rng(seed)
     labels = numpy.repeat(numpy.arange(CLASSES), count)
     phase = 2 * numpy.pi * (numpy.arange(64) / 16 + rng.random((len(labels), 1)))

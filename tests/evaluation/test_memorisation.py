@@ -13,7 +13,7 @@ def training():
 
 @pytest.mark.parametrize("odd", [0, 1])
 def test_distances_are_those_of_a_plain_search(odd):
-    """Over smooth pictures, which can be shifted by quarters of a cell, for 10 and for 11 cells."""
+    """Over smooth images, which can be shifted by quarters of a cell, for 10 and for 11 cells."""
     rng = numpy.random.default_rng(1)
     cells = 10 + odd
     waves = rng.standard_normal((12, 6, 4)) + 1j * rng.standard_normal((12, 6, 4))
@@ -43,7 +43,7 @@ def test_copies_and_shifted_copies_are_memorised(training):
 
 
 def test_shifts_that_are_no_whole_cells_hide_no_copy():
-    """Of pictures with 256 columns, whose neighbours in training are overlapping windows of the same walk."""
+    """Of images with 256 columns, whose neighbours in training are overlapping windows of the same walk."""
     rng = numpy.random.default_rng(4)
     coarse = rng.random((64, 120)) * (1 + numpy.sin(numpy.arange(120) / 2.3))
     walk = numpy.repeat(coarse, 5, axis=1)[None, ..., None] * numpy.array([120, 120, 120])

@@ -1,11 +1,11 @@
-"""Quantities of walks to and fro, the rule of impossible ones, and distances in their own units."""
+"""Quantities of walks to and fro, the rule of what lies outside the real range, distances in their units."""
 
 import numpy
 import pytest
 
 from data.labels import LabelTable
 from evaluation.distances import draw_equal
-from evaluation.motion import QUANTITIES, differences, impossible, kinematics_distance, quantities
+from evaluation.motion import QUANTITIES, differences, kinematics_distance, outside_real_range, quantities
 from radar.kinematics import Kinematics
 
 
@@ -26,21 +26,21 @@ def test_a_dark_picture_has_no_quantities():
     assert numpy.isnan(quantities(Kinematics(nothing, nothing, nothing, nothing, *[numpy.nan] * 4))).all()
 
 
-def test_impossible_is_what_no_training_picture_shows():
+def test_outside_the_real_range_is_what_no_training_image_shows():
     rng = numpy.random.default_rng(0)
     training, others = (rng.standard_normal((2000, 6)) * numpy.geomspace(1e-2, 1e3, 6) for _ in range(2))
-    assert impossible(others, training).mean() == pytest.approx(0.05, abs=0.015)
+    assert outside_real_range(others, training).mean() == pytest.approx(0.05, abs=0.015)
     motion = numpy.zeros((4, 6))
     motion[1, 0], motion[2, 5], motion[3, 3] = 0.06, -6e3, numpy.nan
-    assert impossible(motion, training).tolist() == [False, True, True, True]
+    assert outside_real_range(motion, training).tolist() == [False, True, True, True]
 
 
-def test_a_combination_can_be_impossible():
+def test_a_combination_can_be_outside_the_real_range():
     """Two quantities that go together: either value is usual, both at once are not."""
     training = numpy.repeat(numpy.random.default_rng(0).standard_normal((1000, 1)), 6, axis=1)
     motion = numpy.ones((2, 6))
     motion[1, ::2] = -1
-    assert impossible(motion, training).tolist() == [False, True]
+    assert outside_real_range(motion, training).tolist() == [False, True]
 
 
 def test_windows_of_the_same_steps_do_not_narrow_what_is_possible():
@@ -48,17 +48,17 @@ def test_windows_of_the_same_steps_do_not_narrow_what_is_possible():
     walks = rng.standard_normal((500, 6))
     windows = numpy.repeat(walks[:300], 6, axis=0)
     windows += 1e-3 * rng.standard_normal(windows.shape)
-    assert impossible(walks[300:], windows).mean() < 0.15
+    assert outside_real_range(walks[300:], windows).mean() < 0.15
 
 
-def test_what_often_cannot_be_measured_is_not_impossible():
+def test_what_often_cannot_be_measured_is_not_outside_the_real_range():
     rng = numpy.random.default_rng(0)
     training, motion = rng.standard_normal((100, 6)), numpy.zeros((2, 6))
     training[:3, 4], motion[:, 4], motion[1, 0] = numpy.nan, numpy.nan, numpy.nan
-    assert impossible(motion, training).tolist() == [False, True]
+    assert outside_real_range(motion, training).tolist() == [False, True]
     training[:, 4] = numpy.nan
-    assert impossible(motion, training).tolist() == [False, True]
-    assert not impossible(motion[:1], training[:7]).any()  # too few to say
+    assert outside_real_range(motion, training).tolist() == [False, True]
+    assert not outside_real_range(motion[:1], training[:7]).any()  # too few to say
 
 
 def test_a_shift_is_as_far_as_it_is_wide():

@@ -8,7 +8,7 @@ import pytest
 from data.images import ImageRecord, file_digest
 from data.labels import LabelTable
 from evaluation import selection
-from evaluation.features import QUANTITIES, Pictures
+from evaluation.features import QUANTITIES, ImageSet
 from evaluation.judge import Judge
 from evaluation.selection import ALIKE, COPY, KEPT, NOT_SURE, ODD_MOTION, Selector
 
@@ -18,7 +18,7 @@ BOUNDS = {"confidence": 0.4, "novelty": 0.5, "near": 0.3}
 
 
 def unit(seed, like=None, amount=1.0):
-    """A random picture at unit norm, or `like` with so much of one added."""
+    """A random image at unit norm, or `like` with so much of one added."""
     own = numpy.random.default_rng(seed).standard_normal((64, 64), dtype=numpy.float32)
     mixed = own if like is None else 64 * like + amount * own
     return (mixed / numpy.linalg.norm(mixed)).astype(numpy.float32)
@@ -48,7 +48,7 @@ def test_each_bound_decides(selector, change, decision):
 
 
 def test_near_duplicates_have_a_quota(selector):
-    """One in a hundred of the kept may be alike, shifted in time or not; other pictures are not."""
+    """One in a hundred of the kept may be alike, shifted in time or not; other images are not."""
     first = unit(0)
     again = numpy.roll(unit(1, first, 0.1), 17, axis=1)
     others = [unit(seed) for seed in range(2, 101)]
@@ -60,7 +60,7 @@ def test_near_duplicates_have_a_quota(selector):
 
 
 class Fake(Selector):
-    """A selector whose pictures tell by their value what it shall find: 0 is fine, 1 fails."""
+    """A selector whose images tell by their value what it shall find: 0 is fine, 1 fails."""
 
     def examine(self, pictures, person):
         assert person == "ID_2"
@@ -69,7 +69,7 @@ class Fake(Selector):
 
 
 class Drawer:
-    """Draws pictures 1, 2, ... and notes which; every `fails`-th picture is refused."""
+    """Draws images 1, 2, ... and notes which; every `fails`-th image is refused."""
 
     def __init__(self, fails):
         self.fails, self.drawn = fails, []
@@ -146,9 +146,9 @@ def test_a_file_holds_all_that_choosing_needs(selector, tmp_path):
 
 
 def test_bounds_are_quantiles_of_the_held_out_pictures(monkeypatch):
-    """A judge of fixed opinion: what is measured of the held-out pictures, and no other, sets the bounds."""
+    """A judge of fixed opinion: what is measured of the held-out images, and no other, sets the bounds."""
     monkeypatch.setattr(selection, "train_judge", lambda *given, **more: Judge(2).eval())
-    part = Pictures(
+    part = ImageSet(
         RNG.integers(0, 256, (30, 128, 64, 3), dtype=numpy.uint8),
         numpy.arange(30) % 2,
         numpy.zeros((30, 6)),
@@ -157,7 +157,7 @@ def test_bounds_are_quantiles_of_the_held_out_pictures(monkeypatch):
     everything = part.at(numpy.arange(10))
     judge, bounds = selection.train_selector(part, part, everything, PEOPLE, 0)
     confidence, novelty, units = selection.measures(judge, part, selection.luma(everything.images))
-    assert (novelty[:10] < 1e-3).all() and (novelty[10:] > 0.5).all()  # ten of them are training pictures
+    assert (novelty[:10] < 1e-3).all() and (novelty[10:] > 0.5).all()  # ten of them are training images
     assert (confidence < bounds["confidence"]).mean() == pytest.approx(0.1, abs=0.04)
     assert bounds["novelty"] == numpy.quantile(novelty, 0.01)
     apart = selection.nearness(units, units)
@@ -166,7 +166,7 @@ def test_bounds_are_quantiles_of_the_held_out_pictures(monkeypatch):
 
 
 def records(folder, counts):
-    """Files of that many pictures of each person, all different."""
+    """Files of that many images of each person, all different."""
     found = []
     for person, count in counts.items():
         for number in range(count):
@@ -194,8 +194,8 @@ def test_a_judge_scores_only_what_it_has_not_chosen(tmp_path):
     assert len(train) == len(val) == 12 and not set(train + val) & set(first)
     assert selection.scoring_parts(real, None, "generated") == (real["train"], real["val"])
     whole = selection.digest_of([file_digest(record.path) for record in real["train"]])
-    with pytest.raises(ValueError, match="generated: these pictures were selected by a judge that was not"):
+    with pytest.raises(ValueError, match="generated: these images were selected by a judge that was not"):
         selection.scoring_parts(real, whole, "generated")
-    real["train"][0].path.write_text("another picture")
-    with pytest.raises(ValueError, match="may share pictures"):
+    real["train"][0].path.write_text("another image")
+    with pytest.raises(ValueError, match="may share images"):
         selection.scoring_parts(real, digest, "generated")

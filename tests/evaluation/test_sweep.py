@@ -9,7 +9,7 @@ from PIL import Image
 
 from data.labels import LabelTable
 from evaluation import distances, sweep
-from evaluation.features import BANDS, QUANTITIES, Pictures
+from evaluation.features import BANDS, QUANTITIES, ImageSet
 from evaluation.judge import Judge
 from evaluation.measure import units_of
 
@@ -57,7 +57,7 @@ def pictures(people, count, seed):
     rng, total = numpy.random.default_rng(seed), people * count
     images = rng.integers(0, 256, (total, 128, 64, 3), dtype=numpy.uint8)
     motion, profile = rng.normal(size=(total, len(QUANTITIES))), rng.normal(size=(total, BANDS))
-    return Pictures(images, numpy.repeat(numpy.arange(people), count), motion, profile)
+    return ImageSet(images, numpy.repeat(numpy.arange(people), count), motion, profile)
 
 
 def table_of(people):
@@ -83,7 +83,7 @@ def test_scores_of_copies_and_of_new_pictures():
 
 
 class Seeing(Judge):
-    """A judge that names nobody; a picture's features are those of its first value."""
+    """A judge that names nobody; an image's features are those of its first value."""
 
     def __init__(self, num_classes, values):
         super().__init__(num_classes)
@@ -98,7 +98,7 @@ class Seeing(Judge):
 
 @pytest.mark.parametrize("apart", [0.5, 1.0, 1.5])
 def test_kid_is_zero_where_nothing_differs_however_far_people_lie_apart(apart, monkeypatch):
-    """Five people, four pictures each, `apart` deviations from their mean in every direction."""
+    """Five people, four images each, `apart` deviations from their mean in every direction."""
     monkeypatch.setattr(distances, "HALVES", 2)  # the interval is not looked at
     found = []
     for seed in range(48):

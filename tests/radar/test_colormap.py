@@ -8,13 +8,13 @@ from matplotlib import colormaps
 from PIL import Image
 
 from radar.colormap import from_rgb, to_rgb
-from radar.spectrogram import to_picture
+from radar.spectrogram import to_image
 
 MAPS = ("jet", "viridis", "gray", "magma", "turbo", "inferno", "plasma", "hot", "bone")
 
 
 def speckled(seed=0):
-    """(128, 55) in [0, 1]: a dark floor, a bright line, speckle, as gait pictures have them."""
+    """(128, 55) in [0, 1]: a dark floor, a bright line, speckle, as gait images have them."""
     rng = numpy.random.default_rng(seed)
     centre = 46 + 3 * numpy.sin(numpy.arange(55) / 2.2)
     line = numpy.exp(-0.5 * ((numpy.arange(128)[:, None] - centre) / 12) ** 2)
@@ -49,7 +49,7 @@ def test_any_colour_goes_to_the_nearest_entry(name):
 
 @pytest.mark.parametrize("name", MAPS)
 def test_a_jpeg_can_be_read_back(name):
-    picture, file = to_picture(speckled(), name), io.BytesIO()
+    picture, file = to_image(speckled(), name), io.BytesIO()
     picture.save(file, "JPEG", quality=75, subsampling="4:2:0")
     truth, read = (from_rgb(numpy.asarray(image), name) for image in (picture, Image.open(file)))
     assert truth.std() > 0.2 and numpy.abs(read - truth).mean() < 0.03

@@ -6,7 +6,7 @@ import numpy
 import pytest
 
 from radar.colormap import to_rgb
-from radar.kinematics import from_picture, measure
+from radar.kinematics import from_image, measure
 
 FRAMES, BINS, DURATION = 55, 128, 2.1
 TIME = (numpy.arange(FRAMES) + 0.5) * DURATION / FRAMES
@@ -182,6 +182,6 @@ def test_a_picture_measures_like_the_spectrogram_it_shows():
     power = Gait().power(5)
     rows, columns = (numpy.arange(256) * n // 256 for n in (BINS, FRAMES))
     rgb = to_rgb(power[::-1][rows][:, columns], "jet")
-    measured = from_picture(rgb, duration_s=DURATION, velocity_low=-1.2, velocity_high=5.2)
+    measured = from_image(rgb, duration_s=DURATION, velocity_low=-1.2, velocity_high=5.2)
     assert figures(measured) == pytest.approx(figures(read(power)), rel=0.02)
     assert numpy.abs(measured.torso_mps - read(power).torso_mps).mean() < 0.2 * BIN

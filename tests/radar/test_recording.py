@@ -1,4 +1,4 @@
-"""Recordings of simulated walkers: pictures show what their truth says, and seeds decide all."""
+"""Recordings of simulated walkers: images show what their truth says, and seeds decide all."""
 
 import csv
 import json
@@ -15,13 +15,13 @@ import configs.schema
 import stage0_prepare
 from radar import recording
 from radar.colormap import from_rgb
-from radar.kinematics import from_picture
+from radar.kinematics import from_image
 from radar.person import GAITS, Walker, draw_walker
 from radar.recording import COLOUR_MAPS, Setup, draw_recording, draw_setup
 from radar.spectrogram import Radar
 from radar.walker import Walk
 
-HALF_BIN = 0.025  # m/s: pictures end half a bin beyond the middles of their outermost bins
+HALF_BIN = 0.025  # m/s: images end half a bin beyond the middles of their outermost bins
 TRUTHS = ("torso_mean_mps", "torso_min_mps", "torso_max_mps", "fastest_mps", "slowest_mps")
 
 
@@ -43,9 +43,9 @@ def straight(monkeypatch):
 
 
 def read(picture, approaching=True):
-    """Kinematics of a picture of the default make."""
+    """Kinematics of an image of the default make."""
     low, high = (-1.2, 5.2) if approaching else (-5.2, 1.2)
-    return from_picture(
+    return from_image(
         numpy.asarray(picture),
         duration_s=55 * Setup().frame_s,
         velocity_low=low - HALF_BIN,
@@ -54,7 +54,7 @@ def read(picture, approaching=True):
 
 
 def native(picture):
-    """(V, T) brightness of a default picture's 128 x 55 cells."""
+    """(V, T) brightness of a default image's 128 x 55 cells."""
     rows, columns = (((numpy.arange(n) + 0.5) * 256 / n).astype(int) for n in (128, 55))
     return from_rgb(numpy.asarray(picture))[rows][:, columns]
 
@@ -63,13 +63,13 @@ def mean_of(windows, name):
     return numpy.mean([getattr(window, name) for window in windows])
 
 
-# Pictures and their truth
+# Images and their truth
 
 
 def test_a_seed_gives_the_same_pictures_and_truth_and_another_seed_others():
     one, again, other = (record(seed)[1] for seed in (1, 1, 2))
     for first, second, third in zip(one, again, other, strict=True):
-        assert first.picture.tobytes() == second.picture.tobytes() != third.picture.tobytes()
+        assert first.image.tobytes() == second.image.tobytes() != third.image.tobytes()
         for name in TRUTHS:
             assert getattr(first, name) == getattr(second, name) != getattr(third, name)
 
@@ -79,7 +79,7 @@ def test_a_seed_gives_the_same_pictures_and_truth_and_another_seed_others():
 def test_a_picture_shows_the_speed_and_cadence_of_a_straight_walk(straight, speed, approaching):
     walker, sign = Walker(speed_mps=speed), 1 if approaching else -1
     _, windows = record(3, 4, walker, approaching=approaching)
-    shown = [read(window.picture, approaching) for window in windows]
+    shown = [read(window.image, approaching) for window in windows]
     assert mean_of(windows, "torso_mean_mps") == pytest.approx(sign * speed, rel=0.015)
     assert mean_of(shown, "torso_velocity_mps") == pytest.approx(sign * speed, rel=0.02)
     assert numpy.median([k.cadence_hz for k in shown]) == pytest.approx(walker.cadence_hz, rel=0.03)
@@ -103,15 +103,15 @@ def test_receding_mirrors_approaching(straight):
             towards.slowest_mps,
         )
         assert mirrored == pytest.approx([-value for value in expected], abs=0.06)
-        flipped = read(away.picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM))  # axis now -1.175 … 5.225
-        assert flipped.torso_velocity_mps == pytest.approx(read(towards.picture).torso_velocity_mps, abs=0.08)
-        assert flipped.bandwidth_mps == pytest.approx(read(towards.picture).bandwidth_mps, rel=0.1)
+        flipped = read(away.image.transpose(Image.Transpose.FLIP_TOP_BOTTOM))  # axis now -1.175 … 5.225
+        assert flipped.torso_velocity_mps == pytest.approx(read(towards.image).torso_velocity_mps, abs=0.08)
+        assert flipped.bandwidth_mps == pytest.approx(read(towards.image).bandwidth_mps, rel=0.1)
 
 
 def test_pictures_are_rgb_of_256_pixels_and_truths_are_in_order():
     _, windows = record(0, 3)
     for window in windows:
-        assert window.picture.size == (256, 256) and window.picture.mode == "RGB"
+        assert window.image.size == (256, 256) and window.image.mode == "RGB"
         assert (
             window.slowest_mps
             < window.torso_min_mps
@@ -124,14 +124,14 @@ def test_pictures_are_rgb_of_256_pixels_and_truths_are_in_order():
 
 
 def test_windows_overlap_by_three_quarters():
-    """41 of 55 columns are the same cells; only the brightness of the whole picture may differ, and with it
+    """41 of 55 columns are the same cells; only the brightness of the whole image may differ, and with it
     the colours between two cells."""
     _, windows = record(4, 3)
     for earlier, later in zip(windows, windows[1:]):
-        before, after = native(earlier.picture)[:, 14:], native(later.picture)[:, :-14]
+        before, after = native(earlier.image)[:, 14:], native(later.image)[:, :-14]
         inside = (numpy.minimum(before, after) > 0.02) & (numpy.maximum(before, after) < 0.98)
         assert inside.mean() > 0.3 and (before - after)[inside].std() < 0.02
-        assert (native(earlier.picture)[:, :41] - after)[inside].std() > 0.1
+        assert (native(earlier.image)[:, :41] - after)[inside].std() > 0.1
 
 
 # Setups
@@ -174,7 +174,7 @@ def test_every_recording_has_the_pictures_asked_for():
     for seed in range(8):
         setup = draw_setup(numpy.random.default_rng(seed))
         _, windows = record(seed, 3, setup=setup, approaching=None)
-        assert [window.picture.size for window in windows] == [(256, 256)] * 3
+        assert [window.image.size for window in windows] == [(256, 256)] * 3
 
 
 # Stage 0
@@ -340,7 +340,7 @@ def test_gaits_have_one_name_each():
 
 
 def simulate_again(folder, tmp_path, *settings):
-    """A copy of `folder` with three pictures and the table gone, simulated again; and what it was before."""
+    """A copy of `folder` with three images and the table gone, simulated again; and what it was before."""
     out = copy_of(folder, tmp_path / "sim")
     before = snapshot(out)
     output_of(stage0_prepare.main, "simulate", "--output_dir", out, *settings)

@@ -14,7 +14,7 @@ from radar.spectrogram import (
     iq_signal,
     remove_clutter,
     spectrogram,
-    to_picture,
+    to_image,
     to_unit,
     windows,
 )
@@ -76,7 +76,7 @@ def test_a_steady_target_lies_in_its_bin_and_has_its_power(carrier, velocity):
 def test_approaching_is_up_in_the_picture():
     radar = clean()
     for velocity, rows in ((1.5, slice(0, 128)), (-1.5, slice(128, 256))):
-        picture = to_picture(to_unit(of(echo(steady(velocity), radar), radar).power_db))
+        picture = to_image(to_unit(of(echo(steady(velocity), radar), radar).power_db))
         brightness = from_rgb(numpy.asarray(picture)).mean(1)
         assert brightness.argmax() in range(256)[rows] and brightness.max() > 0.9
 
@@ -218,7 +218,7 @@ def test_units_span_the_dynamic_range_below_the_peak():
 
 def test_a_picture_is_made_of_the_spectrograms_cells():
     unit = numpy.rint(numpy.random.default_rng(0).random((32, 16)) * 255) / 255
-    picture = to_picture(unit, "viridis")
+    picture = to_image(unit, "viridis")
     assert (picture.size, picture.mode) == ((256, 256), "RGB")
     back = from_rgb(numpy.asarray(picture), "viridis")[::-1]
     inner = back.reshape(32, 8, 16, 16)[:, 2:-2, :, 2:-2]  # edges between cells are blended
@@ -228,7 +228,7 @@ def test_a_picture_is_made_of_the_spectrograms_cells():
 def test_an_edge_between_pixels_is_blended_there():
     """Forty columns of 6.4 pixels: each pixel is the mean under a triangle two pixels wide."""
     unit = numpy.tile([0.0, 1.0], (8, 20))
-    row = numpy.asarray(to_picture(unit, "gray"))[128, :, 0] / 255
+    row = numpy.asarray(to_image(unit, "gray"))[128, :, 0] / 255
     fine = numpy.repeat(unit[0], 8)
     distance = numpy.abs(numpy.arange(320) + 0.5 - (numpy.arange(256)[:, None] + 0.5) * 1.25) / 1.25
     weights = numpy.clip(1 - distance, 0, None)

@@ -98,7 +98,7 @@ def test_drawings_and_tables_can_be_heard_and_seen_in_the_dark(tmp_path):
     kid = toy_metrics()["distances"]["radar"]["kid"]
     values = [
         f"{kind} {pair['value']:.3g} [{', '.join(f'{end:.3g}' for end in pair['interval'])}]"
-        for kind, pair in kid.items()
+        for kind, pair in (("generated", kid["generated"]), ("baseline", kid["floor"]))
     ]
     assert len(spoken) == len(drawings) and "; ".join(values) in spoken
     names = [name for name, _ in page.elements]
@@ -164,7 +164,7 @@ def test_what_was_not_measured_is_left_out(tmp_path, monkeypatch):
 
 
 def test_figures_without_interval_or_value_are_shown_as_such(tmp_path):
-    """What too few pictures leave: a mean of nothing, no interval, a distance that is not a number."""
+    """What too few images leave: a mean of nothing, no interval, a distance that is not a number."""
     metrics = copy.deepcopy(toy_metrics())
     nothing = {"mean": None, "standard_error": None, "count": 0}
     metrics["generated"]["cadence"] = {**nothing, "per_person": {"ID_1": nothing}}
@@ -220,7 +220,7 @@ MEASURE = """() => ({
 
 @pytest.mark.parametrize("width", [390, 1200])
 def test_in_a_browser(tmp_path, pictures, width):
-    """No error, nothing asked of the network, every picture there, nothing wider than a phone."""
+    """No error, nothing asked of the network, every image there, nothing wider than a phone."""
     sync_api = pytest.importorskip("playwright.sync_api")
     people = (*(f"ID_{number}" for number in range(1, 11)), NASTY, "a_name_without_a_break_" * 4)
     path = write_report(tmp_path, toy_metrics(people), pictures)

@@ -1,4 +1,4 @@
-"""Layout of picture grids, names before their rows, and settings inside a PNG."""
+"""Layout of image grids, names before their rows, and settings inside a PNG."""
 
 import json
 
@@ -6,7 +6,7 @@ import numpy
 import pytest
 from PIL import Image
 
-from data.pictures import GAP, NAME_WIDTH, grid, save_png
+from data.sheets import GAP, NAME_WIDTH, grid, save_png
 
 
 def flat(colour, size=(20, 30)):
