@@ -8,18 +8,20 @@ columns stay below it, windows of different walks far below.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy
 from PIL import Image
 
 from configs.errors import UserError
-from data.examination import plot_area
+from data.examination import colour_map_of, look_at, plot_area, sampled
 from data.folders import FileRecord
 from data.images import open_rgb
 from data.labels import listing
 from data.tree import leave_out_flag
+from radar.colormap import from_rgb
 
 ALIKE = 0.93
 SIDE = 64
@@ -27,7 +29,7 @@ FINER = 4  # shifts are tried to a quarter of a column
 FLAT = 1e-3  # deviation of brightness (of 1) below which an image tells nothing
 
 
-def signatures(records: Sequence[FileRecord], num_workers: int = 4) -> numpy.ndarray:
+def signatures(records: Sequence[FileRecord], num_workers: int = 4, by_map: bool = False) -> numpy.ndarray:
     """Spectra in time (N, 64, 33) complex64 of norm 1 as a whole signal; 0 for images of one colour, and for
     those that cannot be read, which stage 1 tells of. Of a figure only the plot area counts: axes and colour
     bars are the same on all.
@@ -37,7 +39,7 @@ def signatures(records: Sequence[FileRecord], num_workers: int = 4) -> numpy.nda
         try:
             image = open_rgb(record)
             box, _ = plot_area(numpy.asarray(image))
-            return signature(image.crop(box) if box else image)
+            return signature(image.crop(box) if box else image, by_map)
         except (UserError, OSError):
             return numpy.zeros((SIDE, SIDE // 2 + 1), numpy.complex64)
 
@@ -45,9 +47,17 @@ def signatures(records: Sequence[FileRecord], num_workers: int = 4) -> numpy.nda
         return numpy.stack([*pool.map(of, records)])
 
 
-def signature(image: Image.Image) -> numpy.ndarray:
-    """One image's spectrum (64, 33): brightness of 64 x 64 cells without each row's mean."""
-    cells = numpy.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX), numpy.float32) / 255
+def signature(image: Image.Image, by_map: bool = False) -> numpy.ndarray:
+    """One image's spectrum (64, 33): brightness of 64 x 64 cells without each row's mean; `by_map`: what the
+    colours stand for in the image's own colour map, where it has one.
+    """
+    name = colour_map_of(numpy.asarray(image)) if by_map else None
+    if name:
+        values = from_rgb(numpy.asarray(image.resize((2 * SIDE, 2 * SIDE))), name)
+        cells = values.reshape(SIDE, 2, SIDE, 2).mean((1, 3))
+    else:
+        shown = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
+        cells = numpy.asarray(shown, numpy.float32) / 255
     moving = cells - cells.mean(1, keepdims=True)
     spectrum = numpy.fft.rfft(moving).astype(numpy.complex64)
     return spectrum / numpy.linalg.norm(_weighed(spectrum)) if moving.std() > FLAT else 0 * spectrum
@@ -84,13 +94,29 @@ def correlate(one: numpy.ndarray, other: numpy.ndarray) -> float:
     return float(numpy.fft.irfft(product, n=FINER * SIDE).max() * FINER * SIDE)
 
 
+def _pairs(some: Sequence[FileRecord], others: Sequence[FileRecord]) -> list[tuple[int, int]]:
+    """Places of all nearly equal images; of several colour maps, by what the colours stand for, too."""
+    maps = {one.colour_map for one in (look_at(image) for image in _opened(sampled([*some, *others])))}
+    found: set[tuple[int, int]] = set()
+    for by_map in (False, True)[: len(maps)]:
+        first = signatures(some, by_map=by_map)
+        second = first if others is some else signatures(others, by_map=by_map)
+        found |= {(row, column) for row, column, _ in alike(first, second)}
+    return sorted(found)
+
+
+def _opened(records: Sequence[FileRecord]) -> Iterator[Image.Image]:
+    for record in records:
+        with suppress(UserError, OSError):
+            yield open_rgb(record)
+
+
 def firsts(records: Sequence[FileRecord]) -> dict[str, str]:
     """Path of each image that repeats an earlier one of the same person → path of the first of these.
 
     UserError: one image stands under two people.
     """
-    spectra = signatures(records)
-    pairs = sorted((row, column) for row, column, _ in alike(spectra, spectra) if row < column)
+    pairs = [(row, column) for row, column in _pairs(records, records) if row < column]
     strangers = [(row, column) for row, column in pairs if records[row].user != records[column].user]
     if strangers:
         shown = _equations(records, records, strangers)
@@ -113,7 +139,7 @@ def refuse_leaks(train: Sequence[FileRecord], held_out: Sequence[FileRecord], ad
     """UserError where images are held out that are, equal or nearly so, among the training ones."""
     if not held_out:
         return
-    pairs = [(row, column) for row, column, _ in alike(signatures(held_out), signatures(train))]
+    pairs = _pairs(held_out, train)
     if pairs:
         count = len({row for row, _ in pairs})
         shown = _equations(held_out, train, pairs)

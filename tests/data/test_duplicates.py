@@ -11,6 +11,7 @@ from configs.errors import UserError
 from data.duplicates import ALIKE, alike, correlate, firsts, refuse_leaks, signature
 from data.images import list_images
 from data.splits import split_records
+from radar.colormap import to_rgb
 
 
 def walk(seed, columns=256, rows=64):
@@ -130,4 +131,22 @@ def test_leaks_are_named(twice):
 def test_one_image_under_two_people_is_refused(twice):
     (twice / "ID_2/copy.png").write_bytes((twice / "ID_1/rec0_0.png").read_bytes())
     with pytest.raises(UserError, match="stand under two people: ID_1/rec0_0.png = ID_2/copy.png"):
+        firsts(list_images(twice))
+
+
+def test_copies_in_another_colour_map_are_found(tmp_path):
+    (tmp_path / "ID_1").mkdir()
+    for seed in range(8):
+        unit = walk(seed).astype(numpy.float32) / 255
+        Image.fromarray(to_rgb(unit, "jet")).save(tmp_path / f"ID_1/a{seed}.png")
+        if seed < 4:
+            Image.fromarray(to_rgb(numpy.roll(unit, 40, 1), "viridis")).save(tmp_path / f"ID_1/b{seed}.png")
+    assert firsts(list_images(tmp_path)) == {f"ID_1/b{seed}.png": f"ID_1/a{seed}.png" for seed in range(4)}
+
+
+def test_the_second_ones_of_two_people_are_left_out_by_the_flag_that_is_told(twice):
+    for number in range(3):
+        (twice / "ID_3").mkdir(exist_ok=True)
+        (twice / f"ID_3/{number}.png").write_bytes((twice / f"ID_1/rec0_{number}.png").read_bytes())
+    with pytest.raises(UserError, match="go on without the second ones by --leave_out 'ID_3/.'$"):
         firsts(list_images(twice))
