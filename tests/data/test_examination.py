@@ -76,7 +76,7 @@ def test_maps_of_range_over_time_are_told(walls):
 def test_simulated_walks_are_no_maps_of_range():
     walker = draw_walker(numpy.random.default_rng(1))
     _, windows = draw_recording(walker, 4, Setup(), numpy.random.default_rng(2))
-    assert examine([(str(number), one.picture) for number, one in enumerate(windows)]).like_range == 0
+    assert examine([(str(number), one.image) for number, one in enumerate(windows)]).like_range == 0
 
 
 def test_auto_takes_the_map_of_all_images_or_refuses(tmp_path):
