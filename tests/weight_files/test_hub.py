@@ -18,7 +18,9 @@ import stage4_evaluate
 import train_tokenizer
 from configs.errors import UserError
 from configs.keys import default_of
+from configs.load import resolve
 from configs.schema import REQUIRED, SECTIONS
+from run_complete_pipeline import inputs_of
 from tokenizer.convert import main as convert
 from tokenizer.vavae import load_tokenizer
 from tokenizer.weights import digest
@@ -180,6 +182,11 @@ def test_the_hub_s_weights_draw_what_the_same_local_files_draw(toy, monkeypatch,
     for name in ("micro_doppler_user01_001.png", "micro_doppler_user01_002.png"):
         drawn = [numpy.asarray(Image.open(tmp_path / folder / name)) for folder in ("hub", "local")]
         assert (drawn[0] == drawn[1]).all()
+
+
+def test_the_runner_hands_the_name_to_its_stages(tmp_path):
+    given = {"data_dir": str(tmp_path), "vavae_path": f"hf://{REPOSITORY}"}
+    assert inputs_of(resolve(("pipeline",), {"pipeline": given})["pipeline"]) == tuple(given.values())
 
 
 def test_python_callers_and_the_converter_take_the_name(monkeypatch, tmp_path):
