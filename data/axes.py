@@ -140,16 +140,16 @@ def carried(rows: Mapping[str, Mapping[str, str]], placed: Mapping[str, str]) ->
     return csv_text([{**rows[old], "path": new} for old, new in placed.items()])
 
 
-def common_axes(folder: str | Path, images: Iterable[Path] | None = None) -> Axes | None:
-    """The axes of all `images`, or of all that axes.csv in `folder` names; None without that file, and where
-    it lacks some, which is said.
+def common_axes(folder: str | Path, images: Iterable[Path]) -> Axes | None:
+    """The axes of all `images` by axes.csv in `folder`; None without that file, and where it lacks some of
+    them, which is said.
 
     UserError: images of different axes, which one network or one figure cannot mix.
     """
     rows, path = read_axes(folder), Path(folder) / AXES
     if not rows:
         return None
-    names = list(rows) if images is None else [image.relative_to(folder).as_posix() for image in images]
+    names = [image.relative_to(folder).as_posix() for image in images]
     lacking = [name for name in names if name not in rows]
     if lacking:
         say(

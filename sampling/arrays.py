@@ -113,7 +113,7 @@ def write_figure(path: Path, title: str, images: Sequence[Path], axes: Axes) -> 
         )
         panel.set_xlabel("Time (s)")
     panels[0].set_ylabel("Radial velocity (m/s)")
-    figure.suptitle(title, fontsize="medium")
+    figure.suptitle(title, fontsize="medium", parse_math=False)
     figure.colorbar(drawn, ax=panels, label="Power (dB)", pad=0.02)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png")
