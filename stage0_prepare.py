@@ -58,8 +58,9 @@ from radar.recording import Setup, draw_recording, draw_setup
 
 def split(config: SplitConfig) -> None:
     """Divide people's images into train, val and perhaps test; see `data.splits` for the rules."""
-    found = find_images(config.input_dir, Rules(config.name, config.labels, config.leave_out))
-    labels, records = found.labels, found.records
+    # The images: whose they are, whether they can be read, what they look like
+    entries = find_images(config.input_dir, Rules(config.name, config.labels, config.leave_out))
+    labels, records = entries.labels, entries.records
     with progress(total=len(records), description="reading", unit="img") as bar:
         scan = scan_images(records, progress=partial(advance, bar))
     refuse_unreadable(records, scan.bad)
@@ -72,6 +73,47 @@ def split(config: SplitConfig) -> None:
             "cut them to their plot areas by --crop auto, or take them as they are by --crop none",
         )
     boxes = boxes_of(records) if config.crop == "auto" else {}
+
+    # The side of each
+    result = divided(config, records)
+    kept = len(records) - result.counts().get(GUARD, 0)
+    tell_axes(records, config.input_dir)
+
+    # Placing
+    with progress(total=kept, description="placing", unit="img") as bar:
+        materialise(
+            result,
+            config.output_dir,
+            link=not config.copy,
+            inputs=inputs_digest(records, scan.digests),
+            progress=partial(advance, bar),
+            dry_run=config.dry_run,
+            boxes=boxes,
+            axes=read_axes(config.input_dir),
+        )
+
+    # What was done, and what comes next
+    if boxes:
+        say(f"cut {len(boxes)} figures to their plot areas; look at {Path(config.output_dir) / SHEET}")
+    for line in split_table(result, labels.names):
+        say(line)
+    read = account(len(records), "image", entries.left_out)
+    say(f"{read}; {len(labels)} people, divided by {result.settings['method']}")
+    if config.dry_run:
+        return tell_plan(
+            {"split": config},
+            reads=[f"{config.input_dir}: {len(records)} images"],
+            writes=[config.output_dir],
+            does=f"{'copy' if config.copy else 'link'} {kept} images",
+        )
+    say(
+        f"wrote {config.output_dir}; next: python stage1_extract_features.py --data_dir {config.output_dir} "
+        "--vavae_path <tokenizer> --output_path latent_features"
+    )
+
+
+def divided(config: SplitConfig, records: list[FileRecord]) -> Split:
+    """The side of every image as the settings ask; copies and warnings are said."""
     same = firsts(records)
     result = split_records(
         records,
@@ -88,36 +130,7 @@ def split(config: SplitConfig) -> None:
     tell_copies(result, same)
     if result.warning:
         say(f"warning: {result.warning}")
-    kept = len(records) - result.counts().get(GUARD, 0)
-    tell_axes(records, config.input_dir)
-    with progress(total=kept, description="placing", unit="img") as bar:
-        materialise(
-            result,
-            config.output_dir,
-            link=not config.copy,
-            inputs=inputs_digest(records, scan.digests),
-            progress=partial(advance, bar),
-            dry_run=config.dry_run,
-            boxes=boxes,
-            axes=read_axes(config.input_dir),
-        )
-    if boxes:
-        say(f"cut {len(boxes)} figures to their plot areas; look at {Path(config.output_dir) / SHEET}")
-    for line in split_table(result, labels.names):
-        say(line)
-    read = account(len(records), "image", found.left_out)
-    say(f"{read}; {len(labels)} people, divided by {result.settings['method']}")
-    if config.dry_run:
-        return tell_plan(
-            {"split": config},
-            reads=[f"{config.input_dir}: {len(records)} images"],
-            writes=[config.output_dir],
-            does=f"{'copy' if config.copy else 'link'} {kept} images",
-        )
-    say(
-        f"wrote {config.output_dir}; next: python stage1_extract_features.py --data_dir {config.output_dir} "
-        "--vavae_path <tokenizer> --output_path latent_features"
-    )
+    return result
 
 
 def tell_axes(records: list[FileRecord], folder: str) -> None:

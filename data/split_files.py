@@ -48,6 +48,7 @@ def materialise(
     UserError: the folder lies within the images' folder, or holds another split or files that are not part
     of this one; a dry run looks for no more than that.
     """
+    # The plan: each image and its place
     output_dir = Path(output_dir)
     if output_dir.is_file():
         raise UserError(f"{output_dir}: is a file, expected a folder to write into; choose another")
@@ -61,6 +62,8 @@ def materialise(
         **split.settings,
         "inputs": inputs or inputs_digest([item.record for item in split.assignments]),
     }
+
+    # The settings first, then the images, the table last
     with lock_folder(output_dir, dry_run):
         _refuse_other_content(output_dir, plan, targets)
         if dry_run:

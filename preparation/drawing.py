@@ -50,12 +50,14 @@ def draw_recordings(
     recording, `whole` makes one image of a ready matrix.
     UserError: a recording that cannot be read, or a person of whom nothing can be.
     """
-    folder, axes, labels = Path(config.output_dir), [], []
-    told: list[tuple[str, str]] = []
-    directions = []
+    # What is to be drawn
+    folder, axes, labels, directions = Path(config.output_dir), [], [], []
+    of_recordings: list[tuple[str, str]] = []
     parts = {part for record in found.records for part in companions(record.path)}
     wanted = [record for record in found.records if record.path not in parts]
     left_out, count, bad, hints = dict(found.left_out), 0, BadRecordings(config), hints_of(config)
+
+    # Drawing, recording by recording
     with ExitStack() as claim:
         for record in progress(wanted, description="reading", unit="rec"):
             if bad.enough():
@@ -68,36 +70,38 @@ def draw_recordings(
             bad.read.add(record.user)
             if bad.refused:
                 continue
-            told += [(str(record.path), note) for note in notes]
+            of_recordings += [(str(record.path), note) for note in notes]
             directions.append(direction)
             units = [doppler.to_unit(window.power_db, config.dynamic_range_db) for window in windows]
-            pictures = [doppler.to_image(unit, config.colour_map) for unit in units]
+            images = [doppler.to_image(unit, config.colour_map) for unit in units]
             if not count:  # only now, so that settings that cannot work claim nothing
                 forget_unfinished(folder, identity(asked), config.dry_run)
                 claim.enter_context(claim_folder(folder, identity(asked), "**/*.png", config.dry_run))
             count += 1
             if not config.dry_run:
-                changed = place_images(folder, stem(record), pictures, record.path)
-                told += [(str(record.path), note) for note in changed]
+                changed = place_images(folder, stem(record), images, record.path)
+                of_recordings += [(str(record.path), note) for note in changed]
             for number, window in enumerate(windows, start=1):
                 name = image_name(stem(record), number)
                 axes.append(axes_row(name, window.edges, config.dynamic_range_db))
                 labels.append({"file": name} | told_groups(record))
         bad.refuse()
+
         say(account(count, "recording", left_out))
-        for line in [*grouped(told), *sign_advice(directions, config.conjugate)]:
+        for line in [*grouped(of_recordings), *sign_advice(directions, config.conjugate)]:
             say(line)
         if config.dry_run:
-            return tell_plan(
-                {section: asked},
-                reads=[f"{config.input}: recordings"],
-                writes=[folder],
-                does=f"draw {len(axes)} images",
-            )
+            reads, does = [f"{config.input}: recordings"], f"draw {len(axes)} images"
+            return tell_plan({section: asked}, reads=reads, writes=[folder], does=does)
         kept = write_tables(folder, axes, labels)
     tell_kept(folder, kept, config)
+    tell_next(folder, labels)
+
+
+def tell_next(folder: Path, labels: list[dict[str, Any]]) -> None:
+    """Say how many images were drawn, and the command that divides them."""
     say(
-        f"wrote {len(axes)} images to {folder}; next: python stage0_prepare.py split --input_dir {folder} "
+        f"wrote {len(labels)} images to {folder}; next: python stage0_prepare.py split --input_dir {folder} "
         f"--output_dir data_split{hold_out_advice(labels)}"
     )
 
