@@ -60,12 +60,14 @@ class FileRecord:
 class Rules:
     """How people are told apart: `name`, a regular expression of groups searched in a file's path below the
     folder; `labels`, a table; neither: a folder per person. `leave_out`: patterns (ID_3/*, *.mat) of paths,
-    of names, or of person/name that are not wanted.
+    of names, or of person/name that are not wanted. `settled`: folders' names are people's, whatever they say,
+    as in a finished split.
     """
 
     name: str | None = None
     labels: str | None = None
     leave_out: Sequence[str] = ()
+    settled: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def find_files(
         whose, missing, gone = _by_rules(paths, others, labels, rules)
         left_out |= {GONE: gone} if gone else {}
     else:
-        whose, missing = _by_tree(folder, paths, others, what)
+        whose, missing = _by_tree(folder, paths, others, what, rules.settled)
         missing |= _empty_folders(folder, rules.leave_out)
     records = _kept(folder, paths, whose, rules.leave_out, UNLISTED if labels else LOOSE, left_out)
     missing -= {record.user for record in records}
@@ -237,7 +239,9 @@ def _by_rules(
     return whose, {groups["person"] for groups in missing} - people | unknown, gone
 
 
-def _by_tree(folder: Path, paths: Sequence[str], others: Sequence[str], what: str) -> tuple[Whose, set[str]]:
+def _by_tree(
+    folder: Path, paths: Sequence[str], others: Sequence[str], what: str, settled: bool
+) -> tuple[Whose, set[str]]:
     """The first folder of each path is the person, where the tree leaves no doubt of it."""
     depths: dict[str, set[int]] = {}
     for path in paths:
@@ -259,7 +263,8 @@ def _by_tree(folder: Path, paths: Sequence[str], others: Sequence[str], what: st
             "'^(?P<person>[^/]+)/'; for the second: "
             "--name '^(?P<condition>[^/]+)/(?P<person>[^/]+)/'"
         )
-    refuse_no_people(folder, paths, others, what)
+    if not settled:
+        refuse_no_people(folder, paths, others, what)
     nothing: tuple[tuple[str, str], ...] = ()
     whose = {path: (path.partition("/")[0], nothing) for path in paths if "/" in path}
     return whose, {path.partition("/")[0] for path in others if "/" in path or not (folder / path).exists()}
