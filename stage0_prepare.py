@@ -246,7 +246,7 @@ def simulate_user(
             name = f"{person}/rec{recording}_{number:03d}.{suffix}"
             if not (folder / name).exists():
                 save_image(window.image, folder / name, setup.jpeg_quality)
-            axes.append(axes_row(name, window.edges, setup.dynamic_range_db))
+            axes.append(axes_row(name, window.edges, setup.dynamic_range_db, 1 / setup.frame_s))
             rows.append(
                 {
                     "path": name,

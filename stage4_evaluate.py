@@ -71,7 +71,7 @@ def run(config: EvaluateConfig) -> None:
     generated = find_generated(Path(config.generated), people)
     drawn = config.generated, axes_of_generated(Path(config.generated))
     axes = axes_of_images(config.real, splits.paths(), config.axes, drawn)
-    config = replace(config, axes=axes.edges() if axes else [])
+    config = replace(config, axes=axes.scales() if axes else [])
     config = replace(config, colour_map=seen.known_map(config.colour_map))
     folder, path = Path(config.output_dir), Path(config.output_dir) / "metrics.json"
     selected_by = selecting_training(Path(config.generated))

@@ -16,7 +16,7 @@ from configs.errors import UserError
 from data.labels import listing
 from data.tables import csv_text
 
-AXES = "axes.csv"  # path, start_s, end_s, lowest_mps, highest_mps, and perhaps range_db
+AXES = "axes.csv"  # path, start_s, end_s, lowest_mps, highest_mps, perhaps range_db, frames_per_s
 SAME = 0.01  # of the shown range or length, by which axes of one kind may differ
 FLAG = "--axes"
 
@@ -25,7 +25,8 @@ FLAG = "--axes"
 class Axes:
     """Radial velocities at the lower and the upper edge (m/s) and length (s) of an image, from left to right.
 
-    `range_db` is how far below the brightest colour of `colour_map` the darkest one lies; None: not known.
+    `range_db` is how far below the brightest colour of `colour_map` the darkest one lies; `frames_per_s` how
+    many frames a second an image was drawn from, whatever its width in pixels; None: not known.
     """
 
     lowest_mps: float
@@ -33,13 +34,15 @@ class Axes:
     duration_s: float
     range_db: float | None = None
     colour_map: str | None = None
+    frames_per_s: float | None = None
 
     def __post_init__(self) -> None:
-        numbers = [self.lowest_mps, self.highest_mps, self.duration_s, self.range_db or 1.0]
+        known = [1.0 if value is None else value for value in (self.range_db, self.frames_per_s)]
+        numbers = [*self.edges(), *known]
         if not all(map(math.isfinite, numbers)) or self.lowest_mps >= self.highest_mps:
             raise UserError(f"{self}: expected the lowest velocity first, in finite numbers")
-        if self.duration_s <= 0 or self.range_db is not None and self.range_db <= 0:
-            raise UserError(f"{self}: expected a length and a range above 0")
+        if min(self.duration_s, *known) <= 0:
+            raise UserError(f"{self}: expected a length, a range and a rate of frames above 0")
 
     def __str__(self) -> str:
         decibels = "" if self.range_db is None else f", {self.range_db:.3g} dB"
@@ -48,6 +51,10 @@ class Axes:
     def edges(self) -> list[float]:
         """Lowest and highest velocity (m/s) and length (s)."""
         return [self.lowest_mps, self.highest_mps, self.duration_s]
+
+    def scales(self) -> list[float]:
+        """What measures of motion depend on: `edges`, and the frames a second where they are known."""
+        return self.edges() + ([] if self.frames_per_s is None else [self.frames_per_s])
 
     def known(self) -> dict[str, Any]:
         """What is known, as JSON values or cells of a table."""
@@ -90,9 +97,7 @@ def agreed(*sources: tuple[str, Axes | None]) -> Axes | None:
         if found.unlike(axes):
             way_out = f"leave {FLAG} out" if FLAG in name else "give images of one kind"
             raise UserError(f"{name}: {axes}, but {first}: {found}; expected one kind of axes: {way_out}")
-        found = replace(
-            found, range_db=found.range_db or axes.range_db, colour_map=found.colour_map or axes.colour_map
-        )
+        found = replace(found, **(axes.known() | found.known()))
     return found
 
 
@@ -128,9 +133,10 @@ def read_axes(folder: str | Path) -> dict[str, dict[str, str]]:
         ) from error
 
 
-def axes_row(path: str, edges: Mapping[str, float], range_db: float) -> dict[str, str]:
+def axes_row(path: str, edges: Mapping[str, float], range_db: float, frames_per_s: float) -> dict[str, str]:
     """Row of axes.csv for an image with `edges` start_s, end_s, lowest_mps, highest_mps."""
-    return {"path": path} | {key: f"{value:.6g}" for key, value in [*edges.items(), ("range_db", range_db)]}
+    numbers = {**edges, "range_db": range_db, "frames_per_s": frames_per_s}
+    return {"path": path} | {key: f"{value:.6g}" for key, value in numbers.items()}
 
 
 def carried(rows: Mapping[str, Mapping[str, str]], placed: Mapping[str, str]) -> str | None:
@@ -166,6 +172,8 @@ def common_axes(folder: str | Path, images: Iterable[Path]) -> Axes | None:
                 "recordings alike by stage0_prepare.py spectrogram --velocity_range, or --leave_out some"
             )
         found = found if axes.range_db else replace(found, range_db=None)
+        rates = [rate for rate in (found.frames_per_s, axes.frames_per_s) if rate is not None]
+        found = replace(found, frames_per_s=min(rates) if len(rates) == 2 else None)
     return found
 
 
@@ -183,7 +191,8 @@ def axes_of_images(
 def _of_row(path: Path, row: Mapping[str, str]) -> Axes:
     try:
         start, end, low, high = (float(row[key]) for key in ("start_s", "end_s", "lowest_mps", "highest_mps"))
-        return Axes(low, high, end - start, float(row["range_db"]) if row.get("range_db") else None)
+        range_db, frames = (float(row[key]) if row.get(key) else None for key in ("range_db", "frames_per_s"))
+        return Axes(low, high, end - start, range_db, frames_per_s=frames)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path}: row of {row['path']} is not of numbers start_s, end_s, lowest_mps, "

@@ -9,6 +9,7 @@ inception, dinov2  networks whose weights the user has; distances in them do not
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -57,10 +58,11 @@ def describe(
     axes: Sequence[float] = (),
     colour_map: str = "jet",
 ) -> ImageSet:
-    """Of RGB images of any size, whose they are (N,), and `axes` as EvaluateConfig has them. Errors of
-    `radar.colormap.from_rgb`.
+    """Of RGB images of any size, whose they are (N,), and `axes` as `data.axes.Axes.scales` gives them, or
+    none. Errors of `radar.colormap.from_rgb`.
     """
-    low, high, duration = axes or UNKNOWN_AXES
+    low, high, duration, *frames = axes or UNKNOWN_AXES
+    frames_per_s = frames[0] if frames else math.inf
     images, motion, profiles = [], [], []
     for picture in pictures:
         found = from_image(
@@ -69,6 +71,7 @@ def describe(
             velocity_low=low,
             velocity_high=high,
             colormap=colour_map,
+            frames_per_s=frames_per_s,
         )
         images.append(reduced(picture))
         motion.append(quantities(found))

@@ -151,7 +151,7 @@ def run(config: SweepConfig) -> None:
     networks = load_networks(config)
     drawn = config.dit_checkpoint, networks.payload.axes
     axes = axes_of_images(config.real, splits.paths(), config.axes, drawn)
-    config = replace(config, axes=axes.edges() if axes else [])
+    config = replace(config, axes=axes.scales() if axes else [])
     others = [name for name in networks.payload.labels.names if name not in people.names]
     if others:
         raise UserError(

@@ -83,7 +83,7 @@ def draw_recordings(
                 of_recordings += [(str(record.path), note) for note in changed]
             for number, window in enumerate(windows, start=1):
                 name = image_name(stem(record), number)
-                axes.append(axes_row(name, window.edges, config.dynamic_range_db))
+                axes.append(axes_row(name, window.edges, config.dynamic_range_db, window.frames_per_s))
                 labels.append({"file": name} | told_groups(record))
         bad.refuse()
 

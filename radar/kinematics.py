@@ -9,6 +9,7 @@ offset of the image, and mirrors when the image is mirrored in velocity.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy
@@ -17,6 +18,7 @@ from scipy.ndimage import correlate1d, median_filter
 from radar.colormap import from_rgb
 
 STEP_RATE_HZ = (1.0, 3.0)  # slow strolling to race walking: strides, at half the rate, fall mostly below
+USUAL_STEPS_HZ = 2.0  # walks at 1.2 to 1.5 m/s take so many
 LEAST_CONTRAST = 0.02  # of the unit scale: what is flatter shows nothing
 EXCESS = 0.12  # of the contrast above a column's floor: what is darker counts as noise
 TAIL = 0.01  # share of a column's power outside each envelope
@@ -78,16 +80,28 @@ def from_image(
     num_frames: int = 55,
     num_bins: int = 128,
     colormap: str = "jet",
+    frames_per_s: float = math.inf,
 ) -> Kinematics:
     """Kinematics of an image (H, W, 3) uint8, time to the right, velocity upwards from edge to edge in m/s.
 
     Its colours are read back and averaged over the areas of the native grid, `num_bins` x `num_frames`.
+    `frames_per_s`, of which it was drawn, bound the steps that can be told (`visible_steps`).
     """
     unit = from_rgb(rgb, colormap)[::-1].astype(numpy.float64)
     native = _area_weights(num_bins, unit.shape[0]) @ unit @ _area_weights(num_frames, unit.shape[1]).T
     time = (numpy.arange(num_frames) + 0.5) * duration_s / num_frames
     share = (numpy.arange(num_bins) + 0.5) / num_bins
-    return measure(native, time, velocity_low + share * (velocity_high - velocity_low))
+    velocity = velocity_low + share * (velocity_high - velocity_low)
+    return measure(native, time, velocity, visible_steps(frames_per_s))
+
+
+def visible_steps(frames_per_s: float) -> tuple[float, float]:
+    """Steps a second that `frames_per_s` frames show together with their harmonic; an empty range where usual
+    walks lie beyond them, of which a slower cadence would be told.
+    """
+    slowest, fastest = STEP_RATE_HZ
+    highest = min(fastest, frames_per_s / 4)
+    return slowest, highest if highest >= USUAL_STEPS_HZ else slowest
 
 
 def torso_bins(relative: numpy.ndarray) -> numpy.ndarray:

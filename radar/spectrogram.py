@@ -73,6 +73,11 @@ class Spectrogram:
     velocity_mps: numpy.ndarray
 
     @property
+    def frames_per_s(self) -> float:
+        """Frames a second: what moves faster than half of it cannot be seen in time."""
+        return 1 / float(self.time_s[1] - self.time_s[0])
+
+    @property
     def edges(self) -> dict[str, float]:
         """Where an image of it begins and ends, half a cell beyond the outermost middles: s and m/s."""
         names, ends = ("start_s", "end_s", "lowest_mps", "highest_mps"), []

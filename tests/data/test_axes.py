@@ -34,6 +34,13 @@ def test_axes_go_through_a_split(tmp_path):
     assert len(rows) == 10 and all((out / row["path"]).is_file() for row in rows)
 
 
+def test_images_of_several_rates_count_as_of_the_slowest(tmp_path):
+    rows = [["a", 0, 2, -1, 5, 26], ["b", 0, 2, -1, 5, 5]]
+    with open(tmp_path / "axes.csv", "w", newline="") as file:
+        csv.writer(file).writerows([[*HEAD, "frames_per_s"], *rows])
+    assert common_axes(tmp_path).scales() == [-1, 5, 2, 5]
+
+
 def test_a_table_that_lacks_images_is_not_carried(tmp_path):
     records = write(tmp_path / "in", [drawn(seed=seed) for seed in range(10)])
     table(tmp_path / "in", [[record.relative, 0, 2, -1, 5] for record in records[1:]])
