@@ -93,9 +93,9 @@ def tell(prepared: Prepared, config: SampleConfig) -> None:
     folder, users = prepared.sampler.folder, prepared.users
     if config.select:
         keep = config.keep or config.num_samples_per_user
-        there = sum(bool(row["file"]) for row in selection_rows(folder))
+        kept_before = sum(bool(row["file"]) for row in selection_rows(folder))
         does = (
-            f"select {keep} images of each of {len(users)} people, {there} are there, from at most "
+            f"select {keep} images of each of {len(users)} people, {kept_before} are there, from at most "
             f"{config.attempts * keep}"
         )
     else:
@@ -159,9 +159,9 @@ def write_numbers(sampler: ImageSampler, images: Sequence[Wanted], config: Sampl
     people: dict[int, list[Wanted]] = {}
     for image in images:
         people.setdefault(image.label, []).append(image)
-    for label, own in people.items():
-        path = folder / figure_name(own[0])
-        write_figure(path, title(sampler.payload.labels, label), [folder / one.name for one in own], axes)
+    for label, shown in people.items():
+        path = folder / figure_name(shown[0])
+        write_figure(path, title(sampler.payload.labels, label), [folder / one.name for one in shown], axes)
     say(f"wrote {written} arrays beside the images, and {len(people)} figures: {folder / 'figure_*.png'}")
 
 
@@ -204,11 +204,11 @@ def load_selector(config: SampleConfig, people: Sequence[str]) -> Selector | Non
     if config.devices != "1":
         raise UserError(f"--devices {config.devices}: --select draws on one device; leave --devices out")
     selector = Selector.load(config.select)
-    strangers = [name for name in people if name not in selector.people.names]
-    if strangers:
+    unknown = [name for name in people if name not in selector.people.names]
+    if unknown:
         raise UserError(
             f"--select {config.select}: knows {listing(selector.people.names)}, asked for are "
-            f"{listing(strangers)}; leave them out of --user_ids, or train a judge that knows them"
+            f"{listing(unknown)}; leave them out of --user_ids, or train a judge that knows them"
         )
     return selector
 
@@ -226,11 +226,11 @@ def draw_selected(prepared: Prepared, selector: Selector, config: SampleConfig) 
     say(f"selecting {keep} images of each of {len(users)} people from at most {config.attempts * keep}")
     with progress(total=keep * len(users), description="selecting", unit="img") as bar:
         for user in users:
-            own = [row for row in rows if row["user"] == labels.names[user]]
+            decided = [row for row in rows if row["user"] == labels.names[user]]
             asked = partial(wanted, labels, user, layout=config.layout)
-            there = [asked(int(row["sample"])) for row in own if row["decision"] == KEPT]
-            bar.update(len(there))
-            images += there
+            kept_before = [asked(int(row["sample"])) for row in decided if row["decision"] == KEPT]
+            bar.update(len(kept_before))
+            images += kept_before
             drawn = select(
                 partial(pixels_of, sampler, user),
                 selector,
@@ -238,8 +238,8 @@ def draw_selected(prepared: Prepared, selector: Selector, config: SampleConfig) 
                 keep=keep,
                 most=config.attempts * keep,
                 batch_size=config.batch_size,
-                earlier=own,
-                kept=[numpy.asarray(Image.open(folder / image.name)) for image in there],
+                earlier=decided,
+                kept=[numpy.asarray(Image.open(folder / image.name)) for image in kept_before],
             )
             for batch in drawn:
                 for row, pixels in batch:

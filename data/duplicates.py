@@ -117,16 +117,16 @@ def firsts(records: Sequence[FileRecord]) -> dict[str, str]:
     UserError: one image stands under two people.
     """
     pairs = [(row, column) for row, column in _pairs(records, records) if row < column]
-    strangers = [(row, column) for row, column in pairs if records[row].user != records[column].user]
-    if strangers:
-        shown = _equations(records, records, strangers)
-        second = {column for _, column in strangers}
+    across = [(row, column) for row, column in pairs if records[row].user != records[column].user]
+    if across:
+        shown = _equations(records, records, across)
+        second = {column for _, column in across}
         kept = {record.user for place, record in enumerate(records) if place not in second}
         users = dict.fromkeys(records[place].user for place in sorted(second))
         lost = [user for user in users if user not in kept]
         rest = [records[place].relative for place in sorted(second) if records[place].user in kept]
         raise UserError(
-            f"{len(strangers)} images stand under two people: {shown}; whose they are must be "
+            f"{len(across)} images stand under two people: {shown}; whose they are must be "
             f"clear: remove one of each, or go on without the second ones by {leave_out_flag(lost, rest)}"
         )
     first: dict[int, int] = {}

@@ -50,11 +50,11 @@ class CopyWatch:
             self._held_out = float(found.mean())
         labels = self._labels(module)
         shape, step = tuple(self.train.latents.shape[1:]), module.trainer.global_step
-        own = range(module.trainer.global_rank, self.count, module.trainer.world_size)
-        noise = [noise_for(shape, module.config.seed, "copies", step, j) for j in own]
+        shard = range(module.trainer.global_rank, self.count, module.trainer.world_size)
+        noise = [noise_for(shape, module.config.seed, "copies", step, j) for j in shard]
         found = numpy.zeros(0)
         if noise:
-            found = self._copies(module, self._draw(module, torch.stack(noise), labels[own]), labels[own])
+            found = self._copies(module, self._draw(module, torch.stack(noise), labels[shard]), labels[shard])
         copies = module.summed(torch.tensor(float(found.sum()), device=module.device))
         return {"memorised": float(copies) / self.count, "memorised_val": self._held_out}
 
@@ -78,9 +78,9 @@ class CopyWatch:
         """(N,) bool."""
         found = numpy.zeros(len(labels), dtype=bool)
         for label in labels.unique():
-            own, known = labels == label, (self.train.labels == label).nonzero().flatten()
+            chosen, known = labels == label, (self.train.labels == label).nonzero().flatten()
             if len(known) > 1:
-                pair = (latents[own], self.train.latents[known])
+                pair = (latents[chosen], self.train.latents[known])
                 drawn, training = (module.payload.statistics.normalise(z).flatten(1, 2).numpy() for z in pair)
-                found[own.numpy()] = memorised(nearest_two(drawn, training, quiet=True)[0])
+                found[chosen.numpy()] = memorised(nearest_two(drawn, training, quiet=True)[0])
         return found

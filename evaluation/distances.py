@@ -47,8 +47,8 @@ def _mean_of_pairs(z: numpy.ndarray, people: numpy.ndarray) -> float:
     """Mean kernel of pairs of different ones of z, each two people weighing as their counts do."""
     kernel, member = (z @ z.T / z.shape[1] + 1) ** 3, (people[:, None] == numpy.unique(people)).astype(float)
     sums, counts = member.T @ kernel @ member, member.sum(0)
-    own = (sums.diagonal() - kernel.diagonal() @ member) * counts / (counts - 1)
-    return (sums.sum() - sums.trace() + own.sum()) / len(z) ** 2
+    within = (sums.diagonal() - kernel.diagonal() @ member) * counts / (counts - 1)
+    return (sums.sum() - sums.trace() + within.sum()) / len(z) ** 2
 
 
 def frechet(x: numpy.ndarray, y: numpy.ndarray) -> float:
@@ -125,8 +125,8 @@ def usual_width(z: numpy.ndarray, labels: numpy.ndarray) -> float:
     """Root of the median squared distance between two images of the same person, z (N, D), labels (N,)."""
     squares = []
     for label in numpy.unique(labels):
-        own = squared_distances(z[labels == label], z[labels == label])
-        squares.append(own[numpy.triu_indices(len(own), 1)])
+        squared = squared_distances(z[labels == label], z[labels == label])
+        squares.append(squared[numpy.triu_indices(len(squared), 1)])
     together = numpy.concatenate(squares)
     return math.sqrt(max(float(numpy.median(together)), 1e-12)) if len(together) else 1.0
 
@@ -162,17 +162,17 @@ def draw_equal(labels: dict[str, numpy.ndarray], seed: int) -> Draws:
     sets share nobody.
     """
     rng = numpy.random.default_rng(seed)
-    size = 1 + max(int(own.max()) for own in labels.values())
-    counts = numpy.min([numpy.bincount(own, minlength=size) for own in labels.values()], axis=0)
+    size = 1 + max(int(whose.max()) for whose in labels.values())
+    counts = numpy.min([numpy.bincount(whose, minlength=size) for whose in labels.values()], axis=0)
     counts = numpy.ceil(counts * min(1.0, MOST / max(1, counts.sum()))).astype(int)
 
-    def some(own: numpy.ndarray) -> numpy.ndarray:
+    def some(whose: numpy.ndarray) -> numpy.ndarray:
         return numpy.concatenate(
-            [rng.permutation(numpy.flatnonzero(own == label))[:count] for label, count in enumerate(counts)]
+            [rng.permutation(numpy.flatnonzero(whose == label))[:count] for label, count in enumerate(counts)]
         )
 
     people = numpy.repeat(numpy.arange(size), counts)
-    full = [Draw({name: some(own) for name, own in labels.items()}, people) for _ in range(DRAWS)]
+    full = [Draw({name: some(whose) for name, whose in labels.items()}, people) for _ in range(DRAWS)]
     return Draws(full, [_half(full[number % DRAWS], rng) for number in range(HALVES)])
 
 
@@ -184,9 +184,9 @@ def _half(draw: Draw, rng: numpy.random.Generator) -> Draw:
     kept = counts // 2 + (counts % 2) * rng.integers(2, size=len(counts))
     rank = numpy.arange(len(draw.people)) - (counts.cumsum() - counts)[draw.people]
     inside, places = rank < kept[draw.people], {}
-    for name, own in draw.places.items():
-        blocks = rng.random(own.max() // BLOCK + 1)[own // BLOCK]
-        places[name] = own[numpy.lexsort((rng.random(len(own)), blocks, draw.people))][inside]
+    for name, rows in draw.places.items():
+        blocks = rng.random(rows.max() // BLOCK + 1)[rows // BLOCK]
+        places[name] = rows[numpy.lexsort((rng.random(len(rows)), blocks, draw.people))][inside]
     return Draw(places, draw.people[inside], (draw.neighbours + 1) // 2)
 
 

@@ -15,8 +15,8 @@ from data.labels import LabelTable
 def figures(values: numpy.ndarray, labels: numpy.ndarray, people: LabelTable) -> dict[str, Any]:
     """Share of true ones among booleans (N,), or mean of numbers (N,): of all, and "per_person" by labels."""
     of = share_of if values.dtype == bool else mean_of
-    own = {people.names[label]: of(values[labels == label]) for label in numpy.unique(labels)}
-    return {**of(values), "per_person": own}
+    each = {people.names[label]: of(values[labels == label]) for label in numpy.unique(labels)}
+    return {**of(values), "per_person": each}
 
 
 def share_of(flags: numpy.ndarray) -> dict[str, Any]:

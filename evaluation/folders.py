@@ -37,13 +37,13 @@ def find_generated(folder: Path, people: LabelTable) -> list[ImageRecord]:
             rows = [(row.get("file") or "", row.get("user") or "") for row in csv.DictReader(file)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: not readable as a table ({error}); run stage 3 again") from error
-    odd = [name for name, _ in rows if not is_image_path(name)]
-    if odd:
-        raise UserError(f"{path}: {ascii(odd[0][:80])} is no name of an image there; run stage 3 again")
-    strangers = {user: None for _, user in rows if user not in people.names}
-    if strangers or not rows:
+    others = [name for name, _ in rows if not is_image_path(name)]
+    if others:
+        raise UserError(f"{path}: {ascii(others[0][:80])} is no name of an image there; run stage 3 again")
+    unknown = {user: None for _, user in rows if user not in people.names}
+    if unknown or not rows:
         raise UserError(
-            f"{path}: people: {listing(strangers) or 'none'}; expected some of {listing(people.names)}; give "
+            f"{path}: people: {listing(unknown) or 'none'}; expected some of {listing(people.names)}; give "
             "the data that the model was trained on as --real"
         )
     return [ImageRecord(folder / name, f"{user}/{PurePosixPath(name).name}", user) for name, user in rows]

@@ -37,17 +37,17 @@ class Grouped(NamedTuple):
 
 
 def group_images(
-    told: Mapping[str, Mapping[str, str]], records: Mapping[str, Sequence[ImageRecord]]
+    table: Mapping[str, Mapping[str, str]], records: Mapping[str, Sequence[ImageRecord]]
 ) -> dict[str, Grouped]:
     """Every group that `told` (file → groups) knows of; of val only where test alone lacks one of the kinds,
     because val has chosen among the judge's epochs.
     """
     known: dict[tuple[str, str], set[str]] = {}
     for record in records["train"]:
-        for name, value in told.get(f"train/{record.relative}", {}).items():
+        for name, value in table.get(f"train/{record.relative}", {}).items():
             known.setdefault((record.user, name), set()).add(value)
     held_out = [(part, record) for part in PARTS for record in records.get(part, ())]
-    rows = [told.get(f"{part}/{record.relative}", {}) for part, record in held_out]
+    rows = [table.get(f"{part}/{record.relative}", {}) for part, record in held_out]
     found = {}
     for name in dict.fromkeys(name for row in rows for name in row):
         kinds = []
@@ -58,15 +58,16 @@ def group_images(
         tested = {kind for kind, test in zip(kinds, in_test) if test and kind}
         used = in_test if tested == set(KINDS) else [True] * len(held_out)
         places = {
-            kind: numpy.array([i for i, own in enumerate(kinds) if own == kind and used[i]], dtype=int)
+            kind: numpy.array([i for i, chosen in enumerate(kinds) if chosen == kind and used[i]], dtype=int)
             for kind in KINDS
         }
-        places = {kind: own for kind, own in places.items() if len(own)}
-        taken = [i for own in places.values() for i in own]
+        places = {kind: chosen for kind, chosen in places.items() if len(chosen)}
+        taken = [i for chosen in places.values() for i in chosen]
         if taken:
             parts = [part for part in PARTS if part in {held_out[i][0] for i in taken}]
             values = {
-                kind: sorted({rows[i][name] for i in own}, key=natural_key) for kind, own in places.items()
+                kind: sorted({rows[i][name] for i in chosen}, key=natural_key)
+                for kind, chosen in places.items()
             }
             unknown = sum(kind is None for kind, use in zip(kinds, used) if use)
             found[name] = Grouped(places, parts, values, unknown)
@@ -81,12 +82,12 @@ def group_figures(
     """
     right = judge.predict(held_out.images).argmax(1) == held_out.labels
     found: dict[str, Any] = {}
-    for name, own in groups.items():
-        found[name] = {"parts": own.parts, "unknown": own.unknown}
-        for kind, places in own.places.items():
+    for name, group in groups.items():
+        found[name] = {"parts": group.parts, "unknown": group.unknown}
+        for kind, places in group.places.items():
             shares = figures(right[places], held_out.labels[places], people)
-            found[name][kind] = {"values": own.values[kind], "judged_right": shares}
-        if own.both:
+            found[name][kind] = {"values": group.values[kind], "judged_right": shares}
+        if group.both:
             shares, others = (found[name][kind]["judged_right"] for kind in KINDS)
             found[name]["difference"] = share_difference(shares, others)
     return found

@@ -127,7 +127,7 @@ def figures_of(
     named = probabilities.argmax(1)
     table = numpy.zeros((len(people), len(people)), dtype=int)
     numpy.add.at(table, (labels, named), 1)
-    own = probabilities[numpy.arange(len(labels)), labels].clip(min=1e-12)
+    of_asked = probabilities[numpy.arange(len(labels)), labels].clip(min=1e-12)
     flags = {
         "judged_right": named == labels,
         **copies,
@@ -136,7 +136,7 @@ def figures_of(
     measured = {"confidence": probabilities.max(1), **dict(zip(QUANTITIES, part.motion.T))}
     return {
         **{name: figures(values, labels, people) for name, values in {**flags, **measured}.items()},
-        "negative_log_likelihood": float(-numpy.log(own).mean()),
+        "negative_log_likelihood": float(-numpy.log(of_asked).mean()),
         "confusion": table.tolist(),  # rows: who it is; columns: who the judge says it is
     }
 

@@ -67,9 +67,9 @@ def shift_distances(pictures: numpy.ndarray, others: numpy.ndarray) -> Iterator[
     energy = all_others.square().sum((1, 2))
     for part in torch.from_numpy(pictures - level).split(CHUNK):
         correlation = torch.fft.irfft(_spectrum(part) @ spectrum, n=FINER * part.shape[-1], dim=0).amax(0)
-        own = part.square().sum((1, 2))[:, None]
-        distances = (own + energy - 2 * correlation).clamp(min=0).sqrt()
-        yield distances * (distances >= EXACT * own.sqrt())
+        norms = part.square().sum((1, 2))[:, None]
+        distances = (norms + energy - 2 * correlation).clamp(min=0).sqrt()
+        yield distances * (distances >= EXACT * norms.sqrt())
 
 
 def _spectrum(pictures: Tensor) -> Tensor:

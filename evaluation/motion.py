@@ -56,8 +56,8 @@ def outside_real_range(motion: numpy.ndarray, training: numpy.ndarray) -> numpy.
     tree = KDTree(scaled(training))
     distances, places = tree.query(scaled(training), k=NEIGHBOURS + 2 * BLOCK + 1)
     near = numpy.abs(places - numpy.arange(len(training))[:, None]) <= BLOCK  # windows of the same steps
-    own = numpy.sort(numpy.where(near, numpy.inf, distances), axis=1)[:, NEIGHBOURS - 1]
-    bound = numpy.quantile(own, 1 - TAIL) if numpy.isfinite(own).all() else numpy.inf
+    reach = numpy.sort(numpy.where(near, numpy.inf, distances), axis=1)[:, NEIGHBOURS - 1]
+    bound = numpy.quantile(reach, 1 - TAIL) if numpy.isfinite(reach).all() else numpy.inf
     far = tree.query(scaled(motion), k=[NEIGHBOURS])[0][:, 0] > bound
     return far | (numpy.isnan(motion) & (unknown.mean(0) <= RARE)).any(1)
 
@@ -82,9 +82,9 @@ def kinematics_distance(
             sets = [
                 [draw.of(motion, name, label) for name in (REFERENCE, OTHERS[kind])] for draw in draws.full
             ]
-            own = [differences(x, y) for x, y in sets]
+            each = [differences(x, y) for x, y in sets]
             for name in QUANTITIES:
-                mean = float(numpy.mean([one[name] for one in own]))
+                mean = float(numpy.mean([one[name] for one in each]))
                 value = mean if numpy.isfinite(mean) else None
                 found[name].setdefault(key, {})[people.names[label]] = value
     return found

@@ -53,11 +53,11 @@ KEPT, NOT_SURE, ODD_MOTION, COPY, ALIKE = "kept", "not the person", "odd motion"
 
 def halves(records: Sequence[ImageRecord]) -> tuple[list[ImageRecord], list[ImageRecord]]:
     """Two contiguous blocks of each person's images in listed order, GUARD apart where there are enough."""
-    own: dict[str, list[ImageRecord]] = {}
+    of_user: dict[str, list[ImageRecord]] = {}
     for record in records:
-        own.setdefault(record.user, []).append(record)
+        of_user.setdefault(record.user, []).append(record)
     first, second = [], []
-    for found in own.values():
+    for found in of_user.values():
         gap = min(GUARD, len(found) // 4)
         first += found[: (len(found) - gap + 1) // 2]
         second += found[(len(found) + gap + 1) // 2 :]
@@ -139,9 +139,9 @@ class Selector:
         """
         labels = numpy.full(len(pictures), self.people.index(person))
         seen = describe([Image.fromarray(one) for one in pictures], labels, (), self.colour_map)
-        odd = outside_real_range(seen.motion, self.motion)
+        unusual = outside_real_range(seen.motion, self.motion)
         confidence, novelty, unit = measures(self.judge, seen, self.training)
-        rows = zip(confidence.tolist(), novelty.tolist(), odd.tolist())
+        rows = zip(confidence.tolist(), novelty.tolist(), unusual.tolist())
         return [dict(zip(("confidence", "novelty", "motion_odd"), row)) for row in rows], unit
 
     def decide(self, row: dict[str, Any], unit: numpy.ndarray, kept: Sequence[numpy.ndarray]) -> str:
@@ -186,12 +186,12 @@ def train_selector(
     confidence, novelty, unit = measures(judge, held_out, luma(everything.images))
     pairs = []
     for label in numpy.unique(held_out.labels):
-        own = unit[held_out.labels == label]
-        pairs.append(nearness(own, own)[numpy.triu_indices(len(own), 1)])
+        features = unit[held_out.labels == label]
+        pairs.append(nearness(features, features)[numpy.triu_indices(len(features), 1)])
     if not any(map(len, pairs)):
         raise UserError("--real: nobody has two images in the first half of val/; split with a larger one")
     values = {"confidence": confidence, "novelty": novelty, "near": numpy.concatenate(pairs)}
-    return judge, {name: float(numpy.quantile(own, QUANTILES[name])) for name, own in values.items()}
+    return judge, {name: float(numpy.quantile(numbers, QUANTILES[name])) for name, numbers in values.items()}
 
 
 def select(
@@ -261,11 +261,11 @@ def train_selecting_judge(config: SelectingJudgeConfig) -> None:
         if path.is_file():
             return say(f"{path} is there: skipped")
         everything = read(real["train"], people, (), config.colour_map)
-        own = everything.at(places_of(train, real["train"]))
+        learnt = everything.at(places_of(train, real["train"]))
         held_out = read(val, people, (), config.colour_map)
-        judge, bounds = train_selector(own, held_out, everything, people, config.seed)
+        judge, bounds = train_selector(learnt, held_out, everything, people, config.seed)
         files = [file_digest(record.path) for record in train + val]
-        motion = numpy.concatenate([own.motion, held_out.motion])
+        motion = numpy.concatenate([learnt.motion, held_out.motion])
         Selector(judge, people, bounds, luma(everything.images), motion, config.colour_map, files).save(path)
         right = (judge.predict(held_out.images).argmax(1) == held_out.labels).mean()
         say(f"learnt from {len(train)} images, {right:.0%} of {len(val)} held-out ones judged right")

@@ -134,10 +134,10 @@ def _build(state: dict[str, torch.Tensor], payload: DitPayload, source: str) -> 
         described = dict(payload.model)
         found = infer_architecture(state, described.get("num_heads"))
         tables = (state.get(f"y_embedder.{name}_table.weight", ()) for name in ("embedding", "condition"))
-        told: list[Any] = [
+        stated: list[Any] = [
             described.get(name) for name in ("num_classes", "class_dropout_prob", "combinations")
         ]
-        if tuple(map(len, tables)) != table_rows(*told):
+        if tuple(map(len, tables)) != table_rows(*stated):
             raise UserError("the weights have another num_classes")
         untold = ("mlp_ratio", "class_dropout_prob", "use_checkpoint", "num_classes", "combinations")
         wrong = {key for key in found if found[key] != described.get(key)}.difference(untold)

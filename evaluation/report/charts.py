@@ -64,8 +64,8 @@ def dots(
     `rows` maps a label to {kind: figure}: a line each, a colour each kind. `name` is the measure's.
     """
     kinds = list(dict.fromkeys(kind for pair in rows.values() for kind in pair))
-    labelled, percent = any(rows), is_percent(name, [own for pair in rows.values() for own in pair.values()])
-    told = []
+    labelled, percent = any(rows), is_percent(name, [one for pair in rows.values() for one in pair.values()])
+    spoken = []
     with rc_context(STYLE):
         size = width, (0.3 if labelled else 0.1) + 0.16 * len(rows) * len(kinds)
         figure = Figure(figsize=size, layout="constrained" if labelled else None)
@@ -77,7 +77,7 @@ def dots(
                     place = kinds.index(kind)
                     height = row + 0.7 * ((place + 0.5) / len(kinds) - 0.5)
                     whiskers(axes.hlines, SERIES[place % 6], [(height, *ends)])
-                    told.append(" ".join(filter(None, (label, kind, *said(found, name)))))
+                    spoken.append(" ".join(filter(None, (label, kind, *said(found, name)))))
         axes.set_ylim(len(rows) - 0.5, -0.5)
         if labelled:
             axes.set_yticks(range(len(rows)), list(rows))
@@ -87,7 +87,7 @@ def dots(
             axes.yaxis.set_visible(False)
             for edge in within:
                 axes.axvline(edge, color=LINE, linewidth=1, clip_on=False, zorder=0)
-        return drawn(figure, "; ".join(told) or "nothing known")
+        return drawn(figure, "; ".join(spoken) or "nothing known")
 
 
 def curves(title: str, along: str, places: Sequence[Any], series: dict[str, list[Any]], name: str) -> Markup:
@@ -95,9 +95,9 @@ def curves(title: str, along: str, places: Sequence[Any], series: dict[str, list
 
     `series` maps a legend to a figure or None at each place; `name` is the measure's.
     """
-    percent = is_percent(name, [own for figures in series.values() for own in figures])
+    percent = is_percent(name, [one for figures in series.values() for one in figures])
     known = {
-        legend: [(place, *ends) for place, own in enumerate(figures) if (ends := ends_of(own))]
+        legend: [(place, *ends) for place, one in enumerate(figures) if (ends := ends_of(one))]
         for legend, figures in series.items()
     }
     known = {legend: points for legend, points in known.items() if points}

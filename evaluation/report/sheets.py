@@ -32,9 +32,9 @@ def real_beside_generated(
     for person in people.names:
         row = []
         for records in (real, generated):
-            own = [record for record in records if record.user == person]
-            picked = numpy.linspace(0, len(own) - 1, min(SHOWN, len(own))).round().astype(int)
-            row += [own[place] for place in picked] + [None] * (SHOWN - len(picked))
+            of_person = [record for record in records if record.user == person]
+            picked = numpy.linspace(0, len(of_person) - 1, min(SHOWN, len(of_person))).round().astype(int)
+            row += [of_person[place] for place in picked] + [None] * (SHOWN - len(picked))
         rows.append([_tile(record) for record in [*row[:SHOWN], None, *row[SHOWN:]]])
     save_png(grid(rows, [f"{person}\nreal | generated" for person in people.names], CELL), path)
 

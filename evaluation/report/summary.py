@@ -37,16 +37,16 @@ def _person(metrics: Metrics) -> str:
     """Generated images show the days of training, so that real ones of these are the harder measure."""
     real, drawn = metrics["real"]["judged_right"], metrics["generated"]["judged_right"]
     of_training = {
-        name: own["same"]["judged_right"]
-        for name, own in metrics.get("groups", {}).items()
-        if "difference" in own and standing(drawn, own["same"]["judged_right"]) < 0
+        name: one["same"]["judged_right"]
+        for name, one in metrics.get("groups", {}).items()
+        if "difference" in one and standing(drawn, one["same"]["judged_right"]) < 0
     }
     if drawn["interval"][0] <= metrics["chance"]:
         verdict = "Not the person: the judge does no better than chance on generated images"
     elif standing(drawn, real) < 0:
         verdict = "The person in part: the judge recognises generated images less often than real ones"
     elif of_training:
-        days = " or ".join(f"{name} as training ({_share(own)})" for name, own in of_training.items())
+        days = " or ".join(f"{name} as training ({_share(one)})" for name, one in of_training.items())
         verdict = (
             "The person in part: the judge recognises generated images less often than real ones of the "
             f"same {days}"
@@ -59,17 +59,17 @@ def _person(metrics: Metrics) -> str:
 
 def _days(metrics: Metrics) -> str | None:
     """The judge on a day that training has and on another one; so for sessions, rooms, recordings."""
-    both = {name: own for name, own in metrics.get("groups", {}).items() if "difference" in own}
+    both = {name: one for name, one in metrics.get("groups", {}).items() if "difference" in one}
     if not both:
         return None
-    lost = [name for name, own in both.items() if own["difference"]["interval"][0] > 0]
+    lost = [name for name, one in both.items() if one["difference"]["interval"][0] > 0]
     verdict = f"The judge knows people on another {' or '.join(both)} as well, as far as the counts can tell"
     if lost:
         verdict = f"The judge knows people less well on another {' or '.join(lost)}"
     shares = "; ".join(
-        f"{_share(own['same']['judged_right'])} of the same {name} as training, "
-        f"{_share(own['other']['judged_right'])} of another"
-        for name, own in both.items()
+        f"{_share(one['same']['judged_right'])} of the same {name} as training, "
+        f"{_share(one['other']['judged_right'])} of another"
+        for name, one in both.items()
     )
     return f"{verdict}; of held-out real images it names right {shares}."
 
@@ -137,9 +137,9 @@ def _near(metrics: Metrics) -> str | None:
     both = {space: found for space, found in both.items() if _known(found)}
     if not both:
         return None
-    told = [space for space, found in both.items() if standing(found["generated"], found["floor"]) > 0]
-    verdict = f"As a set they can be told from real ones by {' and '.join(told)} features"
-    if not told:
+    telling = [space for space, found in both.items() if standing(found["generated"], found["floor"]) > 0]
+    verdict = f"As a set they can be told from real ones by {' and '.join(telling)} features"
+    if not telling:
         verdict = "As a set they cannot be told from other real images with so many samples"
     listed = ", ".join(
         f"{space} {found['generated']['value']:.2g} (real {found['floor']['value']:.2g})"
@@ -175,7 +175,7 @@ def _helps(metrics: Metrics) -> str | None:
 def _limits(metrics: Metrics) -> str:
     """What must be known before the other sentences are believed."""
     limits, ceiling = [], metrics["real"]["judged_right"]["share"]
-    fewest = min(own["count"] for own in metrics["generated"]["judged_right"]["per_person"].values())
+    fewest = min(one["count"] for one in metrics["generated"]["judged_right"]["per_person"].values())
     if metrics["held_out"] == "val":
         limits.append("how good the judge is on images that did not calibrate it (there is no test split)")
     if ceiling < LEAST_CEILING:
@@ -186,7 +186,7 @@ def _limits(metrics: Metrics) -> str:
         limits.append("any distance (too few images of common people)")
     if metrics.get("selected"):
         limits.append("how often the generator copies or errs (what passed a selecting judge was kept)")
-    alone = [name for name, own in metrics.get("groups", {}).items() if "other" not in own]
+    alone = [name for name, one in metrics.get("groups", {}).items() if "other" not in one]
     if alone:
         limits.append(
             f"anything of another {' or '.join(alone)} (held-out images are of the same as training)"

@@ -58,12 +58,12 @@ def figure_columns(metrics: dict[str, Any]) -> list[Column]:
     """What was measured of each image, real beside generated."""
     sets = [(kind, metrics[kind]) for kind in KINDS if kind in metrics]
     units = metrics.get("units", {})
-    names = dict.fromkeys(name for _, own in sets for name, figure in own.items() if is_figure(figure))
+    names = dict.fromkeys(name for _, one in sets for name, figure in one.items() if is_figure(figure))
     return [
-        Column(name, kind, units.get(name, ""), own[name].get("per_person", {}), own[name])
+        Column(name, kind, units.get(name, ""), one[name].get("per_person", {}), one[name])
         for name in names
-        for kind, own in sets
-        if name in own
+        for kind, one in sets
+        if name in one
     ]
 
 
@@ -84,18 +84,18 @@ def variety_columns(metrics: dict[str, Any]) -> list[Column]:
 def motion_columns(metrics: dict[str, Any]) -> list[Column]:
     """Wasserstein distances between real and generated quantities, person by person."""
     found = []
-    for name, own in metrics.get("kinematics_distance", {}).items():
+    for name, one in metrics.get("kinematics_distance", {}).items():
         for kind, key in (("generated", "per_person"), ("floor", "per_person_floor")):
-            people = {person: {"value": value} for person, value in own.get(key, {}).items()}
+            people = {person: {"value": value} for person, value in one.get(key, {}).items()}
             if people:
-                found.append(Column(f"{name} distance", kind, own.get("unit", ""), people, own.get(kind)))
+                found.append(Column(f"{name} distance", kind, one.get("unit", ""), people, one.get(kind)))
     return found
 
 
 def arm_columns(arms: dict[str, dict[str, Any]]) -> list[Column]:
     """Accuracy of the augmentation study's classifiers."""
-    known = ((arm, own) for arm, own in arms.items() if "per_person" in own)
-    return [Column("accuracy", arm, "", own["per_person"], own) for arm, own in known]
+    known = ((arm, one) for arm, one in arms.items() if "per_person" in one)
+    return [Column("accuracy", arm, "", one["per_person"], one) for arm, one in known]
 
 
 def group_columns(kinds: dict[str, Any], group: str) -> list[Column]:
@@ -110,19 +110,19 @@ def group_columns(kinds: dict[str, Any], group: str) -> list[Column]:
 def by_person(columns: list[Column]) -> dict[str, dict[str, dict[str, Any]]]:
     """{person: {kind: figure}} of one measure."""
     people = dict.fromkeys(person for column in columns for person in column.people)
-    return {name: {own.kind: own.people[name] for own in columns if name in own.people} for name in people}
+    return {name: {one.kind: one.people[name] for one in columns if name in one.people} for name in people}
 
 
 def sweep_columns(settings: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
     """Names of what was set, and of what was measured."""
-    names = dict.fromkeys(name for own in settings for name in own)
-    measured = [name for name in names if any(is_figure(own.get(name)) for own in settings)]
+    names = dict.fromkeys(name for one in settings for name in one)
+    measured = [name for name in names if any(is_figure(one.get(name)) for one in settings)]
     return [name for name in names if name not in measured], measured
 
 
 def sweep_series(sweep: dict[str, Any], name: str) -> tuple[list[float], dict[str, list[Any]]]:
     """Guidance scales, and one measure at each: a series of each sampler, and of held-out real images."""
-    found = {(own.get("sampler", "drawn"), own["guidance"]): own.get(name) for own in sweep["settings"]}
+    found = {(one.get("sampler", "drawn"), one["guidance"]): one.get(name) for one in sweep["settings"]}
     scales, samplers = sorted({scale for _, scale in found}), dict.fromkeys(sampler for sampler, _ in found)
     series = {sampler: [found.get((sampler, scale)) for scale in scales] for sampler in samplers}
     return scales, series | {"held-out real": [sweep.get("real", {}).get(name)] * len(scales)}

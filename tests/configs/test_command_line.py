@@ -11,7 +11,7 @@ from toy_run import run_as_script
 
 from configs.command_line import build_parser, describe, is_main_process, parse, preset_of, say
 from configs.errors import UserError
-from configs.schema import SECTIONS
+from configs.schema import SECTIONS, SOLVERS
 
 
 def ours(argv):
@@ -112,7 +112,7 @@ def test_help_shows_every_key(section):
 @pytest.mark.parametrize(
     ("section", "shown"),
     [
-        ("sample", "--sampler {euler,heun,abm3,dopri5}"),
+        ("sample", f"--sampler {{{','.join(SOLVERS)}}}"),
         (
             "sample",
             "--num_steps N Intervals of the time grid (ignored by dopri5). (at least 1, at most 100000,",
