@@ -60,8 +60,8 @@ class FileRecord:
 class Rules:
     """How people are told apart: `name`, a regular expression of groups searched in a file's path below the
     folder; `labels`, a table; neither: a folder per person. `leave_out`: patterns (ID_3/*, *.mat) of paths,
-    of names, or of person/name that are not wanted. `settled`: folders' names are people's, whatever they say,
-    as in a finished split.
+    of names, or of person/name that are not wanted. `settled`: folders are people whatever they are
+    called, as in a finished split.
     """
 
     name: str | None = None

@@ -5,7 +5,7 @@ import io
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy
@@ -164,7 +164,7 @@ def find_splits(folder: str | os.PathLike, rules: Rules = BY_FOLDER, dead_links:
     records: dict[str, list[ImageRecord]] = {}
     labels: LabelTable | None = None
     for name, part in parts.items():
-        entries = _find(part, rules, labels, dead_links)
+        entries = _find(part, replace(rules, settled=True), labels, dead_links)
         records[name], labels = entries.records, labels or entries.labels
         for reason, paths in entries.left_out.items():
             left_out.setdefault(reason, []).extend(f"{part.name}/{path}" for path in paths)

@@ -6,6 +6,7 @@ import pytest
 
 from configs.errors import UserError
 from data.folders import Rules, find_files
+from data.images import find_splits
 from data.people import example_name
 
 PNG = (".png",)
@@ -106,3 +107,9 @@ def test_names_that_differ_in_case_or_zeros_only_are_refused(tmp_path, names):
 def test_the_example_finds_what_it_says(path, value):
     pattern, shown = example_name(path)
     assert shown == value == re.search(pattern, path)["person"]
+
+
+def test_a_finished_split_has_settled_whose_they_are(tmp_path):
+    for part in ("train", "val"):
+        tree(tmp_path, f"{part}/walk/P1_a.png", f"{part}/run/P2_a.png")
+    assert find_splits(tmp_path).labels.names == ("run", "walk")
