@@ -299,7 +299,7 @@ def table(metrics: dict[str, Any]) -> list[str]:
             said = ", ".join(
                 f"{kind} {name} {shown(own[kind]['judged_right'], True)}" for kind in GROUP_KINDS
             )
-            lines.append(f"judged right of real ones: {said} as training")
+            lines.append(f"judged right of held-out real images: {said}")
     return [*lines, f"real is {metrics['held_out']}; by chance {metrics['chance']:.1%} are judged right"]
 
 

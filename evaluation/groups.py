@@ -39,7 +39,7 @@ class Grouped(NamedTuple):
 def group_images(
     table: Mapping[str, Mapping[str, str]], records: Mapping[str, Sequence[ImageRecord]]
 ) -> dict[str, Grouped]:
-    """Every group that `told` (file → groups) knows of; of val only where test alone lacks one of the kinds,
+    """Every group that `table` (file → groups) knows of; of val only where test alone lacks one of the kinds,
     because val has chosen among the judge's epochs.
     """
     known: dict[tuple[str, str], set[str]] = {}
@@ -48,30 +48,31 @@ def group_images(
             known.setdefault((record.user, name), set()).add(value)
     held_out = [(part, record) for part in PARTS for record in records.get(part, ())]
     rows = [table.get(f"{part}/{record.relative}", {}) for part, record in held_out]
-    found = {}
+    found: dict[str, Grouped] = {}
     for name in dict.fromkeys(name for row in rows for name in row):
-        kinds = []
-        for (_, record), row in zip(held_out, rows):
-            seen = known.get((record.user, name))
-            kinds.append(None if not seen or name not in row else SAME if row[name] in seen else OTHER)
-        in_test = [part == "test" for part, _ in held_out]
-        tested = {kind for kind, test in zip(kinds, in_test) if test and kind}
-        used = in_test if tested == set(KINDS) else [True] * len(held_out)
-        places = {
-            kind: numpy.array([i for i, chosen in enumerate(kinds) if chosen == kind and used[i]], dtype=int)
-            for kind in KINDS
-        }
-        places = {kind: chosen for kind, chosen in places.items() if len(chosen)}
-        taken = [i for chosen in places.values() for i in chosen]
-        if taken:
-            parts = [part for part in PARTS if part in {held_out[i][0] for i in taken}]
-            values = {
-                kind: sorted({rows[i][name] for i in chosen}, key=natural_key)
-                for kind, chosen in places.items()
-            }
-            unknown = sum(kind is None for kind, use in zip(kinds, used) if use)
-            found[name] = Grouped(places, parts, values, unknown)
+        trained = [known.get((record.user, name), set()) for _, record in held_out]
+        kinds = [
+            None if not values or name not in row else SAME if row[name] in values else OTHER
+            for values, row in zip(trained, rows)
+        ]
+        group = _grouped([part for part, _ in held_out], kinds, [row.get(name, "") for row in rows])
+        found |= {name: group} if group.places else {}
     return found
+
+
+def _grouped(parts: Sequence[str], kinds: Sequence[str | None], values: Sequence[str]) -> Grouped:
+    """Of images in these parts, of these kinds (None: not known) and values."""
+    tested = {kind for kind, part in zip(kinds, parts) if part == "test" and kind}
+    taken = [place for place, part in enumerate(parts) if part == "test" or tested != set(KINDS)]
+    places = {kind: numpy.array([i for i in taken if kinds[i] == kind], dtype=int) for kind in KINDS}
+    places = {kind: chosen for kind, chosen in places.items() if len(chosen)}
+    used = {parts[i] for chosen in places.values() for i in chosen}
+    return Grouped(
+        places,
+        [part for part in PARTS if part in used],
+        {kind: sorted({values[i] for i in chosen}, key=natural_key) for kind, chosen in places.items()},
+        sum(kinds[i] is None for i in taken),
+    )
 
 
 def group_figures(
