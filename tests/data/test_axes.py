@@ -38,7 +38,7 @@ def test_images_of_several_rates_count_as_of_the_slowest(tmp_path):
     rows = [["a", 0, 2, -1, 5, 26], ["b", 0, 2, -1, 5, 5]]
     with open(tmp_path / "axes.csv", "w", newline="") as file:
         csv.writer(file).writerows([[*HEAD, "frames_per_s"], *rows])
-    assert common_axes(tmp_path).scales() == [-1, 5, 2, 5]
+    assert common_axes(tmp_path, [tmp_path / "a", tmp_path / "b"]).scales() == [-1, 5, 2, 5]
 
 
 def test_a_table_that_lacks_images_is_not_carried(tmp_path):
