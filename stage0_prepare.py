@@ -340,10 +340,10 @@ def setup(config: SetupConfig) -> None:
     from preparation.doctor import exit_status
     from preparation.setup import NAME, set_up
 
-    found, folder = set_up(config), Path(config.output_dir)
-    for finding in found.findings:
+    setup, folder = set_up(config), Path(config.output_dir)
+    for finding in setup.findings:
         say(str(finding))
-    path, text = folder / NAME, found.text()
+    path, text = folder / NAME, setup.text()
     with lock_folder(folder, config.dry_run):
         if path.is_file() and path.read_text(encoding="utf-8") != text:
             raise UserError(f"{path}: is there with other content; remove it, or choose another --output_dir")
@@ -352,8 +352,8 @@ def setup(config: SetupConfig) -> None:
     if config.dry_run:
         return tell_plan({"setup": config}, reads=config.folders, writes=[path], does=f"write:\n{text}")
     say(f"wrote {path}; next: python stage3_inference.py --config {path} --user_ids all")
-    if exit_status(found.findings):
-        sys.exit(exit_status(found.findings))
+    if exit_status(setup.findings):
+        sys.exit(exit_status(setup.findings))
 
 
 def download(config: DownloadConfig) -> None:

@@ -269,17 +269,17 @@ def refuse_bad(bad: dict[str, str], missing: list[str], config: ExtractConfig) -
 
 
 def is_current(
-    there: dict[str, Any] | None, metadata: dict[str, Any], labels: LabelTable, config: ExtractConfig
+    existing: dict[str, Any] | None, metadata: dict[str, Any], labels: LabelTable, config: ExtractConfig
 ) -> bool:
     """True when an existing file's metadata agree with what would be written, people included.
 
     The precision counts only where one was asked for: with auto, another machine's latents are kept. Axes
     change no latent: `record_axes` puts them into files that are there.
     """
-    if there is None or there.get("label_table") != list(labels.names):
+    if existing is None or existing.get("label_table") != list(labels.names):
         return False
     free = {"axes", *(["precision"] if config.precision == "auto" else [])}
-    return all(there.get(name) == value for name, value in metadata.items() if name not in free)
+    return all(existing.get(name) == value for name, value in metadata.items() if name not in free)
 
 
 def extract_split(job: Job, vae: VAVAE, config: ExtractConfig, group: ProcessGroup) -> None:
@@ -378,8 +378,8 @@ def write_statistics(train: LatentSet, folder: Path, imagenet: LatentStatistics 
 def save_statistics(statistics: LatentStatistics, path: Path) -> None:
     """Write the file, unless it holds the same values."""
     try:
-        there = LatentStatistics.load(path)
-        if torch.equal(there.mean, statistics.mean) and torch.equal(there.std, statistics.std):
+        existing = LatentStatistics.load(path)
+        if torch.equal(existing.mean, statistics.mean) and torch.equal(existing.std, statistics.std):
             return
     except (ValueError, FileNotFoundError):
         pass  # absent or damaged: written anew

@@ -77,14 +77,14 @@ def alike(some: numpy.ndarray, others: numpy.ndarray, least: float = ALIKE) -> l
     few pairs to try.
     """
     flat = [numpy.abs(_weighed(one)).reshape(len(one), -1) for one in (some, others)]
-    found = []
+    pairs = []
     for first in range(0, len(some), 512):
         rows, columns = numpy.nonzero(flat[0][first : first + 512] @ flat[1].T >= least)
         for row, column in zip(rows + first, columns):
             correlation = correlate(some[row], others[column])
             if correlation >= least:
-                found.append((int(row), int(column), correlation))
-    return found
+                pairs.append((int(row), int(column), correlation))
+    return pairs
 
 
 def correlate(one: numpy.ndarray, other: numpy.ndarray) -> float:
@@ -97,12 +97,12 @@ def correlate(one: numpy.ndarray, other: numpy.ndarray) -> float:
 def _pairs(some: Sequence[FileRecord], others: Sequence[FileRecord]) -> list[tuple[int, int]]:
     """Places of all nearly equal images; of several colour maps, by what the colours stand for, too."""
     maps = {one.colour_map for one in (look_at(image) for image in _opened(sampled([*some, *others])))}
-    found: set[tuple[int, int]] = set()
+    pairs: set[tuple[int, int]] = set()
     for by_map in (False, True)[: len(maps)]:
         first = signatures(some, by_map=by_map)
         second = first if others is some else signatures(others, by_map=by_map)
-        found |= {(row, column) for row, column, _ in alike(first, second)}
-    return sorted(found)
+        pairs |= {(row, column) for row, column, _ in alike(first, second)}
+    return sorted(pairs)
 
 
 def _opened(records: Sequence[FileRecord]) -> Iterator[Image.Image]:

@@ -68,8 +68,8 @@ class Examination:
 
     def maps(self) -> str:
         """Each map and how many images have it."""
-        found = self.colour_maps.most_common()
-        return ", ".join(f"{name or 'none that is known'} ({n})" for name, n in found)
+        counted = self.colour_maps.most_common()
+        return ", ".join(f"{name or 'none that is known'} ({n})" for name, n in counted)
 
     def known_map(self, given: str) -> str:
         """The colour map `given`, or for "auto" that of the images; UserError where these have none that is
@@ -90,34 +90,34 @@ class Examination:
         sizes = ", ".join(f"{w}x{h} ({n})" for (w, h), n in self.sizes.most_common(3))
         zero = "not seen" if self.zero_line is None else f"a line at {self.zero_line:.0%} of the height"
         margins = f"around {len(self.margins)}, {self.colour_bars} colour bars" if self.margins else "none"
-        found = [
+        lines = [
             f"looked at {self.count} images: {sizes} pixels; colour map: {self.maps()}; "
             f"margins: {margins}; zero velocity: {zero}"
         ]
         if self.white != WHITE:
-            found.append(f"16-bit files hold {self.white.bit_length()} bits: {self.white} is white")
+            lines.append(f"16-bit files hold {self.white.bit_length()} bits: {self.white} is white")
         small = sum(count for size, count in self.sizes.items() if min(size) < LEAST_SIDE)
         if small or self.plain:
-            found.append(
+            lines.append(
                 f"warning: {small} of them are under {LEAST_SIDE} pixels wide or high, {self.plain} of one "
                 "colour: nobody walks there"
             )
         if self.like_range >= max(1, LIKE_RANGE * self.count):
-            found.append(
+            lines.append(
                 f"warning: {self.like_range} of them look like maps of range over time (several steady "
                 "lines, or one thin and smooth track), not of velocity: are these spectrograms?"
             )
         if self.colour_maps[None]:
-            found.append(
+            lines.append(
                 f"warning: {self.colour_maps[None]} of them have the colours of no known map "
                 f"({', '.join(MAPS)}): are these spectrograms?"
             )
         if len(self.colour_maps) > 1:
-            found.append(
+            lines.append(
                 "warning: images of several colour maps: a classifier may learn the map instead of "
                 "the person; export all of them in one way"
             )
-        return found
+        return lines
 
 
 def examine_files(records: Sequence[ImageRecord]) -> Examination:
@@ -140,8 +140,8 @@ def sampled(records: Sequence[ImageRecord]) -> list[ImageRecord]:
         with suppress(Exception), Image.open(record.path) as image:  # nearly any kind, as in images._decode
             sizes.setdefault(image.size, record)
     each = max(1, LOOKED_AT // max(1, len(people)))
-    found = [one for own in people.values() for one in own[:: -(-len(own) // each)]]
-    return list(dict.fromkeys([*found, *list(sizes.values())[:LOOKED_AT]]))
+    chosen = [one for images in people.values() for one in images[:: -(-len(images) // each)]]
+    return list(dict.fromkeys([*chosen, *list(sizes.values())[:LOOKED_AT]]))
 
 
 def examine(images: Sequence[tuple[str, Image.Image]]) -> Examination:
@@ -152,7 +152,7 @@ def examine(images: Sequence[tuple[str, Image.Image]]) -> Examination:
         for _, image, one in findings
         if one.colour_map
     ]
-    steps = [_steps(own) for own in values]
+    steps = [_steps(line) for line in values]
     return Examination(
         len(findings),
         Counter(image.size for _, image, _ in findings),
@@ -160,7 +160,7 @@ def examine(images: Sequence[tuple[str, Image.Image]]) -> Examination:
         tuple(name for name, _, one in findings if one.box),
         sum(one.colour_bar for _, _, one in findings),
         _zero_line(numpy.mean(steps, axis=0)) if steps else None,
-        like_range=sum(_several_lines(own[0]) or _is_track(unit) for own, unit in zip(steps, values)),
+        like_range=sum(_several_lines(line[0]) or _is_track(unit) for line, unit in zip(steps, values)),
         plain=sum(numpy.ptp(numpy.asarray(image), axis=(0, 1)).max() <= DIFFERS for _, image, _ in findings),
     )
 

@@ -211,11 +211,11 @@ def _by_rules(
     the names of unread files or folders that the table does not know tell; files of the table that are not
     there.
     """
-    found, strangers = read_labels(labels, paths) if labels else ({}, [])
-    missing, name = [row for row in strangers if not unwanted(row["file"], rules.leave_out)], rules.name
+    stated, unmatched = read_labels(labels, paths) if labels else ({}, [])
+    missing, name = [row for row in unmatched if not unwanted(row["file"], rules.leave_out)], rules.name
     gone = [row["file"] for row in missing]
     if name:
-        rest = [path for path in paths if path not in found]
+        rest = [path for path in paths if path not in stated]
         named = apply_name([*rest, *others], name)
         irregular = [path for path in rest if path not in named]
         if irregular:
@@ -224,18 +224,18 @@ def _by_rules(
                 "by --labels table.csv (file, person, ...), change the expression, or go on "
                 f"without them by --leave_out '{irregular[0]}'"
             )
-        found |= {path: named[path] for path in rest}
+        stated |= {path: named[path] for path in rest}
         missing += [named[path] for path in others if path in named]
-    if not found:
+    if not stated:
         raise UserError(
             f"{labels}: names none of the {len(paths)} files, like {paths[0]}; expected such "
             "paths in its column file"
         )
-    check_groups(found)
-    whose = {path: (person_folder(groups), tuple(groups.items())) for path, groups in found.items()}
-    people = {groups["person"] for groups in found.values()}
-    tops = {path.partition("/")[0] for path in found}
-    unknown = {path.partition("/")[0] for path in paths if "/" in path and path not in found} - tops
+    check_groups(stated)
+    whose = {path: (person_folder(groups), tuple(groups.items())) for path, groups in stated.items()}
+    people = {groups["person"] for groups in stated.values()}
+    tops = {path.partition("/")[0] for path in stated}
+    unknown = {path.partition("/")[0] for path in paths if "/" in path and path not in stated} - tops
     return whose, {groups["person"] for groups in missing} - people | unknown, gone
 
 

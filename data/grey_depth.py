@@ -48,13 +48,13 @@ def with_white(records: Sequence[FileRecord]) -> list[FileRecord]:
 
 def _brightest(records: Sequence[FileRecord]) -> dict[str, tuple[int, str]]:
     """Largest value of each person's 16-bit grey files and where it is; from 2^14 on it need not be known."""
-    found: dict[str, tuple[int, str]] = {}
+    largest_of: dict[str, tuple[int, str]] = {}
     for record in records:
-        if record.path.suffix.lower() in SUFFIXES and found.get(record.user, (0, ""))[0] < 2**14:
+        if record.path.suffix.lower() in SUFFIXES and largest_of.get(record.user, (0, ""))[0] < 2**14:
             largest = _largest(record), record.relative
             if largest[0] >= 0:
-                found[record.user] = max(largest, found.get(record.user, largest))
-    return found
+                largest_of[record.user] = max(largest, largest_of.get(record.user, largest))
+    return largest_of
 
 
 def _largest(record: FileRecord) -> int:

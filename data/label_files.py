@@ -72,8 +72,8 @@ def read_labels(table: Path, paths: Sequence[str]) -> tuple[dict[str, dict[str, 
     """
     ends, whole = _by_end(paths), set(paths)
     rows = _rows(table, ends)
-    found: dict[str, dict[str, str]] = {}
-    strangers = []
+    groups_of: dict[str, dict[str, str]] = {}
+    unmatched = []
     for row in rows:
         candidates = _candidates(_plain(row["file"]), ends, whole)
         groups = {name: value for name, value in row.items() if name != "file" and value}
@@ -82,10 +82,10 @@ def read_labels(table: Path, paths: Sequence[str]) -> tuple[dict[str, dict[str, 
                 f"{table}: {row['file']} may be {listing(candidates, 3)}; write the path below the folder"
             )
         if not candidates:
-            strangers.append(row)
-        elif found.setdefault(candidates[0], groups) != groups:
+            unmatched.append(row)
+        elif groups_of.setdefault(candidates[0], groups) != groups:
             raise UserError(f"{table}: names {row['file']} twice, with different values; keep one row")
-    return found, strangers
+    return groups_of, unmatched
 
 
 def _candidates(file: str, ends: Mapping[str, list[str]], whole: set[str]) -> list[str]:
@@ -168,11 +168,13 @@ def check_groups(whose: Mapping[str, Groups]) -> None:
     """
     people: dict[str, tuple[str, str | None]] = {}
     for path, groups in whose.items():
-        odd = [value for value in groups.values() if not value.isprintable() or set(value) & set("/\\")]
+        unsuitable = [
+            value for value in groups.values() if not value.isprintable() or set(value) & set("/\\")
+        ]
         folder = person_folder(groups)
-        if odd or folder.startswith("."):
+        if unsuitable or folder.startswith("."):
             raise UserError(
-                f"{path}: {ascii((odd or [folder])[0])} can be no part of a folder's name; "
+                f"{path}: {ascii((unsuitable or [folder])[0])} can be no part of a folder's name; "
                 "change the table or the expression of --name"
             )
         pair = groups["person"], groups.get("condition")

@@ -52,11 +52,11 @@ def refuse_no_people(folder: Path, paths: Sequence[str], others: Sequence[str], 
         )
     for top in tops:
         inside = [path for path in paths if path.startswith(f"{top}/")]
-        found = {_of_person(path) for path in inside} - {None}
-        if len(found) > 1 and not PERSON.search(top):
+        named = {_of_person(path) for path in inside} - {None}
+        if len(named) > 1 and not PERSON.search(top):
             raise UserError(
                 f"{folder}: the names of the {what}s in {top} tell of several people "
-                f"({listing(sorted(map(str, found), key=natural_key), 4)}); {_ways(folder, inside, others)}; "
+                f"({listing(sorted(map(str, named), key=natural_key), 4)}); {_ways(folder, inside, others)}; "
                 f"if the folder is the person: --name {FIRST_FOLDER}"
             )
 
@@ -111,8 +111,8 @@ def _ways(folder: Path, paths: Sequence[str], others: Sequence[str]) -> str:
 
 
 def _tables(others: Collection[str]) -> list[str]:
-    found = [path for path in others if PurePosixPath(path).suffix.lower() in TABLES]
-    return sorted(found, key=lambda path: (path.count("/"), natural_key(path)))
+    tables = [path for path in others if PurePosixPath(path).suffix.lower() in TABLES]
+    return sorted(tables, key=lambda path: (path.count("/"), natural_key(path)))
 
 
 def _by_table(folder: Path, table: str) -> str:

@@ -102,12 +102,14 @@ def _refuse_other_content(
     way_out = "choose another folder, or remove this one"
     if plan_path.is_file():
         try:
-            there = dict(json.loads(plan_path.read_text(encoding="utf-8")))
+            existing = dict(json.loads(plan_path.read_text(encoding="utf-8")))
         except (ValueError, TypeError, RecursionError) as error:
             raise UserError(f"{plan_path}: not readable as the settings of a split; {way_out}") from error
-        differing = [key for key in {**there, **plan} if there.get(key) != plan.get(key)]
+        differing = [key for key in {**existing, **plan} if existing.get(key) != plan.get(key)]
         if differing:
-            changes = listing(f"{key} {there.get(key)!r} there, {plan.get(key)!r} now" for key in differing)
+            changes = listing(
+                f"{key} {existing.get(key)!r} there, {plan.get(key)!r} now" for key in differing
+            )
             raise UserError(f"{output_dir}: holds another split ({changes}); {way_out}")
         expected = {*targets, plan_path, output_dir / SPLIT_TABLE, output_dir / SHEET, output_dir / AXES}
     else:

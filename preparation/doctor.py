@@ -82,19 +82,19 @@ def examine(config: DoctorConfig) -> Iterator[Finding]:
 
 def packages() -> Iterator[Finding]:
     """Python, and every requirement against what is installed; a note where only one option needs it."""
-    lacking, optional, found = [], [], {}
+    lacking, optional, versions = [], [], {}
     for name, lowest in re.findall(r"^([\w-]+)>=([\w.]+)", REQUIREMENTS.read_text(), flags=re.M):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "0"
-        if Version(found[name]) < Version(lowest):
-            said = f"{name} {'absent' if found[name] == '0' else found[name]}, needs {lowest}"
+            versions[name] = "0"
+        if Version(versions[name]) < Version(lowest):
+            said = f"{name} {'absent' if versions[name] == '0' else versions[name]}, needs {lowest}"
             if name in NEEDED_ONLY_FOR:
                 optional.append(f"{said}, only for {NEEDED_ONLY_FOR[name]}")
             else:
                 lacking.append(said)
-    shown = ", ".join(f"{name} {found[name]}" for name in ("pytorch-lightning", "torchvision", "numpy"))
+    shown = ", ".join(f"{name} {versions[name]}" for name in ("pytorch-lightning", "torchvision", "numpy"))
     text = f"Python {platform.python_version()}, torch {torch.__version__}, {shown}"
     yield Finding("ok", "software", text)
     for level, missing in (("FAIL", lacking), ("note", optional)):
@@ -167,8 +167,8 @@ def processor() -> Finding:
 
 def available_memory() -> int:
     """Bytes this process may still take: the system's, or less in a container with a limit."""
-    found = re.search(r"MemAvailable:\s+(\d+) kB", _read("/proc/meminfo"))
-    free = int(found[1]) * 1024 if found else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    match = re.search(r"MemAvailable:\s+(\d+) kB", _read("/proc/meminfo"))
+    free = int(match[1]) * 1024 if match else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit, used = (_read(f"/sys/fs/cgroup/memory.{name}").strip() for name in ("max", "current"))
     return min(free, int(limit) - int(used)) if limit.isdigit() and used.isdigit() else free
 
@@ -224,13 +224,13 @@ def internet() -> Finding:
 
 def weights(folder: Path) -> Iterator[Finding]:
     """Published files in `folder`, with their digests."""
-    there = {name: item for name, item in PUBLISHED.items() if (folder / item.file).is_file()}
-    for item in there.values():
+    present = {name: item for name, item in PUBLISHED.items() if (folder / item.file).is_file()}
+    for item in present.values():
         try:
             yield Finding("ok", "weights", describe(folder / item.file, item))
         except UserError as error:
             yield Finding("FAIL", "weights", str(error))
-    lacking = [name for name in PUBLISHED if name not in there]
+    lacking = [name for name in PUBLISHED if name not in present]
     if lacking:
         names = ", ".join(lacking)
         yield Finding("note", "weights", f"not in {folder}: {names} (stage0_prepare.py download)")
@@ -249,16 +249,16 @@ def statistics(folder: Path, fix: bool, dry_run: bool = False) -> Finding:
     """
     path = folder / "latents_stats.pt"
     try:
-        found = LatentStatistics.load(path)
-        return Finding("ok", "statistics", f"{path}: {found.num_channels} channels, whole")
+        loaded = LatentStatistics.load(path)
+        return Finding("ok", "statistics", f"{path}: {loaded.num_channels} channels, whole")
     except (UserError, FileNotFoundError) as error:
         if not fix:
             return Finding("FAIL", "statistics", str(error))
         reason = str(error)
     train = read_latents(folder, "train")
     with lock_folder(folder, dry_run):
-        found = LatentStatistics.from_latents(train.latents, train.latents_std)
+        loaded = LatentStatistics.from_latents(train.latents, train.latents_std)
         if dry_run:
             return Finding("note", "statistics", f"{reason.partition(';')[0]}: can be recomputed")
-        found.save(path)
+        loaded.save(path)
     return Finding("ok", "statistics", f"{reason.partition(';')[0]}: recomputed from {len(train)} latents")

@@ -93,9 +93,9 @@ def announced(url: str) -> tuple[int | None, str | None]:
 
 def fault_of(path: Path, size: int | None, digest: str | None) -> str | None:
     """What differs from the announced size or digest, or None."""
-    found = path.stat().st_size
-    if size is not None and found != size:
-        return f"{found} bytes instead of {size}"
+    bytes_held = path.stat().st_size
+    if size is not None and bytes_held != size:
+        return f"{bytes_held} bytes instead of {size}"
     if digest is not None and (actual := file_digest(path)) != digest:
         return f"sha256 {actual} instead of {digest}"
     return None

@@ -180,8 +180,8 @@ def place_images(folder: Path, stem: str, pictures: Sequence[Image.Image], recor
     first = folder / image_name(stem, 1)
     first.parent.mkdir(exist_ok=True)
     of_recording = re.compile(re.escape((folder / stem).name) + r"_\d+\.png")
-    there = [path for path in first.parent.iterdir() if of_recording.fullmatch(path.name)]
-    stale = [path for path in there if recording_of(path) != digest]
+    present = [path for path in first.parent.iterdir() if of_recording.fullmatch(path.name)]
+    stale = [path for path in present if recording_of(path) != digest]
     for path in stale:
         path.unlink()
     for number, picture in enumerate(pictures, start=1):

@@ -35,7 +35,7 @@ def run(source: Path, target: Path, dtype: str = "float16", dry_run: bool = Fals
     model = build_tokenizer(checkpoint)
     parameters = sum(value.numel() for value in model.parameters())
     config = model.config
-    told = [
+    lines = [
         f"read {source}: {_megabytes(source)}",
         f"ignored: {describe_ignored(checkpoint)}",
         f"architecture: {config['model_type']} f{model.downsampling}d{config['embed_dim']}, "
@@ -43,10 +43,10 @@ def run(source: Path, target: Path, dtype: str = "float16", dry_run: bool = Fals
     ]
     if dry_run:
         slim_values(model, target, DTYPES[dtype])  # refuses as writing would
-        return [*told, f"would write {target}: {dtype}", "dry run: nothing was written"]
+        return [*lines, f"would write {target}: {dtype}", "dry run: nothing was written"]
     save_slim(model, target, DTYPES[dtype])
     return [
-        *told,
+        *lines,
         f"wrote {target}: {_megabytes(target)}, {dtype}",
         f"digest: {digest(load_tokenizer(target))}",
     ]

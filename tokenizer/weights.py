@@ -101,23 +101,23 @@ def _pick_own(values: Mapping[str, Any], file: WeightFile) -> tuple[dict[str, Te
     """Split a file's values into the autoencoder's own, under bare names, and the ignored names."""
     for holder in HOLDERS:
         prefixes = tuple(holder + prefix for prefix in OWN_PREFIXES)
-        own = [name for name in values if name.startswith(prefixes)]
-        if own:
+        chosen = [name for name in values if name.startswith(prefixes)]
+        if chosen:
             break
     else:
         raise file.refusal(
             f"no autoencoder weights (encoder., decoder., …) among its names: {list_names(values)}"
         )
-    taken = set(own)
+    taken = set(chosen)
     known = IGNORED_PREFIXES + tuple(f"net.{prefix}" for prefix in OWN_PREFIXES)
     ignored = [name for name in values if name not in taken]
     unexpected = [name for name in ignored if not name.startswith(known)]
     if unexpected:
         raise file.refusal(f"unexpected names beside the autoencoder's: {list_names(unexpected)}")
-    wrong = [name for name in own if not isinstance(values[name], Tensor)]
+    wrong = [name for name in chosen if not isinstance(values[name], Tensor)]
     if wrong:
         raise file.refusal(f"not tensors: {list_names(wrong)}")
-    return {name.removeprefix(holder): values[name] for name in own}, ignored
+    return {name.removeprefix(holder): values[name] for name in chosen}, ignored
 
 
 def _shape(state: Mapping[str, Tensor], name: str) -> tuple[int, ...]:

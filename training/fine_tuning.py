@@ -66,17 +66,17 @@ def adapted_arguments(initial: Initial, asked: Mapping[str, Any], fixed: Mapping
 
     `asked` holds what the user gave for the model. UserError naming the first key that contradicts the file.
     """
-    found = initial.net.config
+    trained = initial.net.config
     for name, value in {**asked, **fixed}.items():
-        if name in TRAINING_ONLY or value == found[name]:
+        if name in TRAINING_ONLY or value == trained[name]:
             continue
         what, way_out = f"model.{name}={value!r}", "leave the key out, or start from other weights"
         if name in fixed:
             what, way_out = f"{name} {value!r} of the latents", "encode with the tokenizer of these weights"
         raise UserError(
-            f"--init_from {initial.path}: the weights have {name} {found[name]!r}, not {what}; {way_out}"
+            f"--init_from {initial.path}: the weights have {name} {trained[name]!r}, not {what}; {way_out}"
         )
-    return {**found, "use_checkpoint": False, **asked, **fixed}
+    return {**trained, "use_checkpoint": False, **asked, **fixed}
 
 
 def adapted_network(

@@ -124,8 +124,8 @@ def only_weights(name: str, files: Iterable[str]) -> str:
     weights = [file for file in files if file.endswith(WEIGHTS) and Path(file).name != STATISTICS]
     weights = [file for file in weights if file.endswith(WEIGHTS[0])] or weights
     if len(weights) != 1:
-        found = ", ".join(sorted(weights)[:8]) or "none"
-        raise UserError(f"{name}: expected one weights file, found {found}; name one, as {name}/file")
+        names = ", ".join(sorted(weights)[:8]) or "none"
+        raise UserError(f"{name}: expected one weights file, found {names}; name one, as {name}/file")
     return weights[0]
 
 
