@@ -229,7 +229,7 @@ def inputs(tmp_path_factory) -> Path:
     work = tmp_path_factory.mktemp("inputs")
     for user in (1, 2, 3):
         (work / f"iq/ID_{user}").mkdir(parents=True)
-        noise = numpy.random.default_rng(user).standard_normal((2, 3288 * 12, 2)) @ numpy.array([1, 1j])
+        noise = numpy.random.default_rng(user).standard_normal((3288 * 24, 2)) @ numpy.array([1, 1j])
         numpy.save(work / f"iq/ID_{user}/rec1.npy", noise)
     python = sys.executable
     finish(
