@@ -193,7 +193,7 @@ def contents(folder: Path) -> dict[str, str]:
         if path.name == "metrics.json":  # all but the time that it took
             content = json.dumps({**json.loads(content), "seconds": None}).encode()
         if path.name == "report.html":
-            content = re.sub(rb"(seconds [^<]*</th><td><code>)[\d.]+", rb"\1", content)
+            content = re.sub(rb"(seconds [^<]*</th><td>)[\d.]+", rb"\1", content)
         files[name] = checkpoint_digest(path) if path.suffix in (".ckpt", ".pt") else digest(content)
     return files
 
