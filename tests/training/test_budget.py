@@ -1,5 +1,7 @@
 """The account of a training's memory against what the allocator was asked for."""
 
+import gc
+
 import pytest
 import torch
 from tiny_runs import CHANNELS, SIDE
@@ -23,8 +25,13 @@ BATCH = 16
 
 def allocated(function) -> tuple[int, int]:
     """Bytes that `function` leaves allocated, and the most there were at a time, as the allocator saw it."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
-        kept = function()
+    gc.collect()  # or what earlier tests left may be freed meanwhile
+    gc.disable()
+    try:
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+            kept = function()
+    finally:
+        gc.enable()
     events = [event for event in record.profiler.kineto_results.events() if event.name() == "[memory]"]
     changes = torch.tensor([event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())])
     assert kept is not None and len(changes)
