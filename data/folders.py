@@ -110,8 +110,10 @@ def find_files(
     if not dead_links:
         _refuse_dead(paths, folder)
     if not paths:
+        empty = sorted(_empty_folders(folder, rules.leave_out), key=natural_key)
+        there = left_out | ({"empty folder" + "s" * (len(empty) > 1): empty} if empty else {})
         raise UserError(
-            f"{folder}: holds no {what}, found {told(left_out) or 'nothing'}; expected "
+            f"{folder}: holds no {what}, found {told(there) or 'nothing'}; expected "
             f"{listing(extensions)} files in a folder per person, like ID_1/a{extensions[0]}"
         )
     others = [path for reason in left_out.keys() - {TOLD, LOOP, UNSEEN} for path in left_out[reason]]

@@ -51,7 +51,7 @@ def _brightest(records: Sequence[FileRecord]) -> dict[str, tuple[int, str]]:
     largest_of: dict[str, tuple[int, str]] = {}
     for record in records:
         if record.path.suffix.lower() in SUFFIXES and largest_of.get(record.user, (0, ""))[0] < 2**14:
-            largest = _largest(record), record.relative
+            largest = _largest(record), str(record.path)
             if largest[0] >= 0:
                 largest_of[record.user] = max(largest, largest_of.get(record.user, largest))
     return largest_of
@@ -61,5 +61,6 @@ def _largest(record: FileRecord) -> int:
     """Largest value of a 16-bit grey file, -1 for others."""
     with suppress(Exception), Image.open(record.path) as image:  # as in images._decode: nearly any kind
         if image.mode == "I" or image.mode.startswith("I;16"):
-            return int(numpy.asarray(image).max())
+            values = numpy.asarray(image)
+            return int(values.max()) if 0 <= values.min() and values.max() <= WHITE else -1
     return -1

@@ -35,6 +35,7 @@ OWN = {"axes.csv", "truth.csv", "split.csv", "split.json", "cropped.png", "run.j
 TABLES = {".csv", ".tsv", ".xlsx", ".xls", ".json"}
 ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"}
 UNSEEN, DEAD, LOOP = "hidden or of the system", "link to nowhere", "link to its own tree"
+NO_FILE = "queue, socket or device"  # to open one may wait for ever
 TOLD = "by --leave_out"
 SHOWN = 3
 MOST_PATTERNS = 20
@@ -83,9 +84,10 @@ def _reason(folder: Path, path: str, extensions: Sequence[str], leave_out: Seque
     if path in OWN:
         return ""
     suffix = PurePosixPath(path).suffix.lower()
-    if suffix in extensions:
-        return None
-    return (suffix or "without suffix") if (folder / path).exists() else DEAD
+    there = (folder / path).exists()
+    if suffix not in extensions:
+        return (suffix or "without suffix") if there else DEAD
+    return NO_FILE if there and not (folder / path).is_file() else None
 
 
 def is_hidden(name: str) -> bool:

@@ -97,8 +97,8 @@ def encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
     return stream.getvalue()
 
 
-def speckle(side: int = 40) -> Image.Image:
-    noise = numpy.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=numpy.uint8)
+def speckle(side: int = 40, seed: int = 0) -> Image.Image:
+    noise = numpy.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=numpy.uint8)
     return Image.fromarray(noise)
 
 

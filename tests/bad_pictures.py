@@ -96,10 +96,10 @@ IMAGES = [
 
 def people(work: Path, *names: str, images: int = 1) -> Path:
     """A data folder whose train/ has these people."""
-    for name in names:
+    for person, name in enumerate(names):
         (work / "data/train" / name).mkdir(parents=True)
         for number in range(images):
-            speckle().save(work / "data/train" / name / f"{number}.png")
+            speckle(seed=person * images + number).save(work / "data/train" / name / f"{number}.png")
     return work / "data"
 
 
@@ -143,18 +143,20 @@ def not_unicode(train_folder: Path) -> None:
 
 
 FOLDERS = [
-    folder_case("empty", lambda train_folder: None, "expected one per user"),
-    folder_case("only an empty person", lambda f: (f / "ID_1").mkdir(), "1 empty sub-folders"),
+    folder_case("empty", lambda train_folder: None, "holds no image, found nothing; expected"),
+    folder_case("only an empty person", lambda f: (f / "ID_1").mkdir(), "found 1 empty folder (ID_1)"),
     folder_case("symlink loop", loop),
     folder_case("a person that is its parent", in_itself),
     folder_case("only hidden people", only_hidden),
     folder_case("dangling image", dangling),
-    folder_case("an image that is a queue", queue),
+    folder_case("an image that is a queue", queue, "1 queue, socket or device (ID_1/a.png)"),
     folder_case("a name that is not Unicode", not_unicode),
     folder_case("an image that is a folder", lambda f: (f / "ID_1/a.png").mkdir(parents=True)),
     folder_case("loose images", lambda f: speckle().save(f / "a.png"), "1 loose image"),
     folder_case("only texts", lambda f: [(f / "ID_1").mkdir(), (f / "ID_1/a.txt").write_text("x")]),
-    folder_case("only gif", lambda f: [(f / "ID_1").mkdir(), speckle().save(f / "ID_1/a.gif")], ".gif (1)"),
+    folder_case(
+        "only ppm", lambda f: [(f / "ID_1").mkdir(), speckle().save(f / "ID_1/a.ppm")], "1 .ppm (ID_1/a.ppm)"
+    ),
     folder_case(
         "one level too deep",
         lambda f: [(f / "all/ID_1").mkdir(parents=True), speckle().save(f / "all/ID_1/a.png")],

@@ -89,6 +89,16 @@ def test_an_empty_folder_is_a_missing_person(tmp_path):
     assert found(tmp_path, Rules(leave_out=["ID_2/*"]))
 
 
+def test_what_waits_for_ever_when_opened_is_no_image(tmp_path):
+    made(tmp_path, "ID_1/a.png", "ID_2/notes.txt")
+    os.mkfifo(tmp_path / "ID_1/b.png")
+    files = find_files(tmp_path, PNG, "image", Rules(leave_out=["ID_2/*"]))
+    assert [record.relative for record in files.records] == ["ID_1/a.png"]
+    assert files.left_out["queue, socket or device"] == ["ID_1/b.png"]
+    os.mkfifo(tmp_path / "ID_2/c.png")
+    refusal(tmp_path, match="no image of ID_2 can be read")
+
+
 def test_links_are_followed_and_dead_ones_refused(tmp_path):
     made(tmp_path / "far", "x/a.png", "b.png")
     folder = made(tmp_path / "in", "ID_1/a.png")

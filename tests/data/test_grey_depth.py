@@ -33,6 +33,13 @@ def test_the_largest_value_of_all_images_tells_the_depth(tmp_path, largest, whit
         assert (numpy.asarray(open_rgb(record)) == numpy.rint(values * 255 / white)[..., None]).all()
 
 
+def test_numbers_beyond_16_bits_tell_no_depth(tmp_path):
+    write(tmp_path / "ID_1", 4095)
+    for name, value in (("negative", -1), ("large", 65536)):
+        Image.fromarray(numpy.full((8, 8), value, numpy.int32)).save(tmp_path / f"ID_1/{name}.tif")
+    assert {record.white for record in list_images(tmp_path)} == {4095}
+
+
 @pytest.mark.parametrize("largest", [0, 100, 300, 1500, 5000])
 def test_a_depth_that_cannot_be_told_is_refused(tmp_path, largest):
     write(tmp_path / "ID_1", largest)
