@@ -102,7 +102,7 @@ def build_parser(section: str, prog: str, description: str) -> OneLineParser:
         argument_default=argparse.SUPPRESS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
-        epilog="Further settings: key=value or section.key=value; every key is in configs/schema.py.",
+        epilog="Further settings: key=value or section.key=value; every key is in configs/schema.",
     )
     for owner, item in flags_of(section):
         kind, rule, default = kind_of(owner, item), item.metadata, default_of(item)

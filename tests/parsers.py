@@ -27,12 +27,12 @@ else:
 
 with load:
     import numpy
+    from omegaconf import MISSING
     from safetensors.numpy import save
 
     from configs.errors import UserError
     from configs.keys import default_of
     from configs.load import load_preset, resolve, split_override
-    from configs.schema import REQUIRED as MISSING
     from configs.schema import SECTIONS
     from data.images import open_rgb
     from data.labels import LabelTable

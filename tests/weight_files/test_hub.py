@@ -8,6 +8,7 @@ import pytest
 from fake_hub import COMMIT, fake_hub
 from huggingface_hub import constants
 from huggingface_hub.utils import LocalEntryNotFoundError
+from omegaconf import MISSING as REQUIRED
 from PIL import Image
 from toy_run import DRAWING, EXACT, output_of, refusal_of, save_tokenizer
 
@@ -19,7 +20,7 @@ import train_tokenizer
 from configs.errors import UserError
 from configs.keys import default_of
 from configs.load import resolve
-from configs.schema import REQUIRED, SECTIONS
+from configs.schema import SECTIONS
 from run_complete_pipeline import inputs_of
 from tokenizer.convert import main as convert
 from tokenizer.vavae import load_tokenizer

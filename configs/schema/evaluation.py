@@ -1,0 +1,117 @@
+"""Keys of stage 4: real images beside generated ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import List, Optional
+
+from omegaconf import MISSING as REQUIRED
+
+from configs.keys import key
+from configs.schema.sampling import SOLVERS, SampleConfig
+from configs.schema.shared import (
+    Command,
+    axes_key,
+    colour_map_key,
+    leave_out_key,
+    margins_key,
+    real_key,
+    weights_key,
+)
+
+
+@dataclass
+class EvaluateConfig(Command):
+    """stage4_evaluate.py."""
+
+    real: str = real_key()
+    generated: str = key(
+        REQUIRED, "Folder of images and samples.csv, as stage 3 writes it.", affects="run", content=True
+    )
+    output_dir: str = key(
+        "evaluation_report", "Folder for metrics.json, images and the judges' weights.", affects="nothing"
+    )
+    leave_out: List[str] = leave_out_key(affects="run")
+    axes: List[float] = axes_key(affects="run")
+    colour_map: str = colour_map_key(affects="run")
+    margins: str = margins_key()
+    vavae_path: Optional[str] = weights_key(
+        None,
+        "Tokenizer to check, whose latents are compared too; compact for the bundled one, none = without.",
+        affects="run",
+    )
+    inception: Optional[str] = weights_key(
+        None, "File of torchvision's inception_v3 weights for its features.", affects="run"
+    )
+    dinov2: Optional[str] = weights_key(
+        None, "File of timm's vit_small_patch14_dinov2 for its features.", affects="run"
+    )
+    verdict: bool = key(
+        False,
+        "Augmentation study: whether generated images help; trains classifiers with and without them.",
+        affects="run",
+    )
+    verdict_seeds: int = key(5, "Seeds of every classifier of the augmentation study.", low=2, affects="run")
+    sweep: Optional[str] = key(
+        None, "sweep.json of stage4_evaluate.py sweep, to be in the report.", affects="run", content=True
+    )
+    judge_seeds: int = key(
+        3, "Judges trained; the first one names, all give the spread.", low=1, affects="run"
+    )
+    seed: int = key(
+        0, "Seed of the first judge and of what is drawn from larger sets.", low=0, affects="output"
+    )
+    device: str = key(
+        "auto", "Device of the tokenizer and the named networks: auto, cpu, cuda, ...", affects="nothing"
+    )
+
+
+@dataclass
+class SelectingJudgeConfig(Command):
+    """stage4_evaluate.py judge."""
+
+    real: str = key(
+        REQUIRED,
+        "Folder with train/ and val/ of real images, as stage 0 writes it.",
+        affects="output",
+        content=True,
+    )
+    output_dir: str = key("selector", "Folder for judge.safetensors.", affects="nothing")
+    leave_out: List[str] = leave_out_key(affects="run")
+    colour_map: str = colour_map_key(affects="output")
+    margins: str = margins_key()
+    seed: int = key(0, "Seed of the judge.", low=0, affects="output")
+
+
+@dataclass
+class SweepConfig(Command):
+    """stage4_evaluate.py sweep."""
+
+    real: str = real_key()
+    dit_checkpoint: str = weights_key(REQUIRED, "Trained network, as of stage 3.", affects="output")
+    vavae_path: str = weights_key(REQUIRED, "Tokenizer, as of stage 3.", affects="output")
+    output_dir: str = key(
+        "guidance_sweep", "Folder for sweep.json, sweep.png and the images.", affects="nothing"
+    )
+    leave_out: List[str] = leave_out_key(affects="run")
+    axes: List[float] = axes_key(affects="run")
+    colour_map: str = colour_map_key(affects="run")
+    margins: str = margins_key()
+    guidance: List[float] = key(
+        [1.0, 1.5, 2.0, 3.0, 4.0], "Guidance scales to try.", low=0, high=100, affects="run"
+    )
+    samplers: List[str] = key(
+        [SampleConfig.sampler],
+        "ODE solvers to try; unless given, stage 3's default.",
+        choices=SOLVERS,
+        affects="run",
+    )
+    num_samples_per_user: int = key(8, "Images per person and setting.", low=1, affects="run")
+    num_steps: int = key(
+        SampleConfig.num_steps,
+        "Intervals of the time grid; unless given, stage 3's default.",
+        low=1,
+        high=100000,
+        affects="run",
+    )
+    seed: int = key(0, "Seed of the images and of the judge.", low=0, affects="output")

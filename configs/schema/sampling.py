@@ -1,0 +1,125 @@
+"""Keys of stage 3: a trained network to images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import List, Optional
+
+from omegaconf import MISSING as REQUIRED
+
+from configs.keys import key
+from configs.schema.shared import Command, axes_key, devices_key, precision_key, weights_key
+
+SOLVERS = ("euler", "heun", "abm3", "dopri5")
+
+
+@dataclass
+class SampleConfig(Command):
+    """stage3_inference.py."""
+
+    dit_checkpoint: str = weights_key(
+        REQUIRED,
+        "best.ckpt or best.safetensors of stage 2, a published .pt, or demo = the one that ships.",
+        affects="output",
+    )
+    vavae_path: str = weights_key(
+        REQUIRED,
+        "The tokenizer whose latents the model was trained on; compact = the one that ships.",
+        affects="output",
+    )
+    output_dir: str = key(
+        "generated_images", "Folder for images, grid, samples.csv and metadata.csv.", affects="nothing"
+    )
+    layout: str = key(
+        "flat",
+        "flat = all images side by side; folders = a folder per person, for torchvision's ImageFolder.",
+        choices=("flat", "folders"),
+        affects="output",
+    )
+    arrays: bool = key(
+        False,
+        "Also write each image as .npz (dB over velocity and time, with axes), and a labelled figure of each "
+        "person.",
+        affects="nothing",
+    )
+    user_ids: List[str] = key(
+        ["all"], "People to draw: numbers, ranges (1-5), folder names, or all.", affects="nothing"
+    )
+    num_samples_per_user: int = key(4, "Images per person.", low=1, high=100000, affects="run")
+    select: Optional[str] = weights_key(
+        None,
+        "Selecting judge of stage4_evaluate.py judge; keeps the images that it accepts, none = all.",
+        affects="output",
+    )
+    keep: Optional[int] = key(
+        None, "Images kept per person with --select; none = num_samples_per_user.", low=1, affects="run"
+    )
+    attempts: int = key(
+        4, "With --select, images drawn at most for each one to be kept.", low=1, affects="run"
+    )
+    guidance_scale: float = key(
+        1.5, "Classifier-free guidance; 1 turns it off.", low=0, high=100, affects="output"
+    )
+    guidance_condition: Optional[float] = key(
+        None,
+        "Guidance towards the condition, of a model of people in conditions; none = guidance_scale.",
+        low=0,
+        high=100,
+        affects="output",
+    )
+    guidance_interval: List[float] = key(
+        [0.125, 1.0],
+        "Times between which guidance acts; outside, an evaluation costs half.",
+        low=0,
+        high=1,
+        affects="output",
+    )
+    guidance_channels: Optional[int] = key(
+        None, "Leading channels guided; none = all (3 reproduces published samples).", low=1, affects="output"
+    )
+    guidance_rescale: float = key(
+        0.0,
+        "Share by which the guided velocity is brought back to its old scale.",
+        low=0,
+        high=1,
+        affects="output",
+    )
+    num_steps: int = key(
+        15, "Intervals of the time grid (ignored by dopri5).", low=1, high=100000, affects="output"
+    )
+    sampler: str = key(
+        "abm3", "ODE solver; abm3 takes one evaluation a step.", choices=SOLVERS, affects="output"
+    )
+    timestep_shift: float = key(
+        0.85,
+        "Shift of the grid towards noise; 0 or 1 = off, published results use 0.3.",
+        low=0,
+        high=100,
+        affects="output",
+    )
+    timestep_cosine: float = key(
+        0.5,
+        "Share of a cosine in the grid, finer at both ends; published results use 0.",
+        low=0,
+        high=1,
+        affects="output",
+    )
+    demo_grid: bool = key(
+        False, "Draw upstream's eight demo classes, at its demo's settings, into a 2 x 4 grid.", affects="run"
+    )
+    atol: float = key(1e-6, "Absolute tolerance of dopri5.", above=0, affects="output")
+    rtol: float = key(1e-3, "Relative tolerance of dopri5.", above=0, affects="output")
+    latents_stats: Optional[str] = weights_key(
+        None, "latents_stats.pt, only for published checkpoints, which carry none.", affects="output"
+    )
+    axes: List[float] = axes_key(affects="output")
+    batch_size: int = key(16, "Images drawn at once.", low=1, high=65536, affects="nothing")
+    compile: bool = key(
+        False, "Compile the network: minutes at the start, faster drawing of many images.", affects="run"
+    )
+    seed: int = key(
+        0, "Seed; image k of a person depends on it, the person and k only.", low=0, affects="output"
+    )
+    device: str = key("auto", "auto, cpu, cuda, cuda:1, ...", affects="run")
+    devices: str = devices_key()
+    precision: str = precision_key()
