@@ -30,6 +30,7 @@ from data.tree import (
 )
 
 LOOSE, UNLISTED, GONE = "in no person's folder", "not in the table", "in the table but not there"
+PASSED_OVER = "table passed over for --name"
 WHITE = 65535  # in 16-bit grey files that use all bits
 Whose = dict[str, tuple[str, tuple[tuple[str, str], ...]]]  # path → user and groups, as FileRecord has them
 
@@ -121,6 +122,8 @@ def find_files(
     if labels or rules.name:
         whose, missing, gone = _by_rules(paths, others, labels, rules)
         left_out |= {GONE: gone} if gone else {}
+        passed_over = beside.is_file() and not rules.labels and labels != beside
+        left_out |= {PASSED_OVER: [LABELS]} if passed_over else {}
     else:
         whose, missing = _by_tree(folder, paths, others, what, rules.settled)
         missing |= _empty_folders(folder, rules.leave_out)

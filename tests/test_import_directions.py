@@ -27,7 +27,8 @@ ROOMS = {
 LAYER_1 = {"tokenizer", "models", "transport", "radar"}
 BELOW_4 = {"configs", "weight_files", *LAYER_1, "data", "runtime", "sampling"}
 # Beyond "any lower layer": layer 1 stands alone but for weight files and the type of its refusals, data sees
-# no network (nor weight files, which may come from one), the runner starts stages as processes.
+# no network (nor weight files, which may come from one), the runner starts stages as processes and only asks
+# the latents whose they are.
 ALLOWED = {
     "configs": set(),
     "weight_files": {"configs"},
@@ -38,7 +39,7 @@ ALLOWED = {
     "training": BELOW_4,
     "evaluation": BELOW_4,
     "preparation": {*BELOW_4, "training", "evaluation"},
-    "run_complete_pipeline": {"configs"},
+    "run_complete_pipeline": {"configs", "data.labels", "data.latents", "sampling.imagenet"},
 }
 STAGE = set(ROOMS)
 FORBIDDEN = {"datasets", "evaluate", "signal", "statistics", "profile", "types", "logging", "utils"}

@@ -287,6 +287,14 @@ def test_tables_that_cannot_be_meant(tmp_path, rows, words):
     refusal(tmp_path / "in", table(tmp_path, *rows), match=words)
 
 
+def test_a_table_beside_the_images_that_name_goes_before_is_told(tmp_path):
+    made(tmp_path, "7/a.png")
+    (tmp_path / "labels.csv").write_text("file,person\n7/a.png,9\n")
+    files = find_files(tmp_path, PNG, "image", Rules(name="^(?P<person>[0-9]+)/"))
+    assert [record.user for record in files.records] == ["7"]
+    assert files.left_out == {"table passed over for --name": ["labels.csv"]}
+
+
 def test_rows_without_their_file_are_counted(tmp_path):
     made(tmp_path / "in", "a.png")
     rules = table(tmp_path, ("file", "person"), ("a.png", "1"), ("gone.png", "1"))

@@ -123,6 +123,14 @@ def test_one_command_runs_every_stage(finished):
     ]
 
 
+def test_people_that_nobody_can_draw_are_refused_before_training(toy, tmp_path, in_process):
+    out = tmp_path / "out"
+    shutil.copytree(toy.latents, out / "latent_features")
+    argv = arguments(toy, out, "--skip_extraction", "--generate_user_ids", "1", "99")
+    assert "--generate_user_ids: unknown user 99" in refusal_of(pipeline.main, *argv)
+    assert not in_process and not (out / "trained_models").exists()
+
+
 def test_the_same_command_again_skips_every_stage(toy, finished, in_process):
     out, before = finished[0], snapshot(finished[0])
     said = output_of(pipeline.main, *arguments(toy, out))
