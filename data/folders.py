@@ -122,8 +122,7 @@ def find_files(
     if labels or rules.name:
         whose, missing, gone = _by_rules(paths, others, labels, rules)
         left_out |= {GONE: gone} if gone else {}
-        passed_over = beside.is_file() and not rules.labels and labels != beside
-        left_out |= {PASSED_OVER: [LABELS]} if passed_over else {}
+        left_out |= {PASSED_OVER: [LABELS]} if beside.is_file() and not labels else {}
     else:
         whose, missing = _by_tree(folder, paths, others, what, rules.settled)
         missing |= _empty_folders(folder, rules.leave_out)
