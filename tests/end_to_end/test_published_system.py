@@ -245,4 +245,4 @@ def test_files_of_true_size_go_through_every_command(tmp_path, monkeypatch):
         *EXACT,
     )
     assert names(tmp_path / "one", "*_001.png") == {"micro_doppler_user01_001.png"}
-    assert names(tmp_path / "two", "*_001.png") == {"micro_doppler_user03_001.png"}
+    assert names(tmp_path / "two", "*_001.png") == {"micro_doppler_class003_tiger_shark_001.png"}
