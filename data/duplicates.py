@@ -1,8 +1,8 @@
-"""Images that are there twice: equal files, or the same image encoded, scaled or exported again, or rolled in
-time.
+"""Images that are there twice: equal files, or the same image encoded, scaled or exported again, rolled in
+time, or mirrored in time, velocity or both.
 
 Two images are nearly equal when the correlation of their brightness, without each velocity's mean over time,
-is ALIKE or more at the best circular shift in time. Windows of one walk that share three quarters of their
+is ALIKE or more at the best circular shift in time, of one of them as it is or mirrored. Windows of one walk that share three quarters of their
 columns stay below it, windows of different walks far below.
 """
 
@@ -76,15 +76,22 @@ def alike(some: numpy.ndarray, others: numpy.ndarray, least: float = ALIKE) -> l
     The product of the magnitudes is an upper bound of the correlation at any shift: one matrix product leaves
     few pairs to try.
     """
-    flat = [numpy.abs(_weighed(one)).reshape(len(one), -1) for one in (some, others)]
-    pairs = []
-    for first in range(0, len(some), 512):
-        rows, columns = numpy.nonzero(flat[0][first : first + 512] @ flat[1].T >= least)
-        for row, column in zip(rows + first, columns):
-            correlation = correlate(some[row], others[column])
-            if correlation >= least:
-                pairs.append((int(row), int(column), correlation))
-    return pairs
+    found: dict[tuple[int, int], float] = {}
+    flat = _magnitudes(some)
+    for seen in (others, others[:, ::-1]):  # as it is, and mirrored in velocity
+        bound = _magnitudes(seen).T
+        for first in range(0, len(some), 512):
+            rows, columns = numpy.nonzero(flat[first : first + 512] @ bound >= least)
+            for row, column in zip((rows + first).tolist(), columns.tolist()):
+                mirrored_in_time = seen[column].conj()
+                best = max(correlate(some[row], one) for one in (seen[column], mirrored_in_time))
+                if best >= least:
+                    found[row, column] = max(best, found.get((row, column), best))
+    return [(row, column, best) for (row, column), best in sorted(found.items())]
+
+
+def _magnitudes(spectra: numpy.ndarray) -> numpy.ndarray:
+    return numpy.abs(_weighed(spectra)).reshape(len(spectra), -1)
 
 
 def correlate(one: numpy.ndarray, other: numpy.ndarray) -> float:

@@ -39,6 +39,9 @@ COPIES = {
     "rolled": lambda image: Image.fromarray(numpy.roll(numpy.asarray(image), 53, 1)),
     "darker": lambda image: Image.fromarray(numpy.uint8(numpy.asarray(image) * 0.7)),
     "grey": lambda image: image.convert("L").convert("RGB"),
+    "mirrored in time": lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+    "mirrored in velocity": lambda image: image.transpose(Image.Transpose.FLIP_TOP_BOTTOM),
+    "turned around": lambda image: image.transpose(Image.Transpose.ROTATE_180),
 }
 
 
