@@ -2,8 +2,9 @@
 time, or mirrored in time, velocity or both.
 
 Two images are nearly equal when the correlation of their brightness, without each velocity's mean over time,
-is ALIKE or more at the best circular shift in time, of one of them as it is or mirrored. Windows of one walk that share three quarters of their
-columns stay below it, windows of different walks far below.
+is ALIKE or more at the best circular shift in time, of one of them as it is or mirrored. Windows of one walk
+that share three quarters of their columns mostly stay below it, windows of different walks far below, and so
+do mirrored windows of one walk.
 """
 
 from __future__ import annotations
