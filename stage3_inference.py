@@ -8,7 +8,6 @@ With --select judge.safetensors --keep 200 it keeps only what a selecting judge 
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -29,7 +28,7 @@ from data.images import file_digest
 from data.labels import listing
 from data.progress import progress
 from data.run_record import claim_folder
-from data.tables import csv_text
+from data.tables import csv_text, read_rows
 from evaluation.selection import KEPT, Selector, acceptance, digest_of, select
 from runtime.devices import resolve_device, resolve_devices, resolve_precision
 from runtime.disk import require_space
@@ -267,8 +266,8 @@ def selection_rows(folder: Path) -> list[dict[str, Any]]:
     path = folder / "selection.csv"
     if not path.is_file():
         return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if not row["file"] or (folder / row["file"]).is_file()]
+    rows = read_rows(path, "the table of a selection", "remove it, or choose another folder", "file")
+    return [row for row in rows if not row["file"] or (folder / row["file"]).is_file()]
 
 
 def main(argv: list[str]) -> None:

@@ -4,7 +4,6 @@ trained models and drawn images carry it on.
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -14,7 +13,7 @@ from typing import Any
 from configs.command_line import say
 from configs.errors import UserError
 from data.labels import listing
-from data.tables import csv_text
+from data.tables import csv_text, read_rows
 
 AXES = "axes.csv"  # path, start_s, end_s, lowest_mps, highest_mps, perhaps range_db, frames_per_s
 SAME = 0.01  # of the shown range or length, by which axes of one kind may differ
@@ -123,14 +122,9 @@ def read_axes(folder: str | Path) -> dict[str, dict[str, str]]:
     path = Path(folder) / AXES
     if not path.is_file():
         return {}
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            return {row["path"]: row for row in csv.DictReader(file)}
-    except (UnicodeDecodeError, csv.Error, KeyError) as error:
-        raise UserError(
-            f"{path}: not readable as a table of path, start_s, end_s, lowest_mps, highest_mps; "
-            "run stage0_prepare.py spectrogram again, or remove it"
-        ) from error
+    kind = "a table of path, start_s, end_s, lowest_mps, highest_mps"
+    rows = read_rows(path, kind, "run stage0_prepare.py spectrogram again, or remove it", "path")
+    return {row["path"]: row for row in rows}
 
 
 def axes_row(path: str, edges: Mapping[str, float], range_db: float, frames_per_s: float) -> dict[str, str]:

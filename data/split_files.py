@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
@@ -19,7 +18,7 @@ from data.labels import listing
 from data.run_record import lock_folder
 from data.sheets import save_png
 from data.splits import GUARD, Assignment, Split
-from data.tables import csv_text
+from data.tables import csv_text, read_rows
 
 SPLIT_TABLE = "split.csv"
 NO_GROUPS = ("path", "user", "split", "file", "person", "condition")  # other columns are groups
@@ -164,16 +163,11 @@ def read_groups(folder: str | os.PathLike) -> dict[str, dict[str, str]]:
     path = Path(folder) / SPLIT_TABLE
     if not path.is_file():
         return {}
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            return {
-                row["file"]: {name: value for name, value in row.items() if name not in NO_GROUPS and value}
-                for row in csv.DictReader(file)
-            }
-    except (UnicodeDecodeError, csv.Error, KeyError) as error:
-        raise UserError(
-            f"{path}: not readable as the table of a split; run stage0_prepare.py split again"
-        ) from error
+    rows = read_rows(path, "the table of a split", "run stage0_prepare.py split again", "file")
+    return {
+        row["file"]: {name: value for name, value in row.items() if name not in NO_GROUPS and value}
+        for row in rows
+    }
 
 
 def _csv_text(split: Split, boxes: Mapping[str, Box]) -> str:

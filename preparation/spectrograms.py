@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -20,6 +19,7 @@ from data.folders import FileRecord
 from data.images import file_digest
 from data.run_record import RECORD, check_record, lock_folder
 from data.sheets import save_png
+from data.tables import read_rows
 from preparation.advice import direction
 from radar import captures
 from radar.captures import Capture, Facts, Hints, check_carrier, check_period, check_prf, companions
@@ -205,6 +205,6 @@ def rows_of_others(folder: Path, table: str, drawn: Collection[str]) -> list[dic
     path = folder / table
     if not path.is_file():
         return []
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [(next(iter(row.values())), row) for row in csv.DictReader(file)]
-    return [row for image, row in rows if image not in drawn and (folder / image).is_file()]
+    rows = read_rows(path, "a table of images", "remove it, or choose another folder")
+    named = [(next(iter(row.values())), row) for row in rows]
+    return [row for image, row in named if image not in drawn and (folder / image).is_file()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import time
 from pathlib import Path
@@ -16,7 +15,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from configs.command_line import is_main_process, say
 from configs.errors import UserError
 from data.atomic import replacing, write_text
-from data.tables import csv_text
+from data.tables import csv_text, read_rows
 from training.resumable import ResumableModule
 
 TOLERATED = 0.01  # share of copies beyond that of held-out data
@@ -245,8 +244,8 @@ def reference_curve() -> list[tuple[int, float]]:
     """Step and validation loss of the run that made the shipped model; its card has the command."""
     if not REFERENCE.is_file():
         return []
-    with open(REFERENCE, newline="", encoding="utf-8") as file:
-        return [(int(row["step"]), float(row["val_loss"])) for row in csv.DictReader(file)]
+    rows = read_rows(REFERENCE, "the curve of the shipped model", "get the project again")
+    return [(int(row["step"]), float(row["val_loss"])) for row in rows]
 
 
 BIN, WATCHED = "val_loss_t", ("memorised", "memorised_val")

@@ -7,7 +7,6 @@ the velocities, times and values are is in meta_data.json beside it.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +14,7 @@ import numpy
 
 from configs.errors import UserError
 from data.folders import GONE, UNLISTED, FileRecord, Found
+from data.tables import read_rows
 from preparation.public_sets.contract import PublicSet, files_with, records_of
 from radar.captures import Capture, Contents, Hints, read_as
 from radar.captures.arrays import load_hdf5
@@ -56,11 +56,7 @@ def design_table(source: Path) -> tuple[str, dict[str, dict[str, str]]]:
     tables = sorted(source.rglob(TABLE))
     if len(tables) != 1:
         raise UserError(f"{source}: {len(tables)} files {TABLE}; expected one, which tells whose a file is")
-    try:
-        with open(tables[0], newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{tables[0]}: not readable as a table ({error}); download it again") from error
+    rows = read_rows(tables[0], "a table", "download it again")
     if not rows or not all(row.get(name) for row in rows for name in COLUMNS):
         raise UserError(f"{tables[0]}: expected columns {', '.join(COLUMNS)}, in each row; download it again")
     named: dict[str, dict[str, str]] = {}
