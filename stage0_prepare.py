@@ -75,7 +75,7 @@ def split(config: SplitConfig) -> None:
     boxes = boxes_of(records) if config.crop == "auto" else {}
 
     # The side of each
-    result = divided(config, records)
+    result = divided(config, records, firsts(records, seen.several_maps))
     kept = len(records) - result.counts().get(GUARD, 0)
     tell_axes(records, config.input_dir)
 
@@ -112,9 +112,10 @@ def split(config: SplitConfig) -> None:
     )
 
 
-def divided(config: SplitConfig, records: list[FileRecord]) -> Split:
-    """The side of every image as the settings ask; copies and warnings are said."""
-    same = firsts(records)
+def divided(config: SplitConfig, records: list[FileRecord], same: dict[str, str]) -> Split:
+    """The side of every image as the settings ask, of copies (`same`) that of the first; both are said, and
+    warnings.
+    """
     result = split_records(
         records,
         split_method(config, records),

@@ -10,7 +10,7 @@ import numpy
 from PIL import Image, ImageDraw
 
 from configs.errors import UserError
-from data.examination import Box, Examination, look_at
+from data.examination import Box, Examination, colour_map_of, plot_area
 from data.images import ImageRecord, open_rgb
 from data.labels import listing
 from data.sheets import grid
@@ -40,10 +40,10 @@ def boxes_of(records: Sequence[ImageRecord]) -> dict[str, Box]:
     sizes, unknown = {}, []
     for record in records:
         image = open_rgb(record)
-        seen = look_at(image)
-        if seen.box:
-            boxes[record.relative], sizes[record.relative] = seen.box, image.size
-            unknown += [record.relative] * (seen.colour_map is None)
+        box, _ = plot_area(numpy.asarray(image))
+        if box:
+            boxes[record.relative], sizes[record.relative] = box, image.size
+            unknown += [record.relative] * (colour_map_of(numpy.asarray(image.crop(box))) is None)
     if unknown:
         raise UserError(
             f"--crop auto: {len(unknown)} figures ({listing(unknown, 3)}) hold no plot area "

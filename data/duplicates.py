@@ -9,15 +9,14 @@ do mirrored windows of one walk.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 import numpy
 from PIL import Image
 
 from configs.errors import UserError
-from data.examination import colour_map_of, look_at, plot_area, sampled
+from data.examination import colour_map_of, plot_area
 from data.folders import FileRecord
 from data.images import open_rgb
 from data.labels import listing
@@ -30,22 +29,23 @@ FINER = 4  # shifts are tried to a quarter of a column
 FLAT = 1e-3  # deviation of brightness (of 1) below which an image tells nothing
 
 
-def signatures(records: Sequence[FileRecord], num_workers: int = 4, by_map: bool = False) -> numpy.ndarray:
-    """Spectra in time (N, 64, 33) complex64 of norm 1 as a whole signal; 0 for images of one colour, and for
-    those that cannot be read, which stage 1 tells of. Of a figure only the plot area counts: axes and colour
-    bars are the same on all.
+def signatures(records: Sequence[FileRecord], by_map: bool) -> numpy.ndarray:
+    """Spectra in time (1, N, 64, 33) complex64 of norm 1 as a whole signal, `by_map` (2, N, 64, 33): the
+    second ones of what the colours stand for; 0 for images of one colour, and for those that cannot be read,
+    which stage 1 tells of. Of a figure only the plot area counts: axes and colour bars are the same on all.
     """
+    ways = (False, True)[: 1 + by_map]
 
     def of(record: FileRecord) -> numpy.ndarray:
         try:
             image = open_rgb(record)
             box, _ = plot_area(numpy.asarray(image))
-            return signature(image.crop(box) if box else image, by_map)
+            return numpy.stack([signature(image.crop(box) if box else image, way) for way in ways])
         except (UserError, OSError):
-            return numpy.zeros((SIDE, SIDE // 2 + 1), numpy.complex64)
+            return numpy.zeros((len(ways), SIDE, SIDE // 2 + 1), numpy.complex64)
 
-    with ThreadPoolExecutor(num_workers) as pool:
-        return numpy.stack([*pool.map(of, records)])
+    with ThreadPoolExecutor(4) as pool:
+        return numpy.stack([*pool.map(of, records)], axis=1)
 
 
 def signature(image: Image.Image, by_map: bool = False) -> numpy.ndarray:
@@ -102,29 +102,20 @@ def correlate(one: numpy.ndarray, other: numpy.ndarray) -> float:
     return float(numpy.fft.irfft(product, n=FINER * SIDE).max() * FINER * SIDE)
 
 
-def _pairs(some: Sequence[FileRecord], others: Sequence[FileRecord]) -> list[tuple[int, int]]:
-    """Places of all nearly equal images; of several colour maps, by what the colours stand for, too."""
-    maps = {one.colour_map for one in (look_at(image) for image in _opened(sampled([*some, *others])))}
-    pairs: set[tuple[int, int]] = set()
-    for by_map in (False, True)[: len(maps)]:
-        first = signatures(some, by_map=by_map)
-        second = first if others is some else signatures(others, by_map=by_map)
-        pairs |= {(row, column) for row, column, _ in alike(first, second)}
-    return sorted(pairs)
+def _pairs(some: Sequence[FileRecord], others: Sequence[FileRecord], by_map: bool) -> list[tuple[int, int]]:
+    """Places of all nearly equal images."""
+    first = signatures(some, by_map)
+    second = first if others is some else signatures(others, by_map)
+    return sorted({(row, column) for a, b in zip(first, second) for row, column, _ in alike(a, b)})
 
 
-def _opened(records: Sequence[FileRecord]) -> Iterator[Image.Image]:
-    for record in records:
-        with suppress(UserError, OSError):
-            yield open_rgb(record)
-
-
-def firsts(records: Sequence[FileRecord]) -> dict[str, str]:
-    """Path of each image that repeats an earlier one of the same person → path of the first of these.
+def firsts(records: Sequence[FileRecord], by_map: bool = False) -> dict[str, str]:
+    """Path of each image that repeats an earlier one of the same person → path of the first of these;
+    `by_map`: also those that show the same in the colours of another map.
 
     UserError: one image stands under two people.
     """
-    pairs = [(row, column) for row, column in _pairs(records, records) if row < column]
+    pairs = [(row, column) for row, column in _pairs(records, records, by_map) if row < column]
     across = [(row, column) for row, column in pairs if records[row].user != records[column].user]
     if across:
         shown = _equations(records, records, across)
@@ -143,11 +134,15 @@ def firsts(records: Sequence[FileRecord]) -> dict[str, str]:
     return {records[copy].relative: records[original].relative for copy, original in first.items()}
 
 
-def refuse_leaks(train: Sequence[FileRecord], held_out: Sequence[FileRecord], advice: str) -> None:
-    """UserError where images are held out that are, equal or nearly so, among the training ones."""
+def refuse_leaks(
+    train: Sequence[FileRecord], held_out: Sequence[FileRecord], advice: str, by_map: bool = False
+) -> None:
+    """UserError where images are held out that are, equal or nearly so (`by_map` as of `firsts`), among the
+    training ones.
+    """
     if not held_out:
         return
-    pairs = _pairs(held_out, train)
+    pairs = _pairs(held_out, train, by_map)
     if pairs:
         count = len({row for row, _ in pairs})
         shown = _equations(held_out, train, pairs)

@@ -66,6 +66,10 @@ class Examination:
         """The map of most images."""
         return self.colour_maps.most_common(1)[0][0] if self.colour_maps else None
 
+    @property
+    def several_maps(self) -> bool:
+        return len(self.colour_maps) > 1
+
     def maps(self) -> str:
         """Each map and how many images have it."""
         counted = self.colour_maps.most_common()
@@ -112,7 +116,7 @@ class Examination:
                 f"warning: {self.colour_maps[None]} of them have the colours of no known map "
                 f"({', '.join(MAPS)}): are these spectrograms?"
             )
-        if len(self.colour_maps) > 1:
+        if self.several_maps:
             lines.append(
                 "warning: images of several colour maps: a classifier may learn the map instead of "
                 "the person; export all of them in one way"

@@ -28,5 +28,6 @@ def check_split(splits: Splits, folder: str, margins: str = "refuse") -> Examina
         splits.records["train"],
         [record for name, part in splits.records.items() if name != "train" for record in part],
         "split anew by stage0_prepare.py split, which puts copies on one side, or --leave_out them",
+        seen.several_maps,
     )
     return seen
