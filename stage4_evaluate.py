@@ -37,7 +37,8 @@ from evaluation import sweep
 from evaluation.augmentation_study import Labelled, study, study_lines
 from evaluation.estimates import shown
 from evaluation.features import NETWORKS, ImageSet, describe, encoder, read, through
-from evaluation.folders import axes_of_generated, find_generated, find_real, places_of, selecting_training
+from evaluation.folders import find_real, places_of
+from evaluation.generated import find_generated
 from evaluation.groups import KINDS as GROUP_KINDS
 from evaluation.groups import Grouped, group_figures, group_images
 from evaluation.judge import Judge
@@ -68,13 +69,12 @@ def run(config: EvaluateConfig) -> None:
     splits = find_real(Path(config.real), config.leave_out)
     people, real = splits.labels, dict(splits.records)
     seen = check_split(splits, config.real, config.margins)
-    generated = find_generated(Path(config.generated), people)
-    drawn = config.generated, axes_of_generated(Path(config.generated))
-    axes = axes_of_images(config.real, splits.paths(), config.axes, drawn)
+    found = find_generated(Path(config.generated), people)
+    generated, selected_by = found.records, found.selected_by
+    axes = axes_of_images(config.real, splits.paths(), config.axes, (config.generated, found.axes))
     config = replace(config, axes=axes.scales() if axes else [])
     config = replace(config, colour_map=seen.known_map(config.colour_map))
     folder, path = Path(config.output_dir), Path(config.output_dir) / "metrics.json"
-    selected_by = selecting_training(Path(config.generated))
     judged, val = scoring_parts(real, selected_by, config.generated)
     contents = {"selector_training": selected_by, **{name: inputs_digest(real[name]) for name in real}}
     if selected_by:
@@ -92,13 +92,13 @@ def run(config: EvaluateConfig) -> None:
         if metrics.get("inputs") == inputs:
             say(f"{path} was measured on the same images: skipped")
         else:
-            found = evaluate(config, people, {**real, "generated": generated}, judged, folder, groups)
+            measured = evaluate(config, people, {**real, "generated": generated}, judged, folder, groups)
             known = {"versions": versions(), "seed": config.seed, "axes": axes and axes.known()}
-            metrics = {"inputs": inputs, **known, **found}
+            metrics = {"inputs": inputs, **known, **measured}
             write_report(folder, metrics, {name: folder / f"{name}.png" for name in PICTURES})
             write_text(path, json.dumps(metrics, indent=1) + "\n")  # last: a run that finds it is done
     lines = study_lines(metrics) if "verdict" in metrics else []
-    lines = [splits.account(), *table(metrics), *lines]
+    lines = [splits.account(), found.account(), *table(metrics), *lines]
     say("\n".join([*lines, *metrics["summary"], f"all figures are in {path}"]))
     say(f"look at {folder / 'report.html'} and {folder / 'real_beside_generated.png'}")
 

@@ -23,7 +23,8 @@ from data.progress import progress
 from data.run_record import claim_folder
 from data.split_check import check_split
 from evaluation.features import ImageSet, read
-from evaluation.folders import find_generated, find_real
+from evaluation.folders import find_real
+from evaluation.generated import find_generated
 from evaluation.judge import Judge
 from evaluation.measure import measure, obtain_judges, units_of
 from evaluation.report.tables import said, value_of, words
@@ -195,7 +196,8 @@ def score_settings(
             drawn = folder / f"{sampler}_{guidance:g}_{config.num_steps}"
             asked = draw_setting(config, networks, sampler, guidance, drawn)
             # An earlier run may have drawn more; settings compare by equally many.
-            records = [record for record in find_generated(drawn, people) if record.path.name in asked]
+            found_there = find_generated(drawn, people).records
+            records = [record for record in found_there if record.path.name in asked]
             generated = read(records, people, config.axes, config.colour_map)
             compared = {"train": sets["train"], "held_out": sets[held_out], "generated": generated}
             found, usual = score(judge, compared, people, units_of(bool(config.axes)), config.seed)

@@ -39,7 +39,7 @@ with load:
     from data.latent_stats import LatentStatistics, read_recommendation
     from data.latents import read_latents
     from data.run_record import claim_folder
-    from evaluation.folders import find_generated
+    from evaluation.generated import find_generated
     from preparation.public_sets.mvdoppler import find
     from radar.captures import Facts, Hints, read
     from radar.colormap import from_rgb
@@ -115,8 +115,21 @@ def record(data: bytes) -> None:
 
 
 def samples(data: bytes) -> None:
-    written("samples.csv", data)
-    assert all(SCRATCH in (*image.path.parents,)[:2] for image in find_generated(SCRATCH, PEOPLE))
+    find_by("samples.csv", data)
+
+
+def metadata(data: bytes) -> None:
+    find_by("metadata.jsonl", data)
+
+
+def find_by(table: str, data: bytes) -> None:
+    """Whose a.png is, by a table of generated images."""
+    folder = SCRATCH / table.partition(".")[0]
+    folder.mkdir(exist_ok=True)
+    written(f"{folder.name}/a.png", b"")
+    written(f"{folder.name}/{table}", data)
+    found = find_generated(folder, PEOPLE).records
+    assert found and all(folder in record.path.parents for record in found)
 
 
 def preset(data: bytes) -> None:
@@ -168,6 +181,7 @@ PARSERS: dict[str, Callable[[bytes], None]] = {
         payload,
         record,
         samples,
+        metadata,
         preset,
         override,
         image,

@@ -81,6 +81,7 @@ GOOD = {
     "payload": json.dumps(PAYLOAD).encode(),
     "record": b'{"format": 2, "lr": 1.0}',
     "samples": b"file,user\na.png,ID_1\n",
+    "metadata": b'{"file_name": "a.png", "label": "ID_1"}\n',
     "preset": b"train: {lr: 1.0e-3, max_steps: 5}\n",
     "override": b"model.depth=3",
     "image": png_bytes(),

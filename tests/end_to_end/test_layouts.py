@@ -13,7 +13,7 @@ from toy_run import DRAWING, EXACT, PEOPLE, changed, names, output_of, refusal_o
 import stage3_inference
 from data.axes import Axes
 from data.labels import LabelTable
-from evaluation.folders import axes_of_generated, find_generated
+from evaluation.generated import find_generated
 from sampling.image_sampler import wanted
 from sampling.model_file import load_trained, write_slim
 
@@ -51,10 +51,12 @@ def test_both_layouts_hold_the_same_images(drawn):
     arrays = {name.replace(".png", ".npz") for name in FOLDERS}
     assert names(drawn / "folders") == FOLDERS | arrays | BESIDE | FIGURES
     people = LabelTable(PEOPLE)
-    for one, other in zip(*(find_generated(drawn / layout, people) for layout in ("flat", "folders"))):
+    flat, folders = (find_generated(drawn / layout, people) for layout in ("flat", "folders"))
+    assert not flat.left_out and not folders.left_out
+    for one, other in zip(flat.records, folders.records):
         assert (one.relative, one.user) == (other.relative, other.user) and one.path != other.path
         assert (pixels(one.path) == pixels(other.path)).all()
-    assert axes_of_generated(drawn / "flat") == axes_of_generated(drawn / "folders") is not None
+    assert flat.axes == folders.axes is not None
 
 
 def test_torchvision_reads_people_as_classes(drawn):
@@ -127,7 +129,7 @@ def test_arrays_require_axes_and_the_range_of_the_colours(toy, tmp_path):
     said = refusal_of(*draw(toy, tmp_path / "out", *one, "--arrays", checkpoint=old))
     assert "carries no axes" in said and not (tmp_path / "out").exists()
     output_of(*draw(toy, tmp_path / "out", *one, *told, checkpoint=old))
-    assert axes_of_generated(tmp_path / "out") == Axes(0, 6, 2, 30)
+    assert find_generated(tmp_path / "out", LabelTable(PEOPLE)).axes == Axes(0, 6, 2, 30)
     said = refusal_of(*draw(toy, tmp_path / "out", *one, checkpoint=old))
     assert "axes was [0.0, 6.0, 2.0, 30.0], now None" in said
     part = older_model(toy, tmp_path / "part.safetensors", Axes(0, 6, 2, colour_map="jet"))

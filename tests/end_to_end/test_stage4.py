@@ -167,6 +167,31 @@ def test_again_measures_nothing(data, evaluated):
     assert snapshot(data / "report") == before
 
 
+@pytest.mark.parametrize("form", ["people", "hub"])
+def test_the_same_images_give_the_same_bits_in_another_form(data, evaluated, tmp_path, form):
+    out, given = shutil.copytree(data / "report", tmp_path / "report"), tmp_path / form
+    rows = list(csv.DictReader(open(data / "generated_images/samples.csv", newline="")))
+    for row in rows:
+        copied = given / {"people": row["user"], "hub": "train/images"}[form] / row["file"]
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(data / "generated_images" / row["file"], copied)
+    if form == "hub":
+        lines = [
+            "file_name,text,label",
+            *(f"images/{row['file']},a walk,{row['user']}" for row in rows[::-1]),
+        ]
+        (given / "train/metadata.csv").write_text("\n".join(lines))
+    shutil.copy(data / "generated_images/ID_1_1.png", given / "stray.png")
+    for name in ("metrics.json", *PAGES, *PICTURES):
+        (out / name).unlink()
+    said = evaluate(data, out, "--vavae_path", data / "W.safetensors", "--generated", given)
+    assert "read 6 generated images, left out 1" in said and "(stray.png)" in said
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert {**metrics, "seconds": 0} == {**evaluated[1], "seconds": 0}
+    for name in PICTURES:
+        assert (out / name).read_bytes() == (data / "report" / name).read_bytes()
+
+
 def test_without_axes_in_bins_and_with_the_judge_that_is_there(data, evaluated, tmp_path):
     out = shutil.copytree(data / "report", tmp_path / "report")
     before = snapshot(out)
@@ -208,7 +233,8 @@ def test_inputs_that_do_not_serve_are_refused(data, tmp_path):
 
     real, generated = data / "data_split", data / "generated_images"
     (tmp_path / "images").mkdir()
-    assert "samples.csv: no such file" in refused(real, tmp_path / "images")
+    assert "holds no image" in refused(real, tmp_path / "images")
+    assert "absent: no such folder" in refused(real, tmp_path / "absent")
     assert "no train folder inside" in refused(generated, generated)
     shutil.copytree(real / "train", tmp_path / "alone/train")
     assert "parts: train" in refused(tmp_path / "alone", generated)

@@ -1,5 +1,9 @@
-"""Generators that cheat in a known way, on simulated walkers, are called out; real images are not."""
+"""Generators that cheat in a known way, on simulated walkers, are called out in whichever form their images
+come; real images are not.
+"""
 
+import csv
+import json
 from typing import NamedTuple
 
 import numpy
@@ -8,7 +12,8 @@ from PIL import Image
 
 from data.labels import LabelTable
 from evaluation.distances import frechet
-from evaluation.features import ImageSet, common_scale, describe
+from evaluation.features import ImageSet, common_scale, describe, read
+from evaluation.generated import find_generated
 from evaluation.judge import Judge, train_judge
 from evaluation.measure import measure, units_of
 from evaluation.report.summary import sentences, standing
@@ -59,6 +64,30 @@ def described(pictures, labels):
     return describe(pictures, labels, AXES)
 
 
+def handed_in(folder, pictures, labels):
+    """The set that stage 4 reads of these images, the same in every form, and the images' numbers in it."""
+    users = [PEOPLE.names[label] for label in labels]
+    for number, (picture, user) in enumerate(zip(pictures, users)):
+        for path in (
+            f"samples/{number:03d}.png",
+            f"people/{user}/{number:03d}.png",
+            f"hub/train/x/{number:03d}.png",
+        ):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            picture.save(folder / path)
+    with open(folder / "samples/samples.csv", "w", newline="") as file:
+        csv.writer(file).writerows(
+            [("file", "user"), *((f"{at:03d}.png", user) for at, user in enumerate(users))]
+        )
+    rows = [{"file_name": f"x/{at:03d}.png", "label": int(label)} for at, label in enumerate(labels)]
+    (folder / "hub/train/metadata.jsonl").write_text("\n".join(map(json.dumps, rows[::-1])))
+    found = [find_generated(folder / form, PEOPLE) for form in ("samples", "people", "hub")]
+    first, *others = (read(one.records, PEOPLE, AXES, "jet") for one in found)
+    for other in others:
+        assert all(numpy.array_equal(*pair, equal_nan=True) for pair in zip(first, other))
+    return first, numpy.array([int(record.path.stem) for record in found[0].records])
+
+
 def evaluated(walks, generated):
     """Metrics and what is said of them: person, new, physical, diverse, near."""
     sets = {"train": walks.sets["train"], "held_out": walks.sets["held_out"], "generated": generated}
@@ -66,8 +95,8 @@ def evaluated(walks, generated):
     return metrics, sentences(metrics)
 
 
-def test_real_pictures_posing_as_generated_pass_everything(walks):
-    metrics, said = evaluated(walks, walks.sets["unseen"])
+def test_real_pictures_posing_as_generated_pass_everything(walks, tmp_path):
+    metrics, said = evaluated(walks, handed_in(tmp_path, walks.raw["unseen"], walks.sets["unseen"].labels)[0])
     person, new, physical, diverse, near, limits = said
     assert person.startswith("The person: ") and new.startswith("New: ") and physical.startswith("Physical: ")
     assert diverse.startswith("Diverse: ") and near.startswith("As a set they cannot be told"), said
@@ -79,13 +108,14 @@ def test_real_pictures_posing_as_generated_pass_everything(walks):
         assert min(found[name]["generated"]["value"] for name in ("precision", "coverage")) > 0.5
 
 
-def test_a_copycat_is_called_out_though_nothing_else_tells_it_from_real(walks):
+def test_a_copycat_is_called_out_though_nothing_else_tells_it_from_real(walks, tmp_path):
     """Training images, half of them shifted in time."""
     rng = numpy.random.default_rng(0)
     chosen = rng.permutation(len(walks.raw["train"]))[:36]
     pictures = [numpy.asarray(walks.raw["train"][at]) for at in chosen]
     shifted = [numpy.roll(one, int(rng.integers(256)) * (at % 2), axis=1) for at, one in enumerate(pictures)]
-    copies = described(map(Image.fromarray, shifted), walks.sets["train"].labels[chosen])
+    labels = walks.sets["train"].labels[chosen]
+    copies, numbers = handed_in(tmp_path, list(map(Image.fromarray, shifted)), labels)
     metrics, said = evaluated(walks, copies)
     assert metrics["generated"]["memorised"]["share"] == 1 and metrics["real"]["memorised"]["share"] < 0.1
     assert said[1].startswith("Copies: ") and said[0].startswith("The person: ")
@@ -93,15 +123,15 @@ def test_a_copycat_is_called_out_though_nothing_else_tells_it_from_real(walks):
         assert found["frechet"]["generated"]["value"] < found["frechet"]["floor"]["interval"][1]
         assert standing(found["kid"]["generated"], found["kid"]["floor"]) == 0
     first = metrics["closest_pairs"][0]
-    assert first["ratio"] < 0.05 and chosen[first["generated"]] == first["train"]
+    assert first["ratio"] < 0.05 and chosen[numbers[first["generated"]]] == first["train"]
     features = {"train": walks.sets["train"], "exact": walks.sets["train"].at(chosen)}
     spaces = common_scale({name: walks.judge.features(part.images) for name, part in features.items()})
     assert frechet(spaces["exact"], spaces["train"][chosen]) == pytest.approx(0, abs=1e-6)
 
 
-def test_a_generator_that_ignores_identity_fails_the_judge(walks):
-    unseen = walks.sets["unseen"]
-    mixed = unseen._replace(labels=numpy.random.default_rng(0).permutation(unseen.labels))
+def test_a_generator_that_ignores_identity_fails_the_judge(walks, tmp_path):
+    labels = numpy.random.default_rng(0).permutation(walks.sets["unseen"].labels)
+    mixed, _ = handed_in(tmp_path, walks.raw["unseen"], labels)
     metrics, said = evaluated(walks, mixed)
     assert said[0].startswith("Not the person: ") and said[1].startswith("New: ")
     assert metrics["generated"]["judged_right"]["share"] < 0.6 < metrics["real"]["judged_right"]["share"]
@@ -109,14 +139,16 @@ def test_a_generator_that_ignores_identity_fails_the_judge(walks):
     assert max(velocity["per_person"].values()) > 2 * max(velocity["per_person_floor"].values())
 
 
-def test_a_generator_of_the_mean_fails_diversity(walks):
+def test_a_generator_of_the_mean_fails_diversity(walks, tmp_path):
     pictures = []
     for label in range(len(PEOPLE)):
         own = [walks.raw["train"][at] for at in numpy.flatnonzero(walks.sets["train"].labels == label)]
         mean = numpy.mean([from_rgb(numpy.asarray(picture)) for picture in own], axis=0)
         pictures.append(Image.fromarray(to_rgb(mean)))
-    once = described(pictures, numpy.arange(len(PEOPLE)))
-    metrics, said = evaluated(walks, once.at(numpy.repeat(numpy.arange(len(PEOPLE)), 12)))
+    means, _ = handed_in(
+        tmp_path, [picture for picture in pictures for _ in range(12)], numpy.arange(36) // 12
+    )
+    metrics, said = evaluated(walks, means)
     assert said[3].startswith("Not diverse: ")
     for space, found in metrics["diversity"].items():
         assert list(found["vendi"]["generated"].values()) == pytest.approx([1, 1, 1])
@@ -125,7 +157,8 @@ def test_a_generator_of_the_mean_fails_diversity(walks):
         assert metrics["distances"][space]["recall"]["generated"]["value"] < 0.3
 
 
-def test_too_few_pictures_give_no_distances_and_that_is_said(walks):
-    metrics, said = evaluated(walks, walks.sets["unseen"].at(numpy.array([0, 20])))
+def test_too_few_pictures_give_no_distances_and_that_is_said(walks, tmp_path):
+    few, _ = handed_in(tmp_path, [walks.raw["unseen"][at] for at in (0, 16, 20)], [0, 1, 1])
+    metrics, said = evaluated(walks, few)
     assert "distances" not in metrics and "any distance (too few images" in said[-1]
     assert len(said) == 4 and "somebody has 1 generated image" in said[-1]

@@ -1,0 +1,314 @@
+"""Folders of generated images, by stage 3 or any other tool: which files there are, and whose.
+
+samples.csv      stage 3's table: file and user
+metadata.csv     (or metadata.jsonl) as Hugging Face's `imagefolder` has it: file_name, below the table's
+                 folder, and a column of people; a table a split, if there are several
+folders          a person's images in a folder of the person's name, at any depth, as torchvision's
+                 `ImageFolder` has it
+
+The same images give the same figures in each form, whatever the order of tables: images are sorted by person
+and file name. What stage 3 wrote into a PNG (axes, who selected it) is read there where its table is gone.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+from configs.errors import UserError
+from data.axes import Axes, agreed
+from data.grey_depth import with_white
+from data.images import IMAGE_EXTENSIONS, ImageRecord
+from data.label_files import PERSON_COLUMNS
+from data.labels import LabelTable, listing, natural_key
+from data.tree import account, sorted_out, split_word
+from sampling.image_sampler import METADATA
+
+SAMPLES, TABLES = "samples.csv", ("metadata.csv", "metadata.jsonl")
+COLUMNS = (*PERSON_COLUMNS, "class", "class_name", "class_label", "identity")
+UNLISTED, NOBODY = "not in the table", "in no folder of a person of --real"
+# What stage 3 and other tools leave beside the images.
+SHEETS = ("micro_doppler_grid.png", "demo_samples.png", "figure_user*.png")
+BESIDE = (*SHEETS, "*.csv", "*.jsonl", "*.npz", "run.json")
+Rows = dict[str, dict[str, str]]  # by the path below the folder
+
+
+class Generated(NamedTuple):
+    """The images of one generator in order of person and name, and by reason the paths of all others; the
+    axes that they tell, and the digest of the training images of the judge that selected them, if one did.
+    """
+
+    folder: Path
+    records: list[ImageRecord]
+    left_out: dict[str, list[str]]
+    axes: Axes | None
+    selected_by: str | None
+
+    def account(self) -> str:
+        """What was read, and what not."""
+        return f"{self.folder}: {account(len(self.records), 'generated image', self.left_out)}"
+
+
+def find_generated(folder: Path, people: LabelTable) -> Generated:
+    """The images of `people` in `folder`, in whichever form. FileNotFoundError, UserError: none, people of
+    whom nothing is known, or images of which it is not clear whose they are.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"--generated {folder}: no such folder; expected images of stage 3, folders of people, or images "
+            "with metadata.csv"
+        )
+    paths, others = sorted_out(folder, IMAGE_EXTENSIONS, ())
+    tables = _tables(folder, others)
+    rows = _rows(folder, tables)
+    whose = _by_column(rows, people, tables) if rows else None
+    reason = UNLISTED if whose else NOBODY
+    whose = whose or _by_folder(folder, paths, people)
+    absent = [path for path in whose if not (folder / path).is_file()]
+    if absent:
+        raise FileNotFoundError(
+            f"{folder / absent[0]}: no such file, though {tables[0]} names it ({len(absent)} of {len(whose)} "
+            "are not there); expected the images that the table names"
+        )
+    others |= {reason: [path for path in paths if path not in whose]}
+    left_out = {
+        reason: kept
+        for reason, found in others.items()
+        if (kept := [path for path in found if not any(fnmatch(Path(path).name, own) for own in BESIDE)])
+    }
+    told = rows if tables == [SAMPLES] else {path: _text_of(folder / path) for path in whose}
+    records = with_white(_records(folder, whose, people))
+    return Generated(folder, records, left_out, _axes(folder, told), _selected_by(folder, told))
+
+
+def _records(folder: Path, whose: Mapping[str, str], people: LabelTable) -> list[ImageRecord]:
+    """In order of person and file name; a name that a person has twice is told by its folders, too."""
+    names = Counter((user, PurePosixPath(path).name) for path, user in whose.items())
+
+    def relative(path: str, user: str) -> str:
+        name = PurePosixPath(path).name
+        return f"{user}/{name if names[user, name] == 1 else path.replace('/', '_')}"
+
+    def place(item: tuple[str, str]) -> tuple:
+        path, user = item
+        return people.index(user), natural_key(PurePosixPath(path).name), natural_key(path)
+
+    ordered = sorted(whose.items(), key=place)
+    return [ImageRecord(folder / path, relative(path, user), user) for path, user in ordered]
+
+
+# Tables
+
+
+def _tables(folder: Path, others: Mapping[str, Sequence[str]]) -> list[str]:
+    """Paths below `folder` of the tables that tell whose the images are; stage 3's comes before others."""
+    named = [path for found in others.values() for path in found]
+    if (folder / SAMPLES).is_file():
+        return [SAMPLES]
+    unread = [path for path in named if PurePosixPath(path).name == "metadata.parquet"]
+    if unread:
+        raise UserError(f"{folder / unread[0]}: Parquet is not read; save the table as metadata.csv")
+    return [path for path in named if PurePosixPath(path).name in TABLES]
+
+
+def _rows(folder: Path, tables: Sequence[str]) -> Rows:
+    """Rows of all tables by the path of the image below `folder`; UserError: damaged, or at odds."""
+    found: Rows = {}
+    for table in tables:
+        path, column = folder / table, "file" if table == SAMPLES else "file_name"
+        for row in _table(path):
+            name = row.get(column, "")
+            if not _is_image_path(name):
+                raise UserError(
+                    f"{path}: {ascii(name[:80])} is no name of an image there; expected them in its column "
+                    f"{column}" + "; run stage 3 again" * (table == SAMPLES)
+                )
+            place = (PurePosixPath(table).parent / name).as_posix()
+            if found.setdefault(place, row) != row:
+                raise UserError(f"{path}: names {place} twice, with different values; keep one row")
+    if tables and not found:
+        raise UserError(f"{folder / tables[0]}: people: none; expected a row for each image")
+    return found
+
+
+def _table(path: Path) -> list[dict[str, str]]:
+    """Rows as text, their columns in small letters."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix == ".jsonl":
+            lines: Iterable[Mapping[Any, Any]] = [
+                dict(json.loads(line)) for line in text.split("\n") if line.strip()
+            ]
+        else:
+            lines = csv.DictReader(io.StringIO(text, newline=""))
+        return [
+            {str(name).strip().casefold(): _cell(value) for name, value in line.items()} for line in lines
+        ]
+    except (ValueError, TypeError, csv.Error, RecursionError) as error:
+        way_out = "run stage 3 again" if path.name == SAMPLES else "write it again, in UTF-8"
+        raise UserError(f"{path}: not readable as a table ({error}); {way_out}") from error
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else str(value).strip()
+
+
+def _is_image_path(name: str) -> bool:
+    """Whether a cell names a file below the table's folder."""
+    parts = PurePosixPath(name).parts
+    return (
+        name.isprintable()
+        and bool(parts)
+        and "/".join(parts) == name
+        and not any(part == ".." or len(part) > 255 for part in parts)
+    )
+
+
+def _by_column(rows: Rows, people: LabelTable, tables: Sequence[str]) -> dict[str, str] | None:
+    """The person of each image by the first column that names people, else by one of whole numbers; None:
+    there is no such column, and folders must tell.
+    """
+    columns = [name for name in COLUMNS if any(row.get(name) for row in rows.values())]
+    if tables == [SAMPLES]:
+        columns = ["user"]
+    if not columns:
+        return None
+    values = {name: [row.get(name, "") for row in rows.values()] for name in columns}
+    naming = [name for name in columns if set(values[name]) <= set(people.names)]
+    for name in naming[1:]:
+        pairs = zip(rows, values[naming[0]], values[name])
+        apart = next((f"{path}: {one} or {other}" for path, one, other in pairs if one != other), None)
+        if apart:
+            raise UserError(
+                f"{tables[0]}: columns {naming[0]} and {name} name different people ({apart}); keep one"
+            )
+    numbers = [name for name in columns if all(map(_is_number, values[name]))]
+    if naming:
+        users = values[naming[0]]
+    elif numbers:
+        users = _by_number(values[numbers[0]], people, f"{tables[0]}: column {numbers[0]}")
+    else:
+        unknown = [value or "nobody" for value in values[columns[0]] if value not in people.names]
+        raise _unknown(tables[0], dict.fromkeys(unknown), people)
+    whose = dict(zip(rows, users))
+    for path, user in whose.items():
+        if {*PurePosixPath(path).parts[:-1]} & {*people.names} - {user}:
+            raise UserError(
+                f"{tables[0]}: {path} is of {user} by the table, of another by its folder; mend the table, "
+                "or remove it to go by folders"
+            )
+    return whose
+
+
+def _unknown(where: str, unknown: Iterable[str], people: LabelTable) -> UserError:
+    return UserError(
+        f"{where}: people: {listing(unknown, 8) or 'none'}; expected some of {listing(people.names)}; give "
+        "the data that the model was trained on as --real"
+    )
+
+
+# Numbers
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10
+
+
+def _by_number(values: Sequence[str], people: LabelTable, where: str) -> list[str]:
+    """The people that whole numbers stand for: the number in a person's name, or the place among the names in
+    natural order (as here) or in plain order (ID_1, ID_10, ID_2, as torchvision and Hugging Face sort).
+    UserError: they can be read in two ways, or in none.
+    """
+    numbers = {people.number(name): name for name in people.names}
+    unclear = len(numbers) < len(people)  # one number is two people's, or two have none
+    tables: dict[str, dict[int | None, str]] = {
+        "the number in the name": {} if unclear else numbers,
+        "the place": dict(enumerate(people.names)),
+        "the place in plain order": dict(enumerate(sorted(people.names))),
+    }
+    distinct = [int(value) for value in dict.fromkeys(values)]
+    readings = {
+        how: [table[number] for number in distinct]
+        for how, table in tables.items()
+        if all(number in table for number in distinct)
+    }
+    if not readings:
+        raise _unknown(where, dict.fromkeys(values), people)
+    first, *others = readings
+    for how in others:
+        for number, one, other in zip(distinct, readings[first], readings[how]):
+            if one != other:
+                raise UserError(
+                    f"{where}: {number} is {one} by {first}, {other} by {how}; write the people's names, "
+                    f"like {one}, in place of numbers"
+                )
+    names = dict(zip(distinct, readings[first]))
+    return [names[int(value)] for value in values]
+
+
+# Folders
+
+
+def _by_folder(folder: Path, paths: Sequence[str], people: LabelTable) -> dict[str, str]:
+    """The person of each image by the folders that it lies in; images of nobody are not among them."""
+    above = {path: PurePosixPath(path).parts[:-1] for path in paths}
+    whose = {}
+    for path, folders in above.items():
+        users = [name for name in dict.fromkeys(folders) if name in people.names]
+        if len(users) > 1:
+            raise UserError(
+                f"{folder / path}: lies in folders of {listing(users)}; expected one of them, or "
+                "metadata.csv that tells whose it is"
+            )
+        if users:
+            whose[path] = users[0]
+    classes = {
+        path: next((name for name in names if not split_word(name)), "") for path, names in above.items()
+    }
+    if not whose and paths and all(map(_is_number, classes.values())):
+        users = _by_number(list(classes.values()), people, f"{folder}: folder names")
+        return dict(zip(paths, users))
+    if not whose:
+        found = listing(dict.fromkeys(name or "no folder" for name in classes.values()), 8)
+        raise UserError(
+            f"--generated {folder}: {len(paths)} images in {found}; expected folders named as in --real "
+            f"({listing(people.names, 5)}), samples.csv of stage 3, or metadata.csv with file_name and person"
+            if paths
+            else f"--generated {folder}: holds no image; expected images of stage 3 or of another tool"
+        )
+    return whose
+
+
+# What images tell of themselves
+
+
+def _text_of(path: Path) -> dict[str, Any]:
+    """What stage 3 wrote into a PNG; nothing in other files."""
+    try:
+        with Image.open(path) as image:
+            return dict(json.loads(image.info.get(METADATA, "{}")))
+    except Exception:  # Pillow raises nearly anything; a bad image is refused where it is read
+        return {}
+
+
+def _axes(folder: Path, told: Mapping[str, Mapping[str, Any]]) -> Axes | None:
+    """UserError: images tell different ones."""
+    return agreed(*((str(folder / path), Axes.of(row, str(folder / path))) for path, row in told.items()))
+
+
+def _selected_by(folder: Path, told: Mapping[str, Mapping[str, Any]]) -> str | None:
+    found = {row.get("selector_training") or None for row in told.values()}
+    if len(found) > 1:
+        raise UserError(
+            f"{folder}: images of several selecting judges, or selected ones among others; expected one "
+            "kind, as stage 3 leaves a folder"
+        )
+    return found.pop() if found else None
