@@ -12,8 +12,6 @@ and file name. What stage 3 wrote into a PNG (axes, who selected it) is read the
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +27,7 @@ from data.grey_depth import with_white
 from data.images import IMAGE_EXTENSIONS, ImageRecord
 from data.label_files import PERSON_COLUMNS
 from data.labels import LabelTable, listing, natural_key
+from data.tables import read_rows
 from data.tree import account, sorted_out, split_word
 from sampling.image_sampler import METADATA
 
@@ -141,20 +140,16 @@ def _rows(folder: Path, tables: Sequence[str]) -> Rows:
 
 def _table(path: Path) -> list[dict[str, str]]:
     """Rows as text, their columns in small letters."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix == ".jsonl":
-            lines: Iterable[Mapping[Any, Any]] = [
-                dict(json.loads(line)) for line in text.split("\n") if line.strip()
-            ]
-        else:
-            lines = csv.DictReader(io.StringIO(text, newline=""))
-        return [
-            {str(name).strip().casefold(): _cell(value) for name, value in line.items()} for line in lines
-        ]
-    except (ValueError, TypeError, csv.Error, RecursionError) as error:
-        way_out = "run stage 3 again" if path.name == SAMPLES else "write it again, in UTF-8"
-        raise UserError(f"{path}: not readable as a table ({error}); {way_out}") from error
+    way_out = "run stage 3 again" if path.name == SAMPLES else "write it again, in UTF-8"
+    if path.suffix == ".csv":
+        lines: list[dict[Any, Any]] = [*read_rows(path, "a table", way_out)]
+    else:
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+            lines = [dict(json.loads(line)) for line in text.split("\n") if line.strip()]
+        except (ValueError, TypeError, RecursionError) as error:
+            raise UserError(f"{path}: not readable as a table ({error}); {way_out}") from error
+    return [{str(name).strip().casefold(): _cell(value) for name, value in line.items()} for line in lines]
 
 
 def _cell(value: Any) -> str:

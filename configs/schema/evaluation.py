@@ -26,7 +26,10 @@ class EvaluateConfig(Command):
 
     real: str = real_key()
     generated: str = key(
-        REQUIRED, "Folder of images and samples.csv, as stage 3 writes it.", affects="run", content=True
+        REQUIRED,
+        "Folder of images of stage 3 or any tool: with samples.csv, metadata.csv, or a folder per person.",
+        affects="run",
+        content=True,
     )
     output_dir: str = key(
         "evaluation_report", "Folder for metrics.json, images and the judges' weights.", affects="nothing"
