@@ -40,7 +40,8 @@ from evaluation.features import NETWORKS, ImageSet, describe, encoder, read, thr
 from evaluation.folders import find_real, places_of
 from evaluation.generated import find_generated
 from evaluation.groups import KINDS as GROUP_KINDS
-from evaluation.groups import Grouped, group_figures, group_images
+from evaluation.groups import PARTS as GROUPED_PARTS
+from evaluation.groups import Grouped, group_figures, group_images, pieces_of
 from evaluation.judge import Judge
 from evaluation.measure import SETS, Stopwatch, measure, obtain_judges, units_of
 from evaluation.motion import QUANTITIES
@@ -195,7 +196,7 @@ def evaluate(
         metrics["groups"] = group_figures(judges[0], everything, groups, people)
     if config.verdict:
         with seconds.part("verdict"):
-            metrics |= augmentation_study(config, sets, everything, people, groups)
+            metrics |= augmentation_study(config, sets, everything, people, groups, records)
     if config.sweep:
         metrics["sweep"] = json.loads(Path(config.sweep).read_text(encoding="utf-8"))
     with seconds.part("pictures"):
@@ -209,12 +210,17 @@ def augmentation_study(
     everything: ImageSet,
     people: LabelTable,
     groups: dict[str, Grouped],
+    records: dict[str, list[ImageRecord]],
 ) -> dict[str, Any]:
     """Whether generated images help a classifier, also by the groups of all held-out ones, `everything`."""
+    table = read_groups(config.real)
+    held = [(part, record) for part in GROUPED_PARTS for record in records.get(part, ())]
+    tested = [one for one in held if one[0] == ("test" if "test" in records else "val")]
     real, held_out, generated = (Labelled(*sets[name][:2]) for name in SETS)
+    held_out = held_out._replace(days=pieces_of(table, tested))
     both = {name: group.places for name, group in groups.items() if group.both}
     seeds = {"seeds": config.verdict_seeds, "seed": config.seed}
-    grouped = Labelled(*everything[:2])
+    grouped = Labelled(*everything[:2], pieces_of(table, held))
     return study(real, held_out, generated, people, **seeds, grouped=grouped, groups=both)
 
 

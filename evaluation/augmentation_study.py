@@ -3,12 +3,8 @@
 Every arm trains the judge's network on train, or on a part of it, with and without generated images, and
 is tested on the same held-out real images, seed by seed, each rolled in time: images cut every whole
 number of steps show a recording always at the same phase, by which a classifier that never saw them shifted
-would tell recordings, not people, apart. Arms are compared image by image: correctness
-averaged over the seeds, its paired differences resampled 2,000 times within each person (percentile
-bootstrap, Efron and Tibshirani 1993) in circular blocks of 4 neighbours (Politis and Romano 1992), since
-neighbouring images may be windows of one walk that overlap by 75 %. That interval covers the luck of the
-held-out images; Student's t over the differences by seed covers the luck of training. "helps" and "harms"
-are said only where both 95 % intervals lie on that side of 0.
+would tell recordings, not people, apart. Arms are compared image by image, by
+`evaluation.paired_differences`.
 """
 
 from __future__ import annotations
@@ -19,30 +15,33 @@ from typing import Any, NamedTuple
 
 import numpy
 import torch
-from scipy import stats
 from torch import Tensor
 
 from data.labels import LabelTable
 from data.progress import progress
-from evaluation.distances import BLOCK
 from evaluation.judge import Judge, augmented, training_rounds
+from evaluation.paired_differences import HELPS, SAME, HeldOut, difference, in_words, limit_of, share
 
 RATIOS = (0.5, 1.0, 2.0)
 SIZES = (5, 10, 20)
 REFERENCE, FEW_SHOT = "real + classic", "real + classic + generated"
-HELPS, SAME, HARMS = "helps", "makes no measurable difference", "harms"
-DRAWS = 2000
+SHORT = ("value", "interval", "detectable", "equal_within", "sentence")  # of a difference by groups
 BATCH = 32
-LEAST_IMAGES = 8  # two blocks: from fewer held-out images of a person nothing is concluded
 LEAST_STEPS = 1000  # with fewer the classifiers are still learning, and what they see twice as often wins
 NOISE, MASKED = 0.05, 1 / 8
 
 
 class Labelled(NamedTuple):
-    """uint8 images (N, 128, 64, 3) as `judge.reduced` gives them, in time order, and labels (N,) int64."""
+    """uint8 images (N, 128, 64, 3) as `judge.reduced` gives them, in time order, labels (N,) int64, and the
+    day or recording of each (N,), where known."""
 
     images: numpy.ndarray
     labels: numpy.ndarray
+    days: numpy.ndarray | None = None
+
+    @property
+    def tested(self) -> HeldOut:
+        return HeldOut(self.labels, self.days)
 
 
 class Arm(NamedTuple):
@@ -59,7 +58,7 @@ def study(
     generated: Labelled,
     people: LabelTable,
     *,
-    seeds: int = 5,
+    seeds: int = 8,
     seed: int = 0,
     epochs: int = 16,
     grouped: Labelled | None = None,
@@ -69,7 +68,7 @@ def study(
 
     `groups` (day → kind → places among the real images `grouped`) have every arm tried on each kind, too.
 
-    An arm's share has Student's interval over seeds. The verdict in one sentence is that of the arm nearest
+    The verdict in one sentence is that of the arm nearest
     to one generated image for each real one, chosen before anything is measured; "helps" must hold for it
     against the better of both real arms. The generator has seen all of train: the few-shot curve says what
     its images are worth to someone with few real ones, not what a generator trained on so few would give.
@@ -93,19 +92,20 @@ def study(
 
     # Comparison
     by_name = {name: right[arm] for name, arm in arms.items()}
-    verdict = {"seeds": seeds, "steps": steps, **verdict_of(by_name, primary, held_out.labels, people)}
+    known = {"seeds": seeds, "steps": steps, "pieces": held_out.tested.pieces}
+    verdict = {**known, **verdict_of(by_name, primary, held_out.tested, people)}
     if groups and grouped:
         by_name = {name: of_groups[0][arm] for name, arm in arms.items()}
         verdict["groups"] = {
-            group: {kind: of_kind(by_name, grouped.labels, places, people) for kind, places in kinds.items()}
+            group: {kind: of_kind(by_name, grouped.tested, places, people) for kind, places in kinds.items()}
             for group, kinds in groups.items()
         }
     with_and_without = zip(curve[REFERENCE], curve[FEW_SHOT])
     few_shot = {
         "sizes": [*sizes, "all"],
-        "arms": {name: [estimate(right[arm]) for arm in line] for name, line in curve.items()},
+        "arms": {name: [share(right[arm], held_out.tested) for arm in line] for name, line in curve.items()},
         "differences": [
-            difference(right[with_] - 1.0 * right[without], held_out.labels, people)
+            difference(right[with_] - 1.0 * right[without], held_out.tested, people)
             for without, with_ in with_and_without
         ],
     }
@@ -139,21 +139,21 @@ def train_arms(
 
 
 def verdict_of(
-    right: Mapping[str, numpy.ndarray], primary: str, labels: numpy.ndarray, people: LabelTable
+    right: Mapping[str, numpy.ndarray], primary: str, tested: HeldOut, people: LabelTable
 ) -> dict[str, Any]:
     """Accuracy of the arms by name, from correctness (seeds, N), how they differ from the reference, and what
     the `primary` one shows.
     """
     differences = {
-        name: {"reference": REFERENCE, **difference(hits - 1.0 * right[REFERENCE], labels, people)}
+        name: {"reference": REFERENCE, **difference(hits - 1.0 * right[REFERENCE], tested, people)}
         for name, hits in right.items()
         if name != REFERENCE
     }
     best = max(("real", REFERENCE), key=lambda name: right[name].mean())
-    beyond = difference(right[primary] - 1.0 * right[best], labels, people)
+    beyond = difference(right[primary] - 1.0 * right[best], tested, people)
     sentence = differences[primary]["sentence"]
     return {
-        "arms": {name: accuracies(hits, labels, people) for name, hits in right.items()},
+        "arms": {name: accuracies(hits, tested, people) for name, hits in right.items()},
         "differences": differences,
         "primary": primary,
         # where classic augmentation does harm, undoing a part of that is no help
@@ -163,23 +163,20 @@ def verdict_of(
 
 
 def of_kind(
-    right: Mapping[str, numpy.ndarray], labels: numpy.ndarray, places: numpy.ndarray, people: LabelTable
+    right: Mapping[str, numpy.ndarray], tested: HeldOut, places: numpy.ndarray, people: LabelTable
 ) -> dict[str, Any]:
     """Accuracy of each arm, from correctness (seeds, N), at some places alone, and how it differs there from
     the reference's.
     """
     chosen = {arm: hits[:, places] for arm, hits in right.items()}
     apart = {
-        arm: difference(hits - 1.0 * chosen[REFERENCE], labels[places], people)
+        arm: difference(hits - 1.0 * chosen[REFERENCE], tested.at(places), people)
         for arm, hits in chosen.items()
         if arm != REFERENCE
     }
     return {
-        "arms": {arm: accuracy(hits) for arm, hits in chosen.items()},
-        "differences": {
-            arm: {name: whole[name] for name in ("value", "interval", "sentence")}
-            for arm, whole in apart.items()
-        },
+        "arms": {arm: accuracy(hits, tested.at(places)) for arm, hits in chosen.items()},
+        "differences": {arm: {name: whole[name] for name in SHORT} for arm, whole in apart.items()},
     }
 
 
@@ -206,7 +203,10 @@ def pool_of(arm: Arm, real: Labelled, generated: Labelled, seed: int) -> Labelle
             (real, places[: arm.real]),
             (generated, numpy.flatnonzero(generated.labels == label)[:count]),
         ]
-    return Labelled(*(numpy.concatenate([source[i][places] for source, places in parts]) for i in (0, 1)))
+    return Labelled(
+        numpy.concatenate([source.images[places] for source, places in parts]),
+        numpy.concatenate([source.labels[places] for source, places in parts]),
+    )
 
 
 def rolled(images: numpy.ndarray, seed: int) -> numpy.ndarray:
@@ -228,7 +228,7 @@ def train_classifier(pool: Labelled, num_classes: int, seed: int, steps: int, au
         yield from ([chosen] for chosen in order.split(BATCH))
 
     change = classic if augment else torch.nn.Identity()
-    *_, judge = training_rounds(*pool, num_classes, seed, rounds(), steps, change)
+    *_, judge = training_rounds(pool.images, pool.labels, num_classes, seed, rounds(), steps, change)
     return judge.eval()
 
 
@@ -247,75 +247,17 @@ def classic(x: Tensor) -> Tensor:
     return x
 
 
-def accuracies(right: numpy.ndarray, labels: numpy.ndarray, people: LabelTable) -> dict[str, Any]:
+def accuracies(right: numpy.ndarray, tested: HeldOut, people: LabelTable) -> dict[str, Any]:
     """`accuracy` of all images, and "per_person" of each one's."""
-    each = {people.names[label]: accuracy(right[:, labels == label]) for label in numpy.unique(labels)}
-    return {**accuracy(right), "per_person": each}
+    places = {label: numpy.flatnonzero(tested.labels == label) for label in numpy.unique(tested.labels)}
+    each = {people.names[label]: accuracy(right[:, own], tested.at(own)) for label, own in places.items()}
+    return {**accuracy(right, tested), "per_person": each}
 
 
-def accuracy(right: numpy.ndarray) -> dict[str, Any]:
+def accuracy(right: numpy.ndarray, tested: HeldOut) -> dict[str, Any]:
     """A figure (`evaluation.estimates`) of correctness (seeds, N)."""
-    figure = estimate(right)
+    figure = share(right, tested)
     return {"share": figure.pop("value"), **figure}
-
-
-def estimate(right: numpy.ndarray) -> dict[str, Any]:
-    """Mean correctness of (seeds, N), its interval over seeds within [0, 1], and N."""
-    low, high = student_interval(right.mean(1))
-    return {
-        "value": float(right.mean()),
-        "interval": [max(0.0, low), min(1.0, high)],
-        "count": right.shape[1],
-    }
-
-
-def difference(delta: numpy.ndarray, labels: numpy.ndarray, people: LabelTable) -> dict[str, Any]:
-    """Mean of the paired differences delta (seeds, N) with both intervals, and what may be said of it.
-
-    "interval" is that over images, "seed_interval" that over seeds. Of ten people each held at 95 %, half
-    a person may be expected to look helped or harmed by luck.
-    """
-    draws = delta.mean(0)[block_draws(labels)]
-    each = {
-        people.names[label]: _sentence(delta[:, labels == label], draws[:, labels == label])
-        for label in numpy.unique(labels)
-    }
-    return {
-        "value": float(delta.mean()),
-        "interval": _percentiles(draws),
-        "by_seed": delta.mean(1).tolist(),
-        "seed_interval": student_interval(delta.mean(1)),
-        "sentence": _sentence(delta, draws),
-        "per_person": each,
-    }
-
-
-def _sentence(delta: numpy.ndarray, draws: numpy.ndarray) -> str:
-    if delta.shape[1] < LEAST_IMAGES:
-        return SAME
-    lows, highs = zip(_percentiles(draws), student_interval(delta.mean(1)))
-    return HELPS if min(lows) > 0 else HARMS if max(highs) < 0 else SAME
-
-
-def _percentiles(draws: numpy.ndarray) -> list[float]:
-    return numpy.quantile(draws.mean(1), (0.025, 0.975)).tolist()
-
-
-def block_draws(labels: numpy.ndarray) -> numpy.ndarray:
-    """(DRAWS, N) places: in each row every person's own, resampled in circular blocks of neighbours."""
-    rng, draws = numpy.random.default_rng(0), numpy.empty((DRAWS, len(labels)), dtype=numpy.int64)
-    for label in numpy.unique(labels):
-        places = numpy.flatnonzero(labels == label)
-        starts = rng.integers(len(places), size=(DRAWS, math.ceil(len(places) / BLOCK), 1))
-        blocks = (starts + numpy.arange(BLOCK)) % len(places)
-        draws[:, places] = places[blocks.reshape(DRAWS, -1)[:, : len(places)]]
-    return draws
-
-
-def student_interval(values: numpy.ndarray) -> list[float]:
-    """Student's 95 % interval for the mean of values (S,), S at least 2 (Biometrika 6, 1908)."""
-    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
-    return [float(values.mean() - half), float(values.mean() + half)]
 
 
 def study_lines(sections: dict[str, Any]) -> Sequence[str]:
@@ -326,10 +268,12 @@ def study_lines(sections: dict[str, Any]) -> Sequence[str]:
     lines += [f"{name}: {_said(found)}" for name, found in verdict["differences"].items()]
     for size, found in zip(few_shot["sizes"], few_shot["differences"]):
         lines.append(f"{size} real images a person + generated: {_said(found)}")
+    limit = limit_of(verdict["seeds"])
+    lines += [f"cannot be said: {limit}"] if limit else []
     return [*lines, f"the verdict on generated images ({verdict['primary']}): {verdict['sentence']}"]
 
 
 def _said(found: dict[str, Any]) -> str:
     low, high = found["interval"]
     points = f"{100 * found['value']:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
-    return f"{points}, {found['sentence']}"
+    return f"{points}, {in_words(found)}"

@@ -6,7 +6,8 @@ An image is of the "same" day where training has images of this person of that d
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy
@@ -73,6 +74,29 @@ def _grouped(parts: Sequence[str], kinds: Sequence[str | None], values: Sequence
         {kind: sorted({values[i] for i in chosen}, key=natural_key) for kind, chosen in places.items()},
         sum(kinds[i] is None for i in taken),
     )
+
+
+def pieces_of(
+    table: Mapping[str, Mapping[str, str]], records: Sequence[tuple[str, ImageRecord]]
+) -> numpy.ndarray | None:
+    """Which day, session or recording each image (part, record) is of, as numbers (N,): by the coarsest group
+    of `table` that is known of all and of which everybody has two; None where there is none.
+    """
+    rows = [table.get(f"{part}/{record.relative}", {}) for part, record in records]
+    whose = [record.user for _, record in records]
+    found: list[tuple[int, list[Hashable]]] = []
+    for name in dict.fromkeys(name for row in rows for name in row):
+        if all(name in row for row in rows):
+            # a recording's name is its own within a day only
+            keys: list[Hashable] = [tuple(row.values()) if name == "recording" else row[name] for row in rows]
+            pieces = set(zip(whose, keys))
+            if min(Counter(user for user, _ in pieces).values()) > 1:
+                found.append((len(pieces), keys))
+    if not found:
+        return None
+    _, keys = min(found, key=lambda one: one[0])
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return numpy.array([numbers[key] for key in keys])
 
 
 def group_figures(

@@ -60,15 +60,16 @@ def toy_metrics(people: tuple[str, ...] = ("ID_1", "ID_2", NASTY), seed: int = 0
     arms = ("real", "real + classic", "real + generated x0.5", "real + generated x1", "generated only")
     sentences = ("helps", "makes no measurable difference", "harms")
 
+    def judged(place: int) -> dict:
+        reach = {"detectable": draw.random.uniform(0.01, 0.1), "equal_within": 0.03 if place == 1 else None}
+        return {**draw.points(), **reach, "sentence": sentences[place % 3]}
+
     def difference(place: int) -> dict:
-        found = draw.points()
-        middle = found["value"]
         return {
-            **found,
-            "by_seed": [draw.random.uniform(-0.1, 0.1) for _ in range(5)],
-            "seed_interval": [middle - 0.0313, middle + 0.0317],
-            "sentence": sentences[place % 3],
-            "per_person": {person: draw.random.choice(sentences) for person in people},
+            **judged(place),
+            "by_seed": [draw.random.uniform(-0.1, 0.1) for _ in range(8)],
+            "sign_flip": draw.random.random(),
+            "per_person": {person: judged(draw.random.randrange(3)) for person in people},
         }
 
     drawn = {kind: walked(draw, people) for kind in (*KINDS, "reconstructed")}
@@ -138,8 +139,9 @@ def toy_metrics(people: tuple[str, ...] = ("ID_1", "ID_2", NASTY), seed: int = 0
             for name, unit in (("torso_velocity", "m/s"), ("cadence", "Hz"))
         },
         "verdict": {
-            "seeds": 5,
+            "seeds": 8,
             "steps": 640,
+            "pieces": 17,
             "arms": {arm: draw.figure("mean", people=people) for arm in arms},
             "differences": {
                 arm: {"reference": "real + classic", **difference(place)}
@@ -152,7 +154,7 @@ def toy_metrics(people: tuple[str, ...] = ("ID_1", "ID_2", NASTY), seed: int = 0
                 "day": {
                     kind: {
                         "arms": {arm: draw.figure("share") for arm in arms},
-                        "differences": {arm: {**draw.points(), "sentence": "helps"} for arm in arms[2:]},
+                        "differences": {arm: judged(0) for arm in arms[2:]},
                     }
                     for kind in ("same", "other")
                 }

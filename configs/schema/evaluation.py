@@ -54,7 +54,12 @@ class EvaluateConfig(Command):
         "Augmentation study: whether generated images help; trains classifiers with and without them.",
         affects="run",
     )
-    verdict_seeds: int = key(5, "Seeds of every classifier of the augmentation study.", low=2, affects="run")
+    verdict_seeds: int = key(
+        8,
+        "Seeds of every classifier of the augmentation study; fewer than 6 show no help and no harm.",
+        low=2,
+        affects="run",
+    )
     sweep: Optional[str] = key(
         None, "sweep.json of stage4_evaluate.py sweep, to be in the report.", affects="run", content=True
     )

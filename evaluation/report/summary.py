@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy
 
+from evaluation.paired_differences import LEAST_SEEDS, limit_of, reach_of
+
 Metrics = dict[str, Any]
 FEW, LEAST_CEILING = 10, 0.8  # images of a person; share that the judge must have right of real images
 CHECKED = 0.05  # share of held-out images that repeat training ones, above which they measure nothing
@@ -165,10 +167,12 @@ def _helps(metrics: Metrics) -> str | None:
         return None
     found, beyond = verdict["differences"][verdict["primary"]], verdict["beyond_best_real"]
     low, high = (100 * end for end in found["interval"])
+    reach = reach_of({**found, "sentence": verdict["sentence"]})
     return (
         f"To a classifier that has all real images it {verdict['sentence']} to add generated ones: "
         f"{100 * found['value']:+.1f} points ({low:+.1f} to {high:+.1f}) over {found['reference']}, "
-        f"{100 * beyond['value']:+.1f} over {beyond['reference']}, the better of real alone and with classic."
+        f"{100 * beyond['value']:+.1f} over {beyond['reference']}, the better of real alone and with classic"
+        f"{f' ({reach})' if reach else ''}."
     )
 
 
@@ -193,5 +197,7 @@ def _limits(metrics: Metrics) -> str:
         )
     if "verdict" not in metrics:
         limits.append("whether they help to train a classifier (not tried)")
+    elif limit := limit_of((metrics["verdict"] or {}).get("seeds", LEAST_SEEDS)):
+        limits.append(limit)
     limits.append("anything of people, places and radars that are not in the data")
     return f"Cannot be said: {'; '.join(limits)}."

@@ -10,7 +10,7 @@ from configs.errors import UserError
 from data.images import ImageRecord
 from data.labels import LabelTable
 from data.split_files import read_groups
-from evaluation.groups import group_figures, group_images
+from evaluation.groups import group_figures, group_images, pieces_of
 
 PEOPLE = LabelTable(("ID_1", "ID_2"))
 
@@ -80,3 +80,23 @@ def test_the_table_of_a_split_tells_groups(tmp_path):
     (tmp_path / "split.csv").write_text("path,user\na,ID_1\n")
     with pytest.raises(UserError, match="split.csv: not readable as the table of a split"):
         read_groups(tmp_path)
+
+
+def test_pieces_are_the_coarsest_group_of_which_everybody_has_two():
+    records = [
+        ("test", ImageRecord(Path("test"), f"{person}/{n}.png", person)) for person in "AB" for n in "123"
+    ]
+
+    def pieces(*rows):
+        table = {f"test/{record.relative}": row for (_, record), row in zip(records, rows)}
+        found = pieces_of(table, records)
+        return None if found is None else found.tolist()
+
+    days = [{"day": day} for day in ("mon", "mon", "tue") * 2]
+    assert pieces(*days) == [0, 0, 1] * 2
+    # by the day, which is coarser than the recording; by that where somebody came on one day only
+    recorded = [{**day, "recording": name} for day, name in zip(days, "121121")]
+    assert pieces(*recorded) == [0, 0, 1] * 2
+    recorded[5] = {"day": "mon", "recording": "1"}
+    assert pieces(*recorded) == [0, 1, 2, 0, 1, 0]
+    assert pieces(*days[:5], {"day": "mon"}) is None and pieces(*days[:5], {}) is None is pieces()
