@@ -35,6 +35,7 @@ from data.split_check import check_split
 from data.split_files import SPLIT_TABLE, read_groups
 from evaluation import sweep
 from evaluation.augmentation_study import Labelled, study, study_lines
+from evaluation.data_copying import lean_line
 from evaluation.estimates import shown
 from evaluation.features import NETWORKS, ImageSet, describe, encoder, read, through
 from evaluation.folders import find_real, places_of
@@ -300,6 +301,7 @@ def table(metrics: dict[str, Any]) -> list[str]:
     for name in ("judged_right", "memorised"):
         said = ", ".join(f"{kind} {shown(metrics[kind][name], interval=True)}" for kind in KINDS)
         lines.append(f"{name.replace('_', ' ')}: {said}")
+    lines.append(lean_line(metrics["data_copying"]))
     for name, own in metrics.get("groups", {}).items():
         if "difference" in own:
             said = ", ".join(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 import numpy
@@ -10,7 +11,7 @@ import torch
 from configs.schema import FitConfig
 from data.latents import LatentSet
 from data.row_tensor import RowTensor
-from evaluation.memorisation import memorised, nearest_two
+from evaluation.memorisation import Nearness, memorised, nearness, usual_left
 from models.lightningdit import LightningDiT
 from runtime.seeds import generator, noise_for
 from sampling.latent_sampler import LatentSampler, usual_settings
@@ -41,20 +42,23 @@ class CopyWatch:
     def __init__(self, train: LatentSet, val: LatentSet, count: int, precision: str) -> None:
         self.train, self.val, self.count, self.precision = train, val, count, precision
         self._held_out: float | None = None
+        self._usual = math.nan
 
     def __call__(self, module: WatchedModule) -> dict[str, float]:
         """`memorised` and `memorised_val`, the same on every rank."""
         if self._held_out is None:
             places = torch.linspace(0, len(self.val) - 1, min(len(self.val), MOST_HELD_OUT)).long()
-            found = self._copies(module, self.val.latents[places], self.val.labels[places])
-            self._held_out = float(found.mean())
+            seen = self._beside_training(module, self.val.latents[places], self.val.labels[places])
+            self._usual = usual_left(seen)
+            self._held_out = float(memorised(seen, self._usual).sum()) / len(places)
         labels = self._labels(module)
         shape, step = tuple(self.train.latents.shape[1:]), module.trainer.global_step
         shard = range(module.trainer.global_rank, self.count, module.trainer.world_size)
         noise = [noise_for(shape, module.config.seed, "copies", step, j) for j in shard]
         found = numpy.zeros(0)
         if noise:
-            found = self._copies(module, self._draw(module, torch.stack(noise), labels[shard]), labels[shard])
+            drawn = self._draw(module, torch.stack(noise), labels[shard])
+            found = memorised(self._beside_training(module, drawn, labels[shard]), self._usual)
         copies = module.summed(torch.tensor(float(found.sum()), device=module.device))
         return {"memorised": float(copies) / self.count, "memorised_val": self._held_out}
 
@@ -72,15 +76,17 @@ class CopyWatch:
             noise, labels
         ).cpu()
 
-    def _copies(
+    def _beside_training(
         self, module: WatchedModule, latents: torch.Tensor | RowTensor, labels: torch.Tensor
-    ) -> numpy.ndarray:
-        """(N,) bool."""
-        found = numpy.zeros(len(labels), dtype=bool)
+    ) -> Nearness:
+        """Of the latents of people with two training latents or more, person by person."""
+        found = []
         for label in labels.unique():
             chosen, known = labels == label, (self.train.labels == label).nonzero().flatten()
             if len(known) > 1:
                 pair = (latents[chosen], self.train.latents[known])
                 drawn, training = (module.payload.statistics.normalise(z).flatten(1, 2).numpy() for z in pair)
-                found[chosen.numpy()] = memorised(nearest_two(drawn, training, quiet=True)[0])
-        return found
+                found.append(nearness(drawn, training, quiet=True))
+        if not found:
+            return Nearness(numpy.zeros((0, 2)), numpy.zeros((0, 2), dtype=int), numpy.zeros(0))
+        return Nearness(*map(numpy.concatenate, zip(*found)))

@@ -11,11 +11,12 @@ from typing import Any
 import numpy
 
 from data.labels import LabelTable
+from evaluation.data_copying import three_samples
 from evaluation.distances import Draws, compare, draw_equal, usual_width, vendi
 from evaluation.estimates import figures
 from evaluation.features import ImageSet, common_scale, latent_space, radar_space
 from evaluation.judge import Judge, calibration_error, load_judge, train_judge
-from evaluation.memorisation import luma, memorised, nearest_two
+from evaluation.memorisation import Nearness, luma, memorised, nearness, usual_left
 from evaluation.motion import QUANTITIES, RULE, kinematics_distance, outside_real_range
 
 SETS = ("train", "held_out", "generated")  # what sets are compared; `reconstructed` may be beside them
@@ -58,7 +59,10 @@ def measure(
     compared = {name: sets[name] for name in SETS}
     metrics: dict[str, Any] = {"judge": judge_section(judges, sets), "impossible_rule": RULE}
     with seconds.part("memorisation"):
-        copies, metrics["closest_pairs"] = copies_in(sets, latents or {})
+        found = beside_training({name: luma(part.images) for name, part in sets.items()})
+        copies = copies_in(found, latents or {})
+        metrics["closest_pairs"] = closest_pairs(found["generated"])
+        metrics["data_copying"] = data_copying(found, sets, people)
     for name, key in (("held_out", "real"), ("generated", "generated"), ("reconstructed", "reconstructed")):
         if name in sets:
             metrics[key] = figures_of(judges[0], sets[name], sets["train"], people, copies[name])
@@ -94,29 +98,54 @@ def judge_section(judges: list[Judge], sets: dict[str, ImageSet]) -> dict[str, A
     }
 
 
+def beside_training(lines: dict[str, numpy.ndarray]) -> dict[str, Nearness]:
+    """Every other set of images (N, V, T) beside those of "train"."""
+    return {name: nearness(part, lines["train"]) for name, part in lines.items() if name != "train"}
+
+
 def copies_in(
-    sets: dict[str, ImageSet], latents: dict[str, numpy.ndarray]
-) -> tuple[dict[str, dict[str, numpy.ndarray]], list[dict[str, Any]]]:
-    """{set: {"memorised": (N,) bool, "memorised_latents" likewise}}, and the ten generated images that are
-    nearest to a training image for the distance to the next one, by place in their sets.
-    """
-    copies: dict[str, dict[str, numpy.ndarray]] = {name: {} for name in sets}
-    training, pairs = luma(sets["train"].images), []
-    for name in copies.keys() - {"train"}:
-        distances, places = nearest_two(luma(sets[name].images), training)
-        copies[name]["memorised"] = memorised(distances)
-        if name == "generated":
-            ratios = distances[:, 0] / distances[:, 1].clip(1e-12)
-            pairs = [
-                {"generated": int(at), "train": int(places[at, 0]), "ratio": float(ratios[at])}
-                for at in ratios.argsort(kind="stable")[:10]
-            ]
+    found: dict[str, Nearness], latents: dict[str, numpy.ndarray]
+) -> dict[str, dict[str, numpy.ndarray]]:
+    """{set: {"memorised": (N,) bool, "memorised_latents" likewise}}"""
+    searched = {"memorised": found}
     if latents:
         scale = latents["train"].std((0, 2, 3), keepdims=True).clip(1e-9)
         lines = {name: (z / scale).reshape(len(z), -1, z.shape[3]) for name, z in latents.items()}
-        for name in lines.keys() - {"train"}:
-            copies[name]["memorised_latents"] = memorised(nearest_two(lines[name], lines["train"])[0])
-    return copies, pairs
+        searched["memorised_latents"] = beside_training(lines)
+    copies: dict[str, dict[str, numpy.ndarray]] = {name: {} for name in found}
+    for key, of_set in searched.items():
+        usual = usual_left(of_set["held_out"])
+        for name, own in of_set.items():
+            copies[name][key] = memorised(own, usual)
+    return copies
+
+
+def closest_pairs(found: Nearness) -> list[dict[str, Any]]:
+    """The ten generated images that training images explain best, by place in their sets."""
+    return [
+        {
+            "generated": int(at),
+            "train": int(found.places[at, 0]),
+            "ratio": float(found.ratios[at]),
+            "unexplained": float(found.left[at]),
+        }
+        for at in numpy.lexsort((found.ratios, found.left))[:10]
+    ]
+
+
+def data_copying(found: dict[str, Nearness], sets: dict[str, ImageSet], people: LabelTable) -> dict[str, Any]:
+    """The three-sample test of generated images; "reconstructed", where there are such, is its z for images
+    that are new, but as smooth as the tokenizer makes them.
+    """
+    distances = {name: own.distances[:, 0] for name, own in found.items()}
+    held_out = distances["held_out"], sets["held_out"].labels
+    tested = {
+        name: three_samples(distances[name], sets[name].labels, *held_out, people)
+        for name in ("generated", "reconstructed")
+        if name in sets
+    }
+    control = {name: one["z"] for name, one in tested.items() if name != "generated"}
+    return tested["generated"] | control
 
 
 def figures_of(

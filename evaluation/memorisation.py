@@ -1,15 +1,21 @@
 """Is a generated image (or latent) new, or a training one again?
 
-An image counts as memorised when its nearest training image is less than a third as far as the second
-nearest (the measure of arXiv 2310.02664 and 2505.17638). A distance is the least over all circular shifts in
-time, to a quarter of a cell, since a copy that starts elsewhere in the step is still a copy. The same share
-for held-out real images says what is usual.
+An image counts as memorised where one of two things holds:
+
+- its nearest training image is less than a third as far as the second nearest (the measure of arXiv
+  2310.02664 and 2505.17638). Two near-equal training images hide their copy from it, and so does a blend.
+- a blend of two training images explains it far better than held-out real images: what the blend leaves is
+  half of what is usual of these, or less.
+
+Both look at all circular shifts in time, since a copy that starts elsewhere in the step is still a copy. The
+same share for held-out real images says what is usual.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy
 import torch
@@ -18,10 +24,27 @@ from torch import Tensor
 from data.progress import progress
 
 THRESHOLD = 1 / 3
+LEFT = 1 / 2  # of what is usual; noise-free images of a person leave 0.6 of it or more, since noise is new
+BLENDED = 2  # training images in a blend
 EXACT = 0.01  # of an image's own norm: a distance below counts as 0, float32 could not tell it from 0
 SIDE, CHUNK, FINER = 64, 32, 4
 FASTEST = 24  # cycles an image: what is faster changes with where the cells begin, by aliasing
 LUMA = numpy.array([0.299, 0.587, 0.114], dtype=numpy.float32)  # ITU-R BT.601
+
+
+class Nearness(NamedTuple):
+    """Of N images beside training ones: distances (N, 2), ascending, to the two nearest; their places (N, 2);
+    and the shares (N,) of the images that no blend of training ones explains, as `unexplained` gives them.
+    """
+
+    distances: numpy.ndarray
+    places: numpy.ndarray
+    left: numpy.ndarray
+
+    @property
+    def ratios(self) -> numpy.ndarray:
+        """(N,) nearest over second nearest distance."""
+        return self.distances[:, 0] / self.distances[:, 1].clip(1e-12)
 
 
 def luma(images: numpy.ndarray) -> numpy.ndarray:
@@ -35,29 +58,40 @@ def luma(images: numpy.ndarray) -> numpy.ndarray:
     return torch.fft.irfft(spectrum, n=SIDE).numpy()
 
 
-def nearest_two(
-    pictures: numpy.ndarray, training: numpy.ndarray, quiet: bool = False
-) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Distances (N, 2), ascending, to the two nearest of `training`, and their places (N, 2).
-
-    images (N, V, T) and training (M, V, T), M at least 2, float32; `quiet` shows no progress.
-    """
+def nearness(pictures: numpy.ndarray, training: numpy.ndarray, quiet: bool = False) -> Nearness:
+    """Of images (N, V, T) beside training (M, V, T), M at least 2, float32; `quiet` shows no progress."""
     assert len(training) > 1, "there is no second neighbour"
     batches, found = math.ceil(len(pictures) / CHUNK), []
-    rows: Iterable[Tensor] = shift_distances(pictures, training)
+    rows: Iterable[tuple[Tensor, Tensor]] = zip(
+        shift_distances(pictures, training), unexplained(pictures, training)
+    )
     if not quiet:
         rows = progress(rows, total=batches, description="nearest neighbours", unit="batch")
-    for distances in rows:
-        found.append(distances.topk(2, largest=False))
-    nearest, places = (torch.cat(column).numpy() for column in zip(*found))
-    return nearest, places
+    for distances, left in rows:
+        found.append((*distances.topk(2, largest=False), left))
+    return Nearness(*(torch.cat(column).numpy() for column in zip(*found)))
+
+
+def memorised(found: Nearness, usual: float) -> numpy.ndarray:
+    """Which of the images are copies (N,); `usual` is the median share that held-out real images leave
+    unexplained, nan where there are none.
+    """
+    return (found.distances[:, 0] <= THRESHOLD * found.distances[:, 1]) | (found.left <= LEFT * usual)
+
+
+def usual_left(held_out: Nearness) -> float:
+    """What is usual for `memorised`."""
+    return float(numpy.median(held_out.left)) if len(held_out.left) else math.nan
+
+
+# Distances
 
 
 def shift_distances(pictures: numpy.ndarray, others: numpy.ndarray) -> Iterator[Tensor]:
-    """Distances of images (N, V, T) from others (M, V, T), the least over all circular shifts in time; rows
-    of (N, M), up to CHUNK at once. |a - shifted b|^2 = |a|^2 + |b|^2 - 2 corr(shift), where a Fourier
-    transform along time makes each frequency one matrix product for all pairs and, transformed back to FINER
-    times as many points, gives what lies between whole cells.
+    """Distances of images (N, V, T) from others (M, V, T), the least over all circular shifts in time, to a
+    quarter of a cell; rows of (N, M), up to CHUNK at once. |a - shifted b|^2 = |a|^2 + |b|^2 - 2 corr(shift),
+    where a Fourier transform along time makes each frequency one matrix product for all pairs and,
+    transformed back to FINER times as many points, gives what lies between whole cells.
     """
     level = others.mean()  # any constant leaves distances alone; this one keeps the rounding small
     all_others = torch.from_numpy(others - level)
@@ -77,6 +111,52 @@ def _spectrum(pictures: Tensor) -> Tensor:
     return torch.fft.rfft(pictures, dim=-1).permute(2, 0, 1)
 
 
-def memorised(distances: numpy.ndarray) -> numpy.ndarray:
-    """Which of the images with `nearest_two` distances (N, 2) are copies; two equal originals hide none."""
-    return distances[:, 0] <= THRESHOLD * distances[:, 1]
+# Blends
+
+
+def unexplained(pictures: numpy.ndarray, training: numpy.ndarray) -> Iterator[Tensor]:
+    """Shares (N,) of the norms of images (N, V, T) that their best blend of BLENDED training images (M, V, T)
+    leaves, up to CHUNK at once. Every one of the blend has a weight and a shift in time of its own; they are
+    found one after the other (orthogonal matching pursuit, Pati et al., Asilomar 1993). Each row's mean over
+    time is taken away before, which makes gain in dB weigh less. 1 for an image without motion.
+    """
+    atoms = _moving(training)
+    spectrum = _spectrum(atoms).conj().transpose(1, 2)
+    for part in _moving(pictures).split(CHUNK):
+        rest = part
+        basis: list[Tensor] = []
+        for _ in range(BLENDED):
+            correlation = torch.fft.irfft(_spectrum(rest) @ spectrum, n=part.shape[-1], dim=0).amax(0)
+            atom = _aligned(atoms[correlation.argmax(1)], rest)
+            for earlier in basis:
+                atom = atom - _dot(atom, earlier) * earlier
+            basis.append(_unit(atom))
+            rest = rest - _dot(rest, basis[-1]) * basis[-1]
+        still = _dot(part, part).flatten() == 0
+        left = torch.where(still, 1.0, _dot(rest, rest).flatten().sqrt())
+        yield left * (left >= EXACT)
+
+
+def _moving(pictures: numpy.ndarray) -> Tensor:
+    """Images without their rows' means, of norm 1; 0 for those without motion."""
+    values = torch.from_numpy(pictures)
+    return _unit(values - values.mean(-1, keepdim=True))
+
+
+def _aligned(atoms: Tensor, others: Tensor) -> Tensor:
+    """Each of `atoms` (N, V, T) shifted in time to where it is most like its one of `others`."""
+    cells, spectrum = atoms.shape[-1], torch.fft.rfft(atoms)
+    product = (torch.fft.rfft(others) * spectrum.conj()).sum(1)
+    shift = torch.fft.irfft(product, n=FINER * cells).argmax(1) / FINER
+    angle = -2 * math.pi / cells * shift[:, None] * torch.arange(spectrum.shape[-1])
+    return torch.fft.irfft(spectrum * torch.polar(torch.ones(()), angle)[:, None], n=cells)
+
+
+def _dot(one: Tensor, other: Tensor) -> Tensor:
+    return (one * other).sum((1, 2), keepdim=True)
+
+
+def _unit(pictures: Tensor) -> Tensor:
+    """Of norm 1; what rounding leaves of a still image becomes 0."""
+    norms = _dot(pictures, pictures).sqrt()
+    return torch.where(norms > 1e-4, pictures / norms.clamp(min=1e-4), 0.0)

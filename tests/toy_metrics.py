@@ -82,9 +82,23 @@ def toy_metrics(people: tuple[str, ...] = ("ID_1", "ID_2", NASTY), seed: int = 0
                 "generated": f"user01_{place:03}.png",
                 "train": f"rec1_{place:03}.png",
                 "ratio": draw.random.random(),
+                "unexplained": draw.random.random(),
             }
             for place in range(10)
         ],
+        "data_copying": {
+            "z": -draw.random.random(),
+            "c_t": -draw.random.random(),
+            "reconstructed": draw.random.random(),
+            "per_person": {
+                person: {
+                    "z": draw.random.uniform(-2, 2),
+                    "generated": draw.random.randint(100, 999),
+                    "held_out": draw.random.randint(100, 999),
+                }
+                for person in people
+            },
+        },
         "seconds": {"judge": 61.5, "distances": 17.25},
         "summary": ["Toy figures <of nobody>, drawn at random.", "They say nothing & prove nothing."],
         "people": list(people),

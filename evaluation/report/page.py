@@ -44,6 +44,7 @@ SECTIONS = (
     Section("real_beside_generated", "Real beside generated"),
     Section("people", "Person by person", KINDS),
     Section("closest_pairs", "Closest pairs", ("closest_pairs",)),
+    Section("data_copying", "Nearer to training than real ones?", ("data_copying",)),
     Section("overlap", "Overlap"),
     Section("judge", "The judge", ("judge", *KINDS)),
     Section("groups", "Same day, other day", ("groups",)),

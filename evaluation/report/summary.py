@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy
 
+from evaluation.data_copying import COPYING
 from evaluation.paired_differences import LEAST_SEEDS, limit_of, reach_of
 
 Metrics = dict[str, Any]
@@ -78,6 +79,7 @@ def _days(metrics: Metrics) -> str | None:
 
 def _new(metrics: Metrics) -> str:
     shares, copied, unsure = [], False, False
+    lean = metrics.get("data_copying", {}).get("z")
     for key, where in (("memorised", "pixels"), ("memorised_latents", "latents")):
         if key in metrics["generated"]:
             drawn, real = metrics["generated"][key], metrics["real"][key]
@@ -92,6 +94,9 @@ def _new(metrics: Metrics) -> str:
             "No verdict on new or copied: held-out real images repeat training images themselves, "
             "so that they cannot be the measure; look for images that are there twice"
         )
+    elif lean is not None and lean <= COPYING:
+        verdict = "New one by one, but as a set nearer to the training images than held-out ones are"
+    shares += [] if lean is None else [f"three-sample test z {lean:+.1f}"]
     return f"{verdict}; {'; '.join(shares)}."
 
 

@@ -1,14 +1,24 @@
-"""Copies are found, shifted ones too; what is new is not called a copy; distances against a plain search."""
+"""Copies are found, shifted, blended and hidden ones too; what is new is not called a copy."""
 
 import numpy
 import pytest
 
-from evaluation.memorisation import luma, memorised, nearest_two
+from evaluation.memorisation import Nearness, luma, memorised, nearness, usual_left
 
 
 @pytest.fixture(scope="module")
 def training():
     return numpy.random.default_rng(0).random((40, 64, 64), dtype=numpy.float32)
+
+
+@pytest.fixture(scope="module")
+def usual(training):
+    """What independent images leave unexplained."""
+    return usual_left(seen(numpy.random.default_rng(5).random((40, 64, 64), dtype=numpy.float32), training))
+
+
+def seen(pictures, training):
+    return nearness(pictures, training, quiet=True)
 
 
 @pytest.mark.parametrize("odd", [0, 1])
@@ -27,9 +37,10 @@ def test_distances_are_those_of_a_plain_search(odd):
     plain = numpy.array(
         [[min(numpy.linalg.norm(one - other[at]) for other in moved) for at in range(7)] for one in pictures]
     )
-    distances, places = nearest_two(pictures, others)
-    assert numpy.allclose(distances, numpy.sort(plain, axis=1)[:, :2], rtol=1e-4)
-    assert (places == numpy.argsort(plain, axis=1)[:, :2]).all()
+    found = nearness(pictures, others)
+    assert numpy.allclose(found.distances, numpy.sort(plain, axis=1)[:, :2], rtol=1e-4)
+    assert (found.places == numpy.argsort(plain, axis=1)[:, :2]).all()
+    assert found.ratios == pytest.approx(found.distances[:, 0] / found.distances[:, 1])
 
 
 def test_copies_and_shifted_copies_are_memorised(training):
@@ -38,8 +49,8 @@ def test_copies_and_shifted_copies_are_memorised(training):
     shifted = numpy.stack([numpy.roll(training[at], by, axis=1) for at, by in ((3, 1), (17, 32), (39, 63))])
     noisy = shifted + 0.05 * rng.standard_normal(shifted.shape, dtype=numpy.float32)
     for pictures in (copies, shifted, noisy):
-        distances, places = nearest_two(pictures, training)
-        assert memorised(distances).all() and list(places[:, 0]) == [3, 17, 39]
+        found = seen(pictures, training)
+        assert memorised(found, numpy.nan).all() and list(found.places[:, 0]) == [3, 17, 39]
 
 
 def test_shifts_that_are_no_whole_cells_hide_no_copy():
@@ -50,32 +61,80 @@ def test_shifts_that_are_no_whole_cells_hide_no_copy():
     windows = numpy.concatenate([walk[:, :, start : start + 256] for start in range(0, 320, 64)])
     copies = numpy.roll(windows, 101, axis=2)  # 25 and a quarter cells
 
-    def seen(pictures):
+    def grey(pictures):
         return luma(pictures.reshape(len(pictures), 64, 64, 4, 3).mean(3).astype(numpy.uint8))
 
-    distances, places = nearest_two(seen(copies), seen(windows))
-    assert (places[:, 0] == range(5)).all() and memorised(distances).all()
+    found = seen(grey(copies), grey(windows))
+    assert (found.places[:, 0] == range(5)).all() and memorised(found, numpy.nan).all()
+    assert found.left.max() < 0.1  # a half of what is usual is 0.3 or more
 
 
-def test_independent_pictures_are_new(training):
+def test_independent_pictures_are_new(training, usual):
     pictures = numpy.random.default_rng(3).random((50, 64, 64), dtype=numpy.float32)  # more than one batch
-    distances, _ = nearest_two(pictures, training)
-    assert distances.shape == (50, 2) and not memorised(distances).any()
+    found = seen(pictures, training)
+    assert found.distances.shape == (50, 2) and not memorised(found, usual).any()
     # Independent uniform values: the expected square of a difference is 1/6.
-    assert distances[:, 1] == pytest.approx((64 * 64 / 6) ** 0.5, rel=0.05)
+    assert found.distances[:, 1] == pytest.approx((64 * 64 / 6) ** 0.5, rel=0.05)
 
 
-def test_a_shift_in_velocity_is_no_copy(training):
-    assert not memorised(nearest_two(numpy.roll(training[:3], 5, axis=1), training)[0]).any()
+def test_a_shift_in_velocity_is_no_copy(training, usual):
+    assert not memorised(seen(numpy.roll(training[:3], 5, axis=1), training), usual).any()
 
 
 def test_an_original_that_is_there_twice_hides_no_copy(training):
     twice = numpy.concatenate([training, training[:1]])
-    assert memorised(nearest_two(training[:1], twice)[0]).all()
+    assert memorised(seen(training[:1], twice), numpy.nan).all()
 
 
-def test_the_rule_is_a_third():
-    assert list(memorised(numpy.array([[0.33, 1], [0.34, 1], [0, 0]]))) == [True, False, True]
+def test_nearly_equal_originals_hide_a_copy_from_the_ratio_but_not_from_what_is_left(training, usual):
+    rng = numpy.random.default_rng(6)
+
+    def again():
+        return training[:4] + 0.05 * rng.standard_normal((4, 64, 64), dtype=numpy.float32)
+
+    found = seen(numpy.roll(again(), 9, axis=2), numpy.concatenate([training, again()]))
+    assert not memorised(found, numpy.nan).any() and memorised(found, usual).all()
+
+
+@pytest.mark.parametrize(("weight", "shift"), [(0.7, 0), (0.5, 0), (0.5, 21)])
+def test_blends_of_two_leave_nothing(training, usual, weight, shift):
+    blends = weight * training[:8] + (1 - weight) * numpy.roll(training[8:16], shift, axis=2)
+    found = seen(blends, training)
+    assert not memorised(found, numpy.nan).any() and memorised(found, usual).all()
+    assert (found.left == 0).all()
+
+
+def test_blends_of_many_are_new(training, usual):
+    blends = training[:36].reshape(6, 6, 64, 64).mean(0)
+    assert not memorised(seen(blends, training), usual).any()
+
+
+def test_what_is_left_is_blind_to_gain_and_offset(training):
+    found = seen(0.3 * numpy.roll(training[:5], 7, axis=2) + 2, training)
+    assert (found.left == 0).all()
+
+
+def test_what_is_left_of_one_atom_is_the_sine_of_its_angle():
+    """Two training waves of other frequencies; the image has a third, which nothing explains."""
+    time = 2 * numpy.pi * numpy.arange(32) / 32
+    waves = numpy.stack([numpy.cos(k * time) for k in (1, 2, 3)])[:, None].astype(numpy.float32)
+    image = (3 * waves[0] + 4 * waves[2])[None]
+    assert seen(image, waves[:2]).left == pytest.approx(4 / 5, abs=1e-4)
+
+
+def test_an_image_without_motion_is_no_copy(training, usual):
+    still = numpy.tile(numpy.random.default_rng(7).random((2, 64, 1), dtype=numpy.float32), 64)
+    still[1] = 0
+    found = seen(still, training)
+    assert list(found.left) == [1, 1] and not memorised(found, usual).any()
+
+
+def test_the_rule_is_a_third_of_the_second_nearest_or_half_of_what_is_usual():
+    distances = numpy.array([[0.33, 1], [0.34, 1], [0, 0], [1, 1], [1, 1]])
+    found = Nearness(distances, numpy.zeros((5, 2), int), numpy.array([0.8, 0.8, 0.8, 0.41, 0.4]))
+    assert list(memorised(found, 0.8)) == [True, False, True, False, True]
+    assert list(memorised(found, numpy.nan)) == [True, False, True, False, False]
+    assert usual_left(found) == 0.8 and numpy.isnan(usual_left(Nearness(*(part[:0] for part in found))))
 
 
 def test_luma_is_the_standard_one_averaged_over_areas():
