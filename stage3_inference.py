@@ -3,12 +3,13 @@
     python stage3_inference.py --dit_checkpoint trained_models/checkpoints/best.ckpt --vavae_path W.pt \\
         --output_dir generated_images --user_ids 1 2 3 4 5 --num_samples_per_user 4
 
-With --select judge.safetensors --keep 200 it keeps only what a selecting judge passes.
+With --select judge.safetensors --keep 200 it keeps only what a selecting judge passes; with --npz it also
+packs the images into samples.npz, as other programs' evaluators take them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -46,6 +47,7 @@ from sampling.image_sampler import (
     wanted,
     wanted_of,
 )
+from sampling.image_set import write_npz
 from sampling.imagenet import DEMO_CLASSES, class_numbers
 from sampling.model_file import load_trained
 from weight_files.hub import with_local_files
@@ -55,6 +57,7 @@ DEMO_COLUMNS = 4
 DEMO: dict[str, Any] = {
     "user_ids": list(DEMO_CLASSES),
     "num_samples_per_user": 1,
+    "num_samples": None,
     "guidance_scale": 9.0,
     "guidance_interval": [0.0, 1.0],
     "timestep_shift": 0.0,
@@ -99,8 +102,8 @@ def tell(prepared: Prepared, config: SampleConfig) -> None:
         )
     else:
         images, missing = wished(prepared, config)
-        require_space(folder, len(missing) * 3 * prepared.sampler.vae.image_size**2, "the images")
-        does = f"draw {len(missing)} of {len(images)} images of {len(users)} people"
+        require_room(prepared.sampler, images, missing, config)
+        does = f"draw {len(missing)} of {len(images)} images of {people_of(images)} people"
     tell_plan(
         {"sample": config},
         reads=[config.dit_checkpoint, config.vavae_path],
@@ -111,9 +114,27 @@ def tell(prepared: Prepared, config: SampleConfig) -> None:
 
 def wished(prepared: Prepared, config: SampleConfig) -> tuple[list[Wanted], set[Wanted]]:
     """All images asked for, and those of them that are not there."""
-    labels, count = prepared.sampler.payload.labels, config.num_samples_per_user
-    images = wanted_of(labels, prepared.users, count, config.layout)
+    labels, users = prepared.sampler.payload.labels, prepared.users
+    if config.num_samples is None:
+        images = wanted_of(labels, users, config.num_samples_per_user, config.layout)
+    else:
+        each, further = divmod(config.num_samples, len(users))
+        images = wanted_of(labels, users[:further], each + 1, config.layout)
+        images += wanted_of(labels, users[further:], each, config.layout)
     return images, {image for image in images if not (prepared.sampler.folder / image.name).exists()}
+
+
+def people_of(images: Sequence[Wanted]) -> int:
+    """How many people are in them."""
+    return len({image.label for image in images})
+
+
+def require_room(
+    sampler: ImageSampler, images: Sequence[Wanted], missing: Collection[Wanted], config: SampleConfig
+) -> None:
+    """OSError where the disk lacks room for the missing images, and with --npz for all of them once more."""
+    count = len(missing) + (len(images) if config.npz else 0)
+    require_space(sampler.folder, count * 3 * sampler.vae.image_size**2, "the images")
 
 
 def draw_all(prepared: Prepared | None, config: SampleConfig, device: torch.device) -> None:
@@ -125,9 +146,9 @@ def draw_all(prepared: Prepared | None, config: SampleConfig, device: torch.devi
     sampler, users = prepared.sampler.at(*taken), prepared.users
     folder, labels = sampler.folder, sampler.payload.labels
     images, missing = wished(prepared, config)
-    require_space(folder, len(missing) * 3 * sampler.vae.image_size**2, "the images")
+    require_room(sampler, images, missing, config)
     say(
-        f"{len(images)} images of {len(users)} people, {len(images) - len(missing)} of them there: "
+        f"{len(images)} images of {people_of(images)} people, {len(images) - len(missing)} of them there: "
         + (f"drawing {len(missing)} on {device} ({sampler.draw.precision})" if missing else "drawing skipped")
         + f"; {config.sampler}, {config.num_steps} steps, guidance {config.guidance_scale:g}"
     )
@@ -142,6 +163,7 @@ def draw_all(prepared: Prepared | None, config: SampleConfig, device: torch.devi
     if not group.rank:
         finish(folder, images, labels, users, DEMO_COLUMNS if config.demo_grid else None, config.layout)
         write_numbers(sampler, images, config)
+        write_set(sampler, images, config)
         say(
             f"wrote {len(missing)} images to {folder}; look at {folder / 'micro_doppler_grid.png'}; "
             f"next: python stage4_evaluate.py --real <data_split> --generated {folder} "
@@ -162,6 +184,13 @@ def write_numbers(sampler: ImageSampler, images: Sequence[Wanted], config: Sampl
         path = folder / figure_name(shown[0])
         write_figure(path, title(sampler.payload.labels, label), [folder / one.name for one in shown], axes)
     say(f"wrote {written} arrays beside the images, and {len(people)} figures: {folder / 'figure_*.png'}")
+
+
+def write_set(sampler: ImageSampler, images: Sequence[Wanted], config: SampleConfig) -> None:
+    """With --npz, samples.npz of `images`, unless it holds them already."""
+    if config.npz and images:
+        path = write_npz(sampler.folder, images, sampler.vae.image_size)
+        say(f"{path}: {len(images)} images of {people_of(images)} people (arr_0) and their labels (arr_1)")
 
 
 class Prepared(NamedTuple):
@@ -200,6 +229,10 @@ def load_selector(config: SampleConfig, people: Sequence[str]) -> Selector | Non
         if config.keep is not None:
             raise UserError(f"--keep {config.keep}: --keep requires --select")
         return None
+    if config.num_samples is not None:
+        raise UserError(
+            f"--num_samples {config.num_samples}: --select keeps so many of each person; give --keep instead"
+        )
     if config.devices != "1":
         raise UserError(f"--devices {config.devices}: --select draws on one device; leave --devices out")
     selector = Selector.load(config.select)
@@ -253,6 +286,7 @@ def draw_selected(prepared: Prepared, selector: Selector, config: SampleConfig) 
     shown = [user for user in users if any(one.label == user for one in images)]
     finish(folder, images, labels, shown, layout=config.layout)
     write_numbers(sampler, images, config)
+    write_set(sampler, images, config)
     say(f"{len(images)} images are in {folder}; every image drawn is told of in {table}")
 
 

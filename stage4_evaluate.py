@@ -33,7 +33,7 @@ from data.labels import LabelTable
 from data.run_record import claim_folder
 from data.split_check import check_split
 from data.split_files import SPLIT_TABLE, read_groups
-from evaluation import sweep
+from evaluation import fid, sweep
 from evaluation.augmentation_study import Labelled, study, study_lines
 from evaluation.data_copying import lean_line
 from evaluation.estimates import shown
@@ -311,7 +311,11 @@ def table(metrics: dict[str, Any]) -> list[str]:
     return [*lines, f"real is {metrics['held_out']}; by chance {metrics['chance']:.1%} are judged right"]
 
 
-COMMANDS: dict[str, Callable[[Any], None]] = {"judge": train_selecting_judge, "sweep": sweep.run}
+COMMANDS: dict[str, Callable[[Any], None]] = {
+    "judge": train_selecting_judge,
+    "sweep": sweep.run,
+    "fid": fid.run,
+}
 
 
 def main(argv: list[str]) -> None:

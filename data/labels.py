@@ -78,6 +78,11 @@ class LabelTable:
         digits = re.fullmatch(r"[^0-9]*([0-9]+)", name, re.DOTALL)
         return int(digits[1]) if digits else None
 
+    def is_only(self, index: int) -> bool:
+        """Whether the folder has a number that no other one has."""
+        number = self.number(index)
+        return number is not None and len(self._numbers[number]) == 1
+
     def resolve(self, tokens: Sequence[str | int]) -> list[int]:
         """Class indices for what a user typed, in that order, without repetitions.
 

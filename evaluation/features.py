@@ -11,23 +11,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from data.images import ImageRecord, open_rgb
 from data.labels import LabelTable
 from data.progress import progress
+from evaluation.inception import POOLED, load_inception
 from evaluation.judge import reduced
 from evaluation.motion import QUANTITIES, quantities
 from radar.kinematics import from_image
 from tokenizer.alignment import load_teacher
 from tokenizer.vavae import VAVAE, preprocess, to_float
-from weight_files.reading import WeightFile, load_strict
 
 UNKNOWN_AXES = (0.0, 128.0, 2.0)  # Doppler bins; cadence is then sought at 2 to 6 steps an image
 BANDS, LATENT_BANDS, BATCH = 32, 4, 16
@@ -147,17 +146,9 @@ def encoder(vae: VAVAE) -> Callable[[Tensor], Tensor]:
 
 
 def inception(path: str, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """Features (B, 2048) of torchvision's inception_v3. FileNotFoundError, UserError: no such weights."""
-    file = WeightFile(Path(path), "file of torchvision's inception_v3", "give its weights", "--inception")
-    state = file.state()
-    # Not at the top: nothing else of stage 4 needs torchvision.
-    from torchvision.models import inception_v3
-
-    network = inception_v3(init_weights=False)
-    load_strict(network, state, file, "inception_v3", file.way_out)
-    network.fc = nn.Identity()
-    network.eval().to(device)
-    return torch.no_grad()(lambda images: network(to_float(images.to(device))))
+    """Features (B, 2048), those of FID. Errors of `load_inception`."""
+    network = load_inception(path, device, (POOLED,), "--inception")
+    return torch.no_grad()(lambda images: network(images.to(device))[0])
 
 
 def dinov2(path: str, device: torch.device) -> Callable[[Tensor], Tensor]:

@@ -34,7 +34,8 @@ DRIVER = Path("/proc/driver/nvidia/version")
 SECONDS_TO_ANSWER = 5
 # Without them everything else runs; the code imports each where it is needed.
 NEEDED_ONLY_FOR = {
-    "torchvision": "--inception of stage 4, ImageNet's class names and timm",
+    "torchvision": "torch-fidelity, ImageNet's class names and timm",
+    "torch-fidelity": "stage4_evaluate.py fid and --inception of stage 4",
     "torchdiffeq": "--sampler dopri5",
     "huggingface_hub": "weights named hf://…, and download",
     "timm": "--align_model of train_tokenizer.py and --dinov2 of stage 4",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy
 from PIL import Image
 
+from configs.command_line import say
 from data.atomic import write_text_if_new
 from data.labels import LabelTable, natural_key
 from data.sheets import grid, save_png
@@ -18,7 +19,7 @@ from data.tables import csv_text
 from sampling.image_sampler import METADATA, PATTERNS, Wanted
 from sampling.imagenet import class_name
 
-GRID_COLUMNS = 8
+GRID_ROWS, GRID_COLUMNS = 100, 8  # of people, of images of each
 DEMO_PICTURE = "demo_samples.png"
 TITLE_WIDTH = 18  # characters
 
@@ -42,8 +43,8 @@ def finish(
 def write_grid(
     folder: Path, images: Sequence[Wanted], labels: LabelTable, users: Sequence[int], columns: int | None
 ) -> None:
-    """micro_doppler_grid.png: a row per person asked for, the first few samples each; with `columns`, all
-    images side by side in so many columns, also as demo_samples.png, the name that upstream's demo has.
+    """micro_doppler_grid.png: a row for each of the first people asked for, the first few samples each; with
+    `columns`, all images side by side in so many columns, also as demo_samples.png, upstream's demo's name.
     """
     if columns:
         tiles = [numpy.asarray(Image.open(folder / image.name)) for image in images]
@@ -52,14 +53,18 @@ def write_grid(
         picture = grid([tiles[part] for part in parts], titles)
         save_png(picture, folder / DEMO_PICTURE)
         return save_png(picture, folder / "micro_doppler_grid.png")
+    first: dict[int, list[Wanted]] = {}
+    for image in images:
+        first.setdefault(image.label, []).append(image)
+    shown = [user for user in users if user in first][:GRID_ROWS]
+    if len(shown) < len(first):
+        say(f"micro_doppler_grid.png shows the first {GRID_ROWS} of {len(first)} people")
     rows = [
-        [numpy.asarray(Image.open(folder / image.name)) for image in images if image.label == user][
-            :GRID_COLUMNS
-        ]
-        for user in users
+        [numpy.asarray(Image.open(folder / image.name)) for image in first[user][:GRID_COLUMNS]]
+        for user in shown
     ]
-    cell = 256 if len(users) * len(rows[0]) <= 64 else 128
-    save_png(grid(rows, [title(labels, user) for user in users], cell), folder / "micro_doppler_grid.png")
+    cell = 256 if len(shown) * len(rows[0]) <= 64 else 128
+    save_png(grid(rows, [title(labels, user) for user in shown], cell), folder / "micro_doppler_grid.png")
 
 
 def title(labels: LabelTable, label: int) -> str:

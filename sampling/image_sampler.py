@@ -69,12 +69,8 @@ def file_name(labels: LabelTable, label: int, number: int) -> str:
     """micro_doppler_user07_001.png for ID_7; the folder's full name where its number is missing or not its
     own alone; of ImageNet's classes micro_doppler_class207_golden_retriever_001.png.
     """
-    user_number = labels.number(label)
-    unique = (
-        user_number is not None and [labels.number(i) for i in range(len(labels))].count(user_number) == 1
-    )
     person = class_in_a_file_name(labels, label) or (
-        f"user{user_number:02d}" if unique else escaped(labels.names[label])
+        f"user{labels.number(label):02d}" if labels.is_only(label) else escaped(labels.names[label])
     )
     return f"micro_doppler_{person}_{number:03d}.png"
 

@@ -24,6 +24,7 @@ import stage2_train_dit
 import stage3_inference
 import stage4_evaluate
 import train_tokenizer
+from benchmarks.compare_fid import write_random_weights
 from configs.schema import SECTIONS
 from data.labels import LabelTable
 from data.latent_stats import LatentStatistics
@@ -78,6 +79,10 @@ class Inputs:
         """A recording in the layout of a public data set."""
         public_layouts.sense2gol(self.folder / "set", {"220110/220110_2_0_15": walking(3.3)})
         return self.folder / "set"
+
+    @cached_property
+    def inception(self) -> Path:
+        return write_random_weights(self.folder / "inception.pth")
 
     @cached_property
     def selector(self) -> Path:
@@ -152,6 +157,11 @@ def sweep(given: Inputs) -> tuple:
     )
 
 
+def comparison(given: Inputs) -> tuple:
+    generated, real = given.finished("stage 3"), given.walks / "val"
+    return "--generated", generated, "--reference", real, "--inception_path", given.inception
+
+
 def tokenizer_training(given: Inputs) -> tuple:
     shape = "ch=32", "ch_mult=[1]", "patch_size=16", "num_res_blocks=1"
     return "--data_dir", given.toy.data, *TRAINING, *shape, "crop=64"
@@ -218,6 +228,15 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
         return list(csv.DictReader(file))
 
 
+def set_in(folder: Path) -> torch.Tensor:
+    """samples.npz: the folder's images in turns of people."""
+    with numpy.load(folder / "samples.npz") as found:
+        images, labels = torch.from_numpy(found["arr_0"]).float(), found["arr_1"]
+    assert labels.tolist() == [0, 1, 2, 0, 1, 2]
+    assert torch.equal(images[[0, 3, 1, 4, 2, 5]], images_in(folder))
+    return images
+
+
 def images_in(folder: Path) -> torch.Tensor:
     """Two images of each of three people."""
     files = [folder / row["file"] for row in rows_of(folder / "samples.csv")]
@@ -251,6 +270,13 @@ def sweep_in(folder: Path) -> torch.Tensor:
     images_in(next(path for path in folder.iterdir() if path.is_dir()))
     figures = [found[0][name] for name in ("judged_right", "kid", "coverage", "memorised")]
     return torch.tensor([figure.get("share", figure.get("value")) for figure in figures])
+
+
+def fid_in(folder: Path) -> torch.Tensor:
+    found = json.loads((folder / "fid.json").read_text())
+    assert found["counts"] == {"generated": 6, "reference": 12}
+    assert found["left_out"] == ["Inception Score requires 10 generated images"]
+    return torch.tensor([*found["figures"].values()])
 
 
 def judge_in(folder: Path) -> torch.Tensor:
@@ -301,11 +327,13 @@ ROWS = {
     **{f"stage 2 from weights, {tune}": Row("train", stage2, tuned(tune), model_in) for tune in TUNES},
     "stage 2 with conditions": Row("train", stage2, conditioned, model_in),
     "stage 3": Row("sample", stage3_inference.main, drawing, images_in),
+    "stage 3 set": Row("sample", stage3_inference.main, lambda given: (*drawing(given), "--npz"), set_in),
     "stage 3 selecting": Row(
         "sample", stage3_inference.main, selecting, selection_in, "--select draws on one device"
     ),
     "stage 4": Row("evaluate", stage4, evaluation, metrics_in),
     "stage 4 judge": Row("judge", stage4, lambda given: ("--real", given.walks), judge_in),
+    "stage 4 fid": Row("fid", stage4, comparison, fid_in),
     "stage 4 sweep": Row("sweep", stage4, sweep, sweep_in),
     "train_tokenizer": Row("tokenizer", train_tokenizer.main, tokenizer_training, tokenizer_in),
     "run_complete_pipeline": Row("pipeline", run_complete_pipeline.main, everything, chain_in),

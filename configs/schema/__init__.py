@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import List, Optional
 
 from configs.keys import key, passed_on
-from configs.schema.evaluation import EvaluateConfig, SelectingJudgeConfig, SweepConfig
+from configs.schema.evaluation import EvaluateConfig, FidConfig, SelectingJudgeConfig, SweepConfig
 from configs.schema.latents import ExtractConfig
 from configs.schema.preparation import (
     GAITS,
@@ -89,6 +89,7 @@ SECTIONS = {
     "evaluate": EvaluateConfig,
     "judge": SelectingJudgeConfig,
     "sweep": SweepConfig,
+    "fid": FidConfig,
     "tokenizer": TokenizerConfig,
     "pipeline": PipelineConfig,
 }

@@ -44,7 +44,7 @@ class EvaluateConfig(Command):
         affects="run",
     )
     inception: Optional[str] = weights_key(
-        None, "File of torchvision's inception_v3 weights for its features.", affects="run"
+        None, "Inception's weights as torch-fidelity has them (docs/fid.md), for its features.", affects="run"
     )
     dinov2: Optional[str] = weights_key(
         None, "File of timm's vit_small_patch14_dinov2 for its features.", affects="run"
@@ -123,3 +123,29 @@ class SweepConfig(Command):
         affects="run",
     )
     seed: int = key(0, "Seed of the images and of the judge.", low=0, affects="output")
+
+
+@dataclass
+class FidConfig(Command):
+    """stage4_evaluate.py fid."""
+
+    generated: str = key(
+        REQUIRED,
+        "Folder of images, as stage 3 or any other program writes it, or an .npz of arr_0 (N, H, W, 3).",
+        affects="output",
+        content=True,
+    )
+    reference: str = key(
+        REQUIRED,
+        "Folder or .npz of real images; an .npz of mu and sigma, for FID alone, as ADM publishes them.",
+        affects="output",
+        content=True,
+    )
+    inception_path: Optional[str] = weights_key(
+        None,
+        "Inception's weights as torch-fidelity has them; docs/fid.md says where to get them.",
+        affects="output",
+    )
+    output_dir: str = key("fid", "Folder for fid.json.", affects="nothing")
+    batch_size: int = key(32, "Images of a size measured at once.", low=1, high=65536, affects="nothing")
+    device: str = key("auto", "auto, cpu, cuda, cuda:1, ...", affects="nothing")

@@ -42,10 +42,23 @@ class SampleConfig(Command):
         "person.",
         affects="nothing",
     )
+    npz: bool = key(
+        False,
+        "Also write samples.npz of the images asked for: arr_0 (N, H, W, 3) and labels arr_1, as the usual "
+        "evaluators take it.",
+        affects="nothing",
+    )
     user_ids: List[str] = key(
         ["all"], "People to draw: numbers, ranges (1-5), folder names, or all.", affects="nothing"
     )
     num_samples_per_user: int = key(4, "Images per person.", low=1, high=100000, affects="run")
+    num_samples: Optional[int] = key(
+        None,
+        "Images of all people together, as evenly shared as can be; overrides num_samples_per_user.",
+        low=1,
+        high=10**7,
+        affects="run",
+    )
     select: Optional[str] = weights_key(
         None,
         "Selecting judge of stage4_evaluate.py judge; keeps the images that it accepts, none = all.",

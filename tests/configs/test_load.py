@@ -178,6 +178,7 @@ REQUIRED = {
     "evaluate": {"real": "a", "generated": "b"},
     "judge": {"real": "a"},
     "sweep": {"real": "a", "dit_checkpoint": "b", "vavae_path": "c"},
+    "fid": {"generated": "a", "reference": "b"},
 }
 
 

@@ -21,6 +21,7 @@ import stage2_train_dit
 import stage3_inference
 import stage4_evaluate
 import train_tokenizer
+from benchmarks.compare_fid import write_random_weights
 from configs.dry_run import LAST_LINE
 from configs.schema import SECTIONS
 from evaluation.judge import train_judge
@@ -54,6 +55,7 @@ def made(toy, tmp_path_factory):
         other.parent.mkdir(parents=True, exist_ok=True)
         ImageOps.flip(Image.open(path)).save(other)  # no copy of a training image
     output_of(stage3_inference.main, *draw_from(toy), *DRAWING, "--output_dir", folder / "images")
+    write_random_weights(folder / "inception.pth")
     return folder
 
 
@@ -117,6 +119,16 @@ def command(section, toy, made, out):
             "--samplers",
             "euler",
             "num_samples_per_user=2",
+        ),
+        "fid": (
+            stage4_evaluate,
+            "fid",
+            "--generated",
+            made / "images",
+            "--reference",
+            toy.data / "val",
+            "--inception_path",
+            made / "inception.pth",
         ),
         "tokenizer": (
             train_tokenizer,
@@ -209,6 +221,7 @@ def everything(folder):
         ("evaluate", ("--vavae_path", "absent.pt"), "absent.pt: no such file"),
         ("judge", ("--real", "absent"), "absent"),
         ("sweep", ("--dit_checkpoint", "absent"), "absent"),
+        ("fid", ("--inception_path", "absent.pth"), "absent.pth: no such file of torch-fidelity's Inception"),
         ("tokenizer", ("--crop", "33"), "expected a multiple"),
         ("pipeline", ("--data_dir", "absent"), "absent"),
     ],

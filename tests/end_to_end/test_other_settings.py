@@ -8,6 +8,7 @@ from test_every_command import command, made  # noqa: F401 (a fixture)
 from toy_run import run_as_script, save_tokenizer, snapshot
 
 import data.run_record
+from benchmarks.compare_fid import write_random_weights
 from configs.schema import SECTIONS
 from data.latents import read_latents, write_latents
 
@@ -22,6 +23,7 @@ WALKED = (
     "evaluate",
     "judge",
     "sweep",
+    "fid",
     "tokenizer",
 )
 MADE_OTHERWISE = ("was made with other settings", "holds another split")
@@ -100,6 +102,9 @@ def others(toy, made, tmp_path_factory):  # noqa: F811
         "real": made / "real",
         "data_dir": made / "real",
         ("judge", "real"): toy.data,
+        "generated": toy.images,
+        "reference": made / "real",
+        "inception_path": write_random_weights(folder / "inception.pth", seed=1),
         ("tokenizer", "init_from"): save_tokenizer(folder / "W.safetensors", seed=1),
     }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import stage4_evaluate
 from configs.command_line import parse
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -48,7 +49,7 @@ def check(command: list[str]) -> None:
     if not arguments or {"-h", "--help"} & set(arguments) or not (script in SECTIONS or "stage0" in script):
         return
     sections = SECTIONS.get(script)
-    if script == "stage4_evaluate.py" and arguments[0] in ("judge", "sweep"):
+    if script == "stage4_evaluate.py" and arguments[0] in stage4_evaluate.COMMANDS:
         sections, arguments = (arguments[0],), arguments[1:]
     if sections is None:
         from stage0_prepare import COMMANDS

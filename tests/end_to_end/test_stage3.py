@@ -68,7 +68,7 @@ def test_every_setting_is_in_the_table_and_in_each_image(toy, drawn):
         rows = {row["file"]: row for row in csv.DictReader(file)}
     assert set(rows) == IMAGES
     settings = {item.name for item in fields(SampleConfig)}
-    settings -= {"dry_run", "user_ids", "output_dir", "batch_size", "devices", "axes", "arrays"}
+    settings -= {"dry_run", "user_ids", "output_dir", "batch_size", "devices", "axes", "arrays", "npz"}
     net, payload = load_trained(toy.lively)
     for name, row in rows.items():
         inside = json.loads(Image.open(drawn / name).info["micro_doppler"])
@@ -111,7 +111,7 @@ WITHOUT = """
 import sys
 import pytorch_lightning  # it takes torchvision where it is installed
 sys.path.insert(0, {project!r})
-for name in ("torchdiffeq", "torchvision", "torchvision.models", "timm", "h5py"):
+for name in ("torchdiffeq", "torchvision", "torchvision.models", "timm", "h5py", "torch_fidelity"):
     sys.modules[name] = None  # importing it fails
 import stage0_prepare, stage1_extract_features, stage2_train_dit, stage4_evaluate, train_tokenizer
 from stage3_inference import main

@@ -40,6 +40,7 @@ COMMANDS = {
     "sample": (stage3_inference.main,),
     "evaluate": (stage4_evaluate.main,),
     "sweep": (stage4_evaluate.main, "sweep"),
+    "fid": (stage4_evaluate.main, "fid"),
     "tokenizer": (train_tokenizer.main,),
 }
 KEYS = [
