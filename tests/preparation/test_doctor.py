@@ -158,9 +158,10 @@ def test_a_package_that_one_option_needs_is_a_note(monkeypatch):
 
     monkeypatch.setattr(doctor, "version", absent)
     _, (level, _, text) = one_line(doctor.packages())
-    assert level == "note" and text.startswith("torchvision absent, needs 0.19, only for --inc")
+    assert level == "note" and text.startswith("torchvision absent, needs 0.19, only for torch-f")
     assert "huggingface_hub absent, needs 0.30, only for weights named hf://…, and download" in text
     assert "timm absent, needs 1.0.10, only for --align_model" in text
+    assert "torch-fidelity absent, needs 0.4.0, only for stage4_evaluate.py fid and --inception" in text
     assert "torchdiffeq absent, needs 0.2.4, only for --sampler dopri5" in text and "h5py absent" in text
 
 
