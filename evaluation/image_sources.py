@@ -14,8 +14,9 @@ from data.image_array import contents_of, read_images
 from data.images import IMAGE_EXTENSIONS, ImageRecord, file_digest, inputs_digest, open_rgb
 from data.tables import read_rows
 from data.tree import account, sorted_out, told
+from evaluation.generated import SAMPLES, UNLISTED
 
-UNREAD, UNLISTED = "that cannot be decoded", "not in samples.csv"
+UNREAD = "that cannot be decoded"
 
 
 @dataclass
@@ -53,9 +54,7 @@ def find_source(flag: str, name: str) -> ImageSource:
     if listed:
         absent = sorted(listed - set(paths))
         if absent:
-            raise UserError(
-                f"{path / 'samples.csv'}: lists {absent[0]}, which is not there; run stage 3 again"
-            )
+            raise UserError(f"{path / SAMPLES}: lists {absent[0]}, which is not there; run stage 3 again")
         beside = [one for one in paths if one not in listed]
         left_out |= {UNLISTED: beside} if beside else {}
         paths = [one for one in paths if one in listed]
@@ -69,7 +68,7 @@ def find_source(flag: str, name: str) -> ImageSource:
 
 def listed_files(folder: Path) -> set[str]:
     """Files that samples.csv of stage 3 lists; none where there is no such table."""
-    path = folder / "samples.csv"
+    path = folder / SAMPLES
     rows = read_rows(path, "a table of stage 3", "run stage 3 again", "file") if path.is_file() else []
     return {row["file"] for row in rows}
 

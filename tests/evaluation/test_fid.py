@@ -123,7 +123,7 @@ def test_what_is_not_read_is_counted_and_named(sets, network, tmp_path):
     for words in (
         "read 2 images, left out 4",
         "1 that cannot be decoded (3.png)",
-        "1 not in samples.csv (2.png)",
+        "1 not in the table (2.png)",
     ):
         assert words in said
     assert "1 .txt (notes.txt)" in said
