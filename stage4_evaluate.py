@@ -46,6 +46,7 @@ from evaluation.groups import Grouped, group_figures, group_images, pieces_of
 from evaluation.judge import Judge
 from evaluation.measure import SETS, Stopwatch, measure, obtain_judges, units_of
 from evaluation.motion import QUANTITIES
+from evaluation.planted import planted_lines, planted_table
 from evaluation.reconstruction import reconstructions, tokenizer_check
 from evaluation.report import sheets
 from evaluation.report.page import write_report
@@ -94,7 +95,8 @@ def run(config: EvaluateConfig) -> None:
         if metrics.get("inputs") == inputs:
             say(f"{path} was measured on the same images: skipped")
         else:
-            measured = evaluate(config, people, {**real, "generated": generated}, judged, folder, groups)
+            of_parts, range_db = {**real, "generated": generated}, axes.range_db if axes else None
+            measured = evaluate(config, people, of_parts, judged, folder, groups, range_db)
             known = {"versions": versions(), "seed": config.seed, "axes": axes and axes.known()}
             metrics = {"inputs": inputs, **known, **measured}
             write_report(folder, metrics, {name: folder / f"{name}.png" for name in PICTURES})
@@ -150,10 +152,11 @@ def evaluate(
     judged: list[ImageRecord],
     folder: Path,
     groups: dict[str, Grouped],
+    range_db: float | None = None,
 ) -> dict[str, Any]:
     """All sections of metrics.json but the inputs; images and judges go into `folder`.
 
-    The judges learn from `judged`, a part of train or all of it.
+    The judges learn from `judged`, a part of train or all of it; the colours stand for `range_db`, if known.
     """
     # Networks and images
     held_out, seconds = "test" if "test" in records else "val", Stopwatch()
@@ -195,6 +198,10 @@ def evaluate(
     everything = val.beside(sets["held_out"]) if val and held_out == "test" else sets["held_out"]
     if groups:
         metrics["groups"] = group_figures(judges[0], everything, groups, people)
+    if config.planted:
+        with seconds.part("planted"):
+            given = of_set["train"], sets, people, config.colour_map, range_db, config.seed
+            metrics["planted"] = planted_table(*given)
     if config.verdict:
         with seconds.part("verdict"):
             metrics |= augmentation_study(config, sets, everything, people, groups, records)
@@ -302,6 +309,7 @@ def table(metrics: dict[str, Any]) -> list[str]:
         said = ", ".join(f"{kind} {shown(metrics[kind][name], interval=True)}" for kind in KINDS)
         lines.append(f"{name.replace('_', ' ')}: {said}")
     lines.append(lean_line(metrics["data_copying"]))
+    lines += planted_lines(metrics["planted"]) if "planted" in metrics else []
     for name, own in metrics.get("groups", {}).items():
         if "difference" in own:
             said = ", ".join(

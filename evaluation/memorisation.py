@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy
 import torch
+from scipy.stats import fisher_exact
 from torch import Tensor
 
 from data.progress import progress
@@ -26,6 +27,8 @@ from data.progress import progress
 THRESHOLD = 1 / 3
 LEFT = 1 / 2  # of what is usual; noise-free images of a person leave 0.6 of it or more, since noise is new
 BLENDED = 2  # training images in a blend
+NONE, SOME, MANY = 0, 1, 2
+SURE = 0.025
 EXACT = 0.01  # of an image's own norm: a distance below counts as 0, float32 could not tell it from 0
 SIDE, CHUNK, FINER = 64, 32, 4
 FASTEST = 24  # cycles an image: what is faster changes with where the cells begin, by aliasing
@@ -82,6 +85,17 @@ def memorised(found: Nearness, usual: float) -> numpy.ndarray:
 def usual_left(held_out: Nearness) -> float:
     """What is usual for `memorised`."""
     return float(numpy.median(held_out.left)) if len(held_out.left) else math.nan
+
+
+def verdict(generated: dict[str, Any], real: dict[str, Any]) -> int:
+    """Of two shares as `evaluation.estimates.share_of` gives them: MANY where copies are more frequent among
+    generated images than among held-out real ones (Fisher's exact test, one-sided, 2.5 %), SOME where they
+    occur among generated ones only, else NONE.
+    """
+    table = [[one["hits"], one["count"] - one["hits"]] for one in (generated, real)]
+    if fisher_exact(table, alternative="greater").pvalue <= SURE:
+        return MANY
+    return SOME if generated["hits"] and not real["hits"] else NONE
 
 
 # Distances

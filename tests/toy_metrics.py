@@ -50,6 +50,20 @@ def measures(draw: Draws) -> dict:
     return {name: draw.figure(kind) for name, kind in kinds.items()}
 
 
+def planted(draw: Draws) -> dict:
+    """What was found of one kind of planted copies."""
+    sets = [
+        {
+            "planted": {"share": part, "count": count},
+            "some": {"share": draw.random.random()},
+            "many": {"share": draw.random.random()},
+            "z": -draw.random.random(),
+        }
+        for part, count in ((0.013, 7), (0.057, 28))
+    ]
+    return {"found": draw.figure("share"), "by_ratio": draw.figure("share"), "sets": sets}
+
+
 def toy_metrics(people: tuple[str, ...] = ("ID_1", "ID_2", NASTY), seed: int = 0) -> dict:
     draw = Draws(seed)
     settings = [
@@ -86,6 +100,10 @@ def toy_metrics(people: tuple[str, ...] = ("ID_1", "ID_2", NASTY), seed: int = 0
             }
             for place in range(10)
         ],
+        "planted": {
+            "unplanted": {kind: draw.figure("share") for kind in ("generated", "held_out")},
+            "kinds": {kind: planted(draw) for kind in ("exact", "of a twin")},
+        },
         "data_copying": {
             "z": -draw.random.random(),
             "c_t": -draw.random.random(),

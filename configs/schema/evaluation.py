@@ -49,6 +49,11 @@ class EvaluateConfig(Command):
     dinov2: Optional[str] = weights_key(
         None, "File of timm's vit_small_patch14_dinov2 for its features.", affects="run"
     )
+    planted: bool = key(
+        False,
+        "Plants near-copies of training images among the generated ones, and shows how many are found.",
+        affects="run",
+    )
     verdict: bool = key(
         False,
         "Augmentation study: whether generated images help; trains classifiers with and without them.",

@@ -45,6 +45,7 @@ SECTIONS = (
     Section("people", "Person by person", KINDS),
     Section("closest_pairs", "Closest pairs", ("closest_pairs",)),
     Section("data_copying", "Nearer to training than real ones?", ("data_copying",)),
+    Section("planted", "Can the copy tests fail?", ("planted",)),
     Section("overlap", "Overlap"),
     Section("judge", "The judge", ("judge", *KINDS)),
     Section("groups", "Same day, other day", ("groups",)),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy
 
 from evaluation.data_copying import COPYING
+from evaluation.memorisation import MANY, NONE, SOME, verdict
 from evaluation.paired_differences import LEAST_SEEDS, limit_of, reach_of
 
 Metrics = dict[str, Any]
@@ -78,26 +79,28 @@ def _days(metrics: Metrics) -> str | None:
 
 
 def _new(metrics: Metrics) -> str:
-    shares, copied, unsure = [], False, False
+    shares, copied, some, unsure = [], NONE, 0, False
     lean = metrics.get("data_copying", {}).get("z")
     for key, where in (("memorised", "pixels"), ("memorised_latents", "latents")):
         if key in metrics["generated"]:
             drawn, real = metrics["generated"][key], metrics["real"][key]
-            copied |= standing(drawn, real) > 0
+            copied, some = max(copied, verdict(drawn, real)), max(some, drawn["hits"])
             unsure |= real["interval"][0] > CHECKED
             shares.append(f"in {where} {_share(drawn)}, real held-out {_share(real)}")
-    verdict = "New: no more generated images repeat a training image than held-out ones do"
-    if copied:
-        verdict = "Copies: more generated images repeat a training image than held-out ones do"
+    said = "New: no more generated images repeat training images than held-out ones do"
+    if copied == MANY:
+        said = "Copies: more generated images repeat training images than held-out ones do"
     elif unsure:
-        verdict = (
+        said = (
             "No verdict on new or copied: held-out real images repeat training images themselves, "
             "so that they cannot be the measure; look for images that are there twice"
         )
+    elif copied == SOME:
+        said = f"Copies among them: generated images repeat training images ({some}), as no held-out one does"
     elif lean is not None and lean <= COPYING:
-        verdict = "New one by one, but as a set nearer to the training images than held-out ones are"
+        said = "New one by one, but as a set nearer to the training images than held-out ones are"
     shares += [] if lean is None else [f"three-sample test z {lean:+.1f}"]
-    return f"{verdict}; {'; '.join(shares)}."
+    return f"{said}; {'; '.join(shares)}."
 
 
 def _physical(metrics: Metrics) -> str:

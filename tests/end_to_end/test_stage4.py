@@ -64,7 +64,8 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def evaluated(data):
     """What stage 4 said of `data`, and the metrics it wrote."""
-    said = evaluate(data, data / "report", "--vavae_path", save_tokenizer(data / "W.safetensors"))
+    more = "--vavae_path", save_tokenizer(data / "W.safetensors"), "--planted"
+    said = evaluate(data, data / "report", *more)
     return said, json.loads((data / "report/metrics.json").read_text())
 
 
@@ -88,6 +89,7 @@ def test_the_files_and_the_counts(data, evaluated):
         "tokenizer",
         "memorisation",
         "distances",
+        "planted",
         "pictures",
     }
     assert metrics["people"] == ["ID_1", "ID_2", "ID_10"] and metrics["chance"] == pytest.approx(1 / 3)
@@ -112,6 +114,22 @@ def test_the_copy_is_found(evaluated):
     assert evaluated[1]["real"]["memorised"]["hits"] == 0
     first = evaluated[1]["closest_pairs"][0]
     assert (first["generated"], first["train"]) == ("ID_1_2.png", "ID_1/3.png") and first["ratio"] < 1 / 3
+
+
+def test_planted_copies_are_found(evaluated):
+    said, metrics = evaluated
+    kinds = metrics["planted"]["kinds"]
+    assert len(kinds) == 7 and {own["found"]["count"] for own in kinds.values()} == {24}
+    assert {kind for kind, own in kinds.items() if own["found"]["share"] < 0.9} == set()
+    assert kinds["of a twin"]["by_ratio"]["share"] < 0.5
+    assert {name: one["hits"] for name, one in metrics["planted"]["unplanted"].items()} == {
+        "generated": 1,
+        "held_out": 0,
+    }
+    assert "planted copies" in said
+    test = metrics["data_copying"]
+    assert set(test["per_person"]) == set(SPEED) and "three-sample test: z " in said
+    assert test["per_person"]["ID_1"]["generated"] == 2 and test["reconstructed"] is not None
 
 
 def test_every_section_has_the_figures_of_the_report(evaluated):
@@ -161,7 +179,7 @@ def test_the_table_names_every_person(evaluated):
 
 def test_again_measures_nothing(data, evaluated):
     before = snapshot(data / "report")
-    said = evaluate(data, data / "report", "--vavae_path", data / "W.safetensors")
+    said = evaluate(data, data / "report", "--vavae_path", data / "W.safetensors", "--planted")
     looked, *rest = evaluated[0].splitlines()
     assert "skipped" in said and [looked, *said.splitlines()[2:]] == [looked, *rest]
     assert snapshot(data / "report") == before
@@ -184,7 +202,7 @@ def test_the_same_images_give_the_same_bits_in_another_form(data, evaluated, tmp
     shutil.copy(data / "generated_images/ID_1_1.png", given / "stray.png")
     for name in ("metrics.json", *PAGES, *PICTURES):
         (out / name).unlink()
-    said = evaluate(data, out, "--vavae_path", data / "W.safetensors", "--generated", given)
+    said = evaluate(data, out, "--vavae_path", data / "W.safetensors", "--planted", "--generated", given)
     assert "read 6 generated images, left out 1" in said and "(stray.png)" in said
     metrics = json.loads((out / "metrics.json").read_text())
     assert {**metrics, "seconds": 0} == {**evaluated[1], "seconds": 0}

@@ -16,6 +16,7 @@ from evaluation.features import ImageSet, common_scale, describe, read
 from evaluation.generated import find_generated
 from evaluation.judge import Judge, train_judge
 from evaluation.measure import measure, units_of
+from evaluation.planted import encoded
 from evaluation.report.summary import sentences, standing
 from radar.colormap import from_rgb, to_rgb
 from radar.person import Walker
@@ -101,7 +102,7 @@ def test_real_pictures_posing_as_generated_pass_everything(walks, tmp_path):
     assert person.startswith("The person: ") and new.startswith("New: ") and physical.startswith("Physical: ")
     assert diverse.startswith("Diverse: ") and near.startswith("As a set they cannot be told"), said
     assert limits.startswith("Cannot be said: whether they help")
-    assert metrics["generated"]["memorised"]["hits"] == 0
+    assert metrics["generated"]["memorised"]["hits"] == 0 and abs(metrics["data_copying"]["z"]) < 3
     for found in metrics["distances"].values():
         for name in ("frechet", "sliced_wasserstein", "precision", "coverage"):
             assert standing(found[name]["generated"], found[name]["floor"]) == 0
@@ -127,6 +128,32 @@ def test_a_copycat_is_called_out_though_nothing_else_tells_it_from_real(walks, t
     features = {"train": walks.sets["train"], "exact": walks.sets["train"].at(chosen)}
     spaces = common_scale({name: walks.judge.features(part.images) for name, part in features.items()})
     assert frechet(spaces["exact"], spaces["train"][chosen]) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("rolled", [0, 101])
+def test_a_copycat_cannot_hide_behind_twins(walks, rolled):
+    """Every training image is there twice, the second time re-encoded."""
+    train = walks.sets["train"]
+    twins = described(
+        [Image.fromarray(encoded(numpy.asarray(one))) for one in walks.raw["train"]], train.labels
+    )
+    twice = walks._replace(sets={**walks.sets, "train": train.beside(twins)})
+    copies = [
+        Image.fromarray(numpy.roll(numpy.asarray(one), rolled, axis=1)) for one in walks.raw["train"][:36]
+    ]
+    metrics, said = evaluated(twice, described(copies, train.labels[:36]))
+    assert metrics["generated"]["memorised"]["share"] == 1 and said[1].startswith("Copies: ")
+    assert metrics["real"]["memorised"]["hits"] == 0
+    assert metrics["data_copying"]["z"] < -3
+
+
+def test_a_generator_that_blends_two_of_a_person_is_called_out(walks):
+    pictures = [numpy.asarray(one).astype(float) for one in walks.raw["train"]]
+    labels = walks.sets["train"].labels
+    pairs = [(at, at + 9) for at in range(len(labels) - 9) if labels[at] == labels[at + 9]]
+    blends = [Image.fromarray(((pictures[a] + pictures[b]) / 2).astype(numpy.uint8)) for a, b in pairs]
+    metrics, said = evaluated(walks, described(blends, labels[[a for a, _ in pairs]]))
+    assert metrics["generated"]["memorised"]["share"] > 0.9 and said[1].startswith("Copies: ")
 
 
 def test_a_generator_that_ignores_identity_fails_the_judge(walks, tmp_path):

@@ -3,7 +3,7 @@
 import numpy
 import pytest
 
-from evaluation.memorisation import Nearness, luma, memorised, nearness, usual_left
+from evaluation.memorisation import MANY, NONE, SOME, Nearness, luma, memorised, nearness, usual_left, verdict
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +150,12 @@ def test_luma_keeps_what_is_slow(cycles, kept):
     wave = 100 * numpy.cos(2 * numpy.pi * cycles * numpy.arange(64) / 64)
     images = numpy.tile((128 + wave)[None, None, :, None], (1, 64, 1, 3)).astype(numpy.uint8)
     assert luma(images).std() == pytest.approx(kept * wave.std() / 255, abs=0.003)
+
+
+@pytest.mark.parametrize(
+    ("generated", "real", "level"),
+    [(0, 0, NONE), (1, 0, SOME), (5, 0, SOME), (6, 0, MANY), (6, 1, NONE), (9, 1, MANY)],
+)
+def test_verdicts_of_shares(generated, real, level):
+    """Of 100 and 100 images; P(6 of 6 copies among the generated ones) = 0.0143, of 5 of 5 0.0297."""
+    assert verdict({"hits": generated, "count": 100}, {"hits": real, "count": 100}) == level
