@@ -31,16 +31,9 @@ from data.imagenet_stats import imagenet_statistics, with_channels
 from data.images import ImageRecord, Splits, find_splits, inputs_digest, open_rgb, scan_images
 from data.kept_values import KeptValues
 from data.labels import LabelTable, listing
+from data.latent_files import LatentFiles, change_entry, export_lightningdit
 from data.latent_stats import LatentStatistics, recommend
-from data.latents import (
-    KINDS,
-    LatentFiles,
-    LatentSet,
-    change_entry,
-    export_lightningdit,
-    read_latents,
-    read_metadata,
-)
+from data.latents import KINDS, LatentSet, read_latents, read_metadata
 from data.progress import advance, progress
 from data.run_record import lock_folder
 from data.sheets import grid, save_png

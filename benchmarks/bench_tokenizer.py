@@ -30,12 +30,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import stage1_extract_features as stage1
 from benchmarks.form import table
-from benchmarks.pictures import write_pictures
+from benchmarks.pictures import high_frequency_energy, write_pictures
 from benchmarks.turns import in_turn, report
 from configs.command_line import run_script, say
 from configs.schema import ExtractConfig
-from data.images import find_splits, find_users, list_images, open_rgb
-from data.labels import LabelTable
+from data.images import Splits, find_splits, open_rgb
 from data.progress import progress
 from evaluation.judge import reduced, train_judge
 from radar.kinematics import from_image
@@ -44,7 +43,7 @@ from runtime.devices import resolve_device, resolve_precision, tokenizer_precisi
 from runtime.precision import DTYPES, measured_rate
 from runtime.processes import ProcessGroup
 from tokenizer.autoencoder import AutoencoderKL, DiagonalGaussian
-from tokenizer.losses import high_frequency_energy, psnr, ssim
+from tokenizer.losses import psnr, ssim
 from tokenizer.vavae import VAVAE, preprocess, to_float, to_uint8
 
 BINS = 128.0
@@ -71,25 +70,25 @@ def main(argv: list[str]) -> None:
         title = "Speed of the tokenizer"
         sys.exit(report("tokenizer_speed", title, command, body, faults, write=not options.quick))
     vae = VAVAE.from_file(options.tokenizer)
-    labels = find_users(options.data_dir / "train")
-    held_out = "test" if (options.data_dir / "test").is_dir() else "val"
-    pictures, people = read(options.data_dir, held_out, labels)
+    splits = find_splits(options.data_dir)
+    held_out = "test" if "test" in splits.records else "val"
+    pictures, people = read(splits, held_out)
     decoded = reconstruct(vae, pictures)
     rows = [("pictures", f"{len(pictures)} ({held_out})")]
     rows += quality(pictures, decoded) + motion(pictures, decoded)
     if options.judge:
-        training = read(options.data_dir, "train", labels)
-        rows += identity(training, (pictures, decoded, people), len(labels), options.seeds)
+        training = read(splits, "train")
+        rows += identity(training, (pictures, decoded, people), len(splits.labels), options.seeds)
     if not options.no_speed:
         rows += speed(vae)
     say(table(("figure", "value"), rows))
 
 
-def read(folder: Path, split: str, labels: LabelTable) -> tuple[torch.Tensor, numpy.ndarray]:
+def read(splits: Splits, part: str) -> tuple[torch.Tensor, numpy.ndarray]:
     """uint8 (N,3,256,256) and label indices (N,) of one split."""
-    records = list_images(folder / split, labels)
-    images = [preprocess(open_rgb(record)) for record in progress(records, description=split)]
-    return torch.stack(images), numpy.array([labels.index(record.user) for record in records])
+    records = splits.records[part]
+    images = [preprocess(open_rgb(record)) for record in progress(records, description=part)]
+    return torch.stack(images), numpy.array([splits.labels.index(record.user) for record in records])
 
 
 def reconstruct(vae: VAVAE, pictures: torch.Tensor) -> torch.Tensor:

@@ -26,8 +26,9 @@ from benchmarks.turns import report
 from configs.command_line import run_script
 from configs.load import resolve
 from data.labels import LabelTable
+from data.latent_files import LatentFiles
 from data.latent_stats import LatentStatistics
-from data.latents import read_latents, write_latents
+from data.latents import read_latents
 from data.progress import progress
 from models.lightningdit import LightningDiT_models
 from runtime.devices import autocast, resolve_device, resolve_precision
@@ -222,7 +223,9 @@ def write_samples(folder: Path) -> None:
     latents = torch.randn(SAMPLES, 32, 16, 16, generator=draw)
     labels = torch.arange(SAMPLES) % PEOPLE
     table_ = LabelTable([f"ID_{i}" for i in range(PEOPLE)])
-    write_latents(folder, "train", latents, 0.1 * latents.abs(), labels, table_, ["-"] * SAMPLES, {})
+    files = LatentFiles(folder, "train", latents.shape[1:], labels, table_, ["-"] * SAMPLES, {})
+    with files.written():
+        files.put(0, latents, 0.1 * latents.abs())
 
 
 if __name__ == "__main__":

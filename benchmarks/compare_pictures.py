@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy
 import torch
 
+from benchmarks.pictures import high_frequency_energy
 from configs.command_line import run_script, say
-from data.images import find_users, list_images, open_rgb
+from data.images import find_images, open_rgb
 from data.progress import progress
 from radar.colormap import from_rgb
 from radar.kinematics import from_image
-from tokenizer.losses import high_frequency_energy
 from tokenizer.vavae import preprocess, to_float
 
 FLOOR = 0.02  # of the colour map's range: what looks like the background
@@ -40,7 +40,7 @@ def main(argv: list[str]) -> None:
 
 def statistics_of(folder: Path, axes: list[float], count: int) -> dict[str, list[float]]:
     """Values per picture of every figure, over pictures evenly spaced among all."""
-    records = list_images(folder, find_users(folder))
+    records = find_images(folder).records
     records = records[:: max(1, len(records) // count)]
     images = (preprocess(open_rgb(r)) for r in progress(records, description=folder.name))
     rows = [figures_of(image, axes) for image in images]

@@ -119,38 +119,20 @@ def _grey16_to_rgb(image: Image.Image, white: int) -> Image.Image:
 # Folders
 
 
-def find_images(
-    folder: str | os.PathLike,
-    rules: Rules = BY_FOLDER,
-    labels: LabelTable | None = None,
-    dead_links: bool = False,
-) -> Found:
-    """The images of a folder and whose they are, as `data.folders.find_files` has it.
+def find_images(folder: str | os.PathLike, rules: Rules = BY_FOLDER) -> Found:
+    """The images of a folder and whose they are, in natural order of person and file name.
 
-    With `labels`, a person who is not in the table is a UserError; a person of the table without images is
-    not (a validation split need not hold everybody). Errors of `with_white`.
+    Errors of `data.folders.find_files` and of `with_white`.
     """
-    entries = _find(folder, rules, labels, dead_links)
+    entries = find_files(folder, IMAGE_EXTENSIONS, "image", rules)
     return Found(with_white(entries.records), entries.left_out)
-
-
-def _find(folder: str | os.PathLike, rules: Rules, labels: LabelTable | None, dead_links: bool) -> Found:
-    entries = find_files(folder, IMAGE_EXTENSIONS, "image", rules, dead_links)
-    known = entries.labels.names if labels is None else labels.names
-    unknown = [user for user in entries.labels.names if user not in known]
-    if unknown:
-        raise UserError(
-            f"{folder}: {listing(unknown)} not among the known users {listing(known)}; "
-            "remove these folders, rebuild from a train folder that holds them, or go on without them by "
-            f"{leave_out_flag(unknown, ())}"
-        )
-    return entries
 
 
 def find_splits(folder: str | os.PathLike, rules: Rules = BY_FOLDER, dead_links: bool = False) -> Splits:
     """Train, and val and test where they are there, of a finished split: train|val|valid|test in any case.
 
-    FileNotFoundError: no such folder. UserError: no train folder, or as `find_images`.
+    Val and test need not hold everybody. FileNotFoundError: no such folder. UserError: no train folder,
+    people who are not in train, or as `find_images`.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -164,8 +146,9 @@ def find_splits(folder: str | os.PathLike, rules: Rules = BY_FOLDER, dead_links:
     records: dict[str, list[ImageRecord]] = {}
     labels: LabelTable | None = None
     for name, part in parts.items():
-        entries = _find(part, replace(rules, settled=True), labels, dead_links)
+        entries = find_files(part, IMAGE_EXTENSIONS, "image", replace(rules, settled=True), dead_links)
         records[name], labels = entries.records, labels or entries.labels
+        _refuse_unknown(part, entries.labels, labels)
         for reason, paths in entries.left_out.items():
             left_out.setdefault(reason, []).extend(f"{part.name}/{path}" for path in paths)
     assert labels is not None
@@ -174,14 +157,14 @@ def find_splits(folder: str | os.PathLike, rules: Rules = BY_FOLDER, dead_links:
     return Splits(labels, records, left_out)
 
 
-def find_users(folder: str | os.PathLike) -> LabelTable:
-    """Label table of the people whose images a folder holds; errors of `find_images`."""
-    return find_images(folder).labels
-
-
-def list_images(folder: str | os.PathLike, labels: LabelTable | None = None) -> list[ImageRecord]:
-    """Every user's images, naturally sorted by user, then by file name; errors of `find_images`."""
-    return find_images(folder, labels=labels).records
+def _refuse_unknown(folder: Path, people: LabelTable, known: LabelTable) -> None:
+    unknown = [user for user in people.names if user not in known.names]
+    if unknown:
+        raise UserError(
+            f"{folder}: {listing(unknown)} not among the known users {listing(known.names)}; "
+            "remove these folders, rebuild from a train folder that holds them, or go on without them by "
+            f"{leave_out_flag(unknown, ())}"
+        )
 
 
 # Reading everything once

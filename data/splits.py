@@ -80,7 +80,7 @@ def split_records(
     same           path of each image that repeats another → path of that one, on whose side it goes; two
                    recordings that share an image count as one
 
-    `records` must be sorted as `list_images` sorts them. UserError: bad settings, files that the pattern
+    `records` must be sorted as `find_images` sorts them. UserError: bad settings, files that the pattern
     does not match, or users with too few files or recordings (all of them in one message).
     """
     method = method or ("recordings" if recordings else "blocks")

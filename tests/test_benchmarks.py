@@ -1,5 +1,6 @@
 """The benchmarks' own verdicts: the plain loop and ours agree, and a wrong one is noticed."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +18,8 @@ from benchmarks import (
     pictures,
     turns,
 )
-from data.images import find_users, list_images
+from benchmarks.pictures import high_frequency_energy
+from data.images import find_images
 from data.latents import read_latents
 
 TINY = {
@@ -75,7 +77,7 @@ def test_decibels_of_pixels_and_latents():
 
 def test_pictures_are_read_as_people(tmp_path):
     pictures.write_pictures(tmp_path, 5)
-    records = list_images(tmp_path, find_users(tmp_path))
+    records = find_images(tmp_path).records
     assert [record.user for record in records] == ["ID_1", "ID_1", "ID_2", "ID_3", "ID_4"]
     assert Image.open(records[0].path).size == (256, 256)
 
@@ -113,3 +115,20 @@ def test_the_sampling_benchmark_finds_the_default_more_exact_than_the_recipe(cap
     with pytest.raises(SystemExit) as ended:
         bench_sampling.main(["--quick", "--images", "1"])
     assert ended.value.code == 0 and "**default**" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("bins, energy", ((4, 0.0), (6, 0.0), (7, 0.5 * 0.3**2), (20, 0.5 * 0.3**2)))
+@pytest.mark.parametrize("turned", (False, True))
+def test_high_frequency_energy_of_a_cosine(bins, energy, turned):
+    """Amplitude 0.3 at bins/64 cycles per pixel, the cutoff clear of it: the window spreads by one bin."""
+    wave = 0.2 + 0.3 * torch.cos(2 * math.pi * bins / 64 * torch.arange(64.0, dtype=torch.float64))
+    images = wave.expand(2, 3, 64, 64)
+    measured = high_frequency_energy(images.mT if turned else images, (8.5 if bins < 7 else 5.5) / 64)
+    torch.testing.assert_close(measured, torch.full((2,), energy, dtype=torch.float64), rtol=1e-6, atol=1e-9)
+
+
+def test_high_frequency_energy_of_white_noise_is_its_share_of_the_plane():
+    images = 0.5 * torch.randn(8, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    expected = 0.25 * (1 - math.pi * 0.1**2)  # the disc below 0.1 in a unit square of frequencies
+    assert high_frequency_energy(images).mean().item() == pytest.approx(expected, rel=0.01)
+    assert high_frequency_energy(2 * images).sum() == pytest.approx(4 * high_frequency_energy(images).sum())

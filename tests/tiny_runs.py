@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from conftest import reference_weights_
 from pytorch_lightning.plugins.precision import Precision
+from saved_latents import write_latents
 
 from configs.load import resolve
 from data.labels import LabelTable
 from data.latent_stats import LatentStatistics
-from data.latents import LatentSet, read_latents, write_latents
+from data.latents import LatentSet, read_latents
 from models.lightningdit import LightningDiT
 from runtime.seeds import generator
 from sampling.model_file import DitPayload

@@ -13,6 +13,7 @@ import public_layouts
 import torch
 from fmcw_walker import walking
 from PIL import Image
+from saved_latents import write_latents
 from test_selecting import lenient
 from test_stage4 import SPEED, walk
 from toy_run import TINY_MODEL, Toy
@@ -28,7 +29,7 @@ from benchmarks.compare_fid import write_random_weights
 from configs.schema import SECTIONS
 from data.labels import LabelTable
 from data.latent_stats import LatentStatistics
-from data.latents import read_latents, write_latents
+from data.latents import read_latents
 from evaluation.selection import Selector
 from sampling.model_file import load_trained
 from tokenizer.vavae import VAVAE

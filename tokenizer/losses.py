@@ -9,7 +9,6 @@ from tokenizer.autoencoder import DiagonalGaussian
 
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
-FINE_DETAIL = 0.1  # cycles per pixel: detail finer than ten pixels, at 256 pixels an image
 
 
 def reconstruction_loss(
@@ -32,24 +31,6 @@ def reconstruction_loss(
     l1, l2, kl = difference.abs().mean(), difference.square().mean(), posterior.kl().mean()
     loss = l1_weight * l1 + l2_weight * l2 + kl_weight * kl / x[0].numel()
     return {"loss": loss, "l1": l1, "l2": l2, "kl": kl}
-
-
-def high_frequency_energy(images: Tensor, cutoff: float = FINE_DETAIL) -> Tensor:
-    """Mean square per pixel of what lies above `cutoff` cycles per pixel in any direction, (B,), float64.
-
-    images (B, C, H, W), floats in [-1, 1], so that energies compare: an image's share or another's ratio. The
-    channel's mean is taken off, a Hann window hides the borders, and channels are averaged: a cosine of
-    amplitude a finer than the cutoff has a^2/2. The default counts what is finer than ten pixels.
-    """
-    height, width = images.shape[2:]
-    window = torch.hann_window(height, dtype=torch.float64, device=images.device)[
-        :, None
-    ] * torch.hann_window(width, dtype=torch.float64, device=images.device)
-    centred = images.double() - images.double().mean((2, 3), keepdim=True)
-    power = torch.fft.fft2(centred * window).abs().square()
-    frequency = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.fftfreq(width)).to(images.device)
-    fine = power * (frequency > cutoff)
-    return fine.sum((2, 3)).mean(1) / (height * width * window.square().sum())
 
 
 def _from_zero(images: Tensor) -> tuple[Tensor, float]:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from configs.errors import UserError
 from data.duplicates import ALIKE, alike, correlate, firsts, refuse_leaks, signature
-from data.images import list_images
+from data.images import find_images
 from data.splits import split_records
 from radar.colormap import to_rgb
 
@@ -76,7 +76,7 @@ def test_images_of_one_colour_and_unreadable_ones_are_nobody_s_copies(tmp_path):
         (tmp_path / "ID_1").mkdir(exist_ok=True)
         Image.new("RGB", (64, 64), (0, 0, 99)).save(tmp_path / f"ID_1/{name}.png")
         (tmp_path / f"ID_1/x{name}.png").write_bytes(b"no image")
-    assert firsts(list_images(tmp_path)) == {}
+    assert firsts(find_images(tmp_path).records) == {}
 
 
 def test_figures_are_told_apart_by_their_plots(tmp_path):
@@ -107,7 +107,7 @@ def twice(tmp_path):
     ],
 )
 def test_copies_go_to_the_side_of_their_first(twice, settings):
-    records = list_images(twice)
+    records = find_images(twice).records
     same = firsts(records)
     assert len(same) == 20
     assert all(copy.replace("sess2_", "")[:-4] == first[:-4] for copy, first in same.items())
@@ -123,7 +123,7 @@ def test_copies_go_to_the_side_of_their_first(twice, settings):
 
 
 def test_leaks_are_named(twice):
-    records = list_images(twice)
+    records = find_images(twice).records
     train = [record for record in records if "sess2" not in record.name]
     copies = [record for record in records if record.name == "sess2_rec0_0.jpg"][:1]
     words = r"1 of 1 held-out .* ID_1/sess2_rec0_0.jpg = ID_1/rec0_0.png.*too good: split anew"
@@ -134,7 +134,7 @@ def test_leaks_are_named(twice):
 def test_one_image_under_two_people_is_refused(twice):
     (twice / "ID_2/copy.png").write_bytes((twice / "ID_1/rec0_0.png").read_bytes())
     with pytest.raises(UserError, match="stand under two people: ID_1/rec0_0.png = ID_2/copy.png"):
-        firsts(list_images(twice))
+        firsts(find_images(twice).records)
 
 
 def test_copies_in_another_colour_map_are_found(tmp_path):
@@ -144,7 +144,7 @@ def test_copies_in_another_colour_map_are_found(tmp_path):
         Image.fromarray(to_rgb(unit, "jet")).save(tmp_path / f"ID_1/a{seed}.png")
         if seed < 4:
             Image.fromarray(to_rgb(numpy.roll(unit, 40, 1), "viridis")).save(tmp_path / f"ID_1/b{seed}.png")
-    copies = firsts(list_images(tmp_path), by_map=True)
+    copies = firsts(find_images(tmp_path).records, by_map=True)
     assert copies == {f"ID_1/b{seed}.png": f"ID_1/a{seed}.png" for seed in range(4)}
 
 
@@ -153,4 +153,4 @@ def test_the_second_ones_of_two_people_are_left_out_by_the_flag_that_is_told(twi
         (twice / "ID_3").mkdir(exist_ok=True)
         (twice / f"ID_3/{number}.png").write_bytes((twice / f"ID_1/rec0_{number}.png").read_bytes())
     with pytest.raises(UserError, match="go on without the second ones by --leave_out 'ID_3/.'$"):
-        firsts(list_images(twice))
+        firsts(find_images(twice).records)

@@ -11,10 +11,11 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
+from saved_latents import write_latents
 
 from data.atomic import replacing, write_text
 from data.labels import LabelTable
-from data.latents import read_latents, write_latents
+from data.latents import read_latents
 from data.tensor_files import save_tensors
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -94,8 +95,9 @@ def test_files_have_the_usual_mode(tmp_path):
 
 WRITER = """
 import sys, torch
+sys.path.append("tests")
 from data.labels import LabelTable
-from data.latents import write_latents
+from saved_latents import write_latents
 x = torch.arange(32.0).view(4, 2, 2, 2)
 write_latents(sys.argv[1], "train", x, x + 1, torch.tensor([0, 1, 0, 1]), LabelTable(("ID_1", "ID_2")),
               ["a", "b", "c", "d"], {"tokenizer_digest": "t", "preprocessing": {"geometry": "pad"}})

@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from data import images
-from data.images import file_digest, find_users, inputs_digest, list_images, open_rgb, scan_images
-from data.labels import LabelTable
+from data.images import file_digest, find_images, find_splits, inputs_digest, open_rgb, scan_images
 
 
 def pixels(path):
@@ -164,9 +163,9 @@ def test_users_and_images_come_in_natural_order(users):
     save_image(users / "ID_2" / "._w3.png")
     save_image(users / "ID_2" / "w11.JPG")
     (users / "ID_2" / "readme.txt").write_text("x")
-    table = find_users(users)
-    assert table.names == ("ID_1", "ID_2", "ID_10")
-    records = list_images(users)
+    found = find_images(users)
+    assert found.labels.names == ("ID_1", "ID_2", "ID_10")
+    records = found.records
     assert [r.relative for r in records][:7] == [
         "ID_1/w1.png",
         "ID_1/w2.png",
@@ -180,40 +179,42 @@ def test_users_and_images_come_in_natural_order(users):
     assert all(record.path == users / record.relative for record in records)
 
 
-def test_users_must_be_in_the_given_table(users):
+def test_people_of_val_must_be_in_train(users, tmp_path):
+    save_image(tmp_path / "train/ID_1/a.png")
+    save_image(tmp_path / "train/ID_2/a.png")
+    users.rename(tmp_path / "val")
     with pytest.raises(ValueError, match="ID_10 not among the known users ID_1, ID_2"):
-        list_images(users, LabelTable(["ID_1", "ID_2"]))
-    assert len(list_images(users, LabelTable(["ID_1", "ID_2", "ID_3", "ID_10"]))) == 9
+        find_splits(tmp_path)
 
 
 def test_wrong_folders_say_what_was_found(tmp_path):
     with pytest.raises(FileNotFoundError, match="absent: no such folder"):
-        find_users(tmp_path / "absent")
+        find_images(tmp_path / "absent")
     with pytest.raises(ValueError, match="found nothing"):
-        find_users(tmp_path)
+        find_images(tmp_path)
     (tmp_path / "ID_1").mkdir()
     (tmp_path / "ID_1" / "a.psd").touch()
     with pytest.raises(ValueError, match=r"found 1 .psd \(ID_1/a.psd\); expected .*\.webp"):
-        find_users(tmp_path)
+        find_images(tmp_path)
     save_image(tmp_path / "a.png")
     with pytest.raises(ValueError, match="found 1 loose image;.*--name.*--labels"):
-        find_users(tmp_path)
+        find_images(tmp_path)
 
 
 def test_split_and_nested_layouts_are_named(tmp_path):
     save_image(tmp_path / "split" / "train" / "ID_1" / "a.png")
     save_image(tmp_path / "split" / "val" / "ID_1" / "a.png")
     with pytest.raises(ValueError, match="finished split .*stage1_extract_features.*--name"):
-        find_users(tmp_path / "split")
+        find_images(tmp_path / "split")
     save_image(tmp_path / "deep" / "walk" / "P1" / "a.png")
     with pytest.raises(ValueError, match="which folder of walk/P1/a.png is the person.*condition"):
-        find_users(tmp_path / "deep")
+        find_images(tmp_path / "deep")
 
 
 def test_bad_images_are_found_and_the_rest_hashed_in_one_reading(users):
     (users / "ID_2" / "w5.png").touch()
     (users / "ID_2" / "w6.jpg").write_text("no image")
-    records = list_images(users)
+    records = find_images(users).records
     (users / "ID_1" / "w2.png").unlink()
     calls = []
     scan = scan_images(records, num_workers=3, progress=lambda done, total: calls.append((done, total)))
@@ -231,14 +232,14 @@ def test_file_digest_is_sha256(tmp_path):
 
 
 def test_inputs_digest_sees_names_and_contents_but_not_the_place(users, tmp_path):
-    records = list_images(users)
+    records = find_images(users).records
     first = inputs_digest(records)
     assert inputs_digest(records[::-1]) == inputs_digest(records, scan_images(records).digests) == first
     users.rename(tmp_path / "moved")
-    moved = list_images(tmp_path / "moved")
+    moved = find_images(tmp_path / "moved").records
     assert inputs_digest(moved) == first and inputs_digest(moved[1:]) != first
     save_image(moved[0].path, 99)
     changed = inputs_digest(moved)
     assert changed != first
     moved[0].path.rename(moved[0].path.with_name("other.png"))
-    assert inputs_digest(list_images(tmp_path / "moved")) not in (first, changed)
+    assert inputs_digest(find_images(tmp_path / "moved").records) not in (first, changed)

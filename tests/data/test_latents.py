@@ -6,18 +6,13 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from saved_latents import write_latents
 
-from data import latents as latents_module
+from data import latent_files
 from data.labels import LabelTable
+from data.latent_files import export_lightningdit
 from data.latent_stats import LatentStatistics
-from data.latents import (
-    LatentSet,
-    export_lightningdit,
-    folder_numbers,
-    read_latents,
-    read_metadata,
-    write_latents,
-)
+from data.latents import LatentSet, folder_numbers, read_latents, read_metadata
 
 TABLE = LabelTable(["ID_2", "ID_10", "Alice"])  # natural order: Alice, ID_2, ID_10
 METADATA = {"tokenizer": "abc", "preprocessing": {"resize": "stretch", "size": 256}}
@@ -140,7 +135,7 @@ def test_shards_of_an_earlier_extraction_are_removed(tmp_path):
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     write(tmp_path, make_set())
-    real, calls = latents_module.reserve_tensors, []
+    real, calls = latent_files.reserve_tensors, []
 
     def full_disk(tensors, path, metadata):
         calls.append(path)
@@ -148,7 +143,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
             raise OSError("No space left on device")
         real(tensors, path, metadata)
 
-    monkeypatch.setattr(latents_module, "reserve_tensors", full_disk)
+    monkeypatch.setattr(latent_files, "reserve_tensors", full_disk)
     with pytest.raises(OSError, match="No space"):
         write(tmp_path, make_set(seed=9), shard_size=3)
     assert names(tmp_path) == ["train.safetensors"]
@@ -261,16 +256,6 @@ def test_wrong_content(tmp_path, change, words):
     path = write(tmp_path, make_set())[0]
     rewrite(path, change_tensors=change)
     check_damage(tmp_path, f"train.safetensors: damaged.*{words}")
-
-
-def test_unusable_latents_are_not_written(tmp_path):
-    latent_set = make_set()
-    latent_set.latents[3] = float("nan")
-    with pytest.raises(ValueError, match="cannot be written .*not finite in sample 3"):
-        write(tmp_path, latent_set)
-    with pytest.raises(ValueError, match="6 paths"):
-        write_latents(tmp_path, "train", make_set().latents, None, make_set().labels, TABLE, ["x"] * 6, {})
-    assert not names(tmp_path)
 
 
 def test_upstream_shards_are_read_in_numeric_order(tmp_path):

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from saved_latents import write_latents
 
 from data.labels import LabelTable
+from data.latent_files import LatentFiles
 from data.latent_stats import LatentStatistics
-from data.latents import LatentFiles, read_latents, write_latents
+from data.latents import read_latents
 from data.row_tensor import RowTensor
 
 

@@ -12,7 +12,7 @@ import pytest
 from configs.errors import UserError
 from data import split_files
 from data.folders import Rules
-from data.images import ImageRecord, find_images, list_images
+from data.images import ImageRecord, find_images
 from data.split_files import materialise
 from data.splits import enough_recordings, split_records
 
@@ -177,10 +177,10 @@ def test_bad_settings(settings, words):
 
 @pytest.mark.parametrize("link", [True, False])
 def test_materialise_places_every_kept_file_and_lists_all(folder, link):
-    records = list_images(folder / "in")
+    records = find_images(folder / "in").records
     split = split_records(records)
     assert materialise(split, folder / "out", link=link) == 18
-    placed = list_images(folder / "out" / "train") + list_images(folder / "out" / "val")
+    placed = find_images(folder / "out" / "train").records + find_images(folder / "out" / "val").records
     kept = [item.record for item in split.assignments if item.split != "guard"]
     assert [(r.user, r.path.name) for r in kept if (folder / "out/val" / r.relative).exists()] == [
         (item.record.user, item.record.path.name) for item in split.assignments if item.split == "val"
@@ -197,7 +197,7 @@ def test_materialise_places_every_kept_file_and_lists_all(folder, link):
 
 
 def test_second_run_changes_nothing(folder):
-    split = split_records(list_images(folder / "in"))
+    split = split_records(find_images(folder / "in").records)
     materialise(split, folder / "out")
     before = {path: path.stat().st_mtime_ns for path in (folder / "out").rglob("*")}
     assert materialise(split, folder / "out") == 0
@@ -206,7 +206,7 @@ def test_second_run_changes_nothing(folder):
 
 @pytest.mark.parametrize("survivors", [0, 7, 18])
 def test_killed_run_is_finished_by_the_next(folder, monkeypatch, survivors):
-    split = split_records(list_images(folder / "in"))
+    split = split_records(find_images(folder / "in").records)
     materialise(split, folder / "whole", link=False)
     real, calls = shutil.copyfile, []
 
@@ -234,7 +234,7 @@ def test_links_fall_back_to_symlinks_then_copies(folder, monkeypatch):
     def refused(*_):
         raise OSError("no links here")
 
-    split = split_records(list_images(folder / "in"))
+    split = split_records(find_images(folder / "in").records)
     monkeypatch.setattr(split_files.os, "link", refused)
     materialise(split, folder / "soft")
     assert (folder / "soft/train/ID_1/w1.png").is_symlink()
@@ -245,19 +245,19 @@ def test_links_fall_back_to_symlinks_then_copies(folder, monkeypatch):
 
 
 def test_another_split_is_never_mixed_in(folder):
-    records = list_images(folder / "in")
+    records = find_images(folder / "in").records
     materialise(split_records(records), folder / "out")
     before = tree(folder / "out")
     with pytest.raises(ValueError, match=r"another split \(guard 3 there, 2 now\); choose another folder"):
         materialise(split_records(records, guard=2), folder / "out")
     (folder / "in/ID_1/w9.png").unlink()
     with pytest.raises(ValueError, match="another split .inputs"):
-        materialise(split_records(list_images(folder / "in")), folder / "out")
+        materialise(split_records(find_images(folder / "in").records), folder / "out")
     assert tree(folder / "out") == before
 
 
 def test_foreign_files_are_refused(folder):
-    split = split_records(list_images(folder / "in"))
+    split = split_records(find_images(folder / "in").records)
     materialise(split, folder / "out")
     (folder / "out/train/ID_1/extra.png").touch()
     with pytest.raises(ValueError, match="not part of this split .train/ID_1/extra.png"):
@@ -273,13 +273,13 @@ def test_damaged_settings_are_refused(folder):
     (folder / "out").mkdir()
     (folder / "out/split.json").write_text("{")
     with pytest.raises(ValueError, match="split.json: not readable"):
-        materialise(split_records(list_images(folder / "in")), folder / "out")
+        materialise(split_records(find_images(folder / "in").records), folder / "out")
 
 
 @pytest.mark.parametrize("inside", ["in", "in/split"])
 def test_output_inside_the_images_is_refused(folder, inside):
     with pytest.raises(ValueError, match="lies in the images' folder"):
-        materialise(split_records(list_images(folder / "in")), folder / inside)
+        materialise(split_records(find_images(folder / "in").records), folder / inside)
     assert not (folder / "in/split").exists()
 
 

@@ -14,7 +14,8 @@ import stage2_train_dit
 import stage3_inference
 import stage4_evaluate
 from data.axes import Axes, read_axes
-from data.latents import change_entry, read_latents, read_metadata
+from data.latent_files import change_entry
+from data.latents import read_latents, read_metadata
 from sampling.model_file import load_trained
 
 SHOWN = Axes(-1.225, 5.175, 2.108, 32.0, "jet")  # of the walkers that stage 0 simulates

@@ -4,13 +4,14 @@ import shutil
 from dataclasses import fields
 
 import pytest
+from saved_latents import write_latents
 from test_every_command import command, made  # noqa: F401 (a fixture)
 from toy_run import run_as_script, save_tokenizer, snapshot
 
 import data.run_record
 from benchmarks.compare_fid import write_random_weights
 from configs.schema import SECTIONS
-from data.latents import read_latents, write_latents
+from data.latents import read_latents
 
 OWNERS = {"model": "train", "transport": "train"}
 WALKED = (

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tokenizer.autoencoder import DiagonalGaussian
-from tokenizer.losses import high_frequency_energy, psnr, reconstruction_loss, ssim
+from tokenizer.losses import psnr, reconstruction_loss, ssim
 
 
 def random_bytes(*shape, seed=0):
@@ -88,20 +88,3 @@ def test_ssim_of_one_window_by_hand():
 def test_ssim_needs_a_window():
     with pytest.raises(ValueError, match="at least 11"):
         ssim(random_bytes(1, 3, 10, 20), random_bytes(1, 3, 10, 20))
-
-
-@pytest.mark.parametrize("bins, energy", ((4, 0.0), (6, 0.0), (7, 0.5 * 0.3**2), (20, 0.5 * 0.3**2)))
-@pytest.mark.parametrize("turned", (False, True))
-def test_high_frequency_energy_of_a_cosine(bins, energy, turned):
-    """Amplitude 0.3 at bins/64 cycles per pixel, the cutoff clear of it: the window spreads by one bin."""
-    wave = 0.2 + 0.3 * torch.cos(2 * math.pi * bins / 64 * torch.arange(64.0, dtype=torch.float64))
-    images = wave.expand(2, 3, 64, 64)
-    measured = high_frequency_energy(images.mT if turned else images, (8.5 if bins < 7 else 5.5) / 64)
-    torch.testing.assert_close(measured, torch.full((2,), energy, dtype=torch.float64), rtol=1e-6, atol=1e-9)
-
-
-def test_high_frequency_energy_of_white_noise_is_its_share_of_the_plane():
-    images = 0.5 * torch.randn(8, 3, 128, 128, generator=torch.Generator().manual_seed(0))
-    expected = 0.25 * (1 - math.pi * 0.1**2)  # the disc below 0.1 in a unit square of frequencies
-    assert high_frequency_energy(images).mean().item() == pytest.approx(expected, rel=0.01)
-    assert high_frequency_energy(2 * images).sum() == pytest.approx(4 * high_frequency_energy(images).sum())

@@ -22,8 +22,9 @@ from toy_run import refusal_of
 import stage2_train_dit as stage2
 from configs.load import resolve
 from data.labels import LabelTable
+from data.latent_files import export_lightningdit
 from data.latent_stats import LatentStatistics
-from data.latents import LatentSet, export_lightningdit
+from data.latents import LatentSet
 from sampling.model_file import DitPayload, load_trained, write_slim
 from training.fine_tuning import CLASS_TABLE, adapted_network, beside_known, is_tuned, load_initial
 

@@ -14,13 +14,14 @@ import torch
 from conftest import PROJECT
 from matplotlib.axes import Axes
 from PIL import Image
+from saved_latents import write_latents
 from tiny_runs import USERS, assert_same, assert_same_run, read_last, stage2_settings, write_tiny_latents
 
 import stage2_train_dit
 import training.run_files
 from configs.load import resolve
 from data.latent_stats import LatentStatistics
-from data.latents import read_latents, write_latents
+from data.latents import read_latents
 from training.fit import steps_done
 from training.run_files import RunFiles, draw_report, reference_curve
 

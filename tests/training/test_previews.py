@@ -8,12 +8,12 @@ import pytest
 import torch
 from conftest import reference_weights_
 from PIL import Image
+from saved_latents import write_latents
 from tiny_runs import CONTENTS, USERS, assert_same_run, stage2_settings
 
 import stage2_train_dit
 from data.labels import LabelTable
 from data.latent_stats import LatentStatistics
-from data.latents import write_latents
 from data.progress import progress
 from runtime.seeds import generator
 from tokenizer.autoencoder import AutoencoderKL
