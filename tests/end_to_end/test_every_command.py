@@ -11,7 +11,7 @@ import pytest
 from conftest import PROJECT
 from fmcw_walker import walking
 from lock_watch import held_by_another_process, is_locked, watched
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops
 from toy_run import DRAWING, EXACT, TINY_MODEL, output_of, refusal_of, snapshot
 
 import run_complete_pipeline
@@ -53,7 +53,7 @@ def made(toy, tmp_path_factory):
     for path in sorted((toy.data / "train").rglob("*.png")):
         other = folder / "real/val" / path.relative_to(toy.data / "train")
         other.parent.mkdir(parents=True, exist_ok=True)
-        ImageOps.flip(Image.open(path)).save(other)  # no copy of a training image
+        ImageChops.offset(Image.open(path), 0, 100).save(other)  # no copy of a training image
     output_of(stage3_inference.main, *draw_from(toy), *DRAWING, "--output_dir", folder / "images")
     write_random_weights(folder / "inception.pth")
     return folder
