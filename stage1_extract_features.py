@@ -23,7 +23,6 @@ from configs.command_line import is_main_process, parse, run_script, say
 from configs.dry_run import tell_plan
 from configs.errors import UserError
 from configs.schema import ExtractConfig
-from data.atomic import write_text_if_new
 from data.axes import Axes, axes_of_images
 from data.examination import Examination
 from data.folders import WHITE, Rules
@@ -32,7 +31,7 @@ from data.images import ImageRecord, Splits, find_splits, inputs_digest, open_rg
 from data.kept_values import KeptValues
 from data.labels import LabelTable, listing
 from data.latent_files import LatentFiles, change_entry, export_lightningdit
-from data.latent_stats import LatentStatistics, recommend
+from data.latent_stats import LatentStatistics, write_statistics
 from data.latents import KINDS, LatentSet, read_latents, read_metadata
 from data.progress import advance, progress
 from data.run_record import lock_folder
@@ -212,7 +211,8 @@ def finish(inputs: Inputs, jobs: Sequence[Job], config: ExtractConfig) -> None:
     folder, records = Path(config.output_path), inputs.splits.records
     remove_other_splits(folder, records)
     train = read_latents(folder, "train")
-    write_statistics(train, folder, inputs.imagenet)
+    statistics = LatentStatistics.from_latents(train.latents, train.latents_std)
+    say(f"Recommendation: {write_statistics(folder, statistics, inputs.imagenet).choice}")
     if not (folder / PICTURE).exists():
         check_reconstruction(records.get("val", records["train"]), inputs.vae, config, folder / PICTURE)
     write_export(train, folder, config)
@@ -350,33 +350,6 @@ def remove_other_splits(folder: Path, records: dict[str, Any]) -> None:
             if split not in records and path.exists():
                 path.unlink()
                 say(f"removed {path}: the data folder has no {split} any more")
-
-
-def write_statistics(train: LatentSet, folder: Path, imagenet: LatentStatistics | None) -> None:
-    """latents_stats.pt of the training latents, the recommendation, and a copy of ImageNet's when given (an
-    earlier copy is removed when not); files that would stay the same are left alone.
-    """
-    statistics = LatentStatistics.from_latents(train.latents, train.latents_std)
-    save_statistics(statistics, folder / "latents_stats.pt")
-    copy = folder / "latents_stats_imagenet.pt"
-    if imagenet is not None:
-        save_statistics(imagenet, copy)
-    else:
-        copy.unlink(missing_ok=True)
-    text = recommend(statistics, imagenet).text()
-    write_text_if_new(folder / "stats_recommendation.txt", text)
-    say(text.splitlines()[0])
-
-
-def save_statistics(statistics: LatentStatistics, path: Path) -> None:
-    """Write the file, unless it holds the same values."""
-    try:
-        existing = LatentStatistics.load(path)
-        if torch.equal(existing.mean, statistics.mean) and torch.equal(existing.std, statistics.std):
-            return
-    except (ValueError, FileNotFoundError):
-        pass  # absent or damaged: written anew
-    statistics.save(path)
 
 
 def write_export(train: LatentSet, folder: Path, config: ExtractConfig) -> None:

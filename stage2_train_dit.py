@@ -5,7 +5,7 @@ python stage2_train_dit.py --latent_dir latent_features --output_dir trained_mod
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,10 @@ from configs.dry_run import tell_plan
 from configs.errors import UserError
 from configs.keys import identity, recorded
 from configs.load import to_yaml
-from configs.schema import ModelConfig, TrainConfig, TransportConfig
+from configs.schema import TrainConfig, TransportConfig
 from data.atomic import write_text
-from data.axes import Axes, agreed
-from data.conditions import Conditions
-from data.latent_stats import LatentStatistics, read_recommendation
-from data.latents import UPSTREAM_LAYOUT, LatentSet, read_latents, read_metadata
+from data.latents import LatentSet, read_metadata
 from evaluation.copy_watch import CopyWatch
-from models.lightningdit import LightningDiT, LightningDiT_models
 from runtime.devices import resolve_device, resolve_devices, tokenizer_precision
 from sampling.model_file import DitPayload
 from tokenizer.vavae import VAVAE
@@ -33,16 +29,20 @@ from training.batches import LatentDataModule, run_length
 from training.budget import count_parameters, require_checkpoint_space, training_memory
 from training.callbacks import Previews, Throughput, training_flops
 from training.dit_module import DiTModule, initial_network
-from training.fine_tuning import (
-    Initial,
-    adapted_arguments,
-    adapted_network,
-    beside_known,
-    hold_rows_,
-    load_initial,
-)
+from training.fine_tuning import Initial, beside_known
 from training.fit import claim_run, fit, steps_done, training_precision
 from training.run_files import RunFiles
+from training.start import (
+    as_built,
+    axes_of,
+    chosen_statistics,
+    load_start,
+    model_arguments,
+    preset_for,
+    read_people,
+    read_statistics,
+    starting_network,
+)
 from training.trial_steps import Trial, training_arithmetic
 from transport import Transport, create_transport
 from weight_files.hub import with_local_files
@@ -184,134 +184,6 @@ def arithmetic(
     return training_arithmetic(Path(config.output_dir), config, batches, trial)
 
 
-def read_people(config: TrainConfig) -> tuple[LatentSet, LatentSet | None, Conditions | None]:
-    """Training and validation latents, under `--conditions` labelled by them, and what labels mean."""
-    train, val = read_splits(Path(config.latent_dir))
-    if config.conditions is None:
-        return train, val, None
-    conditions = Conditions.from_folders(train.label_table, config.conditions)
-    return conditions.relabel(train), val and conditions.relabel(val), conditions
-
-
-def read_splits(folder: Path) -> tuple[LatentSet, LatentSet | None]:
-    """Training latents, and validation latents where stage 1 wrote some for the same people and tokenizer."""
-    train = read_latents(folder, "train")
-    if not any(folder.glob("val*.safetensors")):
-        say(
-            f"warning: {folder} has no validation latents; best.ckpt will be the latest, and "
-            "over-fitting stays unseen"
-        )
-        return train, None
-    val = read_latents(folder, "val")
-    agreed(
-        *((f"{folder}: {split}", axes_of(part, folder)) for split, part in (("train", train), ("val", val)))
-    )
-    if val.label_table != train.label_table or val.metadata.get("tokenizer_digest") != train.metadata.get(
-        "tokenizer_digest"
-    ):
-        raise UserError(
-            f"{folder}: train and val come from different people or tokenizers; run "
-            "stage1_extract_features.py again"
-        )
-    return train, val
-
-
-def axes_of(latents: LatentSet, folder: str | Path) -> Axes | None:
-    """What the latents say of the images they came from."""
-    return Axes.of(latents.metadata.get("axes"), str(folder))
-
-
-def load_start(config: TrainConfig, transport: TransportConfig, train: LatentSet) -> Initial | None:
-    """The weights of `--init_from`; refused where they were trained for another transport."""
-    if not config.init_from:
-        if config.tune != "full":
-            raise UserError(f"--tune {config.tune}: changes trained weights a little; add --init_from")
-        return None
-    if config.tune == "person" and config.weight_decay:
-        raise UserError(
-            f"weight_decay={config.weight_decay} with --tune person would shrink the known "
-            "people's rows; leave it out"
-        )
-    initial = load_initial(config.init_from)
-    if config.conditions or initial.net.config["combinations"]:
-        raise UserError(
-            f"--init_from {config.init_from}: people in conditions are learnt from the start "
-            "only; leave out --conditions, and start from weights without"
-        )
-    for name in ("path_type", "prediction"):
-        theirs = initial.payload.transport.get(name) if initial.payload else None
-        ours = getattr(transport, name)
-        if theirs not in (None, ours):
-            raise UserError(
-                f"--init_from {config.init_from}: trained with transport.{name}={theirs}, not {ours}; "
-                f"set transport.{name}={theirs}"
-            )
-    if initial.payload and initial.payload.tokenizer_digest != train.metadata.get("tokenizer_digest"):
-        say(f"warning: {config.init_from} learnt the latents of another tokenizer")
-        return replace(initial, payload=None)  # its statistics are those of other latents
-    if config.tune == "person" and initial.payload:  # the known people stay as they are
-        agreed(
-            (config.init_from, initial.payload.axes), (config.latent_dir, axes_of(train, config.latent_dir))
-        )
-    return initial
-
-
-def model_arguments(
-    model: ModelConfig, train: LatentSet, initial: Initial | None = None, conditions: Conditions | None = None
-) -> dict[str, Any]:
-    """Constructor arguments of the LightningDiT: the preset, what overrides it, and what the latents say; or
-    the architecture of the initial weights, which nothing asked for may contradict.
-    """
-    chosen = {name: value for name, value in asdict(model).items() if value is not None}
-    preset = chosen.pop("preset")
-    fixed = {
-        "input_size": train.latents.shape[-1],
-        "in_channels": train.latents.shape[1],
-        "num_classes": len(train.label_table),
-        "combinations": conditions and conditions.pairs,
-    }
-    if initial:
-        sizes = {} if preset == "auto" else LightningDiT_models[preset].keywords
-        asked = {name: value for name, value in chosen.items() if name in model.given}
-        return adapted_arguments(initial, {**sizes, **asked}, fixed)
-    preset = preset_for(len(train.labels)) if preset == "auto" else preset
-    with torch.device("meta"):
-        return LightningDiT(**{**LightningDiT_models[preset].keywords, **chosen, **fixed}).config
-
-
-def starting_network(
-    initial: Initial | None, arguments: dict[str, Any], config: TrainConfig, train: LatentSet
-) -> LightningDiT:
-    """The network before its first step: freshly drawn, or the initial weights under the latents' labels."""
-    if initial is None:
-        return initial_network(arguments, config.seed)
-    numbered = train.metadata.get("layout") == UPSTREAM_LAYOUT
-    net = adapted_network(initial, arguments, train.label_table, numbered)
-    if config.tune == "person":
-        hold_rows_(net, train.labels.unique())
-    return net
-
-
-def as_built(model: ModelConfig, arguments: dict[str, Any]) -> ModelConfig:
-    """The section with the values that were used, so that the printed configuration tells no tale."""
-    known = {item.name for item in fields(model)}
-    return replace(model, **{name: value for name, value in arguments.items() if name in known})
-
-
-def preset_for(num_latents: int) -> str:
-    """Model by the size of the data: small data over-fits a large model before it has learnt anything a small
-    one has not.
-    """
-    for limit, preset in (
-        (20_000, "LightningDiT-S/2"),
-        (100_000, "LightningDiT-B/2"),
-        (500_000, "LightningDiT-L/2"),
-    ):
-        if num_latents < limit:
-            return preset
-    return "LightningDiT-XL/1"
-
-
 def describe(
     configs: dict[str, Any],
     arguments: dict[str, Any],
@@ -379,34 +251,6 @@ def make_payload(
         settings,
         axes_of(train, configs["train"].latent_dir),
     )
-
-
-def chosen_statistics(config: TrainConfig, initial: Initial | None) -> str:
-    """`micro_doppler` (the data's own) or `imagenet`, as asked; with `auto` `initial`, those that the
-    weights to start from were trained with, or as stage 1 recommended.
-    """
-    if config.statistics != "auto" and config.tune != "person":
-        return config.statistics
-    if initial and initial.payload:
-        return "initial"
-    advice = Path(config.latent_dir) / "stats_recommendation.txt"
-    return read_recommendation(advice) if advice.is_file() else "micro_doppler"
-
-
-def read_statistics(config: TrainConfig, channels: int, initial: Initial | None) -> LatentStatistics:
-    """The chosen statistics; UserError where they are not of latents with so many channels."""
-    choice = chosen_statistics(config, initial)
-    say(f"statistics: {choice}")
-    if choice == "initial" and initial and initial.payload:
-        return initial.payload.statistics
-    name = "latents_stats_imagenet.pt" if choice == "imagenet" else "latents_stats.pt"
-    statistics = LatentStatistics.load(Path(config.latent_dir) / name)
-    if statistics.num_channels != channels:
-        raise UserError(
-            f"{Path(config.latent_dir) / name}: {statistics.num_channels} channels, the latents have "
-            f"{channels}; run stage1_extract_features.py again"
-        )
-    return statistics
 
 
 def load_preview_tokenizer(config: TrainConfig, payload: DitPayload) -> VAVAE | None:

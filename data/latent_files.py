@@ -20,8 +20,8 @@ from data.labels import LabelTable, listing
 from data.latent_stats import LatentStatistics
 from data.latents import (
     FORMAT_VERSION,
+    HEADER_KEYS,
     KINDS,
-    OWN_KEYS,
     UPSTREAM_PATTERN,
     LatentSet,
     complete_files,
@@ -62,7 +62,7 @@ class LatentFiles:
         kinds: tuple[str, ...] = KINDS[:2],
         shard_size: int = SHARD_SIZE,
     ) -> None:
-        assert re.fullmatch(r"\w+", split) and not OWN_KEYS & set(metadata) and shard_size > 0
+        assert re.fullmatch(r"\w+", split) and not HEADER_KEYS & set(metadata) and shard_size > 0
         self.folder, self.split, self.shard_size = Path(folder), split, shard_size
         self.labels, self.table, self.sample_paths = labels, label_table, list(sample_paths)
         self.num_shards = -(-len(labels) // shard_size)

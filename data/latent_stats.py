@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from configs.errors import UserError
-from data.atomic import replacing, write_text
+from data.atomic import replacing, write_text_if_new
 from data.row_tensor import Rows
 
 CHUNK_SAMPLES = 512  # float64 copies of this many samples at a time: 32 MB for (32, 16, 16) latents
@@ -30,13 +30,10 @@ class LatentStatistics:
     """Per-channel mean and standard deviation of the training latents, each (1, C, 1, 1) float32.
 
     UserError: wrong shapes, values that are not finite, a standard deviation that is not positive.
-    `constant_channels` lists channels found without variance, whose std is 1 (known only after
-    `from_latents`).
     """
 
     mean: torch.Tensor
     std: torch.Tensor
-    constant_channels: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
@@ -91,8 +88,7 @@ class LatentStatistics:
 
         Mean and unbiased standard deviation of `latents` (N, C, H, W). With the posterior's `latents_std` of
         the same shape they describe the drawn latent z = latents + latents_std * eps, by the law of total
-        variance: Var z = Var latents + E latents_std^2. A channel without variance gets std 1 and is listed
-        in `constant_channels`.
+        variance: Var z = Var latents + E latents_std^2. A channel without variance gets std 1.
         """
         if latents.ndim != 4 or latents.numel() < 2 * latents.shape[1] or latents.numel() == 0:
             raise UserError(f"latents {tuple(latents.shape)}: expected (N, C, H, W) and N·H·W above 1")
@@ -110,7 +106,7 @@ class LatentStatistics:
         resolution = min(torch.finfo(latents.dtype).eps, torch.finfo(torch.float32).eps)
         constant = std <= resolution * mean.abs() + 1e-12
         std = torch.where(constant, torch.ones_like(std), std)
-        return cls(mean.float(), std.float(), tuple(constant.flatten().nonzero().flatten().tolist()))
+        return cls(mean.float(), std.float())
 
     def digest(self) -> str:
         """SHA-256 of the values, whatever file they came from."""
@@ -176,10 +172,6 @@ class Recommendation:
         """Content of stats_recommendation.txt; its first line is the answer."""
         return "\n".join([f"Recommendation: {self.choice}", "", *self._reasons(), *self._table()]) + "\n"
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Write `text()` to `path`."""
-        write_text(path, self.text())
-
     def _reasons(self) -> Sequence[str]:
         if not self.kl_nats:
             return ["No ImageNet statistics were given to compare with: use the data's own."]
@@ -243,3 +235,34 @@ def read_recommendation(path: str | os.PathLike) -> str:
             f"'Recommendation: imagenet'; {REBUILD}"
         )
     return choice
+
+
+# Files
+
+
+def write_statistics(
+    folder: Path, statistics: LatentStatistics, imagenet: LatentStatistics | None
+) -> Recommendation:
+    """latents_stats.pt, stats_recommendation.txt, and a copy of ImageNet's statistics when given (an earlier
+    copy is removed when not); files that would stay the same are left alone.
+    """
+    save_statistics(statistics, folder / "latents_stats.pt")
+    theirs = folder / "latents_stats_imagenet.pt"
+    if imagenet is not None:
+        save_statistics(imagenet, theirs)
+    else:
+        theirs.unlink(missing_ok=True)
+    recommendation = recommend(statistics, imagenet)
+    write_text_if_new(folder / "stats_recommendation.txt", recommendation.text())
+    return recommendation
+
+
+def save_statistics(statistics: LatentStatistics, path: Path) -> None:
+    """Write the file, unless it holds the same values."""
+    try:
+        existing = LatentStatistics.load(path)
+        if torch.equal(existing.mean, statistics.mean) and torch.equal(existing.std, statistics.std):
+            return
+    except (ValueError, FileNotFoundError):
+        pass  # absent or damaged: written anew
+    statistics.save(path)

@@ -36,7 +36,7 @@ FORMAT_VERSION = 1
 UPSTREAM_LAYOUT = "lightningdit"
 KINDS = ("latents", "latents_std", "latents_flip")  # what a file may hold of each sample
 UPSTREAM_PATTERN = "latents_rank*_shard*.safetensors"
-OWN_KEYS = {
+HEADER_KEYS = {
     "format_version",
     "label_table",
     "paths",
@@ -65,10 +65,6 @@ class LatentSet:
 
     def __len__(self) -> int:
         return len(self.latents)
-
-    def user_ids(self) -> torch.Tensor:
-        """(N,) int64: every sample's folder number, or its label + 1 where the folder name ends in none."""
-        return folder_numbers(self.label_table)[self.labels]
 
 
 def folder_numbers(table: LabelTable) -> torch.Tensor:
@@ -103,7 +99,7 @@ def read_latents(folder: str | os.PathLike, split: str) -> LatentSet:
     folder = Path(folder)
     files = complete_files(folder, split)
     if files:
-        latent_set = _read_own(files)
+        latent_set = _read_ours(files)
     else:
         files = _upstream_files(folder) if split == "train" else []
         if not files:
@@ -172,7 +168,7 @@ def _read_headers(files: Sequence[Path]) -> list[dict]:
         version = header.get("format_version")
         if version != FORMAT_VERSION:
             raise UserError(f"{path}: format version {version!r}, expected {FORMAT_VERSION}; {REBUILD}")
-        missing = sorted(OWN_KEYS - set(header))
+        missing = sorted(HEADER_KEYS - set(header))
         if missing:
             raise UserError(f"{path}: header lacks {listing(missing)}; {REBUILD}")
         headers.append(header)
@@ -187,7 +183,7 @@ def _without_shard_keys(header: dict) -> dict:
     return {key: value for key, value in header.items() if key not in ("paths", "shard_index", "num_shards")}
 
 
-def _read_own(files: Sequence[Path]) -> LatentSet:
+def _read_ours(files: Sequence[Path]) -> LatentSet:
     headers = _read_headers(files)
     tensors = _read_tensors(files, ("latents", "labels"), ("latents_std", "latents_flip"))
     with _reading(files[0]):

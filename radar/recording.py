@@ -13,8 +13,9 @@ import numpy
 from PIL import Image
 from scipy.constants import speed_of_light
 
+from radar.echoes import Radar, iq_signal
 from radar.person import Walker
-from radar.spectrogram import HOP, Radar, iq_signal, remove_clutter, spectrogram, to_image, to_unit, windows
+from radar.spectrogram import HOP, remove_clutter, spectrogram, to_image, to_unit, windows
 from radar.walker import Walk, draw_walk, motion
 
 SAMPLE_RATE_HZ = 200.0

@@ -11,7 +11,8 @@ import numpy
 import scipy.io
 from fmcw_walker import RATE_HZ, Chirps, beat, pulse_times
 
-from radar.spectrogram import Radar, Spectrogram, iq_signal, remove_clutter, spectrogram
+from radar.echoes import Radar, iq_signal
+from radar.spectrogram import Spectrogram, remove_clutter, spectrogram
 from radar.walker import Motion
 
 Walks = Mapping[str, Motion]

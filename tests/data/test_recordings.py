@@ -8,7 +8,8 @@ from configs.errors import UserError
 from data.folders import Rules
 from data.recordings import find_recordings, stem
 from radar.captures import Facts, Hints, read
-from radar.spectrogram import Radar, iq_signal, remove_clutter, spectrogram, to_image, to_unit, windows
+from radar.echoes import Radar, iq_signal
+from radar.spectrogram import remove_clutter, spectrogram, to_image, to_unit, windows
 
 
 def touched(folder, *names):

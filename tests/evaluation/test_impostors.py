@@ -19,9 +19,9 @@ from evaluation.measure import measure, units_of
 from evaluation.planted import encoded
 from evaluation.report.summary import sentences, standing
 from radar.colormap import from_rgb, to_rgb
+from radar.echoes import Radar
 from radar.person import Walker
 from radar.recording import Setup, draw_recording
-from radar.spectrogram import Radar
 
 PEOPLE = LabelTable(("ID_1", "ID_2", "ID_3"))
 AXES = (-1.225, 5.175, 2.11)

@@ -4,8 +4,9 @@ import numpy
 import pytest
 
 from preparation.advice import direction, grouped, hold_out_advice, sign_advice
+from radar.echoes import Radar, iq_signal
 from radar.person import Walker
-from radar.spectrogram import Radar, iq_signal, remove_clutter, spectrogram, windows
+from radar.spectrogram import remove_clutter, spectrogram, windows
 from radar.walker import Walk, motion
 
 RADAR = Radar()

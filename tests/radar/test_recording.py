@@ -15,10 +15,10 @@ import configs.schema
 import stage0_prepare
 from radar import recording
 from radar.colormap import from_rgb
+from radar.echoes import Radar
 from radar.kinematics import from_image
 from radar.person import GAITS, Walker, draw_walker
 from radar.recording import COLOUR_MAPS, Setup, draw_recording, draw_setup
-from radar.spectrogram import Radar
 from radar.walker import Walk
 
 HALF_BIN = 0.025  # m/s: images end half a bin beyond the middles of their outermost bins

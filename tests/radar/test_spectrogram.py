@@ -7,11 +7,10 @@ import pytest
 from scipy.special import ellipj, ellipk
 
 from radar.colormap import from_rgb
+from radar.echoes import Radar, iq_signal
 from radar.spectrogram import (
-    Radar,
     Spectrogram,
     burst_spectrogram,
-    iq_signal,
     remove_clutter,
     spectrogram,
     to_image,

@@ -9,9 +9,11 @@ from tiny_runs import stage2_settings, write_tiny_latents
 from toy_run import refusal_of
 
 import stage2_train_dit as stage2
+from data.latents import read_latents
 from models.lightningdit import LightningDiT_models
 from runtime.disk import GIB, free_space, require_space
 from training.budget import checkpoint_bytes, count_parameters, require_checkpoint_space
+from training.start import model_arguments
 
 SMALL = {
     "hidden_size": 192,
@@ -35,7 +37,7 @@ def test_a_run_writes_no_more_than_reckoned(tmp_path):
     latents = write_tiny_latents(tmp_path / "latents")
     configs = stage2_settings(latents, tmp_path / "run")
     stage2.run(configs)
-    arguments = stage2.model_arguments(configs["model"], stage2.read_latents(latents, "train"))
+    arguments = model_arguments(configs["model"], read_latents(latents, "train"))
     folder = tmp_path / "run/checkpoints"
     written = sum({os.stat(path).st_ino: path.stat().st_size for path in folder.iterdir()}.values())
     assert written < checkpoint_bytes(arguments) + 100_000  # and the names, which only tiny files feel

@@ -24,7 +24,7 @@ from configs.load import resolve
 from data.labels import LabelTable
 from data.latent_files import export_lightningdit
 from data.latent_stats import LatentStatistics
-from data.latents import LatentSet
+from data.latents import LatentSet, read_latents
 from sampling.model_file import DitPayload, load_trained, write_slim
 from training.fine_tuning import CLASS_TABLE, adapted_network, beside_known, is_tuned, load_initial
 
@@ -255,7 +255,7 @@ def test_new_people_join_and_the_known_stay_as_they_are_to_the_bit(latents, with
 
 
 def test_latents_of_new_people_alone_are_labelled_by_the_joined_table(latents, with_known):
-    train = stage2.read_latents(latents, "train")
+    train = read_latents(latents, "train")
     joined = beside_known(load_initial(with_known), train)
     own = [joined.label_table.names[label] for label in joined.labels]
     assert set(own) == {"ID_2", "ID_10"} and len(joined) == len(own) == len(joined.paths)

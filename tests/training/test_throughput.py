@@ -12,6 +12,7 @@ from runtime import compiling
 from tokenizer.vavae import VAVAE
 from training import callbacks as throughput
 from training.callbacks import counted_flops, training_flops
+from training.start import model_arguments, read_splits
 
 LATENTS = {"input_size": 16, "in_channels": 32, "num_classes": 31, "class_dropout_prob": 0.1}
 
@@ -65,9 +66,7 @@ def test_a_run_logs_images_a_second_and_its_share_of_the_peak(tmp_path, capsys, 
     stage2_train_dit.run(settings)
     rows = [row for row in logged(tmp_path / "run") if "images_per_second" in row]
     assert [row["step"] for row in rows] == [2, 3, 4, 6]  # log points, and before each validation
-    flops = training_flops(
-        stage2_train_dit.model_arguments(settings["model"], stage2_train_dit.read_splits(latents)[0])
-    )
+    flops = training_flops(model_arguments(settings["model"], read_splits(latents)[0]))
     for row in rows:
         assert row["mfu"] == pytest.approx(row["images_per_second"] * flops / 1e12)
         assert 0 < row["loader_wait"] < 1

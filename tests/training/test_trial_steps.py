@@ -18,6 +18,7 @@ from tiny_runs import (
 
 import stage2_train_dit
 from runtime import precision
+from training import start
 from training.trial_steps import step_of
 
 CPU = torch.device("cpu")
@@ -117,11 +118,12 @@ def test_a_trial_is_not_longer_for_a_deep_network(latents, tmp_path, monkeypatch
     monkeypatch.setattr(precision, "worth_trying", lambda names, device: list(names))
     monkeypatch.setattr(precision, "timed", lambda step, name, device: step(name) or 1.0)
     draw = stage2_train_dit.initial_network
-    monkeypatch.setattr(
-        stage2_train_dit,
-        "initial_network",
-        lambda arguments, seed: depths.append(arguments["depth"]) or draw(arguments, seed),
-    )
+    for module in (stage2_train_dit, start):
+        monkeypatch.setattr(
+            module,
+            "initial_network",
+            lambda arguments, seed: depths.append(arguments["depth"]) or draw(arguments, seed),
+        )
     train(latents, tmp_path / "deep", model_depth=4, **{**LONG, "max_steps": 3})
     assert depths == [2, 4]  # three steps of four blocks are worth six of two
 
