@@ -159,13 +159,13 @@ def inputs_of(config: PipelineConfig) -> tuple[str | None, str | None]:
 
 def bring(earlier: Path, out: Path, dry_run: bool) -> None:
     """Copy the folders of an earlier session that `out` lacks, each whole or not at all; or tell them."""
-    found = [earlier / name for name in FOLDERS if (earlier / name).is_dir()]
-    if not found:
+    folders = [earlier / name for name in FOLDERS if (earlier / name).is_dir()]
+    if not folders:
         raise UserError(
             f"--resume_from {earlier}: none of {', '.join(FOLDERS)} inside; expected the --output_dir of an "
             "earlier session"
         )
-    lacking = [folder for folder in found if not (out / folder.name).exists()]
+    lacking = [folder for folder in folders if not (out / folder.name).exists()]
     if dry_run:
         return say("\n".join(f"would start from {folder}" for folder in lacking))
     out.mkdir(parents=True, exist_ok=True)

@@ -53,9 +53,9 @@ READ_AHEAD = 2  # batches
 MOST_READERS = 8  # threads; more wait for the interpreter's lock
 CHECKED_IMAGES = 6
 LOW_PSNR_DB = 18.0
-PICTURE = "reconstruction_check.png"
+CHECK_IMAGE = "reconstruction_check.png"
 EXPORT = "lightningdit"
-DERIVED = (PICTURE, "latents_stats.pt", "stats_recommendation.txt", f"{EXPORT}/latents_stats.pt")
+DERIVED = (CHECK_IMAGE, "latents_stats.pt", "stats_recommendation.txt", f"{EXPORT}/latents_stats.pt")
 
 
 @dataclass(frozen=True)
@@ -213,8 +213,8 @@ def finish(inputs: Inputs, jobs: Sequence[Job], config: ExtractConfig) -> None:
     train = read_latents(folder, "train")
     statistics = LatentStatistics.from_latents(train.latents, train.latents_std)
     say(f"Recommendation: {write_statistics(folder, statistics, inputs.imagenet).choice}")
-    if not (folder / PICTURE).exists():
-        check_reconstruction(records.get("val", records["train"]), inputs.vae, config, folder / PICTURE)
+    if not (folder / CHECK_IMAGE).exists():
+        check_reconstruction(records.get("val", records["train"]), inputs.vae, config, folder / CHECK_IMAGE)
     write_export(train, folder, config)
     say(inputs.splits.account())
     extracted = sum(len(job.records) for job in jobs)
@@ -361,7 +361,7 @@ def write_export(train: LatentSet, folder: Path, config: ExtractConfig) -> None:
 
 
 def check_reconstruction(
-    records: Sequence[ImageRecord], vae: VAVAE, config: ExtractConfig, picture: Path
+    records: Sequence[ImageRecord], vae: VAVAE, config: ExtractConfig, path: Path
 ) -> None:
     """Encode and decode a few images, print their PSNR beside that of a flat image, and save them side by
     side.
@@ -375,15 +375,15 @@ def check_reconstruction(
     flat = batch.float().mean((2, 3), keepdim=True).expand(batch.shape).to(torch.uint8)
     quality, baseline = (float(psnr(batch, other).mean()) for other in (decoded, flat))
     rows = list(zip(as_rows(batch), as_rows(decoded)))
-    save_png(grid(rows, [record.user for record in chosen]), picture)
+    save_png(grid(rows, [record.user for record in chosen]), path)
     say(
         f"reconstruction of {len(chosen)} images: {quality:.1f} dB PSNR (a flat image: {baseline:.1f} "
-        f"dB); see {picture}"
+        f"dB); see {path}"
     )
     if quality < LOW_PSNR_DB or quality < baseline + 3:
         say(
             f"warning: {config.vavae_path} does not suit these images: {quality:.1f} dB PSNR; generated "
-            f"images cannot be better than its reconstructions. Look at {picture}, check --geometry, or "
+            f"images cannot be better than its reconstructions. Look at {path}, check --geometry, or "
             "train a tokenizer with train_tokenizer.py"
         )
 

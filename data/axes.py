@@ -91,13 +91,13 @@ def agreed(*sources: tuple[str, Axes | None]) -> Axes | None:
     known = [(name, axes) for name, axes in sources if axes]
     if not known:
         return None
-    first, found = known[0]
+    first, merged = known[0]
     for name, axes in known[1:]:
-        if found.unlike(axes):
+        if merged.unlike(axes):
             way_out = f"leave {FLAG} out" if FLAG in name else "give images of one kind"
-            raise UserError(f"{name}: {axes}, but {first}: {found}; expected one kind of axes: {way_out}")
-        found = replace(found, **(axes.known() | found.known()))
-    return found
+            raise UserError(f"{name}: {axes}, but {first}: {merged}; expected one kind of axes: {way_out}")
+        merged = replace(merged, **(axes.known() | merged.known()))
+    return merged
 
 
 def given_axes(values: Sequence[float]) -> Axes | None:
@@ -157,7 +157,7 @@ def common_axes(folder: str | Path, images: Iterable[Path]) -> Axes | None:
             f"axes are not known; add rows, or remove the file and tell the axes of all by {FLAG}"
         )
         return None
-    found = first = _of_row(path, rows[names[0]])
+    common = first = _of_row(path, rows[names[0]])
     for name in names[1:]:
         axes = _of_row(path, rows[name])
         if first.unlike(axes):
@@ -165,10 +165,10 @@ def common_axes(folder: str | Path, images: Iterable[Path]) -> Axes | None:
                 f"{path}: {name} shows {axes}, {names[0]} {first}; expected one kind of axes: draw all "
                 "recordings alike by stage0_prepare.py spectrogram --velocity_range, or --leave_out some"
             )
-        found = found if axes.range_db else replace(found, range_db=None)
-        rates = [rate for rate in (found.frames_per_s, axes.frames_per_s) if rate is not None]
-        found = replace(found, frames_per_s=min(rates) if len(rates) == 2 else None)
-    return found
+        common = common if axes.range_db else replace(common, range_db=None)
+        rates = [rate for rate in (common.frames_per_s, axes.frames_per_s) if rate is not None]
+        common = replace(common, frames_per_s=min(rates) if len(rates) == 2 else None)
+    return common
 
 
 def axes_of_images(

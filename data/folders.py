@@ -112,9 +112,9 @@ def find_files(
         _refuse_dead(paths, folder)
     if not paths:
         empty = sorted(_empty_folders(folder, rules.leave_out), key=natural_key)
-        there = left_out | ({"empty folder" + "s" * (len(empty) > 1): empty} if empty else {})
+        holdings = left_out | ({"empty folder" + "s" * (len(empty) > 1): empty} if empty else {})
         raise UserError(
-            f"{folder}: holds no {what}, found {told(there) or 'nothing'}; expected "
+            f"{folder}: holds no {what}, found {told(holdings) or 'nothing'}; expected "
             f"{listing(extensions)} files in a folder per person, like ID_1/a{extensions[0]}"
         )
     others = [path for reason in left_out.keys() - {TOLD, LOOP, UNSEEN} for path in left_out[reason]]
@@ -258,8 +258,8 @@ def _by_tree(
             f"{'s' * (len(paths) > 1)}; expected {loose_advice(folder, paths, others)}"
         )
     _refuse_split(folder, set(depths), what)
-    deep = [top for top, found in depths.items() if found != {1}]
-    direct = [top for top, found in depths.items() if 1 in found]
+    deep = [top for top, levels in depths.items() if levels != {1}]
+    direct = [top for top, levels in depths.items() if 1 in levels]
     if deep and not (direct and len({re.sub("[0-9]+", "", top) for top in depths}) == 1):
         example = next(path for path in paths if path.startswith(f"{deep[0]}/") and path.count("/") > 1)
         raise UserError(
@@ -285,11 +285,11 @@ def _refuse_split(folder: Path, tops: set[str], what: str) -> None:
 
 def _empty_folders(folder: Path, leave_out: Sequence[str]) -> set[str]:
     """Folders below `folder` that hold no file at all."""
-    found = {
+    names = {
         path.name
         for path in folder.iterdir()
         if path.is_dir() and not is_hidden(path.name) and not unwanted(f"{path.name}/", leave_out)
     }
     return {
-        name for name in found if not any(files for _, _, files in os.walk(folder / name, followlinks=True))
+        name for name in names if not any(files for _, _, files in os.walk(folder / name, followlinks=True))
     }

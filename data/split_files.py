@@ -113,11 +113,11 @@ def _refuse_other_content(
         expected = {*targets, plan_path, output_dir / SPLIT_TABLE, output_dir / SHEET, output_dir / AXES}
     else:
         expected = set()  # without its settings nothing here is known to belong to this split
-    found = [Path(root, name) for root, _, names in os.walk(output_dir) for name in names if name[0] != "."]
-    strangers = sorted(path.relative_to(output_dir).as_posix() for path in found if path not in expected)
-    if strangers:
+    present = [Path(root, name) for root, _, names in os.walk(output_dir) for name in names if name[0] != "."]
+    foreign = sorted(path.relative_to(output_dir).as_posix() for path in present if path not in expected)
+    if foreign:
         raise UserError(
-            f"{output_dir}: holds files that are not part of this split ({listing(strangers, 5)}); {way_out}"
+            f"{output_dir}: holds files that are not part of this split ({listing(foreign, 5)}); {way_out}"
         )
 
 

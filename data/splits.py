@@ -277,9 +277,9 @@ def _pairs(records: Sequence[ImageRecord], hold_out: Sequence[str]) -> set[tuple
     pairs = {(text.partition("=")[0], text.partition("=")[2]) for text in hold_out}
     for name, value in sorted(pairs):
         if value not in known.get(name, ()):
-            there = listing(sorted(known[name], key=natural_key), 8) if name in known else listing(known)
+            expected = listing(sorted(known[name], key=natural_key), 8) if name in known else listing(known)
             raise UserError(
-                f"hold_out {name}={value}: no image is of it; expected {there or 'groups'}, "
+                f"hold_out {name}={value}: no image is of it; expected {expected or 'groups'}, "
                 "which are told by --name '(?P<day>…)' or a table"
             )
     return pairs

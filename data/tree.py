@@ -84,10 +84,10 @@ def _reason(folder: Path, path: str, extensions: Sequence[str], leave_out: Seque
     if path in OWN:
         return ""
     suffix = PurePosixPath(path).suffix.lower()
-    there = (folder / path).exists()
+    exists = (folder / path).exists()
     if suffix not in extensions:
-        return (suffix or "without suffix") if there else DEAD
-    return NO_FILE if there and not (folder / path).is_file() else None
+        return (suffix or "without suffix") if exists else DEAD
+    return NO_FILE if exists and not (folder / path).is_file() else None
 
 
 def is_hidden(name: str) -> bool:
@@ -153,17 +153,17 @@ def split_folders(folder: Path) -> tuple[dict[str, Path], dict[str, list[str]]]:
 
     UserError: two folders for one part, like val and valid.
     """
-    found: dict[str, Path] = {}
+    folder_of: dict[str, Path] = {}
     left_out: dict[str, list[str]] = {}
     for path in sorted(folder.iterdir(), key=lambda path: natural_key(path.name)):
         part, unseen = split_word(path.name), is_hidden(path.name)
         if part and (path.is_dir() or path.is_symlink()):
-            if part in found:
+            if part in folder_of:
                 raise UserError(
-                    f"{folder}: {found[part].name} and {path.name} are both {part}; rename or remove one"
+                    f"{folder}: {folder_of[part].name} and {path.name} are both {part}; rename or remove one"
                 )
-            found[part] = path
+            folder_of[part] = path
         elif unseen or path.name not in OWN:
             reason = UNSEEN if unseen else "folder of no split" if path.is_dir() else path.suffix or "file"
             left_out.setdefault(reason, []).append(path.name)
-    return {name: found[name] for name in SPLIT_NAMES if name in found}, left_out
+    return {name: folder_of[name] for name in SPLIT_NAMES if name in folder_of}, left_out

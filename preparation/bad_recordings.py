@@ -60,7 +60,7 @@ class BadRecordings:
         if not self.read:  # mostly one setting that fits none of them
             return reason + f" (so are {len(others)} more: none can be read)" * bool(others)
         files = [record.relative for record, _ in self.refused if record.user not in missing]
-        told = leave_out_flag(missing, files[:NAMED])
+        flag = leave_out_flag(missing, files[:NAMED])
         rest = " --skip_bad_recordings" * (len(files) > NAMED)
         listed = listing([reason, *(record.relative for record, _ in others)], NAMED)
-        return f"{listed}; or go on without {'them' if others else 'it'} by {told}{rest}"
+        return f"{listed}; or go on without {'them' if others else 'it'} by {flag}{rest}"

@@ -37,7 +37,7 @@ from radar.captures import companions
 
 
 def draw_recordings(
-    found: Found,
+    files: Found,
     config: SpectrogramConfig,
     section: str,
     asked: DrawingConfig,
@@ -53,9 +53,9 @@ def draw_recordings(
     # What is to be drawn
     folder, axes, labels, directions = Path(config.output_dir), [], [], []
     of_recordings: list[tuple[str, str]] = []
-    parts = {part for record in found.records for part in companions(record.path)}
-    wanted = [record for record in found.records if record.path not in parts]
-    left_out, count, bad, hints = dict(found.left_out), 0, BadRecordings(config), hints_of(config)
+    parts = {part for record in files.records for part in companions(record.path)}
+    wanted = [record for record in files.records if record.path not in parts]
+    left_out, count, bad, hints = dict(files.left_out), 0, BadRecordings(config), hints_of(config)
 
     # Drawing, recording by recording
     with ExitStack() as claim:

@@ -172,7 +172,7 @@ def image_name(stem: str, number: int) -> str:
     return f"{stem}_{number:03d}.png"
 
 
-def place_images(folder: Path, stem: str, pictures: Sequence[Image.Image], recording: Path) -> list[str]:
+def place_images(folder: Path, stem: str, images: Sequence[Image.Image], recording: Path) -> list[str]:
     """Write the images of one recording that are not there; those that another content of the recording gave
     are removed first, which the notes returned tell.
     """
@@ -184,10 +184,10 @@ def place_images(folder: Path, stem: str, pictures: Sequence[Image.Image], recor
     stale = [path for path in present if recording_of(path) != digest]
     for path in stale:
         path.unlink()
-    for number, picture in enumerate(pictures, start=1):
+    for number, image in enumerate(images, start=1):
         if not (folder / image_name(stem, number)).exists():
-            save_png(picture, folder / image_name(stem, number), {RECORDING: digest})
-    said = f"has changed: its {len(stale)} images were removed, {len(pictures)} drawn anew"
+            save_png(image, folder / image_name(stem, number), {RECORDING: digest})
+    said = f"has changed: its {len(stale)} images were removed, {len(images)} drawn anew"
     return [said] if stale else []
 
 

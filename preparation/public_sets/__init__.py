@@ -40,9 +40,9 @@ def import_set(config: ImportConfig) -> None:
         raise UserError(
             f"import {name} requires {', '.join(missing)}: its files do not state it, see docs/public_sets.md"
         )
-    found = one.find(Path(config.input), config.leave_out)
+    files = one.find(Path(config.input), config.leave_out)
     say(f"{one.title}; cite: {one.citation}; licence: {one.licence}")
-    draw_recordings(found, with_settings(one, config), "import", config, one.read, one.whole)
+    draw_recordings(files, with_settings(one, config), "import", config, one.read, one.whole)
 
 
 def with_settings(one: PublicSet, config: ImportConfig) -> SpectrogramConfig:

@@ -50,14 +50,16 @@ def by_name(
 
     def find(source: Path, leave_out: Sequence[str]) -> Found:
         paths, left_out = files_with(suffix, source, example, leave_out)
-        found = {path: re.search(pattern, f"{source.resolve().name}/{path}", re.IGNORECASE) for path in paths}
-        unknown = [path for path, match in found.items() if match is None]
+        matches = {
+            path: re.search(pattern, f"{source.resolve().name}/{path}", re.IGNORECASE) for path in paths
+        }
+        unknown = [path for path, match in matches.items() if match is None]
         if unknown:
             raise UserError(
                 f"{source}: {listing(unknown, 5)}: no name of this set; expected one like {example}; rename "
                 f"them, or go on without them by --leave_out '{unknown[0]}'"
             )
-        named = {path: groups_of(match.groupdict()) for path, match in found.items() if match}
+        named = {path: groups_of(match.groupdict()) for path, match in matches.items() if match}
         return records_of(source, named, leave_out, left_out)
 
     return find

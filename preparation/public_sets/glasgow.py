@@ -27,13 +27,13 @@ PATTERN = (
 EXAMPLE = "1 December 2017 Dataset/1P36A01R01.dat"
 
 
-def groups_of(found: Mapping[str, str]) -> dict[str, str]:
+def groups_of(match: Mapping[str, str]) -> dict[str, str]:
     """A person is one of a campaign: P36 of the first is another one than P36 of the sixth."""
     return {
-        "person": f"C{found['campaign']}P{int(found['person']):02d}",
-        "condition": ACTIVITIES[found["activity"]],
-        "session": found["campaign"],
-        "recording": f"{int(found['repetition'])}",
+        "person": f"C{match['campaign']}P{int(match['person']):02d}",
+        "condition": ACTIVITIES[match["activity"]],
+        "session": match["campaign"],
+        "recording": f"{int(match['repetition'])}",
     }
 
 

@@ -26,12 +26,12 @@ RANGE_STEP_M = speed_of_light * RATE_HZ / (2 * SLOPE_HZ_PER_S * (SAMPLES - 1))
 PATTERN = r"/(?P<session>[^/]+)/target(?P<person>\d+)_(?P<recording>\d+)\.hdf5$"
 
 
-def groups_of(found: Mapping[str, str]) -> dict[str, str]:
+def groups_of(match: Mapping[str, str]) -> dict[str, str]:
     """The folders train, valid and test are rooms and times of their own."""
     return {
-        "person": f"target{found['person']}",
-        "session": found["session"],
-        "recording": found["recording"],
+        "person": f"target{match['person']}",
+        "session": match["session"],
+        "recording": match["recording"],
     }
 
 

@@ -14,12 +14,12 @@ CLOTHING = {"NM": "normal", "CT": "coat", "BG": "bag"}
 PATTERN = r"/(?P<person>\d{3})-(?P<clothing>NM|CT|BG)-(?P<set>\d{2})-(?P<view>\d{3})\.mat$"
 
 
-def groups_of(found: Mapping[str, str]) -> dict[str, str]:
+def groups_of(match: Mapping[str, str]) -> dict[str, str]:
     return {
-        "person": f"P{found['person']}",
-        "condition": CLOTHING[found["clothing"].upper()],
-        "recording": f"{found['set']}-{found['view']}",
-        "view": found["view"],
+        "person": f"P{match['person']}",
+        "condition": CLOTHING[match["clothing"].upper()],
+        "recording": f"{match['set']}-{match['view']}",
+        "view": match["view"],
     }
 
 

@@ -74,8 +74,8 @@ def read(record: FileRecord, hints: Hints) -> Capture | Spectrogram:
         arrays = load_hdf5(path, hints).arrays
         matrices = arrays.get("radar_dat")
         if matrices is None or matrices.ndim != 3 or matrices.shape[2] != RADARS:
-            found = {name: array.shape for name, array in arrays.items() if array.ndim}
-            raise UserError(f"holds {found}; expected radar_dat (velocity, time, {RADARS})")
+            shapes = {name: array.shape for name, array in arrays.items() if array.ndim}
+            raise UserError(f"holds {shapes}; expected radar_dat (velocity, time, {RADARS})")
         matrix = matrices[..., int(record.relative.removesuffix(".h5")[-1])]
         matrix = numpy.abs(matrix) if numpy.iscomplexobj(matrix) else matrix
         return Contents({"radar_dat": matrix}, axes=("velocities", "times"))

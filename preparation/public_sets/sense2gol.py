@@ -16,12 +16,12 @@ GAITS = {"0": "walk", "1": "run", "2": "stride", "3": "creep"}
 PATTERN = r"/(?P<day>\d{6})_(?P<person>\d+)_(?P<gait>[0-3])_(?P<take>\d+)_(?:RE|IM)\.txt$"
 
 
-def groups_of(found: Mapping[str, str]) -> dict[str, str]:
+def groups_of(match: Mapping[str, str]) -> dict[str, str]:
     return {
-        "person": f"P{found['person']}",
-        "condition": GAITS[found["gait"]],
-        "recording": found["take"],
-        "day": found["day"],
+        "person": f"P{match['person']}",
+        "condition": GAITS[match["gait"]],
+        "recording": match["take"],
+        "day": match["day"],
     }
 
 

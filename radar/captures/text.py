@@ -96,21 +96,21 @@ def load_table(path: Path, hints: Hints) -> Contents:
 
 def load_blocks(path: Path, hints: Hints) -> Contents:
     """Blocks headed "I raw samples" and "Q raw samples": bursts, (bursts, pulses) each."""
-    found: dict[str, list[list[str]]] = {"I": [], "Q": []}
+    blocks_of: dict[str, list[list[str]]] = {"I": [], "Q": []}
     for line in _lines(path):
         heading = BLOCK.match(line)
         if heading:
             block: list[str] = []
-            found[heading[1].upper()].append(block)
-        elif line.strip() and any(found.values()):
+            blocks_of[heading[1].upper()].append(block)
+        elif line.strip() and any(blocks_of.values()):
             block += line.split()
-    lengths = [len(block) for blocks in found.values() for block in blocks]
-    if len(found["I"]) != len(found["Q"]) or len(set(lengths)) != 1:
+    lengths = [len(block) for blocks in blocks_of.values() for block in blocks]
+    if len(blocks_of["I"]) != len(blocks_of["Q"]) or len(set(lengths)) != 1:
         raise UserError(
-            f"{len(found['I'])} blocks of I, {len(found['Q'])} of Q, of {sorted(set(lengths))} "
+            f"{len(blocks_of['I'])} blocks of I, {len(blocks_of['Q'])} of Q, of {sorted(set(lengths))} "
             "samples; expected as many of one length: the file is cut short"
         )
-    return Contents({part: _numbers(blocks) for part, blocks in found.items()}, axes=("bursts", "pulses"))
+    return Contents({part: _numbers(blocks) for part, blocks in blocks_of.items()}, axes=("bursts", "pulses"))
 
 
 def _lines(path: Path) -> list[str]:

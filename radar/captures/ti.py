@@ -217,8 +217,8 @@ def find_profile(path: Path, given: Path | None) -> Path | None:
         return given
     beside = sorted(other for other in path.parent.iterdir() if other.suffix.lower() in PROFILES)
     named = [other for other in beside if other.name.split(".")[0] == path.stem]
-    found = named or [other for other in beside if other.suffix.lower() == ".cfg"]
-    return found[0] if len(found) == 1 else None
+    profiles = named or [other for other in beside if other.suffix.lower() == ".cfg"]
+    return profiles[0] if len(profiles) == 1 else None
 
 
 def load_stream(path: Path, hints: Hints) -> Contents:
@@ -248,11 +248,11 @@ def load_stream(path: Path, hints: Hints) -> Contents:
         raise UserError(f"{frames} frames, {profile_path.name} has {profile.frames}: of another profile")
     short = (f"{frames} of {profile.frames} frames are there",) if frames < profile.frames else ()
     facts = profile.facts
-    told = (
+    notes = (
         f"{profile_path.name}: carrier {facts.carrier_hz:.6g} Hz, PRF {facts.prf_hz:.6g} Hz, range step "
         f"{facts.range_step_m:.4g} m",
     )
-    return Contents({}, facts, notes=(*told, *short), cube=StreamCube(words, profile))
+    return Contents({}, facts, notes=(*notes, *short), cube=StreamCube(words, profile))
 
 
 FORMATS = (
