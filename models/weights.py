@@ -131,16 +131,15 @@ def _mlp_ratio(hidden_size: int, width: int, use_swiglu: bool) -> float:
     return next(ratio for ratio in ratios if feed_forward_width(hidden_size, ratio, use_swiglu) == width)
 
 
-def load_dit(path: str | Path, num_heads: int | None = None) -> LightningDiT:
+def load_dit(path: str | Path) -> LightningDiT:
     """LightningDiT in evaluation mode, float32, on the CPU, from a published `.pt` (see `read_dit_state`).
 
-    The architecture comes from the file; `num_heads` is for files that do not tell (`infer_architecture`).
-    Raises FileNotFoundError or UserError, naming the file, for anything but complete weights.
+    The architecture comes from the file (`infer_architecture`). Raises FileNotFoundError or UserError, naming the file, for anything but complete weights.
     """
     state = read_dit_state(path)
     try:
         with torch.device("meta"):  # no point in drawing weights that are overwritten at once
-            model = LightningDiT(**infer_architecture(state, num_heads))
+            model = LightningDiT(**infer_architecture(state))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     load_strict(model, state, str(path))

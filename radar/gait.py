@@ -33,6 +33,7 @@ JOINTS = ("pelvis", "neck", "crown") + tuple(
 _SHOULDER_HEIGHT, _SHOULDER_HALF, _HIP_HALF, _FOOT_HALF_SPACING = 0.818, 0.118, 0.05, 0.03
 _UPPER_ARM, _FOREARM, _HAND = 0.186, 0.146, 0.108
 _THIGH, _SHANK, _ANKLE, _HEEL_BACK, _TOE_AHEAD = 0.462, 0.464, 0.074, 0.07, 0.20
+NUM_PHASES = 256  # at which joints are computed; even, since the left leg is half a cycle late
 _UNLOADED = 0.05  # share of the cycle by which the toe lets go before the model's support ends
 _MAX_REACH = 0.995  # of the straight leg: a knee that is never quite straight moves smoothly
 
@@ -181,14 +182,13 @@ def knee_position(hip: numpy.ndarray, ankle: numpy.ndarray, thigh_m: float, shan
     return hip + foot_of_height * along + numpy.sqrt(thigh_m**2 - foot_of_height**2) * ahead
 
 
-def joint_paths(walker: Walker, phase: numpy.ndarray, num_phases: int = 256) -> numpy.ndarray:
+def joint_paths(walker: Walker, phase: numpy.ndarray) -> numpy.ndarray:
     """JOINTS at `phase` (T,), cycles of the right leg, as (J, 3, T): x ahead, y left, z above ground, metres.
 
-    In the frame that walks along evenly, one stride a cycle. Computed at `num_phases` phases and carried
+    In the frame that walks along evenly, one stride a cycle. Computed at NUM_PHASES phases and carried
     between them by a periodic cubic spline.
     """
-    assert num_phases % 2 == 0
-    grid = numpy.arange(num_phases) / num_phases
+    grid = numpy.arange(NUM_PHASES) / NUM_PHASES
     body = curves(grid, walker.relative_velocity, walker.torso_peaked)
     joints = _upper_body(walker, body)
     feet: dict[str, numpy.ndarray] = {}

@@ -112,7 +112,6 @@ def burst_spectrogram(
     carrier_hz: float,
     prf_hz: float,
     period_s: float,
-    window: str = "blackman",
     num_bins: int = 128,
     velocity_range: tuple[float, float] | None = None,
 ) -> Spectrogram:
@@ -131,7 +130,7 @@ def burst_spectrogram(
             f"a burst of {pulses} pulses tells as many velocities apart, too few: expected "
             f"{LEAST_BURST} or more"
         )
-    taper = get_window(window, pulses)
+    taper = get_window("blackman", pulses)
     spectrum = numpy.fft.fft(iq * (taper / taper.sum()), length)[..., bins]
     power = (spectrum.real**2 + spectrum.imag**2).reshape(-1, *spectrum.shape[-2:]).sum(0)
     time_s = numpy.arange(iq.shape[-2]) * period_s + (pulses - 1) / 2 / prf_hz

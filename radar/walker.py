@@ -19,6 +19,7 @@ from radar.gait import JOINTS, joint_paths
 from radar.person import SIDES, Walker
 
 RADAR_HEIGHT_M = 1.0
+TURN_SHARE = 0.05  # of recordings
 # part: (from, to, radius as share of the height, points). The torso's points are spread sideways too.
 _LIMBS = {
     "head": ("neck", "crown", 0.050, 3),
@@ -67,21 +68,16 @@ class Motion:
 
 
 def draw_walk(
-    rng: numpy.random.Generator,
-    duration_s: float,
-    speed_mps: float = 1.6,
-    approaching: bool | None = None,
-    turn_share: float = 0.05,
+    rng: numpy.random.Generator, duration_s: float, speed_mps: float = 1.6, approaching: bool | None = None
 ) -> Walk:
     """A recording of `duration_s`; `speed_mps` keeps who approaches at it 4 m or more before the radar.
 
-    approaching   None: either, with equal chances
-    turn_share    share of recordings with a turn, of 30 to 60 degrees to either side
+    `approaching` None: either, with equal chances. TURN_SHARE of all have a turn of 30 to 60 degrees.
     """
     approaching = bool(rng.random() < 0.5) if approaching is None else approaching
     nearest = rng.uniform(4.0, 10.0)
     turns: tuple[tuple[float, float], ...] = ()
-    if rng.random() < turn_share:
+    if rng.random() < TURN_SHARE:
         angle = rng.uniform(30, 60) * rng.choice((-1, 1))
         turns = ((float(rng.uniform(0.2, 0.8) * duration_s), float(angle)),)
     knots = max(2, round(duration_s / 2.5) + 1)

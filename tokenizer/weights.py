@@ -171,24 +171,19 @@ def load_weights_(model: nn.Module, path: str | Path) -> nn.Module:
     return model
 
 
-def save_slim(
-    model: nn.Module,
-    path: str | Path,
-    dtype: torch.dtype = torch.float16,
-    metadata: dict[str, str] | None = None,
-) -> None:
-    """Write the autoencoder alone, in `dtype`, its architecture and `metadata` inside; whole or not at all.
+def save_slim(model: nn.Module, path: str | Path, dtype: torch.dtype = torch.float16) -> None:
+    """Write the autoencoder alone, in `dtype`, its architecture inside; whole or not at all.
 
     UserError as of `slim_values`.
     """
-    path, metadata = Path(path), metadata or {}
-    assert dtype in SLIM_DTYPES and "config" not in metadata, (dtype, metadata)
+    path = Path(path)
+    assert dtype in SLIM_DTYPES, dtype
     values = slim_values(model, path, dtype)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         # Not save_file, which leaves a file that only its owner may read.
-        temporary.write_bytes(save(values, metadata={"config": json.dumps(model.config), **metadata}))
+        temporary.write_bytes(save(values, metadata={"config": json.dumps(model.config)}))
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

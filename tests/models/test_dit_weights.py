@@ -107,7 +107,6 @@ def test_heads_that_cannot_be_read_must_be_given(tmp_path):
     assert infer_architecture(state, num_heads=4) == model.config
     torch.save(state, tmp_path / "plain.pt")
     assert str(tmp_path / "plain.pt") in refusal(load_dit, tmp_path / "plain.pt")
-    assert load_dit(tmp_path / "plain.pt", num_heads=4).config == model.config
     assert "num_heads 2: expected 4, as the weights have" in refusal(
         infer_architecture, model_and_state()[1], 2
     )
