@@ -134,7 +134,8 @@ def _mlp_ratio(hidden_size: int, width: int, use_swiglu: bool) -> float:
 def load_dit(path: str | Path) -> LightningDiT:
     """LightningDiT in evaluation mode, float32, on the CPU, from a published `.pt` (see `read_dit_state`).
 
-    The architecture comes from the file (`infer_architecture`). Raises FileNotFoundError or UserError, naming the file, for anything but complete weights.
+    The architecture comes from the file (`infer_architecture`). Raises FileNotFoundError or UserError, naming
+    the file, for anything but complete weights.
     """
     state = read_dit_state(path)
     try:

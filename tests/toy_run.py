@@ -22,6 +22,7 @@ from tokenizer.weights import save_slim
 PEOPLE = ("ID_1", "ID_2", "ID_10")
 TINY_MODEL = ("model.depth=1", "model.hidden_size=32", "model.num_heads=2")
 DRAWING = ("--num_samples_per_user", "2", "--guidance_scale", "4.0", "--num_steps", "2")
+TRAINING = "--batch_size 32 --lr 1e-4 --devices 1 --precision 32 accelerator=cpu".split() + [*TINY_MODEL]
 EXACT = ("--device", "cpu", "--precision", "32")  # the same on every machine
 
 
@@ -38,6 +39,16 @@ class Toy(NamedTuple):
     @property
     def checkpoint(self) -> Path:
         return self.models / "checkpoints" / "best.ckpt"
+
+    @property
+    def networks(self) -> tuple[str | Path, ...]:
+        """Flags of stage 3 and of those who draw as it does."""
+        return "--dit_checkpoint", self.lively, "--vavae_path", self.tokenizer
+
+    @property
+    def training(self) -> tuple[str | Path, ...]:
+        """Flags of stage 2 as the toy was trained, but for its length."""
+        return "--latent_dir", self.latents, "--output_dir", self.models, *TRAINING
 
 
 def make_toy(folder: Path) -> Toy:
@@ -88,27 +99,7 @@ def make_toy(folder: Path) -> Toy:
             *EXACT,
         ]
     )
-    stage2_train_dit.main(
-        [
-            "--latent_dir",
-            str(toy.latents),
-            "--output_dir",
-            str(toy.models),
-            "--batch_size",
-            "32",
-            "--max_epochs",
-            "100",
-            "--lr",
-            "1e-4",
-            "--devices",
-            "1",
-            "--precision",
-            "32",
-            "max_steps=3",
-            "accelerator=cpu",
-            *TINY_MODEL,
-        ]
-    )
+    stage2_train_dit.main([*map(str, toy.training), "--max_epochs", "100", "max_steps=3"])
     net, payload = load_trained(toy.checkpoint)
     write_slim(toy.lively, reference_weights_(net).state_dict(), payload)
     return toy

@@ -59,18 +59,14 @@ def test_a_three_dimensional_plot_is_refused(tmp_path):
         boxes_of(write(tmp_path, [image]))
 
 
+def split_of(folder):
+    return ["split", "--input_dir", str(folder / "in"), "--output_dir", str(folder / "out"), "--guard", "0"]
+
+
 def test_split_refuses_figures_and_cuts_them(tmp_path, capsys):
     sheets, boxes = zip(*[figure(seed=seed) for seed in range(12)])
     write(tmp_path / "in", [Image.fromarray(sheet) for sheet in sheets])
-    given = [
-        "split",
-        "--input_dir",
-        str(tmp_path / "in"),
-        "--output_dir",
-        str(tmp_path / "out"),
-        "--guard",
-        "0",
-    ]
+    given = split_of(tmp_path)
     with pytest.raises(UserError, match="12 of 12 images .* 12 colour bars.*--crop auto.*--crop none"):
         stage0_prepare.main(given)
     assert not (tmp_path / "out").exists()
@@ -89,19 +85,7 @@ def test_split_refuses_figures_and_cuts_them(tmp_path, capsys):
 def test_split_takes_figures_as_they_are(tmp_path):
     sheets = [Image.fromarray(figure(seed=seed)[0]) for seed in range(12)]
     write(tmp_path / "in", sheets)
-    stage0_prepare.main(
-        [
-            "split",
-            "--input_dir",
-            str(tmp_path / "in"),
-            "--output_dir",
-            str(tmp_path / "out"),
-            "--guard",
-            "0",
-            "--crop",
-            "none",
-        ]
-    )
+    stage0_prepare.main([*split_of(tmp_path), "--crop", "none"])
     assert all(Image.open(path).size == sheets[0].size for path in (tmp_path / "out").rglob("*.png"))
 
 

@@ -33,7 +33,7 @@ def extract(toy, out, *more, data=None):
 
 
 def draw(toy, out, *more):
-    paths = ("--dit_checkpoint", toy.lively, "--vavae_path", toy.tokenizer, "--output_dir", out)
+    paths = (*toy.networks, "--output_dir", out)
     return stage3_inference.main, *paths, "--user_ids", 1, *DRAWING, *EXACT, *more
 
 

@@ -72,10 +72,7 @@ STAGES = {
     "draw": Stage(
         stage3_inference.main,
         lambda toy, out: [
-            "--dit_checkpoint",
-            toy.lively,
-            "--vavae_path",
-            toy.tokenizer,
+            *toy.networks,
             "--output_dir",
             out,
             "--num_samples_per_user",

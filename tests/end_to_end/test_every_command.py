@@ -60,12 +60,12 @@ def made(toy, tmp_path_factory):
 
 
 def draw_from(toy):
-    return ("--dit_checkpoint", toy.lively, "--vavae_path", toy.tokenizer, *EXACT)
+    return (*toy.networks, *EXACT)
 
 
 def command(section, toy, made, out):
     """The script of a section and the arguments with which it writes into `out`."""
-    real, checkpoint = ("--real", toy.data), ("--dit_checkpoint", toy.lively, "--vavae_path", toy.tokenizer)
+    real, checkpoint = ("--real", toy.data), toy.networks
     script, *arguments = {
         "simulate": (stage0_prepare, "simulate", "--num_users", 1, "--samples_per_user", 1),
         "spectrogram": (
@@ -255,24 +255,7 @@ def test_a_dry_run_counts_what_is_left(toy, made, tmp_path):
     assert "would draw 0 of 6 images of 3 people" in output_of(stage3_inference.main, *arguments)
     next(drawn.glob("*user01_001.png")).unlink()
     assert "would draw 1 of 6 images of 3 people" in output_of(stage3_inference.main, *arguments)
-    given = (
-        "--latent_dir",
-        toy.latents,
-        "--output_dir",
-        toy.models,
-        "--batch_size",
-        "32",
-        "--lr",
-        "1e-4",
-        "--devices",
-        "1",
-        "--precision",
-        "32",
-        "accelerator=cpu",
-        *TINY_MODEL,
-        "--dry_run",
-    )
-    said = output_of(stage2_train_dit.main, *given, "max_steps=5")
+    said = output_of(stage2_train_dit.main, *toy.training, "--dry_run", "max_steps=5")
     assert "would train 2 steps, 3 of 5 are done" in said
 
 

@@ -54,10 +54,7 @@ def extraction(toy, out, *more):
 
 def drawing(toy, out, count, *more):
     return (
-        "--dit_checkpoint",
-        toy.lively,
-        "--vavae_path",
-        toy.tokenizer,
+        *toy.networks,
         "--output_dir",
         out,
         "--num_steps",

@@ -63,17 +63,7 @@ def select(toy, out, selector, *more):
 
 def arguments(toy, out, selector):
     drawing = "--num_steps", "2", "--batch_size", "2", *EXACT
-    return (
-        "--dit_checkpoint",
-        toy.lively,
-        "--vavae_path",
-        toy.tokenizer,
-        "--output_dir",
-        out,
-        "--select",
-        selector,
-        *drawing,
-    )
+    return (*toy.networks, "--output_dir", out, "--select", selector, *drawing)
 
 
 TABLES = ("samples.csv", "metadata.csv", "selection.csv")
@@ -211,10 +201,7 @@ def test_the_sweep_draws_and_scores_every_setting(toy, real, tmp_path):
         "sweep",
         "--real",
         real,
-        "--dit_checkpoint",
-        toy.lively,
-        "--vavae_path",
-        toy.tokenizer,
+        *toy.networks,
         "--guidance",
         "1",
         "4",
@@ -243,10 +230,7 @@ def test_the_sweep_and_stage_4_agree_on_the_same_images(toy, real, tmp_path):
         "sweep",
         "--real",
         real,
-        "--dit_checkpoint",
-        toy.lively,
-        "--vavae_path",
-        toy.tokenizer,
+        *toy.networks,
         "--guidance",
         "2",
         "--samplers",
@@ -278,16 +262,6 @@ def test_the_sweep_and_stage_4_agree_on_the_same_images(toy, real, tmp_path):
 
 def test_a_sweep_of_people_who_are_not_in_the_data_draws_nothing(toy, real, tmp_path):
     shutil.copytree(real, tmp_path / "data", ignore=shutil.ignore_patterns("ID_2"))
-    given = (
-        "sweep",
-        "--real",
-        tmp_path / "data",
-        "--dit_checkpoint",
-        toy.lively,
-        "--vavae_path",
-        toy.tokenizer,
-        "--output_dir",
-        tmp_path / "sweep",
-    )
+    given = ("sweep", "--real", tmp_path / "data", *toy.networks, "--output_dir", tmp_path / "sweep")
     assert "draws ID_2; expected people of --real" in refusal_of(stage4.main, *given)
     assert not (tmp_path / "sweep").exists()

@@ -55,34 +55,14 @@ def test_split_by_recording_keeps_recordings_whole(toy):
 
 
 def test_split_says_how_many_went_where_and_what_comes_next(toy, tmp_path):
-    said = output_of(
-        stage0_prepare.main,
-        "split",
-        "--input_dir",
-        toy.images,
-        "--output_dir",
-        tmp_path / "s",
-        "--test_fraction",
-        "0.2",
-        "--guard",
-        "1",
-    )
+    given = "split", "--input_dir", toy.images, "--output_dir", tmp_path / "s"
+    given = *given, "--test_fraction", "0.2", "--guard", "1"
+    said = output_of(stage0_prepare.main, *given)
     lines = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line.startswith("ID_")}
     assert lines == {user: ["train", "4", "val", "1", "test", "1", "guard", "2"] for user in PEOPLE}
     assert "stage1_extract_features.py" in said
     before = snapshot(tmp_path)
-    output_of(
-        stage0_prepare.main,
-        "split",
-        "--input_dir",
-        toy.images,
-        "--output_dir",
-        tmp_path / "s",
-        "--test_fraction",
-        "0.2",
-        "--guard",
-        "1",
-    )
+    output_of(stage0_prepare.main, *given)
     assert snapshot(tmp_path) == before
 
 
@@ -501,26 +481,7 @@ def test_stage_2_writes_the_files_of_the_design(toy):
 
 def test_stage_2_again_changes_nothing(toy):
     before = snapshot(toy.models)
-    said = output_of(
-        stage2.main,
-        "--latent_dir",
-        toy.latents,
-        "--output_dir",
-        toy.models,
-        "--batch_size",
-        "32",
-        "--max_epochs",
-        "100",
-        "--lr",
-        "1e-4",
-        "--devices",
-        "1",
-        "--precision",
-        "32",
-        "max_steps=3",
-        "accelerator=cpu",
-        *TINY_MODEL,
-    )
+    said = output_of(stage2.main, *toy.training, "--max_epochs", "100", "max_steps=3")
     assert "skipped" in said and snapshot(toy.models) == before
 
 

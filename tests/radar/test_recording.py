@@ -180,6 +180,7 @@ def test_every_recording_has_the_pictures_asked_for():
 # Stage 0
 
 
+VARIED = "--varied --num_users 2 --samples_per_user 10 --recordings_per_user 5".split()
 SETTINGS = ("--num_users", "3", "--samples_per_user", "12", "--recordings_per_user", "3")
 
 
@@ -193,19 +194,7 @@ def simulated(tmp_path_factory):
 @pytest.fixture(scope="module")
 def varied(tmp_path_factory):
     folder = tmp_path_factory.mktemp("varied") / "sim"
-    output_of(
-        stage0_prepare.main,
-        "simulate",
-        "--output_dir",
-        folder,
-        "--varied",
-        "--num_users",
-        "2",
-        "--samples_per_user",
-        "10",
-        "--recordings_per_user",
-        "5",
-    )
+    output_of(stage0_prepare.main, "simulate", "--output_dir", folder, *VARIED)
     return folder
 
 
@@ -359,15 +348,5 @@ def test_again_writes_nothing_and_what_is_lost_comes_back_the_same(simulated, tm
 
 
 def test_varied_again_too(varied, tmp_path):
-    out, before = simulate_again(
-        varied,
-        tmp_path,
-        "--varied",
-        "--num_users",
-        "2",
-        "--samples_per_user",
-        "10",
-        "--recordings_per_user",
-        "5",
-    )
+    out, before = simulate_again(varied, tmp_path, *VARIED)
     assert all(digest_of(out / name) == digest for name, (_, digest) in before.items())
