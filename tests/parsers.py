@@ -45,6 +45,10 @@ with load:
     from radar.colormap import from_rgb
     from sampling.model_file import DitPayload
 
+LATENTS = {"latents": numpy.ones((1, 1, 2, 2), "f4"), "labels": numpy.zeros(1, "i8")}
+ENTRIES = {"format_version": 1, "label_table": ["ID_1"], "paths": ["a.png"], "num_samples": 1, "num_users": 1}
+ENTRIES |= {"shard_index": 0, "num_shards": 1, "fingerprint": "f"}
+HEADER = {key: json.dumps(value) for key, value in ENTRIES.items()}
 SCRATCH = Path(tempfile.mkdtemp(prefix="parsers_"))
 REQUIRED = {
     section: {item.name: "1" for item in fields(kind) if default_of(item) == MISSING}
@@ -71,22 +75,11 @@ def users(data: bytes) -> None:
 
 def header(data: bytes) -> None:
     """The metadata of latents: lines of key=value over those of a good file."""
-    good = {
-        "format_version": 1,
-        "label_table": ["ID_1"],
-        "paths": ["a.png"],
-        "num_samples": 1,
-        "num_users": 1,
-        "shard_index": 0,
-        "num_shards": 1,
-        "fingerprint": "f",
-    }
-    metadata = {key: json.dumps(value) for key, value in good.items()}
+    metadata = dict(HEADER)
     for line in data.decode("utf-8", "replace").split("\n"):
         key, equals, value = line.partition("=")
         metadata |= {key: value} if equals else {}
-    tensors = {"latents": numpy.ones((1, 1, 2, 2), "f4"), "labels": numpy.zeros(1, "i8")}
-    written("train.safetensors", save(tensors, metadata))
+    written("train.safetensors", save(LATENTS, metadata))
     assert len(read_latents(SCRATCH, "train")) == 1
 
 

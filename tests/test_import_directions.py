@@ -2,14 +2,13 @@
 
 import ast
 import re
-import subprocess
 import sys
 from graphlib import TopologicalSorter
-from pathlib import Path
 
 import pytest
+from conftest import PROJECT
+from project_files import python_files, sources
 
-PROJECT = Path(__file__).resolve().parents[1]
 ROOMS = {
     "configs": 0,
     "weight_files": 0,
@@ -46,28 +45,8 @@ FORBIDDEN = {"datasets", "evaluate", "signal", "statistics", "profile", "types",
 CONFIGS_PACKAGES = {"omegaconf", "yaml"}  # yaml: OmegaConf's own parser, whose errors are named
 
 
-def tracked() -> list[Path]:
-    """Every Python file of the project, tests aside; new files count before they are committed."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-    )
-    names = (
-        listed.stdout.split()
-        if listed.returncode == 0
-        else [
-            path.relative_to(PROJECT).as_posix()
-            for path in PROJECT.rglob("*.py")
-            if ".venv" not in path.parts
-        ]
-    )
-    return sorted(Path(name) for name in names if (PROJECT / name).is_file())
-
-
-FILES = tracked()
-SOURCES = [path for path in FILES if path.parts[0] not in ("tests", "benchmarks", "notebooks")]
+FILES = python_files()
+SOURCES = sources()
 MODULES = {path.with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__") for path in FILES}
 OWN = {path.parts[0].removesuffix(".py") for path in SOURCES}
 

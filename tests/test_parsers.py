@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from parsers import PARSERS, feed
+from parsers import HEADER, LATENTS, PARSERS, feed
 from PIL import Image
 from safetensors.numpy import save
 
@@ -47,18 +47,7 @@ def ancortek_bytes() -> bytes:
 
 
 def latents_bytes() -> bytes:
-    entries = {
-        "format_version": 1,
-        "label_table": ["ID_1"],
-        "paths": ["a.png"],
-        "num_samples": 1,
-        "num_users": 1,
-        "shard_index": 0,
-        "num_shards": 1,
-        "fingerprint": "f",
-    }
-    tensors = {"latents": numpy.ones((1, 1, 2, 2), "f4"), "labels": numpy.zeros(1, "i8")}
-    return save(tensors, {key: json.dumps(value) for key, value in entries.items()})
+    return save(LATENTS, HEADER)
 
 
 PAYLOAD = {

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import subprocess
 from types import SimpleNamespace
 
 import numpy
@@ -12,6 +11,7 @@ from conftest import PROJECT
 from fmcw_walker import walking
 from lock_watch import held_by_another_process, is_locked, watched
 from PIL import Image, ImageChops
+from project_files import sources
 from toy_run import DRAWING, EXACT, TINY_MODEL, output_of, refusal_of, snapshot
 
 import run_complete_pipeline
@@ -261,19 +261,8 @@ def test_a_dry_run_counts_what_is_left(toy, made, tmp_path):
 
 def test_every_program_is_among_these():
     """A program is a file that runs as one; measuring ones, which write a form, aside."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
     programs = {
-        name
-        for name in listed
-        if not name.startswith(("tests/", "benchmarks/"))
-        and (PROJECT / name).is_file()
-        and "__main__" in (PROJECT / name).read_text(encoding="utf-8")
+        path.as_posix() for path in sources() if "__main__" in (PROJECT / path).read_text(encoding="utf-8")
     }
     modules = (
         run_complete_pipeline,

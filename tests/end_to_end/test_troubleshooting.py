@@ -2,12 +2,11 @@
 
 import ast
 import re
-import subprocess
-from pathlib import Path
 
 import pytest
+from conftest import PROJECT
+from project_files import sources
 
-PROJECT = Path(__file__).resolve().parents[2]
 PAGE = (PROJECT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 ANY = "…"
 # A message stands in a line of its own, before the line that explains it.
@@ -29,15 +28,7 @@ def template(node: ast.AST) -> str:
 
 def templates() -> set[str]:
     """Every string of the project's code."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    files = [name for name in listed.stdout.split() if not name.startswith(("tests/", "benchmarks/"))]
-    trees = [ast.parse((PROJECT / name).read_text(encoding="utf-8")) for name in files]
+    trees = [ast.parse((PROJECT / path).read_text(encoding="utf-8")) for path in sources()]
     strings = (
         node for tree in trees for node in ast.walk(tree) if isinstance(node, (ast.JoinedStr, ast.Constant))
     )
