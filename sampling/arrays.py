@@ -63,12 +63,6 @@ def to_decibels(pixels: numpy.ndarray, axes: Axes) -> numpy.ndarray:
     return (from_rgb(pixels, axes.colour_map)[::-1] - 1) * numpy.float32(axes.range_db)
 
 
-def to_pixels(power_db: numpy.ndarray, axes: Axes) -> numpy.ndarray:
-    """Inverse of `to_decibels`: the image (H, W, 3) uint8, each pixel in the nearest colour of the map."""
-    assert axes.range_db and axes.colour_map
-    return to_rgb(power_db[::-1] / axes.range_db + 1, axes.colour_map)
-
-
 def write_arrays(folder: Path, names: Sequence[str], axes: Axes) -> int:
     """Put beside each image of `names` that lacks it an .npz: db (velocity, time) float32, velocity_mps and
     time_s (the middles of rows and columns), range_db and colour_map. How many were written.

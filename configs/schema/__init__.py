@@ -4,8 +4,6 @@ A section is a dataclass; a YAML preset holds one mapping per section. The flags
 its own section, so a key is described once, here.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import List, Optional
 

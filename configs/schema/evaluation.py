@@ -1,7 +1,5 @@
 """Keys of stage 4: real images beside generated ones."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import List, Optional
 

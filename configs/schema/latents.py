@@ -1,7 +1,5 @@
 """Keys of stage 1: images to latents."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import List, Optional
 

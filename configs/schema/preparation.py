@@ -1,7 +1,5 @@
 """Keys of stage 0: images, the machine, walkers, recordings."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import List, Optional
 

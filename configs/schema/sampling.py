@@ -1,7 +1,5 @@
 """Keys of stage 3: a trained network to images."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import List, Optional
 

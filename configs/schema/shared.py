@@ -1,7 +1,5 @@
 """What all commands have, and keys that several of them have alike."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar

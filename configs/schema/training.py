@@ -1,7 +1,5 @@
 """Keys of trainings: stage 2 and the tokenizer."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, List, Optional

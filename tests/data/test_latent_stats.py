@@ -93,19 +93,10 @@ def test_wrong_channel_count_does_not_broadcast():
         statistics([0.0], [1.0]).normalise(drawn(2, 3, 4, 4))
 
 
-@pytest.mark.parametrize(
-    "latents, latents_std",
-    [
-        (torch.zeros(3, 4), None),
-        (torch.zeros(1, 4, 1, 1), None),
-        (torch.zeros(0, 4, 2, 2), None),
-        (torch.full((2, 1, 2, 2), float("nan")), None),
-        (torch.zeros(2, 1, 2, 2), torch.zeros(2, 1, 2, 1)),
-    ],
-)
-def test_unusable_latents(latents, latents_std):
-    with pytest.raises(ValueError, match="latents"):
-        LatentStatistics.from_latents(latents, latents_std)
+@pytest.mark.parametrize("latents", [torch.zeros(1, 4, 1, 1), torch.full((2, 1, 2, 2), float("nan"))])
+def test_unusable_latents(latents):
+    with pytest.raises(ValueError, match="not finite"):
+        LatentStatistics.from_latents(latents)
 
 
 def test_file_round_trip_and_layout(tmp_path):
@@ -202,11 +193,6 @@ def test_recommendation_text_round_trip(tmp_path):
         assert lines[0] == first and read_recommendation(tmp_path / "r.txt") == found.choice
         assert sum(line.endswith("over") for line in lines) == sum(kl > KL_LIMIT_NATS for kl in found.kl_nats)
     assert "No ImageNet statistics" in recommend(same, None).text()
-
-
-def test_other_channel_counts_are_refused():
-    with pytest.raises(ValueError, match="2 channels, the latents 1"):
-        recommend(statistics([0.0], [1.0]), statistics([0.0, 0.0], [1.0, 1.0]))
 
 
 @pytest.mark.parametrize("text", ["", "imagenet\n", "Recommendation: both\n", "\nRecommendation: imagenet\n"])
