@@ -46,6 +46,7 @@ from evaluation.groups import Grouped, group_figures, group_images, pieces_of
 from evaluation.judge import Judge
 from evaluation.measure import SETS, Stopwatch, measure, obtain_judges, units_of
 from evaluation.motion import QUANTITIES
+from evaluation.physical_augmentation import Physical
 from evaluation.planted import planted_lines, planted_table
 from evaluation.reconstruction import reconstructions, tokenizer_check
 from evaluation.report import sheets
@@ -229,7 +230,10 @@ def augmentation_study(
     both = {name: group.places for name, group in groups.items() if group.both}
     seeds = {"seeds": config.verdict_seeds, "seed": config.seed}
     grouped = Labelled(*everything[:2], pieces_of(table, held))
-    return study(real, held_out, generated, people, **seeds, grouped=grouped, groups=both)
+    physical = Physical(config.axes[:2], config.colour_map) if config.axes else None
+    if not physical:
+        say("the study has no arm with physical augmentation, which requires the images' --axes")
+    return study(real, held_out, generated, people, **seeds, grouped=grouped, groups=both, physical=physical)
 
 
 def tell_unread(sets: dict[str, ImageSet]) -> None:

@@ -10,8 +10,8 @@ would tell recordings, not people, apart. Arms are compared image by image, by
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy
 import torch
@@ -21,10 +21,12 @@ from data.labels import LabelTable
 from data.progress import progress
 from evaluation.judge import Judge, augmented, training_rounds
 from evaluation.paired_differences import HELPS, SAME, HeldOut, difference, in_words, limit_of, share
+from evaluation.physical_augmentation import Physical
 
 RATIOS = (0.5, 1.0, 2.0)
 SIZES = (5, 10, 20)
 REFERENCE, FEW_SHOT = "real + classic", "real + classic + generated"
+PHYSICAL = "real + physical"
 SHORT = ("value", "interval", "detectable", "equal_within", "sentence")  # of a difference by groups
 BATCH = 32
 LEAST_STEPS = 1000  # with fewer the classifiers are still learning, and what they see twice as often wins
@@ -45,11 +47,13 @@ class Labelled(NamedTuple):
 
 
 class Arm(NamedTuple):
-    """What a classifier learns from: real images a person (None: all), generated ones for each real one."""
+    """What a classifier learns from: real images a person (None: all), generated ones for each real one, and
+    how the images are augmented.
+    """
 
     real: int | None
     ratio: float = 0.0
-    augment: bool = True
+    augment: Literal["none", "classic", "physical"] = "classic"
 
 
 def study(
@@ -63,18 +67,20 @@ def study(
     epochs: int = 16,
     grouped: Labelled | None = None,
     groups: Mapping[str, Mapping[str, numpy.ndarray]] | None = None,
+    physical: Physical | None = None,
 ) -> dict[str, Any]:
     """Sections "verdict" and "few_shot" of metrics.json. `real` is train alone, `seeds` at least 2.
 
     `groups` (day → kind → places among the real images `grouped`) have every arm tried on each kind, too.
+    There is an arm with `physical` augmentation where the images' axes are known.
 
-    The verdict in one sentence is that of the arm nearest
-    to one generated image for each real one, chosen before anything is measured; "helps" must hold for it
-    against the better of both real arms. The generator has seen all of train: the few-shot curve says what
-    its images are worth to someone with few real ones, not what a generator trained on so few would give.
+    The verdict in one sentence is that of the arm nearest to one generated image for each real one, chosen
+    before anything is measured; "helps" must hold for it against the best of the arms without generated
+    images. The generator has seen all of train: the few-shot curve says what its images are worth to someone
+    with few real ones, not what a generator trained on so few would give.
     """
     # Plan: every arm, and the one that decides
-    arms = arms_of(len(generated.labels) / len(real.labels))
+    arms = arms_of(len(generated.labels) / len(real.labels), physical is not None)
     primary = min(arms, key=lambda name: abs(arms[name].ratio - 1) + 9 * (arms[name].real == 0))
     sizes = [size for size in SIZES if size < numpy.bincount(real.labels).max()]
     curve = {
@@ -88,7 +94,8 @@ def study(
     tried = [(held_out, [*arms.values(), *sum(curve.values(), [])])]
     if groups and grouped:
         tried.append((grouped, [*arms.values()]))
-    right, *of_groups = train_arms(tried, real, generated, len(people), range(seed, seed + seeds), steps)
+    parts = real, generated
+    right, *of_groups = train_arms(tried, parts, len(people), range(seed, seed + seeds), steps, physical)
 
     # Comparison
     by_name = {name: right[arm] for name, arm in arms.items()}
@@ -114,23 +121,28 @@ def study(
 
 def train_arms(
     tried: Sequence[tuple[Labelled, Sequence[Arm]]],
-    real: Labelled,
-    generated: Labelled,
+    parts: tuple[Labelled, Labelled],
     num_people: int,
     seeds: range,
     steps: int,
+    physical: Physical | None,
 ) -> list[dict[Arm, numpy.ndarray]]:
-    """Correctness (seeds, N) of the arms on each of the sets that they are `tried` on; the first set is that
-    of all arms.
+    """Correctness (seeds, N) of the arms on each of the sets that they are `tried` on, the first of which is
+    that of all arms, after training on `parts`, real and generated.
     """
     images = [rolled(part.images, seeds[0]) for part, _ in tried]
     hits: list[dict[Arm, list[numpy.ndarray]]] = [{arm: [] for arm in arms} for _, arms in tried]
+    changes: dict[str, Callable[[Tensor], Tensor]] = {"none": torch.nn.Identity(), "classic": classic}
+    sources = dict.fromkeys(changes, parts)
+    if physical:
+        bright = parts[0]._replace(images=physical.with_brightness(parts[0].images))
+        changes, sources = changes | {"physical": physical}, sources | {"physical": (bright, parts[1])}
     total = len(seeds) * len(hits[0])
     with progress(total=total, description="augmentation study", unit="training") as bar:
         for seed in seeds:
             for arm in hits[0]:
-                pool = pool_of(arm, real, generated, seed)
-                judge = train_classifier(pool, num_people, seed, steps, arm.augment)
+                pool = pool_of(arm, *sources[arm.augment], seed)
+                judge = train_classifier(pool, num_people, seed, steps, changes[arm.augment])
                 for (part, _), shown, hits_here in zip(tried, images, hits):
                     if arm in hits_here:
                         hits_here[arm].append(judge.logits(shown).argmax(1).numpy() == part.labels)
@@ -149,7 +161,8 @@ def verdict_of(
         for name, hits in right.items()
         if name != REFERENCE
     }
-    best = max(("real", REFERENCE), key=lambda name: right[name].mean())
+    without = [name for name in ("real", REFERENCE, PHYSICAL) if name in right]
+    best = max(without, key=lambda name: right[name].mean())
     beyond = difference(right[primary] - 1.0 * right[best], tested, people)
     sentence = differences[primary]["sentence"]
     return {
@@ -180,13 +193,14 @@ def of_kind(
     }
 
 
-def arms_of(available: float) -> dict[str, Arm]:
+def arms_of(available: float, physical: bool = False) -> dict[str, Arm]:
     """Every arm by name; `available` generated images for each real one cap the ratios."""
     ratios = sorted({min(ratio, available) for ratio in RATIOS})
     mixed = {f"{FEW_SHOT} x{ratio:.2g}": Arm(None, ratio) for ratio in ratios}
     return {
-        "real": Arm(None, augment=False),
+        "real": Arm(None, augment="none"),
         REFERENCE: Arm(None),
+        **({PHYSICAL: Arm(None, augment="physical")} if physical else {}),
         **mixed,
         "generated only": Arm(0, ratios[-1]),
     }
@@ -199,10 +213,8 @@ def pool_of(arm: Arm, real: Labelled, generated: Labelled, seed: int) -> Labelle
     for label in numpy.unique(real.labels):
         places = rng.permutation(numpy.flatnonzero(real.labels == label))
         count = math.ceil(arm.ratio * len(places))
-        parts += [
-            (real, places[: arm.real]),
-            (generated, numpy.flatnonzero(generated.labels == label)[:count]),
-        ]
+        added = (generated, numpy.flatnonzero(generated.labels == label)[:count])
+        parts += [(real, places[: arm.real]), *([added] if count else [])]
     return Labelled(
         numpy.concatenate([source.images[places] for source, places in parts]),
         numpy.concatenate([source.labels[places] for source, places in parts]),
@@ -216,8 +228,11 @@ def rolled(images: numpy.ndarray, seed: int) -> numpy.ndarray:
     return numpy.take_along_axis(images, ((columns + shifts) % len(columns))[:, None, :, None], axis=2)
 
 
-def train_classifier(pool: Labelled, num_classes: int, seed: int, steps: int, augment: bool) -> Judge:
-    """The judge's network after `steps` batches of the pool, pass after pass; it never stops earlier.
+def train_classifier(
+    pool: Labelled, num_classes: int, seed: int, steps: int, change: Callable[[Tensor], Tensor]
+) -> Judge:
+    """The judge's network after `steps` batches of the pool, each changed, pass after pass; it never stops
+    earlier.
 
     The same seed starts from the same weights.
     """
@@ -227,7 +242,6 @@ def train_classifier(pool: Labelled, num_classes: int, seed: int, steps: int, au
         order = torch.cat([torch.randperm(len(pool.labels)) for _ in range(passes)])[: steps * BATCH]
         yield from ([chosen] for chosen in order.split(BATCH))
 
-    change = classic if augment else torch.nn.Identity()
     *_, judge = training_rounds(pool.images, pool.labels, num_classes, seed, rounds(), steps, change)
     return judge.eval()
 

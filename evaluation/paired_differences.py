@@ -8,8 +8,9 @@ Rockette, Commun. Stat. Simul. 24, 1995), with degrees of freedom after Satterth
 each estimate's own raised by 2 and the result lowered by 2 against their bias in small samples.
 
 People are fixed: the mean is over these people, who are the same in every arm, and so is what is claimed of
-it. Within a person, where `days` (or recordings) tell independent pieces apart, their totals are compared.
-Else neighbouring images may overlap, and the variance is that of the slowest cosines along the person's
+it; intervals that resample people hold too often of it. Within a person, where `days` (or recordings) tell
+independent pieces apart, their totals are compared; a day that all people have in common counts as each one's
+own. Else neighbouring images may overlap, and the variance is that of the slowest cosines along the person's
 images, one for two blocks of neighbours (Mueller, J. Econometrics 141, 2007; Lazarus et al., J. Bus. Econ.
 Stat. 36, 2018), which are nearly independent of one another. Then nothing is known of other days.
 
@@ -49,8 +50,8 @@ class HeldOut(NamedTuple):
 
     @property
     def pieces(self) -> int | None:
-        """How many days or recordings are told apart."""
-        return None if self.days is None else len(numpy.unique(self.days))
+        """How many days or recordings of people are told apart."""
+        return None if self.days is None else len(set(zip(self.labels.tolist(), self.days.tolist())))
 
     def at(self, places: numpy.ndarray) -> HeldOut:
         return HeldOut(self.labels[places], None if self.days is None else self.days[places])

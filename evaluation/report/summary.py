@@ -179,7 +179,7 @@ def _helps(metrics: Metrics) -> str | None:
     return (
         f"To a classifier that has all real images it {verdict['sentence']} to add generated ones: "
         f"{100 * found['value']:+.1f} points ({low:+.1f} to {high:+.1f}) over {found['reference']}, "
-        f"{100 * beyond['value']:+.1f} over {beyond['reference']}, the better of real alone and with classic"
+        f"{100 * beyond['value']:+.1f} over {beyond['reference']}, the best without generated ones"
         f"{f' ({reach})' if reach else ''}."
     )
 

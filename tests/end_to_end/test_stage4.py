@@ -12,7 +12,9 @@ from toy_run import changed, names, output_of, refusal_of, save_tokenizer, snaps
 
 import stage4_evaluate as stage4
 from configs.version import VERSION
+from evaluation import augmentation_study
 from evaluation.features import ImageSet
+from evaluation.judge import Judge
 
 AXES = (-1.2, 5.2, 2.1)
 SPEED = {"ID_1": 0.9, "ID_2": 1.5, "ID_10": 2.1}  # m/s; 4 steps in each image
@@ -262,7 +264,7 @@ def test_inputs_that_do_not_serve_are_refused(data, tmp_path):
     assert "a.png" in refused(real, tmp_path / "images")
 
 
-def test_another_day_is_told_apart(data, tmp_path):
+def test_another_day_is_told_apart(data, tmp_path, monkeypatch):
     """val is of the day of train, test of another, on which ID_10 walks as ID_2 does."""
     real = shutil.copytree(data / "data_split", tmp_path / "data_split")
     rng = numpy.random.default_rng(1)
@@ -273,8 +275,8 @@ def test_another_day_is_told_apart(data, tmp_path):
         writer.writeheader()
         for name in sorted(names(real, "*.png")):
             part, person, _ = name.split("/")
-            day = "tue" if part == "test" else "mon"
-            writer.writerow({"user": person, "split": part, "day": day, "file": name})
+            row = {"user": person, "split": part, "day": "tue" if part == "test" else "mon", "file": name}
+            writer.writerow(row | ({"recording": name[-5] in "01"} if part == "test" else {}))
     given = "--real", real, "--generated", data / "generated_images", "--output_dir", tmp_path / "report"
     said = output_of(stage4.main, *given, "--judge_seeds", 1)
     metrics = json.loads((tmp_path / "report/metrics.json").read_text())
@@ -284,7 +286,14 @@ def test_another_day_is_told_apart(data, tmp_path):
     assert "same day 100% (76% to 100% of 12), other day 67%" in said
     assert "Same day, other day" in (tmp_path / "report/report.html").read_text()
     (real / "split.csv").write_text((real / "split.csv").read_text().replace("tue", "mon"))
-    assert "skipped" not in output_of(stage4.main, *given, "--judge_seeds", 1)  # other groups: measured again
+    # other groups: measured again, now with the augmentation study, of classifiers that learn nothing
+    monkeypatch.setattr(augmentation_study, "train_classifier", lambda pool, people, *_: Judge(people).eval())
+    study = "--judge_seeds", 1, "--verdict", "--verdict_seeds", 2, "--axes", *AXES
+    said = output_of(stage4.main, *given, *study)
+    verdict = json.loads((tmp_path / "report/metrics.json").read_text())["verdict"]
+    assert "skipped" not in said and "(2 seeds, a sign-flip test takes 6)" in said
+    assert verdict["pieces"] == 6 and "real + physical" in verdict["arms"]
+    assert "from 6 days or recordings" in (tmp_path / "report/report.html").read_text()
 
 
 def test_images_without_motion_that_can_be_read_are_counted(evaluated, capsys):

@@ -6,8 +6,9 @@ import torch
 
 from data.labels import LabelTable
 from evaluation import augmentation_study
-from evaluation.augmentation_study import FEW_SHOT, REFERENCE, Arm, Labelled
+from evaluation.augmentation_study import FEW_SHOT, PHYSICAL, REFERENCE, Arm, Labelled
 from evaluation.paired_differences import HARMS, HELPS, SAME
+from evaluation.physical_augmentation import Physical
 from evaluation.report.summary import _helps
 
 PEOPLE = LabelTable(("ID_1", "ID_2", "ID_10"))
@@ -58,18 +59,27 @@ def test_more_real_pictures_posing_as_generated_help_those_who_have_few(monkeypa
 def test_the_sections_have_the_agreed_form(monkeypatch):
     trained = []
 
-    def untrained(pool, num_classes, seed, steps, augment):
-        trained.append((len(pool.labels), seed, steps, augment))
+    def untrained(pool, num_classes, seed, steps, change):
+        trained.append((len(pool.labels), seed, steps, change))
         return augmentation_study.Judge(num_classes).eval()
 
     monkeypatch.setattr(augmentation_study, "train_classifier", untrained)
+    physical = Physical((-1.2, 5.2))
     days = {"day": {"same": numpy.arange(4), "other": numpy.arange(4, 15)}}
     found = augmentation_study.study(
         *(walks(7, 0), walks(3, 1), walks(9, 2), PEOPLE),
-        **{"seeds": 2, "seed": 5, "epochs": 3, "grouped": walks(5, 3), "groups": days},
+        **{"seeds": 2, "seed": 5, "epochs": 3, "grouped": walks(5, 3), "groups": days, "physical": physical},
     )
-    arms = ["real", REFERENCE, f"{FEW_SHOT} x0.5", f"{FEW_SHOT} x1", f"{FEW_SHOT} x1.3", "generated only"]
-    assert list(found["verdict"]["arms"]) == arms and found["verdict"]["primary"] == arms[3]
+    arms = [
+        "real",
+        REFERENCE,
+        PHYSICAL,
+        f"{FEW_SHOT} x0.5",
+        f"{FEW_SHOT} x1",
+        f"{FEW_SHOT} x1.3",
+        "generated only",
+    ]
+    assert list(found["verdict"]["arms"]) == arms and found["verdict"]["primary"] == arms[4]
     assert set(found["verdict"]["differences"]) == set(arms) - {REFERENCE}
     assert found["verdict"]["arms"]["real"]["count"] == 9
     assert found["verdict"]["arms"]["real"]["per_person"]["ID_10"]["count"] == 3
@@ -82,10 +92,11 @@ def test_the_sections_have_the_agreed_form(monkeypatch):
     # all sizes, once for each seed: the whole-data ends of the curve are arms that are there already
     assert len(trained) == 2 * (len(arms) + 2) and {seed for _, seed, _, _ in trained} == {5, 6}
     assert {steps for _, _, steps, _ in trained} == {3 * 3}  # 21 images in batches of 8: for every arm
-    assert sorted(count for count, seed, _, _ in trained if seed == 5) == [15, 21, 21, 27, 33, 36, 42, 48]
-    assert [augment for _, _, _, augment in trained].count(False) == 2
+    assert sorted(count for count, seed, _, _ in trained if seed == 5) == [15, 21, 21, 21, 27, 33, 36, 42, 48]
+    changes = [change for *_, change in trained]
+    assert changes.count(physical) == 2 and changes.count(augmentation_study.classic) == len(changes) - 4
     lines = augmentation_study.study_lines(found)
-    assert len(lines) == 1 + 5 + 2 + 1 + 1 and lines[-2].startswith("cannot be said: whether generated")
+    assert len(lines) == 1 + 6 + 2 + 1 + 1 and lines[-2].startswith("cannot be said: whether generated")
     assert found["verdict"]["pieces"] is None
 
 
@@ -105,7 +116,8 @@ def test_help_must_exceed_the_better_of_both_real_arms(monkeypatch, plain, class
         def logits(self, images):
             return torch.nn.functional.one_hot(torch.from_numpy(self.answers), 3)
 
-    def known(pool, num_classes, seed, steps, augment):
+    def known(pool, num_classes, seed, steps, change):
+        augment = change is augmentation_study.classic
         return Known(mixed if len(pool.labels) > 24 else classic if augment else plain)
 
     monkeypatch.setattr(augmentation_study, "train_classifier", known)
@@ -121,6 +133,7 @@ def test_arms_are_capped_by_what_is_there():
     assert [arm.ratio for arm in augmentation_study.arms_of(9).values()] == [0, 0, 0.5, 1, 2, 2]
     assert list(augmentation_study.arms_of(0.3)) == ["real", REFERENCE, f"{FEW_SHOT} x0.3", "generated only"]
     assert augmentation_study.arms_of(9)["generated only"].real == 0
+    assert PHYSICAL in augmentation_study.arms_of(9, physical=True)
 
 
 def test_pools_hold_the_same_real_pictures_with_and_without_generated():
@@ -146,11 +159,17 @@ def test_pools_hold_the_same_real_pictures_with_and_without_generated():
 
 def test_the_same_seed_trains_the_same_classifier():
     pool, before = walks(4, 0), torch.get_rng_state()
-    first, again, other, plain = (
-        augmentation_study.train_classifier(pool, 3, seed, 2, augment).state_dict()["head.2.weight"]
-        for seed, augment in ((0, True), (0, True), (1, True), (0, False))
+    classic, plain, physical = augmentation_study.classic, torch.nn.Identity(), Physical((-1.2, 5.2))
+    bright = pool._replace(images=physical.with_brightness(pool.images))
+    first, again, other, *changed = (
+        augmentation_study.train_classifier(own, 3, seed, 2, change).state_dict()["head.2.weight"]
+        for own, seed, change in (
+            *((pool, 0, classic), (pool, 0, classic), (pool, 1, classic)),
+            *((pool, 0, plain), (bright, 0, physical)),
+        )
     )
-    assert torch.equal(first, again) and not torch.equal(first, other) and not torch.equal(first, plain)
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert not any(torch.equal(first, weights) for weights in changed)
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -186,7 +205,7 @@ def test_a_phase_of_the_cut_does_not_pass_for_a_person():
     power = numpy.exp(-0.5 * ((numpy.arange(128)[:, None] - line[:, None]) / 4) ** 2)
     grey = (200 * power + 50 * rng.random((len(labels), 128, 64))).astype(numpy.uint8)
     pictures = Labelled(numpy.repeat(grey[..., None], 3, axis=-1), labels)
-    judge = augmentation_study.train_classifier(pictures, 3, 0, 60, augment=False)
+    judge = augmentation_study.train_classifier(pictures, 3, 0, 60, torch.nn.Identity())
 
     def right(images):
         return (judge.logits(images).argmax(1).numpy() == labels).mean()

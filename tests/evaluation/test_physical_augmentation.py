@@ -1,0 +1,82 @@
+"""What another speed, aspect, gain or noise floor makes of an image is known exactly."""
+
+import numpy
+import pytest
+import torch
+
+from evaluation import physical_augmentation
+from evaluation.physical_augmentation import Physical, louder, moved
+from radar.colormap import to_rgb
+
+EDGES = -1.0, 3.0  # m/s; 40 rows of 0.1
+VELOCITY = 3.0 - 0.1 * (torch.arange(40) + 0.5)
+MIDDLE = 0.5
+
+
+def change(x, speed=1.0, aspect=1.0, start=0.0):
+    given = (torch.full((len(x),), float(value)) for value in (speed, aspect, start))
+    return moved(x, *given, MIDDLE)
+
+
+def test_nothing_changed_is_the_same_image():
+    x = torch.rand(2, 4, 40, 24)
+    assert torch.allclose(change(x), x, atol=1e-5)
+    assert Physical(EDGES).middle == MIDDLE
+
+
+@pytest.mark.parametrize("columns", [1, 7, 23])
+def test_a_later_start_rolls_the_image(columns):
+    x = torch.rand(1, 3, 40, 24)
+    assert torch.allclose(change(x, start=columns / 24), x.roll(-columns, 3), atol=1e-5)
+
+
+@pytest.mark.parametrize(("speed", "aspect"), [(1.25, 1.0), (1.0, 0.8), (1.1, 0.9)])
+def test_velocities_grow_with_speed_and_shrink_with_the_cosine(speed, aspect):
+    """Of an image whose value is its velocity, each row shows the velocity that came there."""
+    x = VELOCITY[None, None, :, None].expand(1, 1, 40, 24)
+    expected = VELOCITY / (speed * aspect)
+    inside = (expected > VELOCITY.min()) & (expected < VELOCITY.max())
+    found = change(x, speed, aspect)[0, 0, :, 5]
+    assert torch.allclose(found[inside], expected[inside], atol=1e-5) and inside.sum() > 30
+    assert found.max() <= VELOCITY.max() and found.min() >= VELOCITY.min()
+
+
+def test_twice_the_speed_is_twice_the_cadence():
+    """Velocity untouched by an aspect that undoes it: every second column, twice."""
+    ramp = torch.arange(24.0) + 0.5
+    found = change(ramp.expand(1, 1, 40, 24), speed=2, aspect=0.5)[0, 0, 0]
+    assert torch.allclose(found[:11], 2 * ramp[:11], atol=1e-4)
+    assert torch.allclose(found[12:23], 2 * ramp[:11], atol=1e-4)
+
+
+def test_gain_and_noise_are_decibels():
+    level = torch.tensor([0.5])
+    silent, none = torch.tensor(-300.0), torch.tensor(0.0)
+    assert louder(level, torch.tensor(3.0), silent, 30.0).item() == pytest.approx(0.6)
+    as_loud = louder(level, none, torch.tensor(-15.0), 30.0).item()  # noise as strong as the signal: 3 dB
+    assert as_loud == pytest.approx(0.5 + 3.0103 / 30)
+    assert louder(torch.tensor([1.0]), torch.tensor(3.0), silent, 30.0).item() == 1
+
+
+def test_without_change_colours_stay_and_with_it_they_are_those_of_the_map(monkeypatch):
+    levels = numpy.random.default_rng(0).integers(40, 200, (2, 40, 24))
+    images = to_rgb(levels / 255)
+    physical = Physical(EDGES)
+    x = torch.from_numpy(physical.with_brightness(images)).permute(0, 3, 1, 2) / 127.5 - 1
+    for name, value in (("SPEEDS", (1.0, 1.0)), ("ASPECTS", (1.0, 1.0)), ("FLOOR_DB", (-300.0, -300.0))):
+        monkeypatch.setattr(physical_augmentation, name, value)
+    monkeypatch.setattr(torch, "rand", lambda count: torch.zeros(count))
+    monkeypatch.setattr(physical_augmentation, "GAIN_DB", 0.0)
+    assert torch.allclose(physical(x), x[:, :3], atol=1e-4)
+    monkeypatch.setattr(physical_augmentation, "GAIN_DB", 30 * 10 / 255)  # lower by ten entries of the map
+    expected = torch.from_numpy(to_rgb((levels - 10) / 255)).permute(0, 3, 1, 2) / 127.5 - 1
+    assert ((physical(x) - expected).abs() < 0.02).float().mean() > 0.98
+
+
+def test_every_image_is_changed_in_its_own_way():
+    torch.manual_seed(0)
+    images = numpy.repeat(to_rgb(numpy.random.default_rng(0).random((1, 40, 24))), 2, axis=0)
+    x = torch.from_numpy(Physical(EDGES).with_brightness(images)).permute(0, 3, 1, 2) / 127.5 - 1
+    first, second = Physical(EDGES)(x)
+    assert first.shape == (3, 40, 24) and not torch.allclose(first, second)
+    assert first.abs().max() <= 1
