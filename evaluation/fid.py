@@ -187,12 +187,15 @@ def statistics_of(source: ImageSource, features: Features | None) -> dict[str, n
 def lines(found: dict[str, Any]) -> list[str]:
     """What was read, the figures, what is missing, and what the count does to them."""
     figures, counts = found["figures"], found["counts"]
+    varied = (
+        min(count or 0 for count in counts.values()) > SUBSET
+    )  # else each of KID's subsets is the whole set
     shown = []
     for name, words in FIGURES.items():
-        if name in figures:
-            shown.append(f"{words} {figures[name]:.4g}")
-        elif f"{name}_mean" in figures:
-            shown.append(f"{words} {figures[f'{name}_mean']:.4g} ± {figures[f'{name}_std']:.2g}")
+        value = figures.get(name, figures.get(f"{name}_mean"))
+        spread = figures.get(f"{name}_std") if varied or words != "KID" else None
+        if value is not None:
+            shown.append(f"{words} {value:.4g}" + ("" if spread is None else f" ± {spread:.2g}"))
     said = [f"{name}: {account}" for name, account in found["accounts"].items()]
     said += [", ".join(shown), *(f"not measured: {reason}" for reason in found["left_out"])]
     few = [f"{count} {name}" for name, count in counts.items() if count is not None and count < COMPARABLE]

@@ -13,6 +13,7 @@ from benchmarks import (
     bench_study,
     bench_tokenizer,
     bench_training,
+    compare_fid,
     compare_pictures,
     form,
     pictures,
@@ -100,7 +101,16 @@ def test_functions_are_called_in_turn_and_the_warm_up_is_left_out(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "tool", [bench_pipeline, bench_sampling, bench_study, bench_tokenizer, bench_training, compare_pictures]
+    "tool",
+    [
+        bench_pipeline,
+        bench_sampling,
+        bench_study,
+        bench_tokenizer,
+        bench_training,
+        compare_fid,
+        compare_pictures,
+    ],
 )
 def test_every_tool_says_how_it_is_used(tool, capsys):
     with pytest.raises(SystemExit) as ended:

@@ -135,6 +135,16 @@ def test_what_is_not_read_is_counted_and_named(sets, network, tmp_path):
         features_of(find_source("--generated", str(tmp_path)), network, CPU, 2)
 
 
+def test_the_deviation_of_kid_is_told_where_its_subsets_differ():
+    figures = {"kernel_inception_distance_mean": 0.0123456, "kernel_inception_distance_std": 0.001}
+    for count, words in ((1000, "KID 0.01235"), (1001, "KID 0.01235 ± 0.001")):
+        counts = {"generated": 5000, "reference": count}
+        said = fid.lines({"figures": figures, "counts": counts, "accounts": {}, "left_out": []})
+        assert said[0] == words and len(said) == 2
+    counts["reference"] = fid.COMPARABLE
+    assert len(fid.lines({"figures": figures, "counts": counts, "accounts": {}, "left_out": []})) == 1
+
+
 @pytest.fixture(scope="module")
 def against_statistics(sets, network, tmp_path_factory):
     """What is measured against a reference that is known by mu and sigma alone."""
