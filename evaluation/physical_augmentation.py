@@ -1,8 +1,9 @@
 """Augmentation by what a radar may see of the same walk: another speed, aspect, gain, noise floor, moment.
 
 A walk s times as fast has every velocity times s and every time through s; seen at an angle it has every
-radial velocity times the angle's cosine. Gain and noise floor change the power, in dB below the brightest
-colour, hence the colour; what area averaging did to the colours stays.
+radial velocity times the angle's cosine. Gain changes the power above the darkest colour, which is taken for
+noise of the receiver, and more noise adds to it; powers are in dB below the brightest colour, and change the
+colour; what area averaging did to the colours stays.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from radar.colormap import ENTRIES, from_rgb, to_rgb
 SPEEDS = 0.9, 1.1
 ASPECTS = 0.87, 1.0  # up to 30 degrees off the radar's line
 GAIN_DB = 3.0  # either way
-FLOOR_DB = -40.0, -20.0  # noise added, below the brightest colour
+FLOOR_DB = -45.0, -25.0  # noise added, below the brightest colour
 RANGE_DB = 30.0  # shown, where nothing else is known
 
 
@@ -74,8 +75,12 @@ def moved(x: Tensor, speed: Tensor, aspect: Tensor, start: Tensor, middle: float
 
 
 def louder(brightness: Tensor, gain_db: Tensor, floor_db: Tensor, range_db: float) -> Tensor:
-    """Brightness in [0, 1] (from -range_db to 0 dB) after a gain, and noise of power `floor_db` on top."""
-    power = 10 ** ((range_db * (brightness - 1) + gain_db) / 10) + 10 ** (floor_db / 10)
+    """Brightness in [0, 1] (from -range_db, which is noise, to 0 dB) after a gain of what is above the noise,
+    and more noise of power `floor_db`.
+    """
+    noise = 10 ** (-range_db / 10)
+    echo = 10 ** (range_db * (brightness - 1) / 10) - noise
+    power = echo * 10 ** (gain_db / 10) + noise + 10 ** (floor_db / 10)
     return (1 + 10 * torch.log10(power) / range_db).clamp(0, 1)
 
 

@@ -50,10 +50,15 @@ def test_twice_the_speed_is_twice_the_cadence():
 
 
 def test_gain_and_noise_are_decibels():
-    level = torch.tensor([0.5])
+    level = torch.tensor([0.5, 0.0])
     silent, none = torch.tensor(-300.0), torch.tensor(0.0)
-    assert louder(level, torch.tensor(3.0), silent, 30.0).item() == pytest.approx(0.6)
-    as_loud = louder(level, none, torch.tensor(-15.0), 30.0).item()  # noise as strong as the signal: 3 dB
+    # nothing but the receiver's noise at 0; 50 dB above it a gain is all but exact
+    assert louder(level, torch.tensor(10.0), silent, 30.0)[1].item() == pytest.approx(0, abs=1e-6)
+    above = louder(torch.tensor([0.5]), torch.tensor(10.0), silent, 100.0).item()
+    assert above == pytest.approx(0.6, abs=1e-5)
+    as_loud = louder(level, none, torch.tensor(-15.0), 30.0)[
+        0
+    ].item()  # noise as strong as all there is: 3 dB
     assert as_loud == pytest.approx(0.5 + 3.0103 / 30)
     assert louder(torch.tensor([1.0]), torch.tensor(3.0), silent, 30.0).item() == 1
 
@@ -61,14 +66,14 @@ def test_gain_and_noise_are_decibels():
 def test_without_change_colours_stay_and_with_it_they_are_those_of_the_map(monkeypatch):
     levels = numpy.random.default_rng(0).integers(40, 200, (2, 40, 24))
     images = to_rgb(levels / 255)
-    physical = Physical(EDGES)
+    physical = Physical(EDGES, range_db=300.0)  # so much that the darkest colour adds nothing
     x = torch.from_numpy(physical.with_brightness(images)).permute(0, 3, 1, 2) / 127.5 - 1
-    for name, value in (("SPEEDS", (1.0, 1.0)), ("ASPECTS", (1.0, 1.0)), ("FLOOR_DB", (-300.0, -300.0))):
+    for name, value in (("SPEEDS", (1.0, 1.0)), ("ASPECTS", (1.0, 1.0)), ("FLOOR_DB", (-600.0, -600.0))):
         monkeypatch.setattr(physical_augmentation, name, value)
     monkeypatch.setattr(torch, "rand", lambda count: torch.zeros(count))
     monkeypatch.setattr(physical_augmentation, "GAIN_DB", 0.0)
     assert torch.allclose(physical(x), x[:, :3], atol=1e-4)
-    monkeypatch.setattr(physical_augmentation, "GAIN_DB", 30 * 10 / 255)  # lower by ten entries of the map
+    monkeypatch.setattr(physical_augmentation, "GAIN_DB", 300 * 10 / 255)  # lower by ten entries of the map
     expected = torch.from_numpy(to_rgb((levels - 10) / 255)).permute(0, 3, 1, 2) / 127.5 - 1
     assert ((physical(x) - expected).abs() < 0.02).float().mean() > 0.98
 
