@@ -105,6 +105,7 @@ MAINS = {
     "evaluate": stage4.main,
     "judge": stage4.main,
     "sweep": stage4.main,
+    "fid": stage4.main,
     "tokenizer": train_tokenizer.main,
     "pipeline": runner.main,
 }
@@ -113,14 +114,13 @@ REQUIRED = {
     "setup": lambda toy, work: ["setup", "--folders", toy.data, "--output_dir", work / "out"],
     "download": lambda toy, work: ["download", "latents-stats", "--dir", work / "out"],
     "judge": lambda toy, work: ["judge", "--real", toy.data, "--output_dir", work / "out"],
-    "sweep": lambda toy, work: [
-        "sweep",
-        "--real",
+    "sweep": lambda toy, work: ["sweep", "--real", toy.data, *toy.networks, "--output_dir", work / "out"],
+    "fid": lambda toy, work: [
+        "fid",
+        "--generated",
         toy.data,
-        "--dit_checkpoint",
-        toy.lively,
-        "--vavae_path",
-        toy.tokenizer,
+        "--reference",
+        toy.images,
         "--output_dir",
         work / "out",
     ],

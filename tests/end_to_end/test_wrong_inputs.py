@@ -264,7 +264,7 @@ def test_data_folders(toy, work):
         Image.new("RGB", (8, 8)).save(work / f"loose/train/{number}.png")
     assert "found 3 loose images; expected a folder per person" in extract(toy, work, data=work / "loose")
     (work / "bare/train/ID_1").mkdir(parents=True)
-    assert "holds no image, found nothing" in extract(toy, work, data=work / "bare")
+    assert "holds no image, found 1 empty folder (ID_1)" in extract(toy, work, data=work / "bare")
     (work / "bare/train/ID_1/notes.txt").write_text("x")
     assert "found 1 .txt (ID_1/notes.txt)" in extract(toy, work, data=work / "bare")
 
