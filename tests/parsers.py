@@ -34,6 +34,7 @@ with load:
     from configs.keys import default_of
     from configs.load import load_preset, resolve, split_override
     from configs.schema import SECTIONS
+    from data.image_array import contents_of, read_images, read_statistics
     from data.images import open_rgb
     from data.labels import LabelTable
     from data.latent_stats import LatentStatistics, read_recommendation
@@ -156,6 +157,13 @@ def design_table(data: bytes) -> None:
     assert len(find(SCRATCH / "set", ()).records) in (2, 4)
 
 
+def image_array(data: bytes) -> None:
+    path = written("samples.npz", data)
+    count, statistics = contents_of(path)
+    assert count is None or len([*read_images(path)]) == count
+    assert not statistics or read_statistics(path, 2)[1].shape == (2, 2)
+
+
 def colours(data: bytes) -> None:
     rgb = numpy.frombuffer(data[: len(data) // 3 * 3], "u1").reshape(-1, 3)
     values = from_rgb(rgb, ("jet", "viridis", "gray")[len(data) % 3])
@@ -181,6 +189,7 @@ PARSERS: dict[str, Callable[[bytes], None]] = {
         recording,
         ancortek,
         design_table,
+        image_array,
         colours,
     )
 }

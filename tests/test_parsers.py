@@ -46,6 +46,13 @@ def ancortek_bytes() -> bytes:
     return "\n".join(("5.8e9", "1", "8", "4e8", *beat)).encode()
 
 
+def image_array_bytes() -> bytes:
+    stream = io.BytesIO()
+    arrays = {"mu": numpy.zeros(2), "sigma": numpy.eye(2), "arr_0": numpy.zeros((2, 3, 4, 3), "u1")}
+    numpy.savez(stream, **arrays)
+    return stream.getvalue()
+
+
 def latents_bytes() -> bytes:
     return save(LATENTS, HEADER)
 
@@ -77,6 +84,7 @@ GOOD = {
     "recording": numpy_bytes(),
     "ancortek": ancortek_bytes(),
     "design_table": b"fname,subject,pattern,exp_fname\nnormal_00000,3,normal,a\ntexting_00001,4,texting,b",
+    "image_array": image_array_bytes(),
     "colours": bytes(range(30)),
 }
 
