@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from benchmarks import (
+    bench_copies,
     bench_pipeline,
     bench_sampling,
     bench_study,
@@ -103,6 +104,7 @@ def test_functions_are_called_in_turn_and_the_warm_up_is_left_out(monkeypatch):
 @pytest.mark.parametrize(
     "tool",
     [
+        bench_copies,
         bench_pipeline,
         bench_sampling,
         bench_study,
