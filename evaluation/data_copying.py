@@ -2,8 +2,8 @@
 Meehan, Chaudhuri & Dasgupta (arXiv 2004.05675), whose cells are people.
 
 Unlike `evaluation.memorisation`, which looks for single copies, it sees a whole set that leans towards the
-training images, and says nothing of a few copies among many. Windows of one walk overlap, so that images
-count for less than as many independent ones, and z scatters more than a normal deviate.
+training images, and says nothing of a few copies among many. Windows of one walk overlap and walks change
+with time, so z scatters far more than a normal deviate; verdicts go by C_T, a mean of people's z.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 
 from data.labels import LabelTable
 
-COPYING = -3  # z below which a set leans towards the training images
+COPYING = -3  # C_T at which a set is said to lean towards the training images; real ones reached -2.7
 
 
 class Ranked(NamedTuple):
@@ -80,6 +80,6 @@ def lean_line(found: dict[str, Any]) -> str:
         return "three-sample test: nobody has both generated and held-out images"
     least = min(found["per_person"], key=lambda person: found["per_person"][person]["z"])
     return (
-        f"three-sample test: z {found['z']:+.1f}, C_T {found['c_t']:+.1f}, {least} "
-        f"{found['per_person'][least]['z']:+.1f} (lowest); {COPYING} or less: nearer to training than real"
+        f"three-sample test: C_T {found['c_t']:+.1f} ({COPYING} or less: nearer to training than real ones), "
+        f"z {found['z']:+.1f}, lowest {least} {found['per_person'][least]['z']:+.1f}"
     )

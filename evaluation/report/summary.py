@@ -80,7 +80,7 @@ def _days(metrics: Metrics) -> str | None:
 
 def _new(metrics: Metrics) -> str:
     shares, copied, some, unsure = [], NONE, 0, False
-    lean = metrics.get("data_copying", {}).get("z")
+    lean = metrics.get("data_copying", {}).get("c_t")
     for key, where in (("memorised", "pixels"), ("memorised_latents", "latents")):
         if key in metrics["generated"]:
             drawn, real = metrics["generated"][key], metrics["real"][key]
@@ -99,7 +99,7 @@ def _new(metrics: Metrics) -> str:
         said = f"Copies among them: generated images repeat training images ({some}), as no held-out one does"
     elif lean is not None and lean <= COPYING:
         said = "New one by one, but as a set nearer to the training images than held-out ones are"
-    shares += [] if lean is None else [f"three-sample test z {lean:+.1f}"]
+    shares += [] if lean is None else [f"three-sample test C_T {lean:+.1f}"]
     return f"{said}; {'; '.join(shares)}."
 
 

@@ -130,7 +130,7 @@ def test_planted_copies_are_found(evaluated):
     }
     assert "planted copies" in said
     test = metrics["data_copying"]
-    assert set(test["per_person"]) == set(SPEED) and "three-sample test: z " in said
+    assert set(test["per_person"]) == set(SPEED) and "three-sample test: C_T " in said
     assert test["per_person"]["ID_1"]["generated"] == 2 and test["reconstructed"] is not None
 
 

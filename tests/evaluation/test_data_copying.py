@@ -46,7 +46,7 @@ def test_people_are_cells():
         "ID_1": {"z": pytest.approx(z), "generated": 3, "held_out": 4},
         "ID_2": {"z": pytest.approx(-z), "generated": 4, "held_out": 3},
     }
-    assert "ID_1 -1.4 (lowest)" in lean_line(found)
+    assert "lowest ID_1 -1.4" in lean_line(found)
 
 
 def test_nobody_in_common():

@@ -48,8 +48,8 @@ def metrics(**changed):
         (0, {"judged_right": share(12)}, "Not the person: "),
         (1, {}, "New: "),
         (1, {"memorised": share(20)}, "Copies: "),
-        (1, {"data_copying": {"z": -2.9}}, "New: "),
-        (1, {"data_copying": {"z": -3.1}}, "New one by one, but"),
+        (1, {"data_copying": {"c_t": -2.9}}, "New: "),
+        (1, {"data_copying": {"c_t": -3.1}}, "New one by one, but"),
         (2, {}, "Physical: "),
         (2, {"impossible": share(30)}, "Not always physical: "),
         (2, {"impossible": share(90)}, "Mostly not physical: "),
@@ -75,11 +75,11 @@ def test_held_out_pictures_that_look_copied_are_no_measure():
 
 
 def test_a_few_copies_are_told_where_held_out_images_have_none():
-    found = metrics(memorised=share(2), data_copying={"z": -0.5})
+    found = metrics(memorised=share(2), data_copying={"c_t": -0.5})
     found["real"]["memorised"] = share(0)
     said = sentences(found)[1]
     assert said.startswith("Copies among them: generated images repeat training images (2), as no held-out")
-    assert said.endswith("three-sample test z -0.5.")
+    assert said.endswith("three-sample test C_T -0.5.")
 
 
 def test_figures_are_told_with_their_intervals_and_units():
