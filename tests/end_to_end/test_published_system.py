@@ -20,7 +20,7 @@ from data.labels import LabelTable
 from data.latent_stats import LatentStatistics
 from data.latents import read_latents
 from data.sheets import GAP, NAME_WIDTH
-from models.lightningdit import LightningDiT
+from models.lightningdit import LightningDiT, LightningDiT_models
 from preparation.download import PUBLISHED
 from sampling.imagenet import DEMO_CLASSES, class_numbers
 from sampling.model_file import load_trained
@@ -116,7 +116,7 @@ def test_the_preset_is_what_was_published():
     )
     assert (sample.guidance_interval, sample.timestep_shift) == ([0.125, 1.0], 0.3)
     model = resolve(("model",), load_preset(PRESET))["model"]
-    shape = stage2.LightningDiT_models[model.preset].keywords
+    shape = LightningDiT_models[model.preset].keywords
     assert (shape["depth"], shape["hidden_size"], shape["num_heads"]) == (28, 1152, 16)
     assert not model.use_qknorm
 
