@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn, get_type_hints
+from typing import Any, NoReturn, get_origin, get_type_hints
 
 from omegaconf import MISSING as REQUIRED
 
@@ -70,14 +70,20 @@ def section_of(main_section: str, name: str) -> str:
 
 def take_overrides(section: str, argv: Sequence[str]) -> tuple[list[str], list[str]]:
     """`argv` without its key=value overrides, and these; the value of a flag (--recordings 'walk=(.)') is
-    none of them.
+    none of them, nor is NAME=VALUE after the flag of a key that takes such ones (--generated a=x b=y).
     """
+    keys = {item.name for item in fields(SECTIONS[section])}
+    named = {f"--{item.name}" for _, item in flags_of(section) if item.metadata["named"]}
     booleans = [item.name for owner, item in flags_of(section) if kind_of(owner, item) is bool]
     switches = {"--debug"} | {f"--{no}{name}" for name in booleans for no in ("", "no-")}
     rest: list[str] = []
     overrides: list[str] = []
+    flag = ""
     for before, token in zip(["", *argv], argv):
+        flag = token if token.startswith("--") else flag
         is_value = before.startswith("--") and "=" not in before and before not in switches
+        name = token.partition("=")[0]
+        is_value |= flag in named and "." not in name and name not in keys
         (overrides if OVERRIDE.match(token) and not is_value else rest).append(token)
     return rest, overrides
 
@@ -117,7 +123,7 @@ def build_parser(section: str, prog: str, description: str) -> OneLineParser:
             parser.add_argument(item.name, nargs="*", help=text)
         elif kind is bool:
             parser.add_argument(f"--{item.name}", action=argparse.BooleanOptionalAction, help=text)
-        elif isinstance(default, list):
+        elif get_origin(kind) is list:
             parser.add_argument(f"--{item.name}", nargs="+", metavar=value, help=text)
         else:
             parser.add_argument(f"--{item.name}", metavar=value, help=text)

@@ -23,6 +23,7 @@ def key(
     high: float | None = None,
     above: float | None = None,
     positional: bool = False,
+    named: bool = False,
     renamed: dict[str, str] | None = None,
 ) -> Any:
     """A dataclass field with its one-sentence description and, where they exist, the values it may take.
@@ -32,7 +33,8 @@ def key(
     recorded in the files; "nothing" says where, how fast or what is shown, and stands in no file.
     `content`: the value names a file or folder, which counts by its content, not by its path.
     `weights`: the value names a weights file, which may be one of the Hub (hf://owner/repository/file).
-    `positional`: on the command line its values stand without a flag. `renamed`: words of older versions that
+    `positional`: on the command line its values stand without a flag. `named`: they may be NAME=VALUE there,
+    which is no override unless NAME is a key. `renamed`: words of older versions that
     are still taken, and what they are called now.
     """
     metadata = dict(
@@ -46,6 +48,7 @@ def key(
         high=high,
         above=above,
         positional=positional,
+        named=named,
         renamed=renamed or {},
     )
     if isinstance(default, list):

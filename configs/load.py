@@ -9,14 +9,15 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
+from omegaconf import MISSING as REQUIRED
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
 from configs.errors import UserError
-from configs.keys import check_ranges, take_renamed
+from configs.keys import check_ranges, default_of, take_renamed
 from configs.schema import SECTIONS
 
 
@@ -73,7 +74,7 @@ def _resolve_section(name: str, layers: list[Mapping[str, Any]]) -> Any:
     try:
         merged: Any = OmegaConf.structured(SECTIONS[name])
         for layer in layers:
-            merged = OmegaConf.merge(merged, _length_as_given(layer))
+            merged = OmegaConf.merge(merged, _several_as_list(name, _length_as_given(layer)))
         config: Any = OmegaConf.to_object(merged)
     except MissingMandatoryValue as error:
         missing = [k for k in OmegaConf.missing_keys(merged)]
@@ -92,6 +93,19 @@ def _length_as_given(layer: Mapping[str, Any]) -> dict[str, Any]:
     """A layer that asks for epochs takes back the steps of the layers below, which would override it."""
     steps = {"max_steps": None} if layer.get("max_epochs") is not None else {}
     return {**steps, **layer}
+
+
+def _several_as_list(section: str, layer: dict[str, Any]) -> dict[str, Any]:
+    """A key that requires one value or several takes one alone, too."""
+    several = {
+        item.name
+        for item in fields(SECTIONS[section])
+        if get_origin(get_type_hints(SECTIONS[section])[item.name]) is list and default_of(item) == REQUIRED
+    }
+    return {
+        name: [value] if name in several and isinstance(value, str) else value
+        for name, value in layer.items()
+    }
 
 
 def to_yaml(configs: Mapping[str, Any]) -> str:

@@ -185,7 +185,7 @@ def _half(draw: Draw, rng: numpy.random.Generator) -> Draw:
     rank = numpy.arange(len(draw.people)) - (counts.cumsum() - counts)[draw.people]
     inside, places = rank < kept[draw.people], {}
     for name, rows in draw.places.items():
-        blocks = rng.random(rows.max() // BLOCK + 1)[rows // BLOCK]
+        blocks = rng.random(rows.max(initial=0) // BLOCK + 1)[rows // BLOCK]
         places[name] = rows[numpy.lexsort((rng.random(len(rows)), blocks, draw.people))][inside]
     return Draw(places, draw.people[inside], (draw.neighbours + 1) // 2)
 

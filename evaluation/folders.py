@@ -1,7 +1,8 @@
-"""The real images that stage 4 reads, as stage 0 splits them."""
+"""The folders that stage 4 reads: real images as stage 0 splits them, and each generator's by its name."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from configs.errors import UserError
 from data.folders import Rules
 from data.images import ImageRecord, Splits, find_splits
 from data.labels import listing
+
+ALONE = "generated"  # the name of a generator that is compared with no other
+RESERVED = ("train", "held_out", "real", "reconstructed")  # names of other sets of images
 
 
 def find_real(folder: Path, leave_out: Sequence[str] = ()) -> Splits:
@@ -23,6 +27,41 @@ def find_real(folder: Path, leave_out: Sequence[str] = ()) -> Splits:
             "split --help"
         )
     return splits
+
+
+def named_folders(given: Sequence[str]) -> dict[str, Path]:
+    """Folders of generated images by the name of their generator: "generated" of one alone; of several the
+    NAME of NAME=FOLDER, else the first part of their paths, from the end, that tells them apart.
+
+    UserError: a folder given twice, two of one name, or a name that can be none of a folder.
+    """
+    pairs = [text.split("=", 1) if "=" in text and not Path(text).exists() else ["", text] for text in given]
+    if len(pairs) == 1:
+        return {ALONE: Path(pairs[0][1])}
+    usual = iter(_apart([folder for name, folder in pairs if not name]))
+    named = [(name or next(usual), Path(folder)) for name, folder in pairs]
+    names = [name for name, _ in named]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"--generated: two are called {name}; name them by --generated A=FOLDER B=FOLDER")
+        if name in RESERVED or Path(name).name != name or name.startswith(".") or not name.isprintable():
+            raise UserError(
+                f"--generated: {ascii(name)} can be no generator's name; name it by --generated NAME=FOLDER"
+            )
+    return dict(named)
+
+
+def _apart(folders: Sequence[str]) -> list[str]:
+    """A name for each of different folders."""
+    parts = [Path(os.path.abspath(folder)).parts[::-1] for folder in folders]
+    if len(set(parts)) < len(parts):
+        twice = next(folder for folder, own in zip(folders, parts) if parts.count(own) > 1)
+        raise UserError(f"--generated: {twice} is given twice; expected different folders")
+    for depth in range(max(map(len, parts), default=0)):
+        names = [own[depth] if depth < len(own) else "" for own in parts]
+        if len(set(names)) == len(names):
+            return names
+    return ["_".join(own[:-1][::-1]) for own in parts]
 
 
 def places_of(some: list[ImageRecord], records: list[ImageRecord]) -> numpy.ndarray:

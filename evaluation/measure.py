@@ -1,12 +1,12 @@
-"""Everything that is measured of generated images beside real held-out ones, as one JSON value."""
+"""Everything that is measured of generated images beside real held-out ones, as JSON values."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy
 
@@ -21,6 +21,7 @@ from evaluation.motion import QUANTITIES, RULE, kinematics_distance, outside_rea
 
 SETS = ("train", "held_out", "generated")  # what sets are compared; `reconstructed` may be beside them
 LEAST = 4  # images in each set, for distances
+Kind = TypeVar("Kind")
 
 
 class Stopwatch(dict):
@@ -39,48 +40,104 @@ def units_of(axes_known: bool) -> dict[str, str]:
     return {"judged_right": "", "memorised": "", "impossible": "", **units}
 
 
+class Measured(NamedTuple):
+    """Sections of metrics.json by generator, those of "shared" the same for all; and what a comparison of
+    several takes: the features (N, D) of every set in every space, and what each generated image is said to
+    be, {generator: {flag: (N,) bool}}.
+    """
+
+    sections: dict[str, dict[str, Any]]
+    shared: dict[str, Any]
+    spaces: dict[str, dict[str, numpy.ndarray]]
+    flags: dict[str, dict[str, numpy.ndarray]]
+
+
 def measure(
+    sets: dict[str, ImageSet], judges: list[Judge], people: LabelTable, units: dict[str, str], **more: Any
+) -> dict[str, Any]:
+    """All sections from `sets` of SETS (and "reconstructed"), as `measure_each` has them."""
+    found = measure_each(sets, judges, people, units, ("generated",), **more)
+    return found.shared | found.sections["generated"]
+
+
+def measure_each(
     sets: dict[str, ImageSet],
     judges: list[Judge],
     people: LabelTable,
     units: dict[str, str],
+    generators: Sequence[str],
     *,
     latents: dict[str, numpy.ndarray] | None = None,
     further: dict[str, dict[str, numpy.ndarray]] | None = None,
     seed: int = 0,
     seconds: Stopwatch | None = None,
-) -> dict[str, Any]:
-    """Sections of metrics.json from images `sets` of SETS (and "reconstructed"); the first judge names.
+) -> Measured:
+    """Sections of metrics.json of each of `generators`, whose images are in `sets` beside "train", "held_out"
+    (and "reconstructed"); the first judge names. What is of real images alone is computed once.
 
-    `latents` (N, C, h, w) and features (N, D) in `further` spaces are given for each of SETS. Images of
-    people of whom a set has none enter no distance.
+    `latents` (N, C, h, w) and features (N, D) in `further` spaces are given for train, held_out and the
+    generators. Images of people of whom a set has none enter no distance.
     """
+    # Each image
     seconds = Stopwatch() if seconds is None else seconds
-    compared = {name: sets[name] for name in SETS}
-    metrics: dict[str, Any] = {"judge": judge_section(judges, sets), "impossible_rule": RULE}
     with seconds.part("memorisation"):
         found = beside_training({name: luma(part.images) for name, part in sets.items()})
         copies = copies_in(found, latents or {})
-        metrics["closest_pairs"] = closest_pairs(found["generated"])
-        metrics["data_copying"] = data_copying(found, sets, people)
-    for name, key in (("held_out", "real"), ("generated", "generated"), ("reconstructed", "reconstructed")):
-        if name in sets:
-            metrics[key] = figures_of(judges[0], sets[name], sets["train"], people, copies[name])
-    draws = draw_equal({name: part.labels for name, part in compared.items()}, seed)
-    if len(draws.full[0].people) < LEAST:
-        return metrics
+    flags = {
+        name: flags_of(judges[0], part, sets["train"], copies[name])
+        for name, part in sets.items()
+        if name != "train"
+    }
+    figures_by_set = {name: figures_of(judges[0], sets[name], flags[name], people) for name in flags}
+    shared = {"impossible_rule": RULE, "real": figures_by_set["held_out"]}
+    shared |= {key: figures_by_set[key] for key in ("reconstructed",) if key in figures_by_set}
+    sections = {
+        name: {
+            "judge": judge_section(judges, of_generator(sets, name)),
+            "closest_pairs": closest_pairs(found[name]),
+            "data_copying": data_copying(of_generator(found, name), of_generator(sets, name), people),
+            "generated": figures_by_set[name],
+        }
+        for name in generators
+    }
+
+    # Sets of images
+    compared = {name: sets[name] for name in ("train", "held_out", *generators)}
     judged = {name: judges[0].features(part.images) for name, part in compared.items()}
     spaces = {"judge": common_scale(judged), "radar": radar_space(compared)}
     spaces |= {"latents": latent_space(latents)} if latents else {}
     spaces |= {name: common_scale(features) for name, features in (further or {}).items()}
-    motion, whose = {name: part.motion for name, part in compared.items()}, sets["train"].labels
     with seconds.part("distances"):
-        metrics["distances"] = {name: compare(space, draws) for name, space in spaces.items()}
-        metrics["diversity"] = {
-            name: diversity(space, whose, draws, people) for name, space in spaces.items()
-        }
-        metrics["kinematics_distance"] = kinematics_distance(motion, draws, people, units)
-    return metrics
+        for name in generators:
+            own = {space: of_generator(features, name) for space, features in spaces.items()}
+            sections[name] |= distances_of(own, of_generator(sets, name), people, units, seed)
+    return Measured(sections, shared, spaces, {name: flags[name] for name in generators})
+
+
+def of_generator(sets: Mapping[str, Kind], name: str) -> dict[str, Kind]:
+    """What is of real images, and of the generator `name` as "generated"."""
+    real = {kind: sets[kind] for kind in ("train", "held_out", "reconstructed") if kind in sets}
+    return {**real, "generated": sets[name]}
+
+
+def distances_of(
+    spaces: dict[str, dict[str, numpy.ndarray]],
+    sets: dict[str, ImageSet],
+    people: LabelTable,
+    units: dict[str, str],
+    seed: int,
+) -> dict[str, Any]:
+    """Sections about whole sets, of SETS; none where they have too few images of common people."""
+    sets = {name: sets[name] for name in SETS}
+    draws = draw_equal({name: part.labels for name, part in sets.items()}, seed)
+    if len(draws.full[0].people) < LEAST:
+        return {}
+    whose, motion = sets["train"].labels, {name: part.motion for name, part in sets.items()}
+    return {
+        "distances": {name: compare(space, draws) for name, space in spaces.items()},
+        "diversity": {name: diversity(space, whose, draws, people) for name, space in spaces.items()},
+        "kinematics_distance": kinematics_distance(motion, draws, people, units),
+    }
 
 
 def judge_section(judges: list[Judge], sets: dict[str, ImageSet]) -> dict[str, Any]:
@@ -148,20 +205,26 @@ def data_copying(found: dict[str, Nearness], sets: dict[str, ImageSet], people: 
     return tested["generated"] | control
 
 
+def flags_of(
+    judge: Judge, part: ImageSet, training: ImageSet, copies: dict[str, numpy.ndarray]
+) -> dict[str, numpy.ndarray]:
+    """What each image is said to be, (N,) bool: named right, copied, outside the real range."""
+    return {
+        "judged_right": judge.predict(part.images).argmax(1) == part.labels,
+        **copies,
+        "impossible": outside_real_range(part.motion, training.motion),
+    }
+
+
 def figures_of(
-    judge: Judge, part: ImageSet, training: ImageSet, people: LabelTable, copies: dict[str, numpy.ndarray]
+    judge: Judge, part: ImageSet, flags: dict[str, numpy.ndarray], people: LabelTable
 ) -> dict[str, Any]:
-    """The judge's opinion of a set, its copies and its motion, in all and per person."""
+    """The judge's opinion of a set, its `flags` and its motion, in all and per person."""
     probabilities, labels = judge.predict(part.images), part.labels
     named = probabilities.argmax(1)
     table = numpy.zeros((len(people), len(people)), dtype=int)
     numpy.add.at(table, (labels, named), 1)
     of_asked = probabilities[numpy.arange(len(labels)), labels].clip(min=1e-12)
-    flags = {
-        "judged_right": named == labels,
-        **copies,
-        "impossible": outside_real_range(part.motion, training.motion),
-    }
     measured = {"confidence": probabilities.max(1), **dict(zip(QUANTITIES, part.motion.T))}
     return {
         **{name: figures(values, labels, people) for name, values in {**flags, **measured}.items()},

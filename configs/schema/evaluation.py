@@ -23,11 +23,13 @@ class EvaluateConfig(Command):
     """stage4_evaluate.py."""
 
     real: str = real_key()
-    generated: str = key(
+    generated: List[str] = key(
         REQUIRED,
-        "Folder of images of stage 3 or any tool: with samples.csv, metadata.csv, or a folder per person.",
+        "Folders of images of stage 3 or any tool (samples.csv, metadata.csv, or a folder per person), one a "
+        "generator; NAME=FOLDER names it.",
         affects="run",
         content=True,
+        named=True,
     )
     output_dir: str = key(
         "evaluation_report", "Folder for metrics.json, images and the judges' weights.", affects="nothing"

@@ -24,6 +24,7 @@ from evaluation.report.tables import KINDS, words
 
 PLAIN = ("inputs", "versions", "seed", "seconds", "counts", "chance", "held_out")
 CAPTIONS = {
+    "generators_beside_real": "Of each person a row of held-out real images, then one of each generator's.",
     "real_beside_generated": "A row per person: held-out real images left, generated ones right.",
     "closest_pairs": "The generated images closest to a training image, each beside it. The same walk at the "
     "same moment in both means a copy.",
@@ -41,6 +42,8 @@ class Section(NamedTuple):
 
 
 SECTIONS = (
+    Section("generators_beside_real", "Real beside every generator"),
+    Section("comparison", "Which generator is closer?", ("comparison", "generators")),
     Section("real_beside_generated", "Real beside generated"),
     Section("people", "Person by person", KINDS),
     Section("closest_pairs", "Closest pairs", ("closest_pairs",)),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from data.labels import LabelTable
 from data.sheets import grid, save_png
 
 SHOWN, CELL, PAIRS_A_ROW = 4, 128, 5
+NAME_LENGTH = 17  # of a name beside a row, in letters a line
 MARKERS = "os^Dv<>P"  # another for every ten people, whose colours repeat
 
 
@@ -28,15 +30,26 @@ def real_beside_generated(
     path: Path, real: Sequence[ImageRecord], generated: Sequence[ImageRecord], people: LabelTable
 ) -> None:
     """A row per person: SHOWN real held-out images, a gap, as many generated ones."""
-    rows = []
-    for person in people.names:
-        row = []
-        for records in (real, generated):
-            of_person = [record for record in records if record.user == person]
-            picked = numpy.linspace(0, len(of_person) - 1, min(SHOWN, len(of_person))).round().astype(int)
-            row += [of_person[place] for place in picked] + [None] * (SHOWN - len(picked))
-        rows.append([_tile(record) for record in [*row[:SHOWN], None, *row[SHOWN:]]])
+    rows = [
+        [*_some(real, person, SHOWN), _tile(None), *_some(generated, person, SHOWN)]
+        for person in people.names
+    ]
     save_png(grid(rows, [f"{person}\nreal | generated" for person in people.names], CELL), path)
+
+
+def generators_beside_real(path: Path, sets: Mapping[str, Sequence[ImageRecord]], people: LabelTable) -> None:
+    """Of each person a row of each set: held-out real images, then every generator's by its name."""
+    shown = [(person, name) for person in people.names for name in sets]
+    rows = [_some(sets[name], person, 2 * SHOWN) for person, name in shown]
+    names = [textwrap.fill(name, NAME_LENGTH) for _, name in shown]
+    save_png(grid(rows, [f"{person}\n{name}" for (person, _), name in zip(shown, names)], CELL), path)
+
+
+def _some(records: Sequence[ImageRecord], person: str, count: int) -> list[numpy.ndarray]:
+    """`count` tiles of a person, spread over all images, white ones where they are fewer."""
+    of_person = [record for record in records if record.user == person]
+    picked = numpy.linspace(0, len(of_person) - 1, min(count, len(of_person))).round().astype(int)
+    return [_tile(of_person[place]) for place in picked] + [_tile(None)] * (count - len(picked))
 
 
 def closest_pairs(

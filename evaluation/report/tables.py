@@ -9,6 +9,7 @@ from data.tables import csv_text
 
 KINDS = ("real", "generated", "reconstructed")
 PERCENT = {"confidence", "memorised", "accuracy", "chance"}  # shares by other keys than "share"
+LOWER = ("kid", "frechet", "sliced_wasserstein")  # is better
 PAPER = ("judged_right", "memorised", "torso_velocity", "cadence", "impossible")  # what fits across a page
 WORDS = {
     "judged_right": "named right",
@@ -54,9 +55,41 @@ class Column(NamedTuple):
         return self.overall if person is None else self.people.get(person)
 
 
+def kinds_of(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What was measured of each image: real, generated (or every generator by name), reconstructed."""
+    kinds = {kind: metrics[kind] for kind in KINDS if kind in metrics}
+    drawn = {name: own["generated"] for name, own in metrics.get("generators", {}).items()}
+    return {kind: kinds.pop(kind) for kind in KINDS[:1] if kind in kinds} | drawn | kinds
+
+
+def headline(metrics: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
+    """A figure of generated images, or of every generator's, beside that of real ones; empty without any."""
+    kinds = kinds_of(metrics)
+    drawn = [kind for kind in kinds if kind not in ("real", "reconstructed")]
+    found = {kind: kinds[kind][name] for kind in (*drawn, "real") if name in kinds.get(kind, {})}
+    return found if found.keys() - {"real"} else {}
+
+
+def headline_kid(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """KID by the judge's features: generated beside baseline, or every generator's."""
+    spaces = metrics.get("distances") or (metrics.get("comparison") or {}).get("distances") or {}
+    return spaces.get("judge", {}).get("kid", {})
+
+
+def headline_gain(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What a classifier gains by generated images, or by every generator's."""
+    studies = {name: own.get("verdict") for name, own in metrics.get("generators", {}).items()}
+    studies = studies or {"generated": metrics.get("verdict")}
+    return {
+        name: gain
+        for name, study in studies.items()
+        if study and (gain := study.get("differences", {}).get(study.get("primary")))
+    }
+
+
 def figure_columns(metrics: dict[str, Any]) -> list[Column]:
     """What was measured of each image, real beside generated."""
-    sets = [(kind, metrics[kind]) for kind in KINDS if kind in metrics]
+    sets = kinds_of(metrics).items()
     units = metrics.get("units", {})
     names = dict.fromkeys(name for _, one in sets for name, figure in one.items() if is_figure(figure))
     return [

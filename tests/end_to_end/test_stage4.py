@@ -13,6 +13,7 @@ from toy_run import changed, names, output_of, refusal_of, save_tokenizer, snaps
 import stage4_evaluate as stage4
 from configs.version import VERSION
 from evaluation import augmentation_study
+from evaluation.evaluate import tell_unread
 from evaluation.features import ImageSet
 from evaluation.judge import Judge
 
@@ -212,6 +213,79 @@ def test_the_same_images_give_the_same_bits_in_another_form(data, evaluated, tmp
         assert (out / name).read_bytes() == (data / "report" / name).read_bytes()
 
 
+@pytest.fixture(scope="module")
+def compared(data, evaluated, tmp_path_factory):
+    """A report on the generator of `data` and one of new walks of everybody, by the judges that are there."""
+    out, rng = tmp_path_factory.mktemp("compared"), numpy.random.default_rng(7)
+    for person, speed in SPEED.items():
+        (out / "other" / person).mkdir(parents=True)
+        for number in range(5):
+            walk(speed, rng).save(out / "other" / person / f"{number}.png")
+    shutil.copytree(data / "report", out / "report")
+    (out / "report/metrics.json").unlink()
+    said = evaluate(data, out / "report", *several(data, out))
+    return out, said, json.loads((out / "report/metrics.json").read_text())
+
+
+def several(data, out):
+    return (
+        "--planted",
+        "--vavae_path",
+        data / "W.safetensors",
+        "--generated",
+        f"a={data / 'generated_images'}",
+        out / "other",
+    )
+
+
+def test_of_several_generators_each_has_the_figures_that_it_has_alone(compared, data, evaluated):
+    out, said, metrics = compared
+    assert list(metrics["generators"]) == ["a", "other"] and "generated" not in metrics
+    assert metrics["counts"] == {"train": 24, "val": 12, "test": 12, "a": 6, "other": 15}
+    own = json.loads((out / "report/a/metrics.json").read_text())
+    run = ("seconds", "inputs")
+    assert {**own, **dict.fromkeys(run)} == {**evaluated[1], **dict.fromkeys(run)}
+    for name in PICTURES:
+        assert (out / "report/a" / name).read_bytes() == (data / "report" / name).read_bytes()
+    assert names(out / "report/other") == {"metrics.json", *PICTURES, *PAGES}
+    row = next(line.split() for line in said.splitlines() if line.split()[:1] == ["ID_10"])
+    assert row[1:6] == ["100%", "/", "0%", "/", "100%"]
+    assert f"{out / 'other'}: read 15 generated images, left out 0" in said
+
+
+def test_of_several_generators_differences_and_tests_are_told(compared):
+    out, said, metrics = compared
+    (pair,) = metrics["comparison"]["pairs"]
+    assert pair["generators"] == ["a", "other"] and metrics["comparison"]["count"] == 6
+    right = pair["shares"]["judged_right"]
+    assert (right["value"], right["count"]) == (pytest.approx(-2 / 6), 6)
+    assert set(pair["tests"]) == set(pair["distances"]) == {"judge", "radar", "latents"}
+    assert metrics["summary"] == [pair["sentence"]] and pair["sentence"] in said
+    page = (out / "report/report.html").read_text()
+    assert 'href="a/report.html"' in page and "Which generator is closer?" in page and "a minus other" in page
+    with open(out / "report/table.csv", newline="") as file:
+        row = next(row for row in csv.DictReader(file) if row["person"] == "ID_10")
+    assert [row[f"judged right {kind}"] for kind in ("real", "a", "other")] == ["1.0", "0.0", "1.0"]
+    sheet = Image.open(out / "report/generators_beside_real.png")
+    assert sheet.height == 9 * 132 + 4
+
+
+def test_several_generators_are_measured_once_and_clear_or_refused(compared, data, tmp_path):
+    out, before = compared[0], snapshot(compared[0])
+    assert "skipped" in evaluate(data, out / "report", *several(data, out)) and snapshot(out) == before
+    one, other = data / "generated_images", out / "other"
+
+    def refused(*folders):
+        given = "--real", data / "data_split", "--output_dir", tmp_path / "out", "--generated", *folders
+        return refusal_of(stage4.main, *given, unchanged=tmp_path)
+
+    assert "is given twice" in refused(one, f"{one}/")
+    assert "two are called a; name them by" in refused(f"a={one}", f"a={other}")
+    assert "'held_out' can be no generator's name" in refused(f"held_out={one}", other)
+    assert "absent: no such folder" in refused(one, "b=absent")
+    assert "--sweep: belongs to one generator" in refused(one, other, "--sweep", "sweep.json")
+
+
 def test_without_axes_in_bins_and_with_the_judge_that_is_there(data, evaluated, tmp_path):
     out = shutil.copytree(data / "report", tmp_path / "report")
     before = snapshot(out)
@@ -299,7 +373,7 @@ def test_another_day_is_told_apart(data, tmp_path, monkeypatch):
 def test_images_without_motion_that_can_be_read_are_counted(evaluated, capsys):
     still = ImageSet(numpy.zeros((3, 1)), numpy.zeros(3), numpy.full((3, 6), numpy.nan), numpy.zeros((3, 1)))
     moving = still._replace(motion=numpy.ones((3, 6)))
-    stage4.tell_unread({"train": still, "held_out": moving})
+    tell_unread({"train": still, "held_out": moving})
     assert "no motion could be read in 3 of 6 real images" in capsys.readouterr().out
-    stage4.tell_unread({"train": moving, "held_out": moving})
+    tell_unread({"train": moving, "held_out": moving})
     assert not capsys.readouterr().out and "no motion could be read" not in evaluated[0]

@@ -8,14 +8,15 @@ from typing import NamedTuple
 
 import numpy
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from data.labels import LabelTable
 from evaluation.distances import frechet
+from evaluation.evaluate import compare
 from evaluation.features import ImageSet, common_scale, describe, read
 from evaluation.generated import find_generated
 from evaluation.judge import Judge, train_judge
-from evaluation.measure import measure, units_of
+from evaluation.measure import measure, measure_each, units_of
 from evaluation.planted import encoded
 from evaluation.report.summary import sentences, standing
 from radar.colormap import from_rgb, to_rgb
@@ -182,6 +183,29 @@ def test_a_generator_of_the_mean_fails_diversity(walks, tmp_path):
         assert min(found["vendi"]["real"].values()) > 1.5
         assert metrics["distances"][space]["coverage"]["generated"]["value"] < 0.3
         assert metrics["distances"][space]["recall"]["generated"]["value"] < 0.3
+
+
+def test_two_generators_of_known_order_are_ranked(walks):
+    """Real walks against the same with noise and blur, both beside the same held-out ones."""
+    rng, pictures = numpy.random.default_rng(0), []
+    for picture in walks.raw["unseen"]:
+        blurred = numpy.asarray(picture.filter(ImageFilter.GaussianBlur(3))).astype(float)
+        noisy = blurred + rng.normal(scale=12, size=blurred.shape)
+        pictures.append(Image.fromarray(noisy.clip(0, 255).astype(numpy.uint8)))
+    sets = {name: walks.sets[name] for name in ("train", "held_out")}
+    sets |= {"noisy": described(pictures, walks.sets["unseen"].labels), "good": walks.sets["unseen"]}
+    found = measure_each(sets, [walks.judge], PEOPLE, units_of(True), ("noisy", "good"))
+    for name in ("noisy", "good"):
+        alone = {**{kind: sets[kind] for kind in ("train", "held_out")}, "generated": sets[name]}
+        of_one = measure(alone, [walks.judge], PEOPLE, units_of(True))
+        assert of_one == found.shared | found.sections[name]
+    compared = compare(found, sets, PEOPLE, 0)
+    (pair,) = compared["pairs"]
+    assert compared["count"] == 48 and compared["generators"] == pair["generators"] == ["noisy", "good"]
+    test = pair["tests"]["radar"]
+    assert test["closer"] == "good" and test["p"] <= test["adjusted_p"] < 0.05 and test["interval"][0] > 0
+    assert pair["sentence"].startswith("good is closer to held-out images than noisy by ")
+    assert compared["summary"] == [pair["sentence"]]
 
 
 def test_too_few_pictures_give_no_distances_and_that_is_said(walks, tmp_path):

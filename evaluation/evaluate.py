@@ -1,0 +1,220 @@
+"""The work of stage 4: judges, figures and images of every generator beside the same real images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from configs.command_line import say
+from configs.schema import EvaluateConfig
+from data.images import ImageRecord
+from data.labels import LabelTable
+from data.split_files import read_groups
+from evaluation.augmentation_study import Labelled, study
+from evaluation.comparison import compare_generators
+from evaluation.distances import REFERENCE
+from evaluation.features import NETWORKS, ImageSet, describe, encoder, read, through
+from evaluation.folders import ALONE, places_of
+from evaluation.generated import Generated
+from evaluation.groups import PARTS as GROUPED_PARTS
+from evaluation.groups import Grouped, group_figures, pieces_of
+from evaluation.judge import Judge
+from evaluation.measure import SETS, Measured, Stopwatch, measure_each, obtain_judges, of_generator, units_of
+from evaluation.motion import QUANTITIES
+from evaluation.physical_augmentation import Physical
+from evaluation.planted import planted_table
+from evaluation.reconstruction import reconstructions, tokenizer_check
+from evaluation.report import sheets
+from evaluation.report.summary import sentences
+from runtime.devices import resolve_device
+from tokenizer.vavae import VAVAE
+
+
+def evaluate(
+    config: EvaluateConfig,
+    people: LabelTable,
+    real: dict[str, list[ImageRecord]],
+    generated: Mapping[str, Generated],
+    judged: list[ImageRecord],
+    folder: Path,
+    groups: dict[str, Grouped],
+    range_db: float | None = None,
+) -> dict[str, Any]:
+    """All sections of metrics.json but the inputs; images and judges go into `folder`.
+
+    The judges learn from `judged`, a part of train or all of it; the colours stand for `range_db`, if known.
+    Of several generators the sections that are theirs are in "generators" by name, with "comparison" beside
+    them, and their images in a folder each.
+    """
+    # Networks and images
+    held_out, seconds = "test" if "test" in real else "val", Stopwatch()
+    drawn = {name: one.records for name, one in generated.items()}
+    of_set = {"train": real["train"], "held_out": real[held_out], **drawn}
+    vae, named = load_networks(config)
+    with seconds.part("reading"):
+        look = partial(read, people=people, axes=config.axes, colour_map=config.colour_map)
+        sets = {name: look(part) for name, part in of_set.items()}
+        val = look(real["val"]) if "val" in real and held_out == "test" else None
+        val = sets["held_out"] if held_out == "val" else val
+        tell_unread(sets)
+
+    # Judges, and features by the other networks
+    with seconds.part("judges"):
+        learnt_from = sets["train"].at(places_of(judged, real["train"]))
+        judges = obtain_judges(folder, learnt_from, val, people, config.seed, config.judge_seeds)
+    further = {}
+    for name, (network, size) in named.items():
+        with seconds.part(name):
+            further[name] = {part: through(network, of_set[part], size, name) for part in of_set}
+    latents = check = None
+    if vae:
+        with seconds.part("tokenizer"):
+            latents, check = try_tokenizer(vae, of_set, sets, judges[0], config)
+
+    # Figures, first those that are the same for every generator
+    shared: dict[str, Any] = {
+        "people": people.names,
+        "chance": 1 / len(people),
+        "held_out": held_out,
+        "units": units_of(bool(config.axes)),
+    }
+    more: dict[str, Any] = {"latents": latents, "further": further, "seed": config.seed, "seconds": seconds}
+    found = measure_each(sets, judges, people, shared["units"], [*generated], **more)
+    shared |= found.shared
+    if check:
+        shared["tokenizer"] = check | {"judged_right": shared["reconstructed"]["judged_right"]}
+    everything = val.beside(sets["held_out"]) if val and held_out == "test" else sets["held_out"]
+    if groups:
+        shared["groups"] = group_figures(judges[0], everything, groups, people)
+    if config.sweep:
+        shared["sweep"] = json.loads(Path(config.sweep).read_text(encoding="utf-8"))
+    for name, own in found.sections.items():
+        own["selected"] = generated[name].selected_by is not None
+        if config.planted:
+            with seconds.part("planted"):
+                given = of_generator(sets, name), people, config.colour_map, range_db, config.seed
+                own["planted"] = planted_table(of_set["train"], *given)
+        if config.verdict:
+            with seconds.part("verdict"):
+                own |= augmentation_study(config, of_generator(sets, name), everything, people, groups, real)
+        with seconds.part("pictures"):
+            place = folder if len(generated) == 1 else folder / name
+            place.mkdir(exist_ok=True)
+            draw_pictures(place, own, of_generator(of_set, name), of_generator(sets, name), judges[0], people)
+        own["summary"] = sentences(shared | own)
+    counts = {name: len(part) for name, part in {**real, **drawn}.items()}
+    shared |= {"counts": counts, "seconds": seconds}
+    if len(generated) == 1:
+        return shared | found.sections[ALONE]
+
+    # Comparison
+    with seconds.part("comparison"):
+        comparison = compare(found, sets, people, config.seed)
+    with seconds.part("pictures"):
+        shown = {"real": of_set["held_out"], **drawn}
+        sheets.generators_beside_real(folder / "generators_beside_real.png", shown, people)
+    return {
+        **shared,
+        "generators": found.sections,
+        "comparison": comparison,
+        "summary": comparison["summary"],
+    }
+
+
+def compare(found: Measured, sets: dict[str, ImageSet], people: LabelTable, seed: int) -> dict[str, Any]:
+    """The generators against each other."""
+    names = (REFERENCE, *found.sections)
+    spaces = {space: {name: features[name] for name in names} for space, features in found.spaces.items()}
+    labels = {name: sets[name].labels for name in names}
+    return compare_generators(spaces, labels, found.flags, people, seed)
+
+
+def sections_of(metrics: dict[str, Any], name: str) -> dict[str, Any]:
+    """What metrics.json would hold of one generator of several."""
+    kept = {key: value for key, value in metrics.items() if key not in ("generators", "comparison")}
+    counts = {key: count for key, count in kept["counts"].items() if key not in metrics["generators"]}
+    return {**kept, "counts": {**counts, ALONE: metrics["counts"][name]}, **metrics["generators"][name]}
+
+
+def augmentation_study(
+    config: EvaluateConfig,
+    sets: dict[str, ImageSet],
+    everything: ImageSet,
+    people: LabelTable,
+    groups: dict[str, Grouped],
+    records: dict[str, list[ImageRecord]],
+) -> dict[str, Any]:
+    """Whether generated images help a classifier, also by the groups of all held-out ones, `everything`."""
+    table = read_groups(config.real)
+    held = [(part, record) for part in GROUPED_PARTS for record in records.get(part, ())]
+    tested = [one for one in held if one[0] == ("test" if "test" in records else "val")]
+    real, held_out, generated = (Labelled(*sets[name][:2]) for name in SETS)
+    held_out = held_out._replace(days=pieces_of(table, tested))
+    both = {name: group.places for name, group in groups.items() if group.both}
+    seeds = {"seeds": config.verdict_seeds, "seed": config.seed}
+    grouped = Labelled(*everything[:2], pieces_of(table, held))
+    physical = Physical(config.axes[:2], config.colour_map) if config.axes else None
+    if not physical:
+        say("the study has no arm with physical augmentation, which requires the images' --axes")
+    return study(real, held_out, generated, people, **seeds, grouped=grouped, groups=both, physical=physical)
+
+
+def tell_unread(sets: dict[str, ImageSet]) -> None:
+    """Say how many real images show no motion that can be read."""
+    motion = numpy.concatenate([sets["train"].motion, sets["held_out"].motion])
+    unread = int(numpy.isnan(motion[:, QUANTITIES.index("torso_velocity")]).sum())
+    if unread:
+        say(
+            f"warning: no motion could be read in {unread} of {len(motion)} real images: are they "
+            "spectrograms of walks, in the colours of --colour_map?"
+        )
+
+
+def load_networks(config: EvaluateConfig) -> tuple[VAVAE | None, dict[str, tuple[Any, int]]]:
+    """The tokenizer, and the other networks that the user named; their errors come before any work."""
+    device = resolve_device(config.device)
+    vae = VAVAE.from_file(config.vavae_path, device=device) if config.vavae_path else None
+    given = {name: getattr(config, name) for name in NETWORKS if getattr(config, name)}
+    return vae, {name: (NETWORKS[name][0](path, device), NETWORKS[name][1]) for name, path in given.items()}
+
+
+def try_tokenizer(
+    vae: VAVAE,
+    of_set: dict[str, list[ImageRecord]],
+    sets: dict[str, ImageSet],
+    judge: Judge,
+    config: EvaluateConfig,
+) -> tuple[dict[str, numpy.ndarray], dict[str, Any]]:
+    """Latents of every set, and the tokenizer's check, for which `sets` gains "reconstructed"."""
+    fidelity: dict[str, list[float]] = {}
+    latents = {name: through(encoder(vae), part, vae.image_size, "encoding") for name, part in of_set.items()}
+    rebuilt = reconstructions(vae, latents["held_out"], of_set["held_out"], fidelity)
+    real = sets["held_out"]
+    sets["reconstructed"] = describe(rebuilt, real.labels, config.axes, config.colour_map)
+    unit = "mps" if config.axes else "bins"
+    return latents, tokenizer_check(judge, real, sets["reconstructed"], fidelity, unit)
+
+
+def draw_pictures(
+    folder: Path,
+    metrics: dict[str, Any],
+    of_set: Mapping[str, list[ImageRecord]],
+    sets: Mapping[str, ImageSet],
+    judge: Judge,
+    people: LabelTable,
+) -> None:
+    """The PNG files beside metrics.json; the closest pairs get their files' names."""
+    generated, training = of_set["generated"], of_set["train"]
+    sheets.real_beside_generated(folder / "real_beside_generated.png", of_set["held_out"], generated, people)
+    sheets.closest_pairs(folder / "closest_pairs.png", metrics["closest_pairs"], generated, training)
+    features = {name: judge.features(sets[name].images) for name in SETS}
+    labels = {name: sets[name].labels for name in SETS}
+    sheets.overlap(folder / "overlap.png", features, labels, people)
+    for pair in metrics["closest_pairs"]:
+        pair["generated"] = generated[pair["generated"]].path.name
+        pair["train"] = training[pair["train"]].relative

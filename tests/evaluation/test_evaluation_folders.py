@@ -1,0 +1,34 @@
+"""The names of several generators."""
+
+from pathlib import Path
+
+import pytest
+
+from configs.errors import UserError
+from evaluation.folders import named_folders
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        (["out/images"], ["generated"]),
+        (["gan=out/images"], ["generated"]),
+        (["x/ours", "x/gan"], ["ours", "gan"]),
+        (["run1/images", "run2/images", "run3/other"], ["run1", "run2", "run3"]),
+        (["x/a/images", "y/a/images", "y/b/images"], None),
+        (["a=x/images", "y/images", "gan"], ["a", "images", "gan"]),
+    ],
+)
+def test_generators_are_named_by_what_tells_their_folders_apart(given, names):
+    found = named_folders(given)
+    assert list(found.values()) == [Path(text.split("=")[-1]) for text in given]
+    if names:
+        assert list(found) == names
+    else:
+        assert len(set(found)) == 3 and all(name.endswith("images") for name in found)
+
+
+@pytest.mark.parametrize("name", ["real", "..", "a/b", ".hidden", "a\n"])
+def test_a_name_that_can_be_no_folder_is_refused(name):
+    with pytest.raises(UserError, match="can be no generator's name"):
+        named_folders([f"{name}=x", "y"])
