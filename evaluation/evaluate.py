@@ -67,10 +67,7 @@ def evaluate(
     with seconds.part("judges"):
         learnt_from = sets["train"].at(places_of(judged, real["train"]))
         judges = obtain_judges(folder, learnt_from, val, people, config.seed, config.judge_seeds)
-    further = {}
-    for name, (network, size) in named.items():
-        with seconds.part(name):
-            further[name] = {part: through(network, of_set[part], size, name) for part in of_set}
+    further = by_networks(named, of_set, seconds)
     latents = check = None
     if vae:
         with seconds.part("tokenizer"):
@@ -112,18 +109,12 @@ def evaluate(
     if len(generated) == 1:
         return shared | found.sections[ALONE]
 
-    # Comparison
     with seconds.part("comparison"):
         comparison = compare(found, sets, people, config.seed)
-    with seconds.part("pictures"):
-        shown = {"real": of_set["held_out"], **drawn}
-        sheets.generators_beside_real(folder / "generators_beside_real.png", shown, people)
-    return {
-        **shared,
-        "generators": found.sections,
-        "comparison": comparison,
-        "summary": comparison["summary"],
-    }
+        beside = {"real": of_set["held_out"], **drawn}
+        sheets.generators_beside_real(folder / "generators_beside_real.png", beside, people)
+    together = {"comparison": comparison, "summary": comparison["summary"]}
+    return {**shared, "generators": found.sections, **together}
 
 
 def compare(found: Measured, sets: dict[str, ImageSet], people: LabelTable, seed: int) -> dict[str, Any]:
@@ -181,6 +172,17 @@ def load_networks(config: EvaluateConfig) -> tuple[VAVAE | None, dict[str, tuple
     vae = VAVAE.from_file(config.vavae_path, device=device) if config.vavae_path else None
     given = {name: getattr(config, name) for name in NETWORKS if getattr(config, name)}
     return vae, {name: (NETWORKS[name][0](path, device), NETWORKS[name][1]) for name, path in given.items()}
+
+
+def by_networks(
+    named: dict[str, tuple[Any, int]], of_set: Mapping[str, list[ImageRecord]], seconds: Stopwatch
+) -> dict[str, dict[str, numpy.ndarray]]:
+    """Features of every set by every network that the user named."""
+    found = {}
+    for name, (network, size) in named.items():
+        with seconds.part(name):
+            found[name] = {part: through(network, records, size, name) for part, records in of_set.items()}
+    return found
 
 
 def try_tokenizer(
