@@ -31,7 +31,16 @@ HIDDEN = {
     "lost+found",
 }
 # Written by this project.
-OWN = {"axes.csv", "truth.csv", "split.csv", "split.json", "cropped.png", "run.json", "precision.json", LABELS}
+OWN = {
+    "axes.csv",
+    "truth.csv",
+    "split.csv",
+    "split.json",
+    "cropped.png",
+    "run.json",
+    "precision.json",
+    LABELS,
+}
 TABLES = {".csv", ".tsv", ".xlsx", ".xls", ".json"}
 ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"}
 UNSEEN, DEAD, LOOP = "hidden or of the system", "link to nowhere", "link to its own tree"
