@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shlex
@@ -52,8 +51,6 @@ def run(config: PipelineConfig, further: list[str]) -> None:
         if skipped:
             say(f"== {name}: skipped, as asked ==")
         else:
-            if name == "training" and not config.skip_generation:
-                refuse_unknown_people(config.generate_user_ids, out / "latent_features")
             run_stage(name, script, [], flags, further, deadline)
             late = (out / "trained_models" / "time_is_up.txt").is_file()
             if name == "training" and late and not config.dry_run:
@@ -98,6 +95,7 @@ def stages_of(
                 "devices": config.devices,
                 "precision": config.precision,
                 "seed": config.seed,
+                "generate_user_ids": None if config.skip_generation else config.generate_user_ids,
             },
         ),
         (
@@ -178,24 +176,6 @@ def bring(earlier: Path, out: Path, dry_run: bool) -> None:
             shutil.copyfile(path, target)  # not its mode: the input may be read-only
         os.rename(partial, out / folder.name)
         say(f"starting from {folder}")
-
-
-def refuse_unknown_people(wanted: list[str], latents: Path) -> None:
-    """UserError where people to be drawn are not among those of the latents: stage 3 would say so, too, but
-    only after hours of training. Latents that are absent or damaged are left to stage 2.
-    """
-    # Not at the top: torch takes seconds to import, which a run of finished stages need not wait for.
-    from data.labels import LabelTable
-    from data.latents import read_metadata
-    from sampling.imagenet import class_numbers
-
-    header = read_metadata(latents, "train")
-    if header:
-        labels = LabelTable.from_json(json.dumps(header["label_table"]))
-        try:
-            labels.resolve(class_numbers(labels, wanted))
-        except UserError as error:
-            raise UserError(f"--generate_user_ids: {error}") from error
 
 
 def prepare_demo(out: Path, config: PipelineConfig, further: list[str], deadline: float) -> Path:

@@ -29,7 +29,7 @@ from training.batches import LatentDataModule, run_length
 from training.budget import count_parameters, require_checkpoint_space, training_memory
 from training.callbacks import Previews, Throughput, training_flops
 from training.dit_module import DiTModule, initial_network
-from training.fine_tuning import Initial, beside_known
+from training.fine_tuning import Initial
 from training.fit import claim_run, fit, steps_done, training_precision
 from training.run_files import RunFiles
 from training.start import (
@@ -42,6 +42,7 @@ from training.start import (
     read_people,
     read_statistics,
     starting_network,
+    with_all_people,
 )
 from training.trial_steps import Trial, training_arithmetic
 from transport import Transport, create_transport
@@ -66,8 +67,7 @@ def run(configs: dict[str, Any], preset: str | None = None) -> None:
     # People, latents, and the network to start from
     train, val, conditions = read_people(config)
     initial = load_start(config, configs["transport"], train)
-    if config.tune == "person" and initial:
-        train, val = beside_known(initial, train), val and beside_known(initial, val)
+    train, val = with_all_people(config, initial, train, val)
     arguments = model_arguments(configs["model"], train, initial, conditions)
     if initial:
         configs = {**configs, "model": as_built(configs["model"], arguments)}

@@ -26,8 +26,7 @@ ROOMS = {
 LAYER_1 = {"tokenizer", "models", "transport", "radar"}
 BELOW_4 = {"configs", "weight_files", *LAYER_1, "data", "runtime", "sampling"}
 # Beyond "any lower layer": layer 1 stands alone but for weight files and the type of its refusals, data sees
-# no network (nor weight files, which may come from one), the runner starts stages as processes and only asks
-# the latents whose they are.
+# no network (nor weight files, which may come from one), the runner starts stages as processes.
 ALLOWED = {
     "configs": set(),
     "weight_files": {"configs"},
@@ -38,7 +37,7 @@ ALLOWED = {
     "training": BELOW_4,
     "evaluation": BELOW_4,
     "preparation": {*BELOW_4, "training", "evaluation"},
-    "run_complete_pipeline": {"configs", "data.labels", "data.latents", "sampling.imagenet"},
+    "run_complete_pipeline": {"configs"},
 }
 STAGE = set(ROOMS)
 FORBIDDEN = {"datasets", "evaluate", "signal", "statistics", "profile", "types", "logging", "utils"}

@@ -16,8 +16,16 @@ from data.conditions import Conditions
 from data.latent_stats import LatentStatistics, read_recommendation
 from data.latents import UPSTREAM_LAYOUT, LatentSet, read_latents
 from models.lightningdit import LightningDiT, LightningDiT_models
+from sampling.imagenet import class_numbers
 from training.dit_module import initial_network
-from training.fine_tuning import Initial, adapted_arguments, adapted_network, hold_rows_, load_initial
+from training.fine_tuning import (
+    Initial,
+    adapted_arguments,
+    adapted_network,
+    beside_known,
+    hold_rows_,
+    load_initial,
+)
 
 
 def read_people(config: TrainConfig) -> tuple[LatentSet, LatentSet | None, Conditions | None]:
@@ -90,6 +98,22 @@ def load_start(config: TrainConfig, transport: TransportConfig, train: LatentSet
             (config.init_from, initial.payload.axes), (config.latent_dir, axes_of(train, config.latent_dir))
         )
     return initial
+
+
+def with_all_people(
+    config: TrainConfig, initial: Initial | None, train: LatentSet, val: LatentSet | None
+) -> tuple[LatentSet, LatentSet | None]:
+    """Both, under `--tune person` labelled beside the people whom the weights know. UserError: people to be
+    drawn are not among all these; stage 3 would say so only after training.
+    """
+    if config.tune == "person" and initial:
+        train, val = beside_known(initial, train), val and beside_known(initial, val)
+    labels = train.label_table
+    try:
+        labels.resolve(class_numbers(labels, config.generate_user_ids))
+    except UserError as error:
+        raise UserError(f"--generate_user_ids: {error}") from error
+    return train, val
 
 
 def model_arguments(

@@ -171,6 +171,9 @@ class TrainConfig(FitConfig):
     """stage2_train_dit.py."""
 
     latent_dir: str = key(REQUIRED, "Folder written by stage 1.", affects="output", content=True)
+    generate_user_ids: List[str] = key(
+        ["all"], "People to draw afterwards; unknown ones are refused before training.", affects="nothing"
+    )
     output_dir: str = key("trained_models", "Folder for checkpoints, logs and curves.", affects="nothing")
     sample_posterior: bool = key(
         True, "Draw z = mean + std * eps at each step instead of taking the mean.", affects="output"

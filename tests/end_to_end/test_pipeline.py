@@ -127,8 +127,10 @@ def test_people_that_nobody_can_draw_are_refused_before_training(toy, tmp_path, 
     out = tmp_path / "out"
     shutil.copytree(toy.latents, out / "latent_features")
     argv = arguments(toy, out, "--skip_extraction", "--generate_user_ids", "1", "99")
-    assert "--generate_user_ids: unknown user 99" in refusal_of(pipeline.main, *argv)
-    assert not in_process and not (out / "trained_models").exists()
+    status, _, err = run_as_script(pipeline.main, *argv)
+    assert status == 2 and "error: --generate_user_ids: unknown user 99" in err
+    assert [script for script, _ in in_process] == ["stage2_train_dit.py"]
+    assert not (out / "trained_models").exists()
 
 
 def test_the_same_command_again_skips_every_stage(toy, finished, in_process):
