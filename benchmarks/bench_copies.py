@@ -89,7 +89,7 @@ def measured(folder: Path, seed: int) -> tuple[str, list[str]]:
         faults += [f"{folder.name}: {NEW[name]}: called copies"] * (alarms["share"] > MOST_ALARMS)
 
     # Copies
-    planted = planted_table(splits.records["train"], sets, people, colour_map, range_db, seed)
+    planted = planted_table(splits.records["train"], sets, found, people, colour_map, range_db, seed)
     kinds = planted["kinds"]
     faults += [
         f"{folder.name}: {kind}: found too rarely"

@@ -8,51 +8,19 @@ a report (Holm, Scandinavian Journal of Statistics 6, 1979), is below LEVEL.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy
 
 from data.labels import LabelTable
-from evaluation.distances import RANGES, REFERENCE, Draw, Draws, all_distances, draw_equal
+from evaluation.distances import REFERENCE, Draws, Values, draw_equal, range_of, values_of
 from evaluation.estimates import share_difference, share_of
 from evaluation.relative_mmd import relative_test
 
 LEVEL = 0.05
 Sets = Mapping[str, numpy.ndarray]  # features (N, D) of REFERENCE and of every generator
-Measure = Callable[[numpy.ndarray, numpy.ndarray, Draw], dict[str, float]]
-
-
-class Values(NamedTuple):
-    """A distance of one generator: of each full draw, and what each half deviates from its draw."""
-
-    full: numpy.ndarray
-    deviations: numpy.ndarray
-
-    def less(self, other: Values) -> Values:
-        """The difference from another generator's, draw by draw and half by half."""
-        return Values(self.full - other.full, self.deviations - other.deviations)
-
-    def deviation(self) -> float:
-        """Standard error of the mean of the full draws; nan where no half can be measured."""
-        known = self.deviations[numpy.isfinite(self.deviations)]
-        return float(known.std()) if len(known) else math.nan
-
-    def estimate(self, count: int, low: float = -math.inf, high: float = math.inf) -> dict[str, Any]:
-        """With its 95 % interval within `low` and `high`, as `evaluation.distances.compare` has them; None
-        for what is not known.
-        """
-        known = self.full[numpy.isfinite(self.full)]
-        if not len(known):
-            return {"value": None, "interval": None, "count": count}
-        value, half = float(known.mean()), 1.96 * self.deviation()
-        return {
-            "value": value,
-            "interval": [max(low, value - half), min(high, value + half)] if math.isfinite(half) else None,
-            "count": count,
-        }
 
 
 def compare_generators(
@@ -88,9 +56,7 @@ def compare_generators(
         "count": count,
         "distances": {
             space: {
-                measure: {
-                    name: own[name].estimate(count, *RANGES.get(measure, (0.0, math.inf))) for name in names
-                }
+                measure: {name: own[name].estimate(count, *range_of(measure)) for name in names}
                 for measure, own in measures.items()
             }
             for space, measures in found.items()
@@ -100,20 +66,12 @@ def compare_generators(
     }
 
 
-def distances_of(
-    sets: Sets, draws: Draws, names: Sequence[str], measure: Measure = all_distances
-) -> dict[str, dict[str, Values]]:
+def distances_of(sets: Sets, draws: Draws, names: Sequence[str]) -> dict[str, dict[str, Values]]:
     """{measure: {generator: values}}, all from the same held-out images."""
     found: dict[str, dict[str, Values]] = {}
     for name in names:
-        full, halves = (
-            [measure(draw.of(dict(sets), REFERENCE), draw.of(dict(sets), name), draw) for draw in part]
-            for part in draws
-        )
-        for key in full[0]:
-            values = numpy.array([one[key] for one in full])
-            deviations = numpy.array([half[key] for half in halves]) - numpy.resize(values, len(halves))
-            found.setdefault(key, {})[name] = Values(values, deviations)
+        for measure, values in values_of(sets, draws, name).items():
+            found.setdefault(measure, {})[name] = values
     return found
 
 

@@ -9,7 +9,7 @@ set of a comparison gives equally many of each person. Features are float64 and 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -143,10 +143,13 @@ class Draw(NamedTuple):
     people: numpy.ndarray
     neighbours: int = NEIGHBOURS
 
-    def of(self, sets: dict[str, numpy.ndarray], name: str, label: int | None = None) -> numpy.ndarray:
+    def of(self, sets: Mapping[str, numpy.ndarray], name: str, label: int | None = None) -> numpy.ndarray:
         """What is drawn of a set, in all or of one person."""
         places = self.places[name]
         return sets[name][places if label is None else places[self.people == label]]
+
+
+Measure = Callable[[numpy.ndarray, numpy.ndarray, Draw], dict[str, float]]
 
 
 class Draws(NamedTuple):
@@ -196,10 +199,46 @@ def all_distances(x: numpy.ndarray, y: numpy.ndarray, draw: Draw) -> dict[str, f
     return {"kid": kid(x, y, draw.people), **single, **neighbourhoods(x, y, draw.neighbours)}
 
 
+class Values(NamedTuple):
+    """A distance from held-out images: of each full draw, and what each half deviates from its draw."""
+
+    full: numpy.ndarray
+    deviations: numpy.ndarray
+
+    def less(self, other: Values) -> Values:
+        """The difference from that of another set, draw by draw and half by half."""
+        return Values(self.full - other.full, self.deviations - other.deviations)
+
+    def estimate(self, count: int, low: float = -math.inf, high: float = math.inf) -> dict[str, Any]:
+        """Mean and 95 % interval within `low` and `high`, of `count` images, as JSON; None for what nan makes
+        unknown, such as the interval where no half can be measured.
+        """
+        if not numpy.isfinite(self.full).any():
+            return {"value": None, "interval": None, "count": count}
+        value = float(numpy.nanmean(self.full))
+        if not numpy.isfinite(self.deviations).any():
+            return {"value": value, "interval": None, "count": count}
+        half = 1.96 * float(numpy.nanstd(self.deviations))
+        return {"value": value, "interval": [max(low, value - half), min(high, value + half)], "count": count}
+
+
+def values_of(
+    sets: Mapping[str, numpy.ndarray], draws: Draws, other: str, measure: Measure = all_distances
+) -> dict[str, Values]:
+    """Values by measure of the set `other` beside the held-out one."""
+    full, halves = (
+        [measure(draw.of(sets, REFERENCE), draw.of(sets, other), draw) for draw in part] for part in draws
+    )
+    found = {}
+    for name in full[0]:
+        values = numpy.array([one[name] for one in full])
+        deviations = numpy.array([half[name] for half in halves]) - numpy.resize(values, len(halves))
+        found[name] = Values(values, deviations)
+    return found
+
+
 def compare(
-    sets: dict[str, numpy.ndarray],
-    draws: Draws,
-    measure: Callable[[numpy.ndarray, numpy.ndarray, Draw], dict[str, float]] = all_distances,
+    sets: Mapping[str, numpy.ndarray], draws: Draws, measure: Measure = all_distances
 ) -> dict[str, dict[str, Any]]:
     """{measure: {"generated": estimate, "floor": estimate}} of sets {"held_out", "generated", "train"}, by
     `measure` of x, y and the draw they are of.
@@ -211,23 +250,11 @@ def compare(
     """
     found: dict[str, dict[str, Any]] = {}
     for kind, other in OTHERS.items():
-        full, halves = (
-            [measure(draw.of(sets, REFERENCE), draw.of(sets, other), draw) for draw in part] for part in draws
-        )
-        for name in full[0]:
-            values = numpy.array([one[name] for one in full])
-            deviations = numpy.array([half[name] for half in halves]) - numpy.resize(values, len(halves))
-            found.setdefault(name, {})[kind] = _estimate(name, values, deviations, len(draws.full[0].people))
+        for name, values in values_of(sets, draws, other, measure).items():
+            found.setdefault(name, {})[kind] = values.estimate(len(draws.full[0].people), *range_of(name))
     return found
 
 
-def _estimate(name: str, values: numpy.ndarray, deviations: numpy.ndarray, count: int) -> dict[str, Any]:
-    """As JSON; None for what nan makes unknown, such as the interval where no half can be measured."""
-    if not numpy.isfinite(values).any():
-        return {"value": None, "interval": None, "count": count}
-    value = float(numpy.nanmean(values))
-    if not numpy.isfinite(deviations).any():
-        return {"value": value, "interval": None, "count": count}
-    half = 1.96 * float(numpy.nanstd(deviations))
-    low, high = RANGES.get(name, (0.0, math.inf))
-    return {"value": value, "interval": [max(low, value - half), min(high, value + half)], "count": count}
+def range_of(measure: str) -> tuple[float, float]:
+    """Lowest and highest value that a measure can have."""
+    return RANGES.get(measure, (0.0, math.inf))

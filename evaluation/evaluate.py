@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 
@@ -35,6 +34,34 @@ from runtime.devices import resolve_device
 from tokenizer.vavae import VAVAE
 
 
+class Seen(NamedTuple):
+    """Records and images, in time order, of "train", "held_out" and every generator; validation images, and
+    these beside the held-out ones.
+    """
+
+    records: dict[str, list[ImageRecord]]
+    sets: dict[str, ImageSet]
+    val: ImageSet | None
+    everything: ImageSet
+
+
+def look(
+    config: EvaluateConfig,
+    people: LabelTable,
+    real: Mapping[str, list[ImageRecord]],
+    drawn: Mapping[str, list[ImageRecord]],
+) -> Seen:
+    """Read every image once."""
+    records = {"train": real["train"], "held_out": real.get("test", real.get("val", [])), **drawn}
+    sets = {name: read(part, people, config.axes, config.colour_map) for name, part in records.items()}
+    tell_unread(sets)
+    held_out = sets["held_out"]
+    if "test" not in real:
+        return Seen(records, sets, held_out, held_out)
+    val = read(real["val"], people, config.axes, config.colour_map) if "val" in real else None
+    return Seen(records, sets, val, val.beside(held_out) if val else held_out)
+
+
 def evaluate(
     config: EvaluateConfig,
     people: LabelTable,
@@ -51,58 +78,38 @@ def evaluate(
     Of several generators the sections that are theirs are in "generators" by name, with "comparison" beside
     them, and their images in a folder each.
     """
-    # Networks and images
-    held_out, seconds = "test" if "test" in real else "val", Stopwatch()
-    drawn = {name: one.records for name, one in generated.items()}
-    of_set = {"train": real["train"], "held_out": real[held_out], **drawn}
+    # Networks, images, and features by the networks
+    seconds, drawn = Stopwatch(), {name: one.records for name, one in generated.items()}
     vae, named = load_networks(config)
     with seconds.part("reading"):
-        look = partial(read, people=people, axes=config.axes, colour_map=config.colour_map)
-        sets = {name: look(part) for name, part in of_set.items()}
-        val = look(real["val"]) if "val" in real and held_out == "test" else None
-        val = sets["held_out"] if held_out == "val" else val
-        tell_unread(sets)
-
-    # Judges, and features by the other networks
+        seen = look(config, people, real, drawn)
     with seconds.part("judges"):
-        learnt_from = sets["train"].at(places_of(judged, real["train"]))
-        judges = obtain_judges(folder, learnt_from, val, people, config.seed, config.judge_seeds)
-    further = by_networks(named, of_set, seconds)
+        learnt_from = seen.sets["train"].at(places_of(judged, real["train"]))
+        judges = obtain_judges(folder, learnt_from, seen.val, people, config.seed, config.judge_seeds)
+    further = by_networks(named, seen.records, seconds)
     latents = check = None
     if vae:
         with seconds.part("tokenizer"):
-            latents, check = try_tokenizer(vae, of_set, sets, judges[0], config)
+            latents, check = try_tokenizer(vae, seen.records, seen.sets, judges[0], config)
 
     # Figures, first those that are the same for every generator
-    shared: dict[str, Any] = {
-        "people": people.names,
-        "chance": 1 / len(people),
-        "held_out": held_out,
-        "units": units_of(bool(config.axes)),
-    }
+    units = units_of(bool(config.axes))
     more: dict[str, Any] = {"latents": latents, "further": further, "seed": config.seed, "seconds": seconds}
-    found = measure_each(sets, judges, people, shared["units"], [*generated], **more)
+    found = measure_each(seen.sets, judges, people, units, [*generated], **more)
+    held_out = "test" if "test" in real else "val"
+    shared = dict[str, Any](people=people.names, chance=1 / len(people), held_out=held_out, units=units)
     shared |= found.shared
     if check:
         shared["tokenizer"] = check | {"judged_right": shared["reconstructed"]["judged_right"]}
-    everything = val.beside(sets["held_out"]) if val and held_out == "test" else sets["held_out"]
     if groups:
-        shared["groups"] = group_figures(judges[0], everything, groups, people)
+        shared["groups"] = group_figures(judges[0], seen.everything, groups, people)
     if config.sweep:
         shared["sweep"] = json.loads(Path(config.sweep).read_text(encoding="utf-8"))
     for name, own in found.sections.items():
         own["selected"] = generated[name].selected_by is not None
-        if config.planted:
-            with seconds.part("planted"):
-                given = of_generator(sets, name), people, config.colour_map, range_db, config.seed
-                own["planted"] = planted_table(of_set["train"], *given)
-        if config.verdict:
-            with seconds.part("verdict"):
-                own |= augmentation_study(config, of_generator(sets, name), everything, people, groups, real)
+        own |= asked_for(name, config, seen, found, people, groups, real, range_db, seconds)
         with seconds.part("pictures"):
-            place = folder if len(generated) == 1 else folder / name
-            place.mkdir(exist_ok=True)
-            draw_pictures(place, own, of_generator(of_set, name), of_generator(sets, name), judges[0], people)
+            draw_pictures(folder if len(generated) == 1 else folder / name, name, own, seen, found, people)
         own["summary"] = sentences(shared | own)
     counts = {name: len(part) for name, part in {**real, **drawn}.items()}
     shared |= {"counts": counts, "seconds": seconds}
@@ -110,11 +117,35 @@ def evaluate(
         return shared | found.sections[ALONE]
 
     with seconds.part("comparison"):
-        comparison = compare(found, sets, people, config.seed)
-        beside = {"real": of_set["held_out"], **drawn}
+        comparison = compare(found, seen.sets, people, config.seed)
+        beside = {"real": seen.records["held_out"], **drawn}
         sheets.generators_beside_real(folder / "generators_beside_real.png", beside, people)
     together = {"comparison": comparison, "summary": comparison["summary"]}
     return {**shared, "generators": found.sections, **together}
+
+
+def asked_for(
+    name: str,
+    config: EvaluateConfig,
+    seen: Seen,
+    found: Measured,
+    people: LabelTable,
+    groups: dict[str, Grouped],
+    real: dict[str, list[ImageRecord]],
+    range_db: float | None,
+    seconds: Stopwatch,
+) -> dict[str, Any]:
+    """Sections of a generator that are made on request: planted copies, the augmentation study."""
+    sections, sets = {}, of_generator(seen.sets, name)
+    if config.planted:
+        with seconds.part("planted"):
+            near = of_generator(found.near, name)
+            given = people, config.colour_map, range_db, config.seed
+            sections["planted"] = planted_table(real["train"], sets, near, *given)
+    if config.verdict:
+        with seconds.part("verdict"):
+            sections |= augmentation_study(config, sets, seen.everything, people, groups, real)
+    return sections
 
 
 def compare(found: Measured, sets: dict[str, ImageSet], people: LabelTable, seed: int) -> dict[str, Any]:
@@ -203,20 +234,16 @@ def try_tokenizer(
 
 
 def draw_pictures(
-    folder: Path,
-    metrics: dict[str, Any],
-    of_set: Mapping[str, list[ImageRecord]],
-    sets: Mapping[str, ImageSet],
-    judge: Judge,
-    people: LabelTable,
+    folder: Path, name: str, metrics: dict[str, Any], seen: Seen, found: Measured, people: LabelTable
 ) -> None:
-    """The PNG files beside metrics.json; the closest pairs get their files' names."""
-    generated, training = of_set["generated"], of_set["train"]
-    sheets.real_beside_generated(folder / "real_beside_generated.png", of_set["held_out"], generated, people)
+    """The PNG files of a generator beside its metrics.json; the closest pairs get their files' names."""
+    folder.mkdir(exist_ok=True)
+    generated, training = seen.records[name], seen.records["train"]
+    real = seen.records["held_out"]
+    sheets.real_beside_generated(folder / "real_beside_generated.png", real, generated, people)
     sheets.closest_pairs(folder / "closest_pairs.png", metrics["closest_pairs"], generated, training)
-    features = {name: judge.features(sets[name].images) for name in SETS}
-    labels = {name: sets[name].labels for name in SETS}
-    sheets.overlap(folder / "overlap.png", features, labels, people)
+    labels = {kind: part.labels for kind, part in of_generator(seen.sets, name).items()}
+    sheets.overlap(folder / "overlap.png", of_generator(found.judged, name), labels, people)
     for pair in metrics["closest_pairs"]:
         pair["generated"] = generated[pair["generated"]].path.name
         pair["train"] = training[pair["train"]].relative

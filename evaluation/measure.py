@@ -20,6 +20,7 @@ from evaluation.memorisation import Nearness, luma, memorised, nearness, usual_l
 from evaluation.motion import QUANTITIES, RULE, kinematics_distance, outside_real_range
 
 SETS = ("train", "held_out", "generated")  # what sets are compared; `reconstructed` may be beside them
+REBUILT = "reconstructed"
 LEAST = 4  # images in each set, for distances
 Kind = TypeVar("Kind")
 
@@ -41,15 +42,17 @@ def units_of(axes_known: bool) -> dict[str, str]:
 
 
 class Measured(NamedTuple):
-    """Sections of metrics.json by generator, those of "shared" the same for all; and what a comparison of
-    several takes: the features (N, D) of every set in every space, and what each generated image is said to
-    be, {generator: {flag: (N,) bool}}.
+    """Sections of metrics.json by generator, those of "shared" the same for all; and what further sections
+    take: the features (N, D) of every set in every space, and the judge's as they come; what each generated
+    image is said to be, {generator: {flag: (N,) bool}}; and every set beside the training images.
     """
 
     sections: dict[str, dict[str, Any]]
     shared: dict[str, Any]
     spaces: dict[str, dict[str, numpy.ndarray]]
+    judged: dict[str, numpy.ndarray]
     flags: dict[str, dict[str, numpy.ndarray]]
+    near: dict[str, Nearness]
 
 
 def measure(
@@ -81,21 +84,25 @@ def measure_each(
     # Each image
     seconds = Stopwatch() if seconds is None else seconds
     with seconds.part("memorisation"):
-        found = beside_training({name: luma(part.images) for name, part in sets.items()})
-        copies = copies_in(found, latents or {})
-    flags = {
-        name: flags_of(judges[0], part, sets["train"], copies[name])
-        for name, part in sets.items()
-        if name != "train"
+        near = beside_training({name: luma(part.images) for name, part in sets.items()})
+        copies = copies_in(near, latents or {})
+    opinions = {
+        name: [judge.predict(sets[name].images) for judge in (judges[:1] if name == REBUILT else judges)]
+        for name in near
     }
-    figures_by_set = {name: figures_of(judges[0], sets[name], flags[name], people) for name in flags}
+    flags = {
+        name: flags_of(own[0], sets[name], sets["train"], copies[name]) for name, own in opinions.items()
+    }
+    figures_by_set = {
+        name: figures_of(own[0], sets[name], flags[name], people) for name, own in opinions.items()
+    }
     shared = {"impossible_rule": RULE, "real": figures_by_set["held_out"]}
-    shared |= {key: figures_by_set[key] for key in ("reconstructed",) if key in figures_by_set}
+    shared |= {key: figures_by_set[key] for key in (REBUILT,) if key in figures_by_set}
     sections = {
         name: {
-            "judge": judge_section(judges, of_generator(sets, name)),
-            "closest_pairs": closest_pairs(found[name]),
-            "data_copying": data_copying(of_generator(found, name), of_generator(sets, name), people),
+            "judge": judge_section(judges[0], of_generator(opinions, name), of_generator(sets, name)),
+            "closest_pairs": closest_pairs(near[name]),
+            "data_copying": data_copying(of_generator(near, name), of_generator(sets, name), people),
             "generated": figures_by_set[name],
         }
         for name in generators
@@ -111,12 +118,12 @@ def measure_each(
         for name in generators:
             own = {space: of_generator(features, name) for space, features in spaces.items()}
             sections[name] |= distances_of(own, of_generator(sets, name), people, units, seed)
-    return Measured(sections, shared, spaces, {name: flags[name] for name in generators})
+    return Measured(sections, shared, spaces, judged, {name: flags[name] for name in generators}, near)
 
 
 def of_generator(sets: Mapping[str, Kind], name: str) -> dict[str, Kind]:
     """What is of real images, and of the generator `name` as "generated"."""
-    real = {kind: sets[kind] for kind in ("train", "held_out", "reconstructed") if kind in sets}
+    real = {kind: sets[kind] for kind in ("train", "held_out", REBUILT) if kind in sets}
     return {**real, "generated": sets[name]}
 
 
@@ -140,17 +147,20 @@ def distances_of(
     }
 
 
-def judge_section(judges: list[Judge], sets: dict[str, ImageSet]) -> dict[str, Any]:
-    """What is known of the judges: their calibration on the held-out images, and how far they agree."""
-    real, drawn = sets["held_out"], sets["generated"]
+def judge_section(
+    judge: Judge, opinions: Mapping[str, list[numpy.ndarray]], sets: Mapping[str, ImageSet]
+) -> dict[str, Any]:
+    """What is known of the judges: the first one's calibration on the held-out images, and how far all agree;
+    from their probabilities (N, people) of each set.
+    """
     right = {
-        name: [float((judge.predict(part.images).argmax(1) == part.labels).mean()) for judge in judges]
-        for name, part in (("held_out", real), ("generated", drawn))
+        name: [float((own.argmax(1) == sets[name].labels).mean()) for own in opinions[name]]
+        for name in ("held_out", "generated")
     }
     return {
-        "seeds": len(judges),
-        "temperature": judges[0].temperature.item(),
-        "ece": calibration_error(judges[0].predict(real.images), real.labels),
+        "seeds": len(opinions["held_out"]),
+        "temperature": judge.temperature.item(),
+        "ece": calibration_error(opinions["held_out"][0], sets["held_out"].labels),
         **{f"{name}_accuracy_by_seed": shares for name, shares in right.items()},
     }
 
@@ -206,22 +216,23 @@ def data_copying(found: dict[str, Nearness], sets: dict[str, ImageSet], people: 
 
 
 def flags_of(
-    judge: Judge, part: ImageSet, training: ImageSet, copies: dict[str, numpy.ndarray]
+    probabilities: numpy.ndarray, part: ImageSet, training: ImageSet, copies: dict[str, numpy.ndarray]
 ) -> dict[str, numpy.ndarray]:
-    """What each image is said to be, (N,) bool: named right, copied, outside the real range."""
+    """What each image is said to be, (N,) bool: named right, by `probabilities` (N, people), copied, outside
+    the real range.
+    """
     return {
-        "judged_right": judge.predict(part.images).argmax(1) == part.labels,
+        "judged_right": probabilities.argmax(1) == part.labels,
         **copies,
         "impossible": outside_real_range(part.motion, training.motion),
     }
 
 
 def figures_of(
-    judge: Judge, part: ImageSet, flags: dict[str, numpy.ndarray], people: LabelTable
+    probabilities: numpy.ndarray, part: ImageSet, flags: dict[str, numpy.ndarray], people: LabelTable
 ) -> dict[str, Any]:
-    """The judge's opinion of a set, its `flags` and its motion, in all and per person."""
-    probabilities, labels = judge.predict(part.images), part.labels
-    named = probabilities.argmax(1)
+    """The judge's opinion (N, people) of a set, its `flags` and its motion, in all and per person."""
+    named, labels = probabilities.argmax(1), part.labels
     table = numpy.zeros((len(people), len(people)), dtype=int)
     numpy.add.at(table, (labels, named), 1)
     of_asked = probabilities[numpy.arange(len(labels)), labels].clip(min=1e-12)

@@ -8,7 +8,7 @@ in which a part of the generated images is replaced by copies, DRAWS times by ot
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy
@@ -119,20 +119,23 @@ def searched(near: Nearness, usual: float, labels: numpy.ndarray) -> Searched:
 
 def planted_table(
     training: Sequence[ImageRecord],
-    sets: dict[str, ImageSet],
+    sets: Mapping[str, ImageSet],
+    near: Mapping[str, Nearness],
     people: LabelTable,
     colour_map: str,
     range_db: float | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """The section "planted" of metrics.json: what the tests find of each kind, and how often they call a set
-    of which PARTS are planted. `training` are the images of sets["train"]; beside it "held_out", "generated".
+    of which PARTS are planted. `training` are the images of sets["train"]; beside it "held_out", "generated",
+    which are `near` it.
     """
     planted, rng = plant(training, colour_map, range_db, seed), numpy.random.default_rng(seed)
     lines = luma(sets["train"].images)
-    near = {name: nearness(luma(sets[name].images), lines) for name in ("held_out", "generated")}
     usual = usual_left(near["held_out"])
-    held_out, generated = (searched(one, usual, sets[name].labels) for name, one in near.items())
+    held_out, generated = (
+        searched(near[name], usual, sets[name].labels) for name in ("held_out", "generated")
+    )
     kinds = {}
     for kind, (one, places) in _beside_training(planted, lines).items():
         copies = searched(one, usual, sets["train"].labels[places])

@@ -4,7 +4,8 @@ import numpy
 import pytest
 
 from data.labels import LabelTable
-from evaluation.comparison import Values, compare_generators, correct, equal_places, sentence
+from evaluation.comparison import compare_generators, correct, equal_places, sentence
+from evaluation.distances import Values
 from evaluation.relative_mmd import relative_test
 
 PEOPLE = LabelTable(("ID_1", "ID_2", "ID_3"))
