@@ -28,7 +28,7 @@ from evaluation.features import ImageSet, describe, encoder, read, through
 from evaluation.folders import find_real
 from evaluation.measure import beside_training
 from evaluation.memorisation import LEFT, luma, memorised, usual_left
-from evaluation.planted import RANGE_DB, planted_table
+from evaluation.planted import RANGE_DB, beside_their_originals, plant, planted_table
 from evaluation.reconstruction import reconstructions
 from tokenizer.vavae import VAVAE
 
@@ -89,7 +89,9 @@ def measured(folder: Path, seed: int) -> tuple[str, list[str]]:
         faults += [f"{folder.name}: {NEW[name]}: called copies"] * (alarms["share"] > MOST_ALARMS)
 
     # Copies
-    planted = planted_table(splits.records["train"], sets, found, people, colour_map, range_db, seed)
+    copies = plant(splits.records["train"], colour_map, range_db, seed)
+    beside = beside_their_originals(copies, sets["train"].images)
+    planted = planted_table(beside, sets, found, people, seed)
     kinds = planted["kinds"]
     faults += [
         f"{folder.name}: {kind}: found too rarely"

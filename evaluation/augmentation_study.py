@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any, Literal, NamedTuple
 
 import numpy
@@ -56,6 +57,9 @@ class Arm(NamedTuple):
     augment: Literal["none", "classic", "physical"] = "classic"
 
 
+Answers = dict[tuple[Arm, int], list[numpy.ndarray]]  # by arm and seed: correctness (N,) on each set tried
+
+
 def study(
     real: Labelled,
     held_out: Labelled,
@@ -68,11 +72,13 @@ def study(
     grouped: Labelled | None = None,
     groups: Mapping[str, Mapping[str, numpy.ndarray]] | None = None,
     physical: Physical | None = None,
+    shared: Answers | None = None,
 ) -> dict[str, Any]:
     """Sections "verdict" and "few_shot" of metrics.json. `real` is train alone, `seeds` at least 2.
 
     `groups` (day → kind → places among the real images `grouped`) have every arm tried on each kind, too.
-    There is an arm with `physical` augmentation where the images' axes are known.
+    There is an arm with `physical` augmentation where the images' axes are known. `shared` keeps what the
+    arms without generated images gave, for studies of other generators beside the same real images.
 
     The verdict in one sentence is that of the arm nearest to one generated image for each real one, chosen
     before anything is measured; "helps" must hold for it against the best of the arms without generated
@@ -95,7 +101,8 @@ def study(
     if groups and grouped:
         tried.append((grouped, [*arms.values()]))
     parts = real, generated
-    right, *of_groups = train_arms(tried, parts, len(people), range(seed, seed + seeds), steps, physical)
+    seen = range(seed, seed + seeds)
+    right, *of_groups = train_arms(tried, parts, len(people), seen, steps, physical, shared)
 
     # Comparison
     by_name = {name: right[arm] for name, arm in arms.items()}
@@ -107,15 +114,7 @@ def study(
             group: {kind: of_kind(by_name, grouped.tested, places, people) for kind, places in kinds.items()}
             for group, kinds in groups.items()
         }
-    with_and_without = zip(curve[REFERENCE], curve[FEW_SHOT])
-    few_shot = {
-        "sizes": [*sizes, "all"],
-        "arms": {name: [share(right[arm], held_out.tested) for arm in line] for name, line in curve.items()},
-        "differences": [
-            difference(right[with_] - 1.0 * right[without], held_out.tested, people)
-            for without, with_ in with_and_without
-        ],
-    }
+    few_shot = {"sizes": [*sizes, "all"], **few_shot_of(curve, right, held_out.tested, people)}
     return {"verdict": verdict, "few_shot": few_shot}
 
 
@@ -126,9 +125,10 @@ def train_arms(
     seeds: range,
     steps: int,
     physical: Physical | None,
+    shared: Answers | None = None,
 ) -> list[dict[Arm, numpy.ndarray]]:
     """Correctness (seeds, N) of the arms on each of the sets that they are `tried` on, the first of which is
-    that of all arms, after training on `parts`, real and generated.
+    that of all arms, after training on `parts`, real and generated; `shared` as in `study`.
     """
     images = [rolled(part.images, seeds[0]) for part, _ in tried]
     hits: list[dict[Arm, list[numpy.ndarray]]] = [{arm: [] for arm in arms} for _, arms in tried]
@@ -137,16 +137,23 @@ def train_arms(
     if physical:
         bright = parts[0]._replace(images=physical.with_brightness(parts[0].images))
         changes, sources = changes | {"physical": physical}, sources | {"physical": (bright, parts[1])}
+
+    def answers(arm: Arm, seed: int) -> list[numpy.ndarray]:
+        pool = pool_of(arm, *sources[arm.augment], seed)
+        judge = train_classifier(pool, num_people, seed, steps, changes[arm.augment])
+        on = [(part, shown) for (part, arms), shown in zip(tried, images) if arm in arms]
+        return [judge.logits(shown).argmax(1).numpy() == part.labels for part, shown in on]
+
+    shared = {} if shared is None else shared
     total = len(seeds) * len(hits[0])
     with progress(total=total, description="augmentation study", unit="training") as bar:
-        for seed in seeds:
-            for arm in hits[0]:
-                pool = pool_of(arm, *sources[arm.augment], seed)
-                judge = train_classifier(pool, num_people, seed, steps, changes[arm.augment])
-                for (part, _), shown, hits_here in zip(tried, images, hits):
-                    if arm in hits_here:
-                        hits_here[arm].append(judge.logits(shown).argmax(1).numpy() == part.labels)
-                bar.update(1)
+        for seed, arm in product(seeds, hits[0]):
+            found = shared.get((arm, seed)) or answers(arm, seed)
+            if not arm.ratio:
+                shared[arm, seed] = found
+            for hits_here, right in zip([one for one in hits if arm in one], found):
+                hits_here[arm].append(right)
+            bar.update(1)
     return [{arm: numpy.stack(rows) for arm, rows in hits_here.items()} for hits_here in hits]
 
 
@@ -172,6 +179,22 @@ def verdict_of(
         # where classic augmentation does harm, undoing a part of that is no help
         "sentence": SAME if sentence == HELPS != beyond["sentence"] else sentence,
         "beyond_best_real": {"reference": best, **beyond},
+    }
+
+
+def few_shot_of(
+    curve: Mapping[str, Sequence[Arm]],
+    right: Mapping[Arm, numpy.ndarray],
+    tested: HeldOut,
+    people: LabelTable,
+) -> dict[str, Any]:
+    """Accuracy of the arms of both lines of the curve, and how they differ."""
+    pairs = zip(curve[FEW_SHOT], curve[REFERENCE])
+    return {
+        "arms": {name: [share(right[arm], tested) for arm in line] for name, line in curve.items()},
+        "differences": [
+            difference(right[with_] - 1.0 * right[without], tested, people) for with_, without in pairs
+        ],
     }
 
 

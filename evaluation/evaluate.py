@@ -14,7 +14,7 @@ from configs.schema import EvaluateConfig
 from data.images import ImageRecord
 from data.labels import LabelTable
 from data.split_files import read_groups
-from evaluation.augmentation_study import Labelled, study
+from evaluation.augmentation_study import Answers, Labelled, study
 from evaluation.comparison import compare_generators
 from evaluation.distances import REFERENCE
 from evaluation.features import NETWORKS, ImageSet, describe, encoder, read, through
@@ -26,7 +26,7 @@ from evaluation.judge import Judge
 from evaluation.measure import SETS, Measured, Stopwatch, measure_each, obtain_judges, of_generator, units_of
 from evaluation.motion import QUANTITIES
 from evaluation.physical_augmentation import Physical
-from evaluation.planted import planted_table
+from evaluation.planted import beside_their_originals, plant, planted_table
 from evaluation.reconstruction import reconstructions, tokenizer_check
 from evaluation.report import sheets
 from evaluation.report.summary import sentences
@@ -105,9 +105,10 @@ def evaluate(
         shared["groups"] = group_figures(judges[0], seen.everything, groups, people)
     if config.sweep:
         shared["sweep"] = json.loads(Path(config.sweep).read_text(encoding="utf-8"))
+    further_sections = asked_for(config, seen, found, people, groups, real, range_db, seconds)
     for name, own in found.sections.items():
         own["selected"] = generated[name].selected_by is not None
-        own |= asked_for(name, config, seen, found, people, groups, real, range_db, seconds)
+        own |= further_sections[name]
         with seconds.part("pictures"):
             draw_pictures(folder if len(generated) == 1 else folder / name, name, own, seen, found, people)
         own["summary"] = sentences(shared | own)
@@ -120,12 +121,15 @@ def evaluate(
         comparison = compare(found, seen.sets, people, config.seed)
         beside = {"real": seen.records["held_out"], **drawn}
         sheets.generators_beside_real(folder / "generators_beside_real.png", beside, people)
-    together = {"comparison": comparison, "summary": comparison["summary"]}
-    return {**shared, "generators": found.sections, **together}
+    return {
+        **shared,
+        "generators": found.sections,
+        "comparison": comparison,
+        "summary": comparison["summary"],
+    }
 
 
 def asked_for(
-    name: str,
     config: EvaluateConfig,
     seen: Seen,
     found: Measured,
@@ -134,17 +138,24 @@ def asked_for(
     real: dict[str, list[ImageRecord]],
     range_db: float | None,
     seconds: Stopwatch,
-) -> dict[str, Any]:
-    """Sections of a generator that are made on request: planted copies, the augmentation study."""
-    sections, sets = {}, of_generator(seen.sets, name)
+) -> dict[str, dict[str, Any]]:
+    """Sections of each generator that are made on request: planted copies, the augmentation study. What does
+    not depend on the generator is done once.
+    """
+    sections: dict[str, dict[str, Any]] = {name: {} for name in found.sections}
     if config.planted:
         with seconds.part("planted"):
-            near = of_generator(found.near, name)
-            given = people, config.colour_map, range_db, config.seed
-            sections["planted"] = planted_table(real["train"], sets, near, *given)
+            copies = plant(real["train"], config.colour_map, range_db, config.seed)
+            beside = beside_their_originals(copies, seen.sets["train"].images)
+            for name, own in sections.items():
+                sets, near = of_generator(seen.sets, name), of_generator(found.near, name)
+                own["planted"] = planted_table(beside, sets, near, people, config.seed)
     if config.verdict:
+        shared: Answers = {}
         with seconds.part("verdict"):
-            sections |= augmentation_study(config, sets, seen.everything, people, groups, real)
+            for name, own in sections.items():
+                sets = of_generator(seen.sets, name)
+                own |= augmentation_study(config, sets, seen.everything, people, groups, real, shared)
     return sections
 
 
@@ -170,20 +181,30 @@ def augmentation_study(
     people: LabelTable,
     groups: dict[str, Grouped],
     records: dict[str, list[ImageRecord]],
+    shared: Answers,
 ) -> dict[str, Any]:
-    """Whether generated images help a classifier, also by the groups of all held-out ones, `everything`."""
+    """Whether generated images help a classifier, also by the groups of all held-out ones, `everything`;
+    `shared` as in `evaluation.augmentation_study.study`.
+    """
     table = read_groups(config.real)
     held = [(part, record) for part in GROUPED_PARTS for record in records.get(part, ())]
     tested = [one for one in held if one[0] == ("test" if "test" in records else "val")]
     real, held_out, generated = (Labelled(*sets[name][:2]) for name in SETS)
     held_out = held_out._replace(days=pieces_of(table, tested))
     both = {name: group.places for name, group in groups.items() if group.both}
-    seeds = {"seeds": config.verdict_seeds, "seed": config.seed}
     grouped = Labelled(*everything[:2], pieces_of(table, held))
     physical = Physical(config.axes[:2], config.colour_map) if config.axes else None
     if not physical:
         say("the study has no arm with physical augmentation, which requires the images' --axes")
-    return study(real, held_out, generated, people, **seeds, grouped=grouped, groups=both, physical=physical)
+    return study(
+        *(real, held_out, generated, people),
+        seeds=config.verdict_seeds,
+        seed=config.seed,
+        grouped=grouped,
+        groups=both,
+        physical=physical,
+        shared=shared,
+    )
 
 
 def tell_unread(sets: dict[str, ImageSet]) -> None:

@@ -118,26 +118,22 @@ def searched(near: Nearness, usual: float, labels: numpy.ndarray) -> Searched:
 
 
 def planted_table(
-    training: Sequence[ImageRecord],
+    copies_of: Mapping[str, tuple[Nearness, numpy.ndarray]],
     sets: Mapping[str, ImageSet],
     near: Mapping[str, Nearness],
     people: LabelTable,
-    colour_map: str,
-    range_db: float | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The section "planted" of metrics.json: what the tests find of each kind, and how often they call a set
-    of which PARTS are planted. `training` are the images of sets["train"]; beside it "held_out", "generated",
-    which are `near` it.
+    """The section "planted" of metrics.json: what the tests find of each kind of `copies_of`, as
+    `beside_their_originals` gives them, and how often they call a set of which PARTS are planted. "held_out"
+    and "generated" of `sets` are `near` "train".
     """
-    planted, rng = plant(training, colour_map, range_db, seed), numpy.random.default_rng(seed)
-    lines = luma(sets["train"].images)
-    usual = usual_left(near["held_out"])
+    rng, usual = numpy.random.default_rng(seed), usual_left(near["held_out"])
     held_out, generated = (
         searched(near[name], usual, sets[name].labels) for name in ("held_out", "generated")
     )
     kinds = {}
-    for kind, (one, places) in _beside_training(planted, lines).items():
+    for kind, (one, places) in copies_of.items():
         copies = searched(one, usual, sets["train"].labels[places])
         kinds[kind] = {
             "found": share_of(copies.flags),
@@ -148,9 +144,13 @@ def planted_table(
     return {"unplanted": alarms, "kinds": kinds}
 
 
-def _beside_training(planted: Planted, training: numpy.ndarray) -> dict[str, tuple[Nearness, numpy.ndarray]]:
-    """By kind, TWIN among them, and the places of the originals."""
-    lines = {kind: luma(images) for kind, images in planted.images.items()}
+def beside_their_originals(
+    planted: Planted, images: numpy.ndarray
+) -> dict[str, tuple[Nearness, numpy.ndarray]]:
+    """By kind, TWIN among them: copies beside the training images (N, 128, 64, 3), and the places of the
+    originals.
+    """
+    training, lines = luma(images), {kind: luma(part) for kind, part in planted.images.items()}
     found = {kind: nearness(part, training, quiet=True) for kind, part in lines.items()}
     found[TWIN] = nearness(lines[ROLLED], numpy.concatenate([training, lines[ENCODED]]), quiet=True)
     return {kind: (one, planted.places.get(kind, planted.places[ROLLED])) for kind, one in found.items()}

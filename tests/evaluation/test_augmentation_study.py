@@ -100,6 +100,27 @@ def test_the_sections_have_the_agreed_form(monkeypatch):
     assert found["verdict"]["pieces"] is None
 
 
+def test_arms_without_generated_images_are_trained_once_for_all_generators(monkeypatch):
+    pools = []
+
+    def untrained(pool, num_classes, seed, steps, change):
+        pools.append(pool)
+        torch.manual_seed(seed + len(pool.labels) + int(pool.images[0].sum()) % 1000)
+        return augmentation_study.Judge(num_classes).eval()
+
+    monkeypatch.setattr(augmentation_study, "train_classifier", untrained)
+    real, held_out, settings = walks(7, 0), walks(3, 1), {"seeds": 2, "epochs": 3, "grouped": walks(5, 3)}
+    settings["groups"] = {"day": {"same": numpy.arange(4), "other": numpy.arange(4, 15)}}
+    alone = [augmentation_study.study(real, held_out, walks(9, 2 + k), PEOPLE, **settings) for k in (0, 1)]
+    each, shared = len(pools) // 2, {}
+    pools.clear()
+    for k, expected in enumerate(alone):
+        found = augmentation_study.study(real, held_out, walks(9, 2 + k), PEOPLE, **settings, shared=shared)
+        assert found == expected
+    assert len(shared) == 2 * 3  # real, with classic augmentation, and five of these a person; two seeds
+    assert len(pools) == 2 * each - len(shared)
+
+
 @pytest.mark.parametrize(
     ("plain", "classic", "mixed", "said"),
     [(0.25, 0.5, 1, HELPS), (0.5, 0.5, 0.5, SAME), (1, 0.5, 0.75, SAME), (0.25, 1, 0.5, HARMS)],
