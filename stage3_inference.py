@@ -44,6 +44,8 @@ from sampling.image_sampler import (
     build_image_sampler,
     figure_name,
     load_tokenizer_for,
+    people_of,
+    shared_out,
     wanted,
     wanted_of,
 )
@@ -118,15 +120,8 @@ def wished(prepared: Prepared, config: SampleConfig) -> tuple[list[Wanted], set[
     if config.num_samples is None:
         images = wanted_of(labels, users, config.num_samples_per_user, config.layout)
     else:
-        each, further = divmod(config.num_samples, len(users))
-        images = wanted_of(labels, users[:further], each + 1, config.layout)
-        images += wanted_of(labels, users[further:], each, config.layout)
+        images = shared_out(labels, users, config.num_samples, config.layout)
     return images, {image for image in images if not (prepared.sampler.folder / image.name).exists()}
-
-
-def people_of(images: Sequence[Wanted]) -> int:
-    """How many people are in them."""
-    return len({image.label for image in images})
 
 
 def require_room(
@@ -163,7 +158,8 @@ def draw_all(prepared: Prepared | None, config: SampleConfig, device: torch.devi
     if not group.rank:
         finish(folder, images, labels, users, DEMO_COLUMNS if config.demo_grid else None, config.layout)
         write_numbers(sampler, images, config)
-        write_set(sampler, images, config)
+        if config.npz and images:
+            write_npz(folder, images, sampler.vae.image_size)
         say(
             f"wrote {len(missing)} images to {folder}; look at {folder / 'micro_doppler_grid.png'}; "
             f"next: python stage4_evaluate.py --real <data_split> --generated {folder} "
@@ -184,13 +180,6 @@ def write_numbers(sampler: ImageSampler, images: Sequence[Wanted], config: Sampl
         path = folder / figure_name(shown[0])
         write_figure(path, title(sampler.payload.labels, label), [folder / one.name for one in shown], axes)
     say(f"wrote {written} arrays beside the images, and {len(people)} figures: {folder / 'figure_*.png'}")
-
-
-def write_set(sampler: ImageSampler, images: Sequence[Wanted], config: SampleConfig) -> None:
-    """With --npz, samples.npz of `images`, unless it holds them already."""
-    if config.npz and images:
-        path = write_npz(sampler.folder, images, sampler.vae.image_size)
-        say(f"{path}: {len(images)} images of {people_of(images)} people (arr_0) and their labels (arr_1)")
 
 
 class Prepared(NamedTuple):
@@ -286,7 +275,8 @@ def draw_selected(prepared: Prepared, selector: Selector, config: SampleConfig) 
     shown = [user for user in users if any(one.label == user for one in images)]
     finish(folder, images, labels, shown, layout=config.layout)
     write_numbers(sampler, images, config)
-    write_set(sampler, images, config)
+    if config.npz and images:
+        write_npz(folder, images, sampler.vae.image_size)
     say(f"{len(images)} images are in {folder}; every image drawn is told of in {table}")
 
 

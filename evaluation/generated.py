@@ -27,17 +27,15 @@ from data.grey_depth import with_white
 from data.images import IMAGE_EXTENSIONS, ImageRecord
 from data.label_files import PERSON_COLUMNS
 from data.labels import LabelTable, listing, natural_key
-from data.tables import read_rows
 from data.tree import account, sorted_out, split_word
+from evaluation.generated_tables import SAMPLES, Rows, rows_of, tables_of
 from sampling.image_sampler import METADATA
 
-SAMPLES, TABLES = "samples.csv", ("metadata.csv", "metadata.jsonl")
 COLUMNS = (*PERSON_COLUMNS, "class", "class_name", "class_label", "identity")
 UNLISTED, NOBODY = "not in the table", "in no folder of a person of --real"
 # What stage 3 and other tools leave beside the images.
 SHEETS = ("micro_doppler_grid.png", "demo_samples.png", "figure_user*.png")
 BESIDE = (*SHEETS, "*.csv", "*.jsonl", "*.npz", "run.json")
-Rows = dict[str, dict[str, str]]  # by the path below the folder
 
 
 class Generated(NamedTuple):
@@ -66,8 +64,8 @@ def find_generated(folder: Path, people: LabelTable) -> Generated:
             "with metadata.csv"
         )
     paths, others = sorted_out(folder, IMAGE_EXTENSIONS, ())
-    tables = _tables(folder, others)
-    rows = _rows(folder, tables)
+    tables = tables_of(folder, others)
+    rows = rows_of(folder, tables)
     whose = _by_column(rows, people, tables) if rows else None
     reason = UNLISTED if whose else NOBODY
     whose = whose or _by_folder(folder, paths, people)
@@ -104,67 +102,7 @@ def _records(folder: Path, whose: Mapping[str, str], people: LabelTable) -> list
     return [ImageRecord(folder / path, relative(path, user), user) for path, user in ordered]
 
 
-# Tables
-
-
-def _tables(folder: Path, others: Mapping[str, Sequence[str]]) -> list[str]:
-    """Paths below `folder` of the tables that tell whose the images are; stage 3's comes before others."""
-    named = [path for found in others.values() for path in found]
-    if (folder / SAMPLES).is_file():
-        return [SAMPLES]
-    unread = [path for path in named if PurePosixPath(path).name == "metadata.parquet"]
-    if unread:
-        raise UserError(f"{folder / unread[0]}: Parquet is not read; save the table as metadata.csv")
-    return [path for path in named if PurePosixPath(path).name in TABLES]
-
-
-def _rows(folder: Path, tables: Sequence[str]) -> Rows:
-    """Rows of all tables by the path of the image below `folder`; UserError: damaged, or at odds."""
-    found: Rows = {}
-    for table in tables:
-        path, column = folder / table, "file" if table == SAMPLES else "file_name"
-        for row in _table(path):
-            name = row.get(column, "")
-            if not _is_image_path(name):
-                raise UserError(
-                    f"{path}: {ascii(name[:80])} is no name of an image there; expected them in its column "
-                    f"{column}" + "; run stage 3 again" * (table == SAMPLES)
-                )
-            place = (PurePosixPath(table).parent / name).as_posix()
-            if found.setdefault(place, row) != row:
-                raise UserError(f"{path}: names {place} twice, with different values; keep one row")
-    if tables and not found:
-        raise UserError(f"{folder / tables[0]}: people: none; expected a row for each image")
-    return found
-
-
-def _table(path: Path) -> list[dict[str, str]]:
-    """Rows as text, their columns in small letters."""
-    way_out = "run stage 3 again" if path.name == SAMPLES else "write it again, in UTF-8"
-    if path.suffix == ".csv":
-        lines: list[dict[Any, Any]] = [*read_rows(path, "a table", way_out)]
-    else:
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-            lines = [dict(json.loads(line)) for line in text.split("\n") if line.strip()]
-        except (ValueError, TypeError, RecursionError) as error:
-            raise UserError(f"{path}: not readable as a table ({error}); {way_out}") from error
-    return [{str(name).strip().casefold(): _cell(value) for name, value in line.items()} for line in lines]
-
-
-def _cell(value: Any) -> str:
-    return "" if value is None else str(value).strip()
-
-
-def _is_image_path(name: str) -> bool:
-    """Whether a cell names a file below the table's folder."""
-    parts = PurePosixPath(name).parts
-    return (
-        name.isprintable()
-        and bool(parts)
-        and "/".join(parts) == name
-        and not any(part == ".." or len(part) > 255 for part in parts)
-    )
+# Columns
 
 
 def _by_column(rows: Rows, people: LabelTable, tables: Sequence[str]) -> dict[str, str] | None:

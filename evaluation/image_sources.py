@@ -14,7 +14,8 @@ from data.image_array import contents_of, read_images
 from data.images import IMAGE_EXTENSIONS, ImageRecord, file_digest, inputs_digest, open_rgb
 from data.tables import read_rows
 from data.tree import account, sorted_out, told
-from evaluation.generated import SAMPLES, UNLISTED
+from evaluation.generated import UNLISTED
+from evaluation.generated_tables import SAMPLES
 
 UNREAD = "that cannot be decoded"
 

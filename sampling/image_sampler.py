@@ -57,6 +57,18 @@ def wanted_of(labels: LabelTable, users: Sequence[int], count: int, layout: str 
     return [wanted(labels, user, number, layout) for user in users for number in range(1, count + 1)]
 
 
+def shared_out(labels: LabelTable, users: Sequence[int], total: int, layout: str = "flat") -> list[Wanted]:
+    """`total` images of `users`, equally many of each, one more of the first where they do not divide."""
+    each, further = divmod(total, len(users))
+    more = wanted_of(labels, users[:further], each + 1, layout)
+    return more + wanted_of(labels, users[further:], each, layout)
+
+
+def people_of(images: Sequence[Wanted]) -> int:
+    """How many people are in them."""
+    return len({image.label for image in images})
+
+
 def escaped(name: str) -> str:
     """A person's name as part of a path: odd characters as %20, and nothing that a path would obey; never one
     for two names.
