@@ -31,7 +31,7 @@ from data.progress import progress
 from data.run_record import claim_folder
 from data.tables import csv_text, read_rows
 from evaluation.selection import KEPT, Selector, acceptance, digest_of, select
-from runtime.devices import resolve_device, resolve_devices, resolve_precision
+from runtime.devices import resolve_device, resolve_devices
 from runtime.disk import require_space
 from runtime.processes import start_process_group
 from sampling.arrays import require_axes, write_arrays, write_figure
@@ -41,9 +41,9 @@ from sampling.image_sampler import (
     ImageSampler,
     Wanted,
     arithmetic,
+    batches_of,
     build_image_sampler,
     figure_name,
-    load_tokenizer_for,
     people_of,
     shared_out,
     wanted,
@@ -51,7 +51,7 @@ from sampling.image_sampler import (
 )
 from sampling.image_set import write_npz
 from sampling.imagenet import DEMO_CLASSES, class_numbers
-from sampling.model_file import load_trained
+from sampling.networks import load_networks
 from weight_files.hub import with_local_files
 
 DEMO_COLUMNS = 4
@@ -147,7 +147,7 @@ def draw_all(prepared: Prepared | None, config: SampleConfig, device: torch.devi
         + (f"drawing {len(missing)} on {device} ({sampler.draw.precision})" if missing else "drawing skipped")
         + f"; {config.sampler}, {config.num_steps} steps, guidance {config.guidance_scale:g}"
     )
-    batches = [images[i : i + config.batch_size] for i in range(0, len(images), config.batch_size)]
+    batches = batches_of(images, config.batch_size)
     # Only the main process looks which are there: another may have begun to draw.
     shard = group.shard(group.broadcast([batch for batch in batches if missing & set(batch)]))
     with progress(total=len(missing & set().union(*shard)), description="drawing", unit="img") as bar:
@@ -195,11 +195,11 @@ class Prepared(NamedTuple):
 
 def prepare(config: SampleConfig, device: torch.device) -> Prepared:
     """Load the networks; every refusal of an input happens here."""
-    precision = resolve_precision(config.precision, device)
-    net, payload = load_trained(config.dit_checkpoint, config.latents_stats)
+    net, payload, vae, precision = load_networks(
+        config.dit_checkpoint, config.vavae_path, config.latents_stats, device, config.precision
+    )
     users = payload.labels.resolve(class_numbers(payload.labels, config.user_ids))
     selector = load_selector(config, [payload.labels.names[user] for user in users])
-    vae = load_tokenizer_for(config.vavae_path, net, payload, device, precision)
     judges = {}
     if config.select and selector:
         judges = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy
 
@@ -28,12 +28,11 @@ from evaluation.generated import find_generated
 from evaluation.judge import Judge
 from evaluation.measure import measure, obtain_judges, units_of
 from evaluation.report.tables import said, value_of, words
-from models.lightningdit import LightningDiT
-from runtime.devices import resolve_device, resolve_precision
+from runtime.devices import resolve_device
 from sampling.image_folder import finish
-from sampling.image_sampler import build_image_sampler, load_tokenizer_for, wanted_of
-from sampling.model_file import DitPayload, load_trained, weights_digest
-from tokenizer.vavae import VAVAE
+from sampling.image_sampler import batches_of, build_image_sampler, wanted_of
+from sampling.model_file import weights_digest
+from sampling.networks import Networks, load_networks
 from weight_files.hub import with_local_files
 
 MARGIN = 0.01
@@ -121,24 +120,6 @@ def table(sweep: dict[str, Any]) -> list[str]:
     return [*lines, f"{verdict}: {sweep['rule']}"]
 
 
-class Networks(NamedTuple):
-    """What draws, loaded once for all settings."""
-
-    net: LightningDiT
-    payload: DitPayload
-    vae: VAVAE
-    precision: str
-
-
-def load_networks(config: SweepConfig) -> Networks:
-    """Network and tokenizer on the fastest device there is; refusals as of stage 3."""
-    device = resolve_device("auto")
-    precision = resolve_precision("auto", device)
-    net, payload = load_trained(config.dit_checkpoint)
-    vae = load_tokenizer_for(config.vavae_path, net, payload, device, precision)
-    return Networks(net, payload, vae, precision)
-
-
 def run(config: SweepConfig) -> None:
     """Draw and score a small set for every sampler and guidance scale; sweep.json, sweep.png."""
     config = with_local_files(config)
@@ -149,7 +130,8 @@ def run(config: SweepConfig) -> None:
     seen = check_split(splits, config.real, config.margins)
     config = replace(config, colour_map=seen.known_map(config.colour_map))
     folder, held_out = Path(config.output_dir), "test" if "test" in real else "val"
-    networks = load_networks(config)
+    device = resolve_device("auto")
+    networks = load_networks(config.dit_checkpoint, config.vavae_path, None, device, "auto")
     drawn = config.dit_checkpoint, networks.payload.axes
     axes = axes_of_images(config.real, splits.paths(), config.axes, drawn)
     config = replace(config, axes=axes.scales() if axes else [])
@@ -223,10 +205,9 @@ def draw_setting(
     )
     users = range(len(labels))
     images = wanted_of(labels, users, config.num_samples_per_user)
-    batches = [images[i : i + settings.batch_size] for i in range(0, len(images), settings.batch_size)]
     with claim_folder(folder, claimed, "micro_doppler_*.png"):
         with progress(total=len(images), description=folder.name, unit="img") as bar:
-            for batch in batches:
+            for batch in batches_of(images, settings.batch_size):
                 sampler.draw_batch(batch)
                 bar.update(len(batch))
         finish(folder, images, labels, users)

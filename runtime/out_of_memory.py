@@ -20,12 +20,18 @@ def is_out_of_memory(error: BaseException) -> bool:
 class Fitting:
     """`function` of batches, called on parts that the memory takes; they are halved when it runs out.
 
-    `function` turns tensors (n, ...) into tensors (n, ...). `warning` follows the line that says so.
-    UserError: the memory is not enough for one sample.
+    `function` turns tensors (n, ...) into tensors (n, ...). `tell` takes the line that says so, which
+    `warning` ends. UserError: the memory is not enough for one sample.
     """
 
-    def __init__(self, function: Callable[..., tuple[Tensor, ...]], size: int, warning: str = "") -> None:
-        self.function, self.size, self.warning = function, size, warning
+    def __init__(
+        self,
+        function: Callable[..., tuple[Tensor, ...]],
+        size: int,
+        warning: str = "",
+        tell: Callable[[str], None] = say,
+    ) -> None:
+        self.function, self.size, self.warning, self.tell = function, size, warning, tell
 
     def __call__(self, *batch: Tensor) -> tuple[Tensor, ...]:
         self.size = min(self.size, len(batch[0]))
@@ -43,4 +49,4 @@ class Fitting:
                     "or choose --device cpu"
                 )
             self.size //= 2
-            say(f"out of memory: going on with {self.size} images at once{self.warning}")
+            self.tell(f"out of memory: going on with {self.size} images at once{self.warning}")

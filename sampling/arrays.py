@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,24 +31,30 @@ def require_axes(axes: Axes | None, checkpoint: str) -> Axes:
     if axes is None or axes.range_db is None:
         lacking = "axes" if axes is None else "range in dB"
         raise UserError(
-            f"--arrays requires the images' axes and range in dB, {checkpoint} carries no {lacking}; give "
-            "them by --axes, like --axes -1.2 5.2 2.1 30"
+            f"dB (--arrays) require the images' axes and range in dB, {checkpoint} carries no {lacking}; "
+            "give them by --axes, like --axes -1.2 5.2 2.1 30"
         )
     return axes
 
 
-def with_colour_map(axes: Axes, images: Sequence[Path]) -> Axes:
-    """Axes that name the colour map: the training images' or, where these were not told, that of `images`.
+def with_colour_map(axes: Axes, images: Iterable[numpy.ndarray], first: object) -> Axes:
+    """Axes that name the colour map: the training images' or, where these were not told, that of `images`,
+    (H, W, 3) uint8 each.
 
-    UserError: these have no map that is known.
+    UserError, after the name of the `first` image: these have no map that is known.
     """
-    if axes.colour_map or not images:
+    counts = Counter(map(colour_map_of, islice(images, 0 if axes.colour_map else LOOKED_AT)))
+    if not counts:
         return axes
-    counts = Counter(colour_map_of(pixels_of(path)) for path in images[:LOOKED_AT])
     found = counts.most_common(1)[0][0]
     if found is None:
-        raise UserError(f"--arrays: {images[0]} has the colours of no known map; leave --arrays out")
+        raise UserError(f"{first} has the colours of no known map, so dB are not known; leave --arrays out")
     return replace(axes, colour_map=found)
+
+
+def with_map_of_files(axes: Axes, images: Sequence[Path]) -> Axes:
+    """`with_colour_map` of image files."""
+    return with_colour_map(axes, map(pixels_of, images), next(iter(images), None))
 
 
 def pixels_of(path: Path) -> numpy.ndarray:
@@ -67,7 +74,7 @@ def write_arrays(folder: Path, names: Sequence[str], axes: Axes) -> int:
     """Put beside each image of `names` that lacks it an .npz: db (velocity, time) float32, velocity_mps and
     time_s (the middles of rows and columns), range_db and colour_map. How many were written.
     """
-    axes = with_colour_map(axes, [folder / name for name in names])
+    axes = with_map_of_files(axes, [folder / name for name in names])
     lacking = [path for name in names if not (path := folder / name).with_suffix(".npz").is_file()]
     for path in progress(lacking, description="arrays", unit="img"):
         power_db = to_decibels(pixels_of(path), axes)
@@ -87,7 +94,7 @@ def middles(axes: Axes, shape: tuple[int, ...]) -> tuple[numpy.ndarray, numpy.nd
 
 def write_figure(path: Path, title: str, images: Sequence[Path], axes: Axes) -> None:
     """A figure of the first SHOWN `images` of a person, with axes in s and m/s and a colour bar in dB."""
-    axes = with_colour_map(axes, images)
+    axes = with_map_of_files(axes, images)
     assert axes.range_db and axes.colour_map
     shown = images[:SHOWN]
     colours = ListedColormap(to_rgb(numpy.linspace(0, 1, ENTRIES), axes.colour_map) / 255)

@@ -1,4 +1,7 @@
-"""Images of chosen people as stage 3 draws and writes them: file names, batches, settings in each file."""
+"""Images of chosen people as stage 3 draws and writes them: file names, batches, settings in each file.
+
+`PersonSampler` draws into memory, `ImageSampler` into a folder.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from configs.command_line import say
 from configs.errors import UserError
 from configs.keys import identity, recorded
 from configs.schema import SampleConfig
@@ -24,7 +28,7 @@ from data.kept_values import KeptValues
 from data.labels import LabelTable
 from data.sheets import save_png
 from models.lightningdit import LightningDiT
-from runtime.devices import candidate_precisions, resolve_precision, tokenizer_precision
+from runtime.devices import candidate_precisions, resolve_precision
 from runtime.out_of_memory import Fitting
 from runtime.precision import RECORD, choose, choose_tokenizer, trial_size
 from runtime.seeds import noise_for
@@ -64,6 +68,11 @@ def shared_out(labels: LabelTable, users: Sequence[int], total: int, layout: str
     return more + wanted_of(labels, users[further:], each, layout)
 
 
+def batches_of(images: Sequence[Wanted], size: int) -> list[Sequence[Wanted]]:
+    """`images` in parts of `size`, the last one smaller."""
+    return [images[first : first + size] for first in range(0, len(images), size)]
+
+
 def people_of(images: Sequence[Wanted]) -> int:
     """How many people are in them."""
     return len({image.label for image in images})
@@ -93,19 +102,57 @@ def figure_name(image: Wanted) -> str:
 
 
 @dataclass
-class ImageSampler:
-    """Draws into `folder`, which its caller keeps locked. `settings` are told in each image."""
+class PersonSampler:
+    """Draws images of people by their running numbers: image k of a person depends on `seed`, the person and
+    k only, up to rounding. `tell` takes the line that says that memory ran out.
+    """
 
-    folder: Path
     payload: DitPayload
     draw: LatentSampler
     vae: VAVAE
     seed: int
-    settings: dict[str, Any]
+    tell: Callable[[str], None] = field(default=say, kw_only=True)
 
     def __post_init__(self) -> None:
         warning = "; matrix products of another shape round differently, so images may differ by a rounding"
-        self._fitting = Fitting(self._draw, sys.maxsize, warning)
+        self._latents = Fitting(self._draw, sys.maxsize, warning, self.tell)
+        self._pixels = Fitting(self._decoded, sys.maxsize, warning, self.tell)
+
+    def latents(self, batch: Sequence[Wanted]) -> numpy.ndarray:
+        """Latents (N, C, h, w) float32 of one batch in the tokenizer's own scale; errors as of `pixels`."""
+        (latents,) = self._latents(*self._starts(batch))
+        return latents.cpu().numpy()
+
+    def pixels(self, batch: Sequence[Wanted]) -> numpy.ndarray:
+        """Images (N, H, W, 3) uint8 of one batch; UserError where latents are not finite."""
+        (pixels,) = self._pixels(*self._starts(batch))
+        return as_rows(pixels)
+
+    def _starts(self, batch: Sequence[Wanted]) -> tuple[Tensor, Tensor]:
+        """Noise and labels of a batch."""
+        names, shape = self.payload.labels.names, self.vae.latent_shape
+        noise = [noise_for(shape, self.seed, "sample", names[one.label], one.number) for one in batch]
+        return torch.stack(noise), torch.tensor([one.label for one in batch])
+
+    def _draw(self, noise: Tensor, labels: Tensor) -> tuple[Tensor]:
+        latents = self.draw(noise, labels)
+        if not torch.isfinite(latents).all():
+            raise UserError(
+                f"guidance_scale {self.draw.settings.guidance_scale:g} at --precision {self.draw.precision} "
+                "gave latents that are not finite; use --precision 32 or a lower --guidance_scale"
+            )
+        return (latents,)
+
+    def _decoded(self, noise: Tensor, labels: Tensor) -> tuple[Tensor]:
+        return (self.vae.decode(*self._draw(noise, labels)),)
+
+
+@dataclass
+class ImageSampler(PersonSampler):
+    """Draws into `folder`, which its caller keeps locked. `settings` are told in each image."""
+
+    folder: Path
+    settings: dict[str, Any]
 
     def at(self, network: str, tokenizer: str) -> ImageSampler:
         """This sampler in another arithmetic."""
@@ -124,22 +171,6 @@ class ImageSampler:
                 if image.name in missing:
                     self.save(image, pixels)
         return len(missing)
-
-    def pixels(self, batch: Sequence[Wanted]) -> numpy.ndarray:
-        """Images (N, H, W, 3) uint8 of one batch; UserError where latents are not finite."""
-        names, shape = self.payload.labels.names, self.vae.latent_shape
-        noise = [noise_for(shape, self.seed, "sample", names[one.label], one.number) for one in batch]
-        (pixels,) = self._fitting(torch.stack(noise), torch.tensor([one.label for one in batch]))
-        return as_rows(pixels)
-
-    def _draw(self, noise: Tensor, labels: Tensor) -> tuple[Tensor]:
-        latents = self.draw(noise, labels)
-        if not torch.isfinite(latents).all():
-            raise UserError(
-                f"guidance_scale {self.settings['guidance_scale']:g} at --precision {self.draw.precision} "
-                "gave latents that are not finite; use --precision 32 or a lower --guidance_scale"
-            )
-        return (self.vae.decode(latents),)
 
     def save(self, image: Wanted, pixels: numpy.ndarray) -> None:
         """Write one image with its settings inside."""
@@ -207,8 +238,8 @@ def build_image_sampler(
 
     `judges` are the digests of a selecting judge's file and of its training images, if one selects.
     """
-    axes = agreed((config.dit_checkpoint, payload.axes), (FLAG, given_axes(config.axes)))
-    payload = replace(payload, axes=axes)
+    payload = with_axes(config, payload)
+    axes = payload.axes
     digests = {"dit": weights_digest(net), "tokenizer": vae.digest, **judges}
     draw = LatentSampler(net, payload, config, vae.device, precision)
     claimed = identity(
@@ -223,24 +254,10 @@ def build_image_sampler(
     settings = {**recorded(config), **digests, "precision": precision, "device": vae.device.type}
     del settings["axes"]  # each a column of its own
     settings |= axes.known() if axes else {}
-    return ImageSampler(Path(config.output_dir), payload, draw, vae, config.seed, settings), claimed
+    return ImageSampler(payload, draw, vae, config.seed, Path(config.output_dir), settings), claimed
 
 
-def load_tokenizer_for(
-    path: str, net: LightningDiT, payload: DitPayload, device: torch.device, precision: str
-) -> VAVAE:
-    """The tokenizer, refused when it is not the one the model's latents came from."""
-    vae = VAVAE.from_file(path, device=device, precision=tokenizer_precision(precision))
-    if payload.tokenizer_digest not in (None, vae.digest):
-        raise UserError(
-            f"--vavae_path {path}: not the tokenizer this model was trained with (digest "
-            f"{vae.digest[:12]}, expected {payload.tokenizer_digest[:12]}); give the one that stage 1 used"
-        )
-    expected = (net.config["in_channels"], net.config["input_size"], net.config["input_size"])
-    if vae.latent_shape != expected:
-        raise UserError(
-            f"--vavae_path {path}: latents of shape {vae.latent_shape}, the model draws "
-            f"{expected}; "
-            "give the tokenizer that stage 1 used"
-        )
-    return vae
+def with_axes(config: SampleConfig, payload: DitPayload) -> DitPayload:
+    """The payload with what --axes says beside what its file told; UserError where they differ."""
+    axes = agreed((config.dit_checkpoint, payload.axes), (FLAG, given_axes(config.axes)))
+    return replace(payload, axes=axes)

@@ -10,7 +10,7 @@ import copy
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -46,8 +46,9 @@ def endpoint() -> str:
     return os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
 
 
-def local_file(name: str | os.PathLike, look_only: bool = False) -> Path:
-    """The file that `name` names: a path itself, of `hf://…` the copy in the cache, fetched where it is not.
+def local_file(name: str | os.PathLike, look_only: bool = False, tell: Callable[[str], None] = say) -> Path:
+    """The file that `name` names: a path itself, of `hf://…` the copy in the cache, fetched where it is not,
+    which `tell` is told.
 
     `look_only` fetches nothing. UserError, in one line: the name is malformed, or the file cannot be had.
     """
@@ -61,7 +62,7 @@ def local_file(name: str | os.PathLike, look_only: bool = False) -> Path:
         cached = look_only or offline()
         file = match["file"] or only_weights(name, listed(repository, revision, cached))
         path = fetched(HubFile(repository, file, revision), local_files_only=cached)
-    say(f"{name}: {described(path)}")
+    tell(f"{name}: {described(path)}")
     return path
 
 
@@ -75,8 +76,9 @@ def described(path: Path) -> str:
     return ", ".join([str(path), f"{path.stat().st_size:,} bytes", *known])
 
 
-def with_local_files(config: Any) -> Any:
-    """`config`, a section, with the local file in place of every `hf://` name among its weight files.
+def with_local_files(config: Any, tell: Callable[[str], None] = say) -> Any:
+    """`config`, a section, with the local file in place of every `hf://` name among its weight files; `tell`
+    as of `local_file`.
 
     A dry run fetches nothing. UserError as of `local_file`, after the flag.
     """
@@ -85,7 +87,7 @@ def with_local_files(config: Any) -> Any:
         name = getattr(config, item.name)
         if item.metadata["weights"] and isinstance(name, str) and name.startswith(HUB_PREFIX):
             try:
-                setattr(config, item.name, str(local_file(name, config.dry_run)))
+                setattr(config, item.name, str(local_file(name, config.dry_run, tell)))
             except UserError as error:
                 raise UserError(f"--{item.name} {error}") from error
     return config

@@ -273,6 +273,7 @@ def test_every_program_is_among_these():
         stage4_evaluate,
         train_tokenizer,
     )
-    # The converter has a test of its own.
-    assert programs == {f"{module.__name__}.py" for module in modules} | {"tokenizer/convert.py"}
+    # The converter and the example have tests of their own.
+    own = {"tokenizer/convert.py", "example.py"}
+    assert programs == {f"{module.__name__}.py" for module in modules} | own
     assert set(stage0_prepare.COMMANDS) | set(stage4_evaluate.COMMANDS) <= set(SECTIONS)
