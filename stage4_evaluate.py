@@ -49,7 +49,7 @@ from evaluation.selection import scoring_parts, train_selecting_judge
 from tokenizer.weights import resolve_path
 from weight_files.hub import with_local_files
 
-PICTURES = ("real_beside_generated", "closest_pairs", "overlap")
+PICTURES = ("first_look", "real_beside_generated", "examples", "closest_pairs", "overlap")
 TOGETHER = "generators_beside_real"  # of several
 COLUMNS = ("judged_right", "torso_velocity", "cadence", "memorised")
 
@@ -192,9 +192,10 @@ def table(metrics: dict[str, Any]) -> list[str]:
         said = ", ".join(f"{kind} {shown(one[name], interval=True)}" for kind, one in kinds.items())
         lines.append(f"{name.replace('_', ' ')}: {said}")
     for name, one in metrics.get("generators", {"": metrics}).items():
-        copying = [lean_line(one["data_copying"])]
-        copying += planted_lines(one["planted"]) if "planted" in one else []
-        lines += [": ".join(filter(None, (name, line))) for line in copying]
+        of_one = [lean_line(one["data_copying"])]
+        of_one += planted_lines(one["planted"]) if "planted" in one else []
+        of_one.append(", ".join(f"{key}: {answer['word']}" for key, answer in one["answers"].items()))
+        lines += [": ".join(filter(None, (name, line))) for line in of_one]
     for name, own in metrics.get("groups", {}).items():
         if "difference" in own:
             said = ", ".join(

@@ -17,6 +17,7 @@ from data.split_files import read_groups
 from evaluation.augmentation_study import Answers, Labelled, study
 from evaluation.comparison import compare_generators
 from evaluation.distances import REFERENCE
+from evaluation.examples import examples_of
 from evaluation.features import NETWORKS, ImageSet, describe, encoder, read, through
 from evaluation.folders import ALONE, places_of
 from evaluation.generated import Generated
@@ -29,7 +30,7 @@ from evaluation.physical_augmentation import Physical
 from evaluation.planted import beside_their_originals, plant, planted_table
 from evaluation.reconstruction import reconstructions, tokenizer_check
 from evaluation.report import sheets
-from evaluation.report.summary import sentences
+from evaluation.report.summary import answers, sentences
 from runtime.devices import resolve_device
 from tokenizer.vavae import VAVAE
 
@@ -111,7 +112,7 @@ def evaluate(
         own |= further_sections[name]
         with seconds.part("pictures"):
             draw_pictures(folder if len(generated) == 1 else folder / name, name, own, seen, found, people)
-        own["summary"] = sentences(shared | own)
+        own |= {"answers": answers(shared | own), "summary": sentences(shared | own)}
     counts = {name: len(part) for name, part in {**real, **drawn}.items()}
     shared |= {"counts": counts, "seconds": seconds}
     if len(generated) == 1:
@@ -257,7 +258,9 @@ def try_tokenizer(
 def draw_pictures(
     folder: Path, name: str, metrics: dict[str, Any], seen: Seen, found: Measured, people: LabelTable
 ) -> None:
-    """The PNG files of a generator beside its metrics.json; the closest pairs get their files' names."""
+    """The PNG files of a generator beside its metrics.json; the closest pairs get their files' names, and
+    what the judge makes of each person the section "examples".
+    """
     folder.mkdir(exist_ok=True)
     generated, training = seen.records[name], seen.records["train"]
     real = seen.records["held_out"]
@@ -265,6 +268,11 @@ def draw_pictures(
     sheets.closest_pairs(folder / "closest_pairs.png", metrics["closest_pairs"], generated, training)
     labels = {kind: part.labels for kind, part in of_generator(seen.sets, name).items()}
     sheets.overlap(folder / "overlap.png", of_generator(found.judged, name), labels, people)
+    chosen = examples_of(found.opinions[name], found.opinions["held_out"], labels, people)
+    sheets.examples(folder / "examples.png", real, generated, chosen)
+    metrics["examples"] = {person: own.told(real, generated, people) for person, own in chosen.items()}
+    top = sheets.at_the_top(metrics["examples"])
+    sheets.first_look(folder / "first_look.png", real, generated, top)
     for pair in metrics["closest_pairs"]:
         pair["generated"] = generated[pair["generated"]].path.name
         pair["train"] = training[pair["train"]].relative

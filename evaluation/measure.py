@@ -43,14 +43,16 @@ def units_of(axes_known: bool) -> dict[str, str]:
 
 class Measured(NamedTuple):
     """Sections of metrics.json by generator, those of "shared" the same for all; and what further sections
-    take: the features (N, D) of every set in every space, and the judge's as they come; what each generated
-    image is said to be, {generator: {flag: (N,) bool}}; and every set beside the training images.
+    take: the features (N, D) of every set in every space, and the judge's as they come; the first judge's
+    probabilities (N, people) of every set but training; what each generated image is said to be, {generator:
+    {flag: (N,) bool}}; and every set beside the training images.
     """
 
     sections: dict[str, dict[str, Any]]
     shared: dict[str, Any]
     spaces: dict[str, dict[str, numpy.ndarray]]
     judged: dict[str, numpy.ndarray]
+    opinions: dict[str, numpy.ndarray]
     flags: dict[str, dict[str, numpy.ndarray]]
     near: dict[str, Nearness]
 
@@ -118,7 +120,8 @@ def measure_each(
         for name in generators:
             own = {space: of_generator(features, name) for space, features in spaces.items()}
             sections[name] |= distances_of(own, of_generator(sets, name), people, units, seed)
-    return Measured(sections, shared, spaces, judged, {name: flags[name] for name in generators}, near)
+    first = {name: own[0] for name, own in opinions.items()}
+    return Measured(sections, shared, spaces, judged, first, {name: flags[name] for name in generators}, near)
 
 
 def of_generator(sets: Mapping[str, Kind], name: str) -> dict[str, Kind]:

@@ -64,6 +64,27 @@ def planted(draw: Draws) -> dict:
     return {"found": draw.figure("share"), "by_ratio": draw.figure("share"), "sets": sets}
 
 
+def example(draw: Draws, person: str, other: str) -> dict:
+    """Images of a person that a judge found the best and the worst."""
+
+    def image(number: int) -> dict:
+        return {
+            "image": f"drawn_{draw.random.random():.6f}_{number}.png",
+            "probability": draw.random.random(),
+        }
+
+    return {
+        "other": other,
+        "taken_for_other": draw.random.randint(100, 999),
+        "count": draw.random.randint(1000, 9999),
+        "confused": {**image(0), "named": other},
+        "real": f"{person}/rec1_001.png",
+        "other_real": f"{other}/rec1_002.png",
+        "best": [image(number) for number in range(5)],
+        "worst": [{**image(number), "named": other} for number in range(4)],
+    }
+
+
 def toy_metrics(people: tuple[str, ...] = ("ID_1", "ID_2", NASTY), seed: int = 0) -> dict:
     draw = Draws(seed)
     settings = [
@@ -118,6 +139,11 @@ def toy_metrics(people: tuple[str, ...] = ("ID_1", "ID_2", NASTY), seed: int = 0
             },
         },
         "seconds": {"judge": 61.5, "distances": 17.25},
+        "answers": {
+            question: {"word": word, "sentence": f"Toy & {question} {draw.random.random():.6f}."}
+            for question, word in (("person", "good"), ("new", "doubtful"), ("useful", "not known"))
+        },
+        "examples": {one: example(draw, one, other) for one, other in zip(people, people[1:] + people[:1])},
         "summary": ["Toy figures <of nobody>, drawn at random.", "They say nothing & prove nothing."],
         "people": list(people),
         "chance": 1 / len(people),

@@ -14,9 +14,11 @@ from matplotlib.figure import Figure
 from data.atomic import replacing
 from data.images import ImageRecord, open_rgb
 from data.labels import LabelTable
-from data.sheets import grid, save_png
+from data.sheets import GAP, NAME_WIDTH, grid, save_png
+from evaluation.examples import MOST, Example
 
 SHOWN, CELL, PAIRS_A_ROW = 4, 128, 5
+SMALL, PEOPLE, GLANCE = 96, 4, 3  # side of a cell, people, and images of a kind at the top of the page
 NAME_LENGTH = 17  # of a name beside a row, in letters a line
 MARKERS = "os^Dv<>P"  # another for every ten people, whose colours repeat
 
@@ -49,7 +51,57 @@ def _some(records: Sequence[ImageRecord], person: str, count: int) -> list[numpy
     """`count` tiles of a person, spread over all images, white ones where they are fewer."""
     of_person = [record for record in records if record.user == person]
     picked = numpy.linspace(0, len(of_person) - 1, min(count, len(of_person))).round().astype(int)
-    return [_tile(of_person[place]) for place in picked] + [_tile(None)] * (count - len(picked))
+    return _padded([_tile(of_person[place]) for place in picked], count)
+
+
+def _padded(tiles: list[numpy.ndarray], count: int) -> list[numpy.ndarray]:
+    return tiles + [_tile(None)] * (count - len(tiles))
+
+
+def at_the_top(told: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """People whose images are at the top of the page, spread over all of the section "examples" of whom there
+    are real ones, too.
+    """
+    people = [name for name, own in told.items() if "real" in own] or [*told]
+    picked = numpy.linspace(0, len(people) - 1, min(PEOPLE, len(people))).round().astype(int)
+    return [people[place] for place in picked]
+
+
+def first_look(
+    path: Path, real: Sequence[ImageRecord], generated: Sequence[ImageRecord], people: Sequence[str]
+) -> None:
+    """A row of each of `people`: GLANCE real held-out images, then as many generated ones."""
+    rows = [[tile for part in (real, generated) for tile in _some(part, name, GLANCE)] for name in people]
+    save_png(grid(rows, [f"{name}\nreal, generated" for name in people], SMALL), path)
+
+
+def examples(
+    path: Path, real: Sequence[ImageRecord], generated: Sequence[ImageRecord], chosen: Mapping[str, Example]
+) -> None:
+    """A row per person: a real image, the generated one most like another person, a real one of that other;
+    then MOST of the best, and of the worst.
+    """
+
+    def tiles(one: Example) -> list[numpy.ndarray]:
+        beside = [_tile(None if place is None else real[place]) for place in (one.real, one.other_real)]
+        best, worst = ([_tile(generated[place]) for place in part] for part in (one.best, one.worst))
+        return [
+            beside[0],
+            _tile(generated[one.confused]),
+            beside[1],
+            *_padded(best, MOST),
+            *_padded(worst, MOST),
+        ]
+
+    rows = [tiles(one) for one in chosen.values()]
+    save_png(grid(rows, [f"{name}\nconfused, best,\nworst" for name in chosen], SMALL), path)
+
+
+def corners(row: int, column: int, count: int = 1) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of `count` neighbouring cells on a sheet of SMALL ones, as Pillow crops."""
+    step = SMALL + GAP
+    left, top = NAME_WIDTH + column * step, GAP + row * step
+    return left, top, left + count * step - GAP, top + SMALL
 
 
 def closest_pairs(

@@ -1,25 +1,56 @@
-"""What the figures say, in plain sentences, and what they cannot say."""
+"""What the figures say, in plain sentences and in a word to each question, and what they cannot say.
+
+The word is GOOD, DOUBTFUL or POOR only where the intervals carry it, else UNKNOWN.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 
 from evaluation.data_copying import COPYING
+from evaluation.estimates import share_difference
 from evaluation.memorisation import MANY, NONE, SOME, verdict
-from evaluation.paired_differences import LEAST_SEEDS, limit_of, reach_of
+from evaluation.paired_differences import HARMS, HELPS, LEAST_SEEDS, limit_of, reach_of
 
 Metrics = dict[str, Any]
 FEW, LEAST_CEILING = 10, 0.8  # images of a person; share that the judge must have right of real images
 CHECKED = 0.05  # share of held-out images that repeat training ones, above which they measure nothing
 VARIED, UNIFORM = 2 / 3, 1 / 3  # shares of the real variety below which images lack it, or have none
+VARIED_FROM = 5  # images of a person on both sides, below which variety is told by luck
+MARGIN = 0.1  # what generated images may be worse than real ones, as a share, and still be good
+GOOD, DOUBTFUL, POOR, UNKNOWN = "good", "doubtful", "poor", "not known"
+FEW_TELL = ", as far as the counts can tell"
+
+
+class Answer(NamedTuple):
+    """GOOD, DOUBTFUL, POOR or UNKNOWN, and a sentence with the figures."""
+
+    word: str
+    sentence: str
+
+
+def answers(metrics: Metrics) -> dict[str, dict[str, str]]:
+    """The word and the sentence to each of five questions: person, new, physical, varied, useful."""
+    parts = {"person": _person, "new": _new, "physical": _physical, "varied": _diverse, "useful": _helps}
+    return {question: part(metrics)._asdict() for question, part in parts.items()}
 
 
 def sentences(metrics: Metrics) -> list[str]:
-    """Is it the person, is it new, is it physical, is it diverse, and what cannot be said."""
-    parts = (_person, _days, _new, _physical, _diverse, _near, _helps, _tokenizer)
-    return [sentence for part in parts if (sentence := part(metrics))] + [_limits(metrics)]
+    """Is it the person, new, physical, diverse, useful, what else; and last what cannot be said."""
+    of = {question: answer["sentence"] for question, answer in answers(metrics).items()}
+    said = [of["person"], _days(metrics), of["new"], of["physical"], of["varied"], _near(metrics)]
+    said += [of["useful"], _tokenizer(metrics), _limits(metrics)]
+    return [sentence for sentence in said if sentence]
+
+
+def no_worse(drawn: Metrics, real: Metrics, better: int) -> bool:
+    """Whether the interval of the difference of two shares excludes that `drawn` is worse by MARGIN; `better`
+    is 1 where high shares are good, -1 where low ones are.
+    """
+    low, high = share_difference(drawn, real)["interval"]
+    return min(better * low, better * high) >= -MARGIN
 
 
 def standing(figure: Metrics, other: Metrics) -> int:
@@ -37,17 +68,24 @@ def _known(both: Metrics) -> bool:
     return both["generated"]["interval"] is not None and both["floor"]["interval"] is not None
 
 
-def _person(metrics: Metrics) -> str:
+def _person(metrics: Metrics) -> Answer:
     """Generated images show the days of training, so that real ones of these are the harder measure."""
+    chance = metrics["chance"]
     real, drawn = metrics["real"]["judged_right"], metrics["generated"]["judged_right"]
     of_training = {
         name: one["same"]["judged_right"]
         for name, one in metrics.get("groups", {}).items()
         if "difference" in one and standing(drawn, one["same"]["judged_right"]) < 0
     }
-    if drawn["interval"][0] <= metrics["chance"]:
+    half_way = (chance + real["share"]) / 2
+    word, lower = DOUBTFUL, standing(drawn, real) < 0
+    if drawn["interval"][0] <= chance:
+        word = POOR if lower else UNKNOWN
         verdict = "Not the person: the judge does no better than chance on generated images"
-    elif standing(drawn, real) < 0:
+        verdict += FEW_TELL * (word == UNKNOWN)
+    elif lower and drawn["interval"][1] < half_way:
+        word, verdict = POOR, "Hardly the person: the judge recognises few generated images"
+    elif lower:
         verdict = "The person in part: the judge recognises generated images less often than real ones"
     elif of_training:
         days = " or ".join(f"{name} as training ({_share(one)})" for name, one in of_training.items())
@@ -57,8 +95,11 @@ def _person(metrics: Metrics) -> str:
         )
     else:
         verdict = "The person: the judge recognises generated images as it does real ones"
+        enough, able = no_worse(drawn, real, 1), real["share"] >= LEAST_CEILING
+        word = GOOD if enough and able else UNKNOWN
+        verdict += FEW_TELL if not enough else ", as far as this judge can tell" * (not able)
     shares = f"{_share(drawn)} generated, {_share(real)} real held-out"
-    return f"{verdict}; {shares}, {metrics['chance']:.0%} by chance."
+    return Answer(word, f"{verdict}; {shares}, {chance:.0%} by chance.")
 
 
 def _days(metrics: Metrics) -> str | None:
@@ -78,19 +119,21 @@ def _days(metrics: Metrics) -> str | None:
     return f"{verdict}; of held-out real images it names right {shares}."
 
 
-def _new(metrics: Metrics) -> str:
-    shares, copied, some, unsure = [], NONE, 0, False
+def _new(metrics: Metrics) -> Answer:
+    shares, copied, some, unsure, enough = [], NONE, 0, False, True
     lean = metrics.get("data_copying", {}).get("c_t")
     for key, where in (("memorised", "pixels"), ("memorised_latents", "latents")):
         if key in metrics["generated"]:
             drawn, real = metrics["generated"][key], metrics["real"][key]
             copied, some = max(copied, verdict(drawn, real)), max(some, drawn["hits"])
             unsure |= real["interval"][0] > CHECKED
+            enough &= no_worse(drawn, real, -1)
             shares.append(f"in {where} {_share(drawn)}, real held-out {_share(real)}")
-    said = "New: no more generated images repeat training images than held-out ones do"
+    word = DOUBTFUL
     if copied == MANY:
-        said = "Copies: more generated images repeat training images than held-out ones do"
+        word, said = POOR, "Copies: more generated images repeat training images than held-out ones do"
     elif unsure:
+        word = UNKNOWN
         said = (
             "No verdict on new or copied: held-out real images repeat training images themselves, "
             "so that they cannot be the measure; look for images that are there twice"
@@ -99,11 +142,15 @@ def _new(metrics: Metrics) -> str:
         said = f"Copies among them: generated images repeat training images ({some}), as no held-out one does"
     elif lean is not None and lean <= COPYING:
         said = "New one by one, but as a set nearer to the training images than held-out ones are"
+    else:
+        word = GOOD if enough else UNKNOWN
+        said = "New: no more generated images repeat training images than held-out ones do"
+        said += FEW_TELL * (not enough)
     shares += [] if lean is None else [f"three-sample test C_T {lean:+.1f}"]
-    return f"{said}; {'; '.join(shares)}."
+    return Answer(word, f"{said}; {'; '.join(shares)}.")
 
 
-def _physical(metrics: Metrics) -> str:
+def _physical(metrics: Metrics) -> Answer:
     real, drawn = metrics["real"]["impossible"], metrics["generated"]["impossible"]
     apart = [
         f"{name.replace('_', ' ')} (off by {found['generated']['value']:.2g} {found['unit']}".rstrip()
@@ -111,35 +158,42 @@ def _physical(metrics: Metrics) -> str:
         for name, found in metrics.get("kinematics_distance", {}).items()
         if _known(found) and standing(found["generated"], found["floor"]) > 0
     ]
-    verdict = "Physical: the images show motion as real walkers do"
+    verdict, enough = "Physical: the images show motion as real walkers do", no_worse(drawn, real, -1)
+    verdict, word = verdict + FEW_TELL * (not enough), GOOD if enough else UNKNOWN
     if apart:
+        word = DOUBTFUL
         verdict = "Physical one by one, but as a whole the motion differs from real walkers'"
     if standing(drawn, real) > 0:
-        often = "Mostly not" if drawn["interval"][0] > 0.5 else "Not always"
+        often, word = ("Mostly not", POOR) if drawn["interval"][0] > 0.5 else ("Not always", DOUBTFUL)
         verdict = f"{often} physical: more images than real ones show motion that no real walker does"
     differing = f"; differing: {', '.join(apart)}" if apart else ""
-    return f"{verdict}; outside the real range {_share(drawn)} generated, {_share(real)} held-out{differing}."
+    shares = f"outside the real range {_share(drawn)} generated, {_share(real)} held-out"
+    return Answer(word, f"{verdict}; {shares}{differing}.")
 
 
-def _diverse(metrics: Metrics) -> str | None:
-    if "diversity" not in metrics:
-        return None
-    shares = {}
-    for space, found in metrics["diversity"].items():
+def _diverse(metrics: Metrics) -> Answer:
+    shares, fewest = {}, 0
+    for space, found in metrics.get("diversity", {}).items():
+        fewest = min(found["vendi"]["counts"].values())
         real, drawn = found["vendi"]["real"], found["vendi"]["generated"]
         # one image again and again scores 1: what is beyond it counts
         ratios = [(drawn[name] - 1) / (real[name] - 1) for name in drawn if real[name] > 1 + 1e-6]
         if ratios:
             shares[space] = float(numpy.median(ratios))
     if not shares:
-        return None
+        return Answer(
+            UNKNOWN, "Variety cannot be measured: too few images of people of whom there are real ones."
+        )
     least, most = min(shares.values()), max(shares.values())
-    verdict = (
-        "Diverse" if least >= VARIED else "Less diverse than real" if least >= UNIFORM else "Not diverse"
-    )
+    verdict, word = ("Diverse", GOOD) if least >= VARIED else ("Less diverse than real", DOUBTFUL)
+    if least < UNIFORM:
+        verdict, word = "Not diverse", POOR
+    if fewest < VARIED_FROM:
+        verdict, word = verdict + FEW_TELL, UNKNOWN
     beyond = "; more than real, where the images scatter beyond real walks" if most > 1 / VARIED else ""
     listed = ", ".join(f"{share:.0%} in {space} features" for space, share in shares.items())
-    return f"{verdict}: within a person they vary by this share of real ones: {listed} (Vendi score{beyond})."
+    said = f"{verdict}: within a person they vary by this share of real ones: {listed} (Vendi score{beyond})."
+    return Answer(word, said)
 
 
 def _near(metrics: Metrics) -> str | None:
@@ -169,18 +223,21 @@ def _tokenizer(metrics: Metrics) -> str | None:
     )
 
 
-def _helps(metrics: Metrics) -> str | None:
+def _helps(metrics: Metrics) -> Answer:
     verdict = metrics.get("verdict")
     if not verdict:
-        return None
+        return Answer(UNKNOWN, "Useful: not tried; --verdict trains classifiers with and without them.")
     found, beyond = verdict["differences"][verdict["primary"]], verdict["beyond_best_real"]
     low, high = (100 * end for end in found["interval"])
     reach = reach_of({**found, "sentence": verdict["sentence"]})
-    return (
+    words = {HELPS: GOOD, HARMS: POOR}
+    word = words.get(verdict["sentence"], DOUBTFUL if found.get("equal_within") else UNKNOWN)
+    return Answer(
+        word,
         f"To a classifier that has all real images it {verdict['sentence']} to add generated ones: "
         f"{100 * found['value']:+.1f} points ({low:+.1f} to {high:+.1f}) over {found['reference']}, "
         f"{100 * beyond['value']:+.1f} over {beyond['reference']}, the best without generated ones"
-        f"{f' ({reach})' if reach else ''}."
+        f"{f' ({reach})' if reach else ''}.",
     )
 
 
@@ -203,9 +260,7 @@ def _limits(metrics: Metrics) -> str:
         limits.append(
             f"anything of another {' or '.join(alone)} (held-out images are of the same as training)"
         )
-    if "verdict" not in metrics:
-        limits.append("whether they help to train a classifier (not tried)")
-    elif limit := limit_of((metrics["verdict"] or {}).get("seeds", LEAST_SEEDS)):
+    if limit := limit_of((metrics.get("verdict") or {}).get("seeds", LEAST_SEEDS)):
         limits.append(limit)
     limits.append("anything of people, places and radars that are not in the data")
     return f"Cannot be said: {'; '.join(limits)}."

@@ -22,7 +22,7 @@ SPEED = {"ID_1": 0.9, "ID_2": 1.5, "ID_10": 2.1}  # m/s; 4 steps in each image
 COUNTS = {"train": 8, "val": 4, "test": 4}
 JUDGES = {"judge.safetensors", "judge_2.safetensors"}
 PAGES = {"report.html", "table.csv", "table.tex"}
-PICTURES = {"real_beside_generated.png", "closest_pairs.png", "overlap.png"}
+PICTURES = {"real_beside_generated.png", "closest_pairs.png", "overlap.png", "first_look.png", "examples.png"}
 KINDS = ("real", "generated", "reconstructed")
 
 

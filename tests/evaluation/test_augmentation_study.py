@@ -144,7 +144,10 @@ def test_help_must_exceed_the_better_of_both_real_arms(monkeypatch, plain, class
     monkeypatch.setattr(augmentation_study, "train_classifier", known)
     found = augmentation_study.study(real, held_out, generated, PEOPLE, seeds=6)["verdict"]
     assert found["sentence"] == said and found["arms"]["real"]["share"] == pytest.approx(plain)
-    assert f"it {said} to add generated ones: {100 * (mixed - classic):+.1f}" in _helps({"verdict": found})
+    assert (
+        f"it {said} to add generated ones: {100 * (mixed - classic):+.1f}"
+        in _helps({"verdict": found}).sentence
+    )
     better = max(plain, classic)
     assert found["beyond_best_real"]["value"] == pytest.approx(mixed - better)
     assert found["differences"][found["primary"]]["value"] == pytest.approx(mixed - classic)

@@ -18,7 +18,7 @@ from evaluation.generated import find_generated
 from evaluation.judge import Judge, train_judge
 from evaluation.measure import measure, measure_each, units_of
 from evaluation.planted import encoded
-from evaluation.report.summary import sentences, standing
+from evaluation.report.summary import answers, sentences, standing
 from radar.colormap import from_rgb, to_rgb
 from radar.echoes import Radar
 from radar.person import Walker
@@ -91,7 +91,7 @@ def handed_in(folder, pictures, labels):
 
 
 def evaluated(walks, generated):
-    """Metrics and what is said of them: person, new, physical, diverse, near."""
+    """Metrics and what is said of them: person, new, physical, diverse, near, useful."""
     sets = {"train": walks.sets["train"], "held_out": walks.sets["held_out"], "generated": generated}
     metrics = {"chance": 1 / 3, "held_out": "test", **measure(sets, [walks.judge], PEOPLE, units_of(True))}
     return metrics, sentences(metrics)
@@ -99,10 +99,13 @@ def evaluated(walks, generated):
 
 def test_real_pictures_posing_as_generated_pass_everything(walks, tmp_path):
     metrics, said = evaluated(walks, handed_in(tmp_path, walks.raw["unseen"], walks.sets["unseen"].labels)[0])
-    person, new, physical, diverse, near, limits = said
+    person, new, physical, diverse, near, useful, limits = said
+    words = {question: answer["word"] for question, answer in answers(metrics).items()}
+    assert words.pop("useful") == "not known" and words.pop("physical") != "poor"
+    assert set(words.values()) == {"good"}
     assert person.startswith("The person: ") and new.startswith("New: ") and physical.startswith("Physical: ")
     assert diverse.startswith("Diverse: ") and near.startswith("As a set they cannot be told"), said
-    assert limits.startswith("Cannot be said: whether they help")
+    assert useful.startswith("Useful: not tried") and limits.startswith("Cannot be said: ")
     assert metrics["generated"]["memorised"]["hits"] == 0 and abs(metrics["data_copying"]["z"]) < 3
     for found in metrics["distances"].values():
         for name in ("frechet", "sliced_wasserstein", "precision", "coverage"):
@@ -121,6 +124,7 @@ def test_a_copycat_is_called_out_though_nothing_else_tells_it_from_real(walks, t
     metrics, said = evaluated(walks, copies)
     assert metrics["generated"]["memorised"]["share"] == 1 and metrics["real"]["memorised"]["share"] < 0.1
     assert said[1].startswith("Copies: ") and said[0].startswith("The person: ")
+    assert answers(metrics)["new"]["word"] == "poor"
     for found in metrics["distances"].values():
         assert found["frechet"]["generated"]["value"] < found["frechet"]["floor"]["interval"][1]
         assert standing(found["kid"]["generated"], found["kid"]["floor"]) == 0
@@ -162,6 +166,7 @@ def test_a_generator_that_ignores_identity_fails_the_judge(walks, tmp_path):
     mixed, _ = handed_in(tmp_path, walks.raw["unseen"], labels)
     metrics, said = evaluated(walks, mixed)
     assert said[0].startswith("Not the person: ") and said[1].startswith("New: ")
+    assert answers(metrics)["person"]["word"] == "poor"
     assert metrics["generated"]["judged_right"]["share"] < 0.6 < metrics["real"]["judged_right"]["share"]
     velocity = metrics["kinematics_distance"]["torso_velocity"]
     assert max(velocity["per_person"].values()) > 2 * max(velocity["per_person_floor"].values())
@@ -177,7 +182,7 @@ def test_a_generator_of_the_mean_fails_diversity(walks, tmp_path):
         tmp_path, [picture for picture in pictures for _ in range(12)], numpy.arange(36) // 12
     )
     metrics, said = evaluated(walks, means)
-    assert said[3].startswith("Not diverse: ")
+    assert said[3].startswith("Not diverse: ") and answers(metrics)["varied"]["word"] == "poor"
     for space, found in metrics["diversity"].items():
         assert list(found["vendi"]["generated"].values()) == pytest.approx([1, 1, 1])
         assert min(found["vendi"]["real"].values()) > 1.5
@@ -212,4 +217,5 @@ def test_too_few_pictures_give_no_distances_and_that_is_said(walks, tmp_path):
     few, _ = handed_in(tmp_path, [walks.raw["unseen"][at] for at in (0, 16, 20)], [0, 1, 1])
     metrics, said = evaluated(walks, few)
     assert "distances" not in metrics and "any distance (too few images" in said[-1]
-    assert len(said) == 4 and "somebody has 1 generated image" in said[-1]
+    assert len(said) == 6 and "somebody has 1 generated image" in said[-1]
+    assert said[3].startswith("Variety cannot be measured") and said[4].startswith("Useful: not tried")

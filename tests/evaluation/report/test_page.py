@@ -9,13 +9,16 @@ import re
 import shutil
 from html.parser import HTMLParser
 
+import numpy
 import pytest
 from markupsafe import escape
 from PIL import Image
 from toy_metrics import NASTY, toy_metrics
 
+from data.sheets import GAP, grid, save_png
 from evaluation.report import charts
-from evaluation.report.page import CAPTIONS, write_report
+from evaluation.report.page import CAPTIONS, CUT, cutter, write_report
+from evaluation.report.sheets import GLANCE, PEOPLE, SMALL
 from evaluation.report.tables import tex
 
 VOID = {"meta", "link", "img", "br"}
@@ -54,10 +57,16 @@ def page_of(folder, metrics, pictures=None) -> Page:
 @pytest.fixture
 def pictures(tmp_path) -> dict:
     paths = {}
-    for name in (*CAPTIONS, "another_one"):
+    for name in (*CAPTIONS, *CUT, "another_one"):
         paths[name] = tmp_path / f"{name}.png"
-        Image.linear_gradient("L").resize((900, 300)).save(paths[name])
+        Image.linear_gradient("L").resize((1500, 1300) if name in CUT else (900, 300)).save(paths[name])
     return paths
+
+
+def cells_of(metrics) -> int:
+    """How many images of single people, beside each other, the page has to show."""
+    examples = metrics["examples"].values()
+    return 2 * min(PEOPLE, len(examples)) + sum(3 + len(own["best"]) + len(own["worst"]) for own in examples)
 
 
 def test_the_page_is_well_formed_and_asks_nobody(tmp_path, pictures):
@@ -66,11 +75,15 @@ def test_the_page_is_well_formed_and_asks_nobody(tmp_path, pictures):
     page = Page(source)
     assert path.name == "report.html" and source.startswith("<!DOCTYPE html>")
     images = [own for name, own in page.elements if name == "img"]
-    assert len(images) == len(pictures)
+    sizes = []
     for own in images:
         kind, data = own["src"].split(",")
-        assert kind == "data:image/png;base64" and own["alt"].strip()
-        assert Image.open(io.BytesIO(base64.b64decode(data, validate=True))).size == (900, 300)
+        assert kind in ("data:image/png;base64", "data:image/jpeg;base64") and own["alt"].strip()
+        sizes.append(Image.open(io.BytesIO(base64.b64decode(data, validate=True))).size)
+    assert sizes.count((900, 300)) == len(pictures) - len(CUT)
+    assert sizes.count((SMALL, SMALL)) == cells_of(toy_metrics()) - 6
+    strips = [size for size in sizes if size[0] == GLANCE * SMALL + 4 * (GLANCE - 1)]
+    assert strips == [(strips[0][0], SMALL)] * 6 and len(sizes) == len(pictures) - 2 + cells_of(toy_metrics())
     anchors = {own.get("id") for _, own in page.elements}
     links = [own["href"] for _, own in page.elements if "href" in own]
     assert len(links) > 10
@@ -106,6 +119,33 @@ def test_drawings_and_tables_can_be_heard_and_seen_in_the_dark(tmp_path):
     assert all("scope" in own for name, own in page.elements if name == "th")
     ids = [own["id"] for _, own in page.elements if "id" in own]
     assert len(ids) == len(set(ids))
+
+
+def test_the_first_screen_answers_in_words_and_says_nothing_twice(tmp_path):
+    metrics = toy_metrics()
+    answers = metrics["answers"]
+    metrics["summary"] = [one["sentence"] for one in answers.values()] + ["Near.", "Cannot be said: much."]
+    page = page_of(tmp_path, metrics)
+    text = " ".join(" ".join(page.text).split())
+    first = text[: text.index("Person by person")]
+    for question, one in answers.items():
+        assert f"{question}? {one['word']}" in first and text.count(one["sentence"][-9:]) == 1
+    assert first.index("Cannot be said") > first.index("useful?")
+    assert text.count("Near.") == text.count("Cannot be said") == 1
+
+
+def test_a_cell_of_a_sheet_is_the_image_that_was_put_there(tmp_path):
+    tones = numpy.arange(0, 240, 10, dtype=numpy.uint8).reshape(4, 6)
+    tiles = [[numpy.full((8, 8, 3), tone) for tone in row] for row in tones]
+    save_png(grid(tiles, ["name"] * 4, SMALL), tmp_path / "sheet.png")
+    cut = cutter()
+    for row, column, count in ((0, 0, 1), (3, 5, 1), (2, 3, 3)):
+        data = cut(tmp_path / "sheet.png", row, column, count).partition(",")[2]
+        cells = numpy.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("L")).astype(int)
+        assert cells.shape == (SMALL, count * (SMALL + GAP) - GAP)
+        for place in range(count):
+            cell = cells[8:-8, place * (SMALL + GAP) + 8 : place * (SMALL + GAP) + SMALL - 8]
+            assert abs(cell - int(tones[row, column + place])).max() <= 2
 
 
 def test_names_cannot_become_markup(tmp_path, pictures):
@@ -223,7 +263,8 @@ def test_in_a_browser(tmp_path, pictures, width):
     """No error, nothing asked of the network, every image there, nothing wider than a phone."""
     sync_api = pytest.importorskip("playwright.sync_api")
     people = (*(f"ID_{number}" for number in range(1, 11)), NASTY, "a_name_without_a_break_" * 4)
-    path = write_report(tmp_path, toy_metrics(people), pictures)
+    metrics = toy_metrics(people)
+    path = write_report(tmp_path, metrics, pictures)
     said, asked = [], []
     with sync_api.sync_playwright() as playwright:
         chromium = browser(playwright)
@@ -236,4 +277,5 @@ def test_in_a_browser(tmp_path, pictures, width):
         chromium.close()
     asked = [url for url in asked if not url.startswith("data:")]
     assert not said and asked == [path.as_uri()]
-    assert found == {"over": 0, "broken": 0, "images": len(pictures), "spilt": [], "wide": []}
+    shown = len(pictures) - len(CUT) + cells_of(metrics)
+    assert found == {"over": 0, "broken": 0, "images": shown, "spilt": [], "wide": []}

@@ -4,7 +4,7 @@ import numpy
 import pytest
 
 from evaluation.estimates import share_of
-from evaluation.report.summary import sentences
+from evaluation.report.summary import DOUBTFUL, GOOD, POOR, UNKNOWN, answers, sentences
 
 
 def share(hits, count=100):
@@ -21,8 +21,16 @@ def cadence(generated):
     return {"cadence": {"unit": "steps/s", **both(generated, 0.1)}}
 
 
-def variety(generated):
-    return {"judge": {"vendi": {"real": {"ID_1": 5.0}, "generated": {"ID_1": generated}}}}
+def variety(generated, count=9):
+    found = {"real": {"ID_1": 5.0}, "generated": {"ID_1": generated}, "counts": {"ID_1": count}}
+    return {"judge": {"vendi": found}}
+
+
+def study(sentence, equal_within=None, seeds=8):
+    found = {"value": 0.01, "interval": [-0.01, 0.02], "reference": "real + classic"}
+    found |= {"equal_within": equal_within, "detectable": 0.05}
+    own = {"seeds": seeds, "primary": "x1", "differences": {"x1": found}, "beyond_best_real": found}
+    return {**own, "sentence": sentence}
 
 
 def metrics(**changed):
@@ -45,6 +53,7 @@ def metrics(**changed):
     [
         (0, {}, "The person: "),
         (0, {"judged_right": share(60)}, "The person in part: "),
+        (0, {"judged_right": share(40)}, "Hardly the person: "),
         (0, {"judged_right": share(12)}, "Not the person: "),
         (1, {}, "New: "),
         (1, {"memorised": share(20)}, "Copies: "),
@@ -65,11 +74,57 @@ def test_verdicts(place, changed, start):
     assert sentences(metrics(**changed))[place].startswith(start)
 
 
+@pytest.mark.parametrize(
+    ("question", "word", "changed"),
+    [
+        ("person", GOOD, {}),
+        ("person", GOOD, {"judged_right": share(100)}),
+        ("person", DOUBTFUL, {"judged_right": share(60)}),
+        ("person", POOR, {"judged_right": share(40)}),
+        ("person", POOR, {"judged_right": share(12)}),
+        ("person", UNKNOWN, {"judged_right": share(9, 10)}),  # 10 points less, or none
+        ("person", UNKNOWN, {"judged_right": share(1, 2)}),  # at chance, or always
+        ("new", GOOD, {}),
+        ("new", UNKNOWN, {"memorised": share(0, 10)}),
+        ("new", DOUBTFUL, {"data_copying": {"c_t": -3.1}}),
+        ("new", POOR, {"memorised": share(20)}),
+        ("physical", GOOD, {}),
+        ("physical", UNKNOWN, {"impossible": share(0, 10)}),
+        ("physical", DOUBTFUL, {"impossible": share(30)}),
+        ("physical", DOUBTFUL, {"kinematics_distance": cadence(0.5)}),
+        ("physical", POOR, {"impossible": share(90)}),
+        ("varied", GOOD, {}),
+        ("varied", DOUBTFUL, {"diversity": variety(3.0)}),
+        ("varied", POOR, {"diversity": variety(1.2)}),
+        ("varied", UNKNOWN, {"diversity": variety(4.6, count=4)}),
+        ("varied", UNKNOWN, {"diversity": {}}),
+        ("useful", UNKNOWN, {}),
+        ("useful", GOOD, {"verdict": study("helps")}),
+        ("useful", POOR, {"verdict": study("harms")}),
+        ("useful", UNKNOWN, {"verdict": study("makes no measurable difference")}),
+        ("useful", DOUBTFUL, {"verdict": study("makes no measurable difference", 0.03)}),
+    ],
+)
+def test_a_word_stands_only_where_the_figures_carry_it(question, word, changed):
+    found = metrics(**changed)
+    answer = answers(found)[question]
+    assert answer["word"] == word and answer["sentence"] in sentences(found)
+
+
+def test_a_weak_judge_calls_nobody_the_person():
+    found = metrics()
+    for hits, word in ((85, GOOD), (75, UNKNOWN)):
+        found["real"]["judged_right"], found["generated"]["judged_right"] = share(hits), share(hits + 5)
+        assert answers(found)["person"]["word"] == word
+    assert ", as far as this judge can tell; 80%" in answers(found)["person"]["sentence"]
+
+
 def test_held_out_pictures_that_look_copied_are_no_measure():
     found = metrics(memorised=share(100))
     for copied, start in ((1, "Copies: "), (90, "Copies: "), (100, "No verdict on new or copied")):
         found["real"]["memorised"] = share(copied)
         assert sentences(found)[1].startswith(start)
+    assert answers(found)["new"]["word"] == UNKNOWN
     found["generated"]["memorised"] = share(0)
     assert sentences(found)[1].startswith("No verdict on new or copied")
 
@@ -79,7 +134,7 @@ def test_a_few_copies_are_told_where_held_out_images_have_none():
     found["real"]["memorised"] = share(0)
     said = sentences(found)[1]
     assert said.startswith("Copies among them: generated images repeat training images (2), as no held-out")
-    assert said.endswith("three-sample test C_T -0.5.")
+    assert said.endswith("three-sample test C_T -0.5.") and answers(found)["new"]["word"] == DOUBTFUL
 
 
 def test_figures_are_told_with_their_intervals_and_units():
@@ -90,21 +145,19 @@ def test_figures_are_told_with_their_intervals_and_units():
 
 
 def test_what_cannot_be_said():
-    limits = sentences(metrics())[-1]
-    assert limits == (
-        "Cannot be said: whether they help to train a classifier (not tried); "
-        "anything of people, places and radars that are not in the data."
-    )
-    few = metrics(held_out="val", judged_right=share(3, 4), verdict={})
+    *_, useful, limits = sentences(metrics())
+    assert useful == "Useful: not tried; --verdict trains classifiers with and without them."
+    assert limits == "Cannot be said: anything of people, places and radars that are not in the data."
+    few = metrics(held_out="val", judged_right=share(3, 4), verdict=study("helps", seeds=5))
     few["real"]["judged_right"] = share(60)
     limits = sentences(few)[-1]
     assert "no test split" in limits and "right on 60% of real" in limits and "somebody has 4" in limits
-    assert "not tried" not in limits
+    assert "(5 seeds, " in limits
 
 
 def test_the_tokenizer_s_ceiling_is_told():
     check = {"judged_right": share(90), "psnr_db": {"value": 20.94}, "ssim": {"value": 0.752}}
-    said = sentences(metrics(tokenizer=check))[5]
+    said = sentences(metrics(tokenizer=check))[6]
     assert said.startswith("The tokenizer's ceiling: ") and "90% (" in said and "20.9 dB, SSIM 0.75." in said
 
 
