@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from conftest import PROJECT
 from PIL import Image
 
 from benchmarks import (
@@ -16,6 +17,7 @@ from benchmarks import (
     bench_training,
     compare_fid,
     compare_pictures,
+    draw_strip,
     form,
     pictures,
     turns,
@@ -35,6 +37,7 @@ TINY = {
     "use_qknorm": True,
     "class_dropout_prob": 0.1,
 }
+SHOWN = PROJECT / "docs" / "simulated_beside_generated.jpg"
 OPTIONS = SimpleNamespace(steps=3, compile=False, precision="32")
 
 
@@ -144,3 +147,12 @@ def test_high_frequency_energy_of_white_noise_is_its_share_of_the_plane():
     expected = 0.25 * (1 - math.pi * 0.1**2)  # the disc below 0.1 in a unit square of frequencies
     assert high_frequency_energy(images).mean().item() == pytest.approx(expected, rel=0.01)
     assert high_frequency_energy(2 * images).sum() == pytest.approx(4 * high_frequency_energy(images).sum())
+
+
+def test_the_picture_of_the_readme_is_drawn_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(draw_strip, "PEOPLE", (3,))
+    monkeypatch.setattr(draw_strip, "EACH", 1)
+    draw_strip.main([str(tmp_path / "strip.jpg")])
+    with Image.open(tmp_path / "strip.jpg") as drawn, Image.open(SHOWN) as shown:
+        assert (drawn.format, drawn.size) == (shown.format, shown.size)
+    assert SHOWN.stat().st_size <= 300_000

@@ -57,6 +57,22 @@ def recordings(folder: Path) -> None:
     numpy.save(folder / "ID_7/monday.npy", RANDOM.standard_normal((SECONDS * PRF, 2)) @ numpy.array([1, 1j]))
 
 
+def named(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for person in (1, 2):
+        samples = RANDOM.standard_normal((SECONDS * PRF, 2)) @ numpy.array([1, 1j])
+        numpy.save(folder / f"220110_{person}_walk_15.npy", samples)
+
+
+def walks(folder: Path) -> None:
+    images(folder, *(f"ID_{person}/rec{k}_001" for person in (1, 2) for k in (1, 2, 3)))
+
+
+def dated(folder: Path) -> None:
+    days = ((110, 1), (129, 1), (129, 2))
+    images(folder, *(f"P{person}_220{day}_rec{k}" for person in (1, 2) for day, k in days))
+
+
 def bursts(folder: Path) -> None:
     (folder / "ID_1").mkdir(parents=True)
     for part in ("RE", "IM"):
@@ -103,7 +119,10 @@ INPUTS = {
     "images": flat_with_table,
     "flat": flat,
     "figures": figures,
+    "walks": walks,
+    "dated": dated,
     "recordings": recordings,
+    "named": named,
     "pairs": lambda folder: arrays(folder, 2, SECONDS * PRF),
     "bursts": bursts,
     "captures": captures,

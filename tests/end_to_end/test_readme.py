@@ -72,8 +72,17 @@ def test_command_lines_parse(page, command, monkeypatch):
 @pytest.mark.skipif(not PAGES, reason="no README.md")
 def test_readme_shows_the_commands_that_users_type():
     text = (PROJECT / "README.md").read_text(encoding="utf-8")
-    scripts = {command[0] for command in commands_in(text)}
-    assert {"stage0_prepare.py", *SECTIONS} <= scripts and "make demo" in text and "make test" in text
+    scripts = {"stage0_prepare.py", *SECTIONS}
+    shown = {command[0] for command in commands_in(text)}
+    assert scripts - {"train_tokenizer.py"} <= shown and "make demo" in text and "make test" in text
+    assert scripts <= {command[0] for _, command in COMMANDS}
+    assert len(text.splitlines()) <= 120
+
+
+@pytest.mark.skipif(not PAGES, reason="no README.md")
+def test_readme_leads_to_every_page():
+    linked = re.findall(r"\]\(docs/([^)#]+)", (PROJECT / "README.md").read_text(encoding="utf-8"))
+    assert {page.name for page in PAGES} - {"README.md"} <= set(linked)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
@@ -90,11 +99,13 @@ def test_the_chinese_page_has_the_same_sections_commands_flags_and_links():
     pages = [(PROJECT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md")]
     for pattern in (r"^```.*?^```", r"`(--[^`]+|[\w/]+\.\w+)`", r"\]\((?!README)([^)]+)\)"):
         english, chinese = (re.findall(pattern, page, flags=re.M | re.S) for page in pages)
-        assert len(english) > 5 and sorted(set(english)) == sorted(set(chinese)), pattern
+        assert len(english) >= 5 and sorted(set(english)) == sorted(set(chinese)), pattern
     for mark in ("## ", "**", "|", "- "):
         english, chinese = (sum(line.startswith(mark) for line in page.splitlines()) for page in pages)
         assert english == chinese, mark
     assert commands_in(pages[0]) == commands_in(pages[1])
+    english, chinese = (re.findall(r"[\d.]+", "".join(re.findall(r"^\|.*", page, re.M))) for page in pages)
+    assert sorted(english) == sorted(chinese)  # the figures of the table
 
 
 SAMPLE = r"""
