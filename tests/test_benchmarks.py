@@ -17,6 +17,7 @@ from benchmarks import (
     bench_training,
     compare_fid,
     compare_pictures,
+    draw_named,
     draw_strip,
     form,
     pictures,
@@ -156,3 +157,12 @@ def test_the_picture_of_the_readme_is_drawn_again(tmp_path, monkeypatch):
     with Image.open(tmp_path / "strip.jpg") as drawn, Image.open(SHOWN) as shown:
         assert (drawn.format, drawn.size) == (shown.format, shown.size)
     assert SHOWN.stat().st_size <= 300_000
+
+
+def test_the_named_walk_is_drawn_again(tmp_path):
+    draw_named.main([str(tmp_path / "named.png")])
+    with (
+        Image.open(tmp_path / "named.png") as drawn,
+        Image.open(SHOWN.with_name("spectrogram_named.png")) as shown,
+    ):
+        assert drawn.size == shown.size
