@@ -129,10 +129,11 @@ class TrainedModel:
             done = 0
             for batch in batches_of(images, config.batch_size):
                 names = tuple(labels.names[one.label] for one in batch)
-                yield Batch(names, tuple(one.number for one in batch), drawn_by(batch))
+                made = Batch(names, tuple(one.number for one in batch), drawn_by(batch))
                 done += len(batch)
                 if progress:
                     progress(done, len(images))
+                yield made
 
         return drawn()
 
