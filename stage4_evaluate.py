@@ -33,6 +33,7 @@ from data.run_record import claim_folder
 from data.split_check import check_split
 from data.split_files import SPLIT_TABLE, read_groups
 from evaluation import fid, sweep
+from evaluation.agreement import agreement_lines
 from evaluation.augmentation_study import study_lines
 from evaluation.data_copying import lean_line
 from evaluation.estimates import shown
@@ -191,6 +192,7 @@ def table(metrics: dict[str, Any]) -> list[str]:
     for name in ("judged_right", "memorised"):
         said = ", ".join(f"{kind} {shown(one[name], interval=True)}" for kind, one in kinds.items())
         lines.append(f"{name.replace('_', ' ')}: {said}")
+    lines += agreement_lines(metrics)
     for name, one in metrics.get("generators", {"": metrics}).items():
         of_one = [lean_line(one["data_copying"])]
         of_one += planted_lines(one["planted"]) if "planted" in one else []

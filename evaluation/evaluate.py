@@ -24,6 +24,7 @@ from evaluation.generated import Generated
 from evaluation.groups import PARTS as GROUPED_PARTS
 from evaluation.groups import Grouped, group_figures, pieces_of
 from evaluation.judge import Judge
+from evaluation.linear_judge import train_linear_judge
 from evaluation.measure import SETS, Measured, Stopwatch, measure_each, obtain_judges, of_generator, units_of
 from evaluation.motion import QUANTITIES
 from evaluation.physical_augmentation import Physical
@@ -87,6 +88,7 @@ def evaluate(
     with seconds.part("judges"):
         learnt_from = seen.sets["train"].at(places_of(judged, real["train"]))
         judges = obtain_judges(folder, learnt_from, seen.val, people, config.seed, config.judge_seeds)
+        linear = train_linear_judge(learnt_from, seen.val, len(people), config.colour_map)
     further = by_networks(named, seen.records, seconds)
     latents = check = None
     if vae:
@@ -96,7 +98,7 @@ def evaluate(
     # Figures, first those that are the same for every generator
     units = units_of(bool(config.axes))
     more: dict[str, Any] = {"latents": latents, "further": further, "seed": config.seed, "seconds": seconds}
-    found = measure_each(seen.sets, judges, people, units, [*generated], **more)
+    found = measure_each(seen.sets, judges, people, units, [*generated], linear=linear, **more)
     held_out = "test" if "test" in real else "val"
     shared = dict[str, Any](people=people.names, chance=1 / len(people), held_out=held_out, units=units)
     shared |= found.shared

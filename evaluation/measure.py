@@ -11,11 +11,13 @@ from typing import Any, NamedTuple, TypeVar
 import numpy
 
 from data.labels import LabelTable
+from evaluation.agreement import agreement_section
 from evaluation.data_copying import three_samples
 from evaluation.distances import Draws, compare, draw_equal, usual_width, vendi
 from evaluation.estimates import figures
 from evaluation.features import ImageSet, common_scale, latent_space, radar_space
 from evaluation.judge import Judge, calibration_error, load_judge, train_judge
+from evaluation.linear_judge import LinearJudge
 from evaluation.memorisation import Nearness, luma, memorised, nearness, usual_left
 from evaluation.motion import QUANTITIES, RULE, kinematics_distance, outside_real_range
 
@@ -72,13 +74,15 @@ def measure_each(
     units: dict[str, str],
     generators: Sequence[str],
     *,
+    linear: LinearJudge | None = None,
     latents: dict[str, numpy.ndarray] | None = None,
     further: dict[str, dict[str, numpy.ndarray]] | None = None,
     seed: int = 0,
     seconds: Stopwatch | None = None,
 ) -> Measured:
     """Sections of metrics.json of each of `generators`, whose images are in `sets` beside "train", "held_out"
-    (and "reconstructed"); the first judge names. What is of real images alone is computed once.
+    (and "reconstructed"); the first judge names, `linear` beside it. What is of real images alone is computed
+    once.
 
     `latents` (N, C, h, w) and features (N, D) in `further` spaces are given for train, held_out and the
     generators. Images of people of whom a set has none enter no distance.
@@ -109,6 +113,13 @@ def measure_each(
         }
         for name in generators
     }
+    if linear:
+        right = {name: own["judged_right"] for name, own in flags.items()}
+        said = {name: linear.predict(sets[name].images) for name in near}
+        for name in generators:
+            pair = of_generator(right, name), of_generator(said, name)
+            section = agreement_section(linear, *pair, of_generator(sets, name), people)
+            sections[name]["agreement"] = section
 
     # Sets of images
     compared = {name: sets[name] for name in ("train", "held_out", *generators)}

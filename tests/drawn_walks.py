@@ -20,6 +20,17 @@ def walk(seed=0, standing=False):
     return unit
 
 
+def swings(people, count, seed):
+    """(people * count, 128, 64, 3) noisy images: a swinging line, a height each person; labels."""
+    rng = numpy.random.default_rng(seed)
+    labels = numpy.repeat(numpy.arange(people), count)
+    phase = 2 * numpy.pi * (numpy.arange(64) / 16 + rng.random((len(labels), 1)))
+    line = 50 + 12 * labels[:, None] + rng.normal(0, 2, (len(labels), 1)) + 6 * numpy.sin(phase)
+    power = numpy.exp(-0.5 * ((numpy.arange(128)[:, None] - line[:, None]) / 3) ** 2)
+    noisy = 200 * power + 50 * rng.random((len(labels), 128, 64))
+    return numpy.repeat(noisy[..., None], 3, axis=-1).astype(numpy.uint8), labels
+
+
 def drawn(name="jet", quality=None, **options):
     image = Image.fromarray(to_rgb(walk(**options), name)).resize((256, 256), Image.Resampling.BILINEAR)
     if quality is None:

@@ -2,6 +2,8 @@
 
 import random
 
+from evaluation.agreement import SAID_BY_JUDGES
+
 NASTY = 'ID_<b>&"7_%'
 KINDS = ("real", "generated")
 
@@ -155,6 +157,12 @@ def toy_metrics(people: tuple[str, ...] = ("ID_1", "ID_2", NASTY), seed: int = 0
             "temperature": 1.13,
             "ece": 0.0316,
             "held_out_accuracy_by_seed": [0.913, 0.926, 0.932],
+        },
+        "agreement": {
+            "linear_judge": {"ridge": 0.0317, "temperature": 1.27, "ece": 0.0417},
+            **{
+                kind: {name: draw.figure("share", people=people) for name in SAID_BY_JUDGES} for kind in drawn
+            },
         },
         **drawn,
         "groups": {

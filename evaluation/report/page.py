@@ -56,7 +56,7 @@ SECTIONS = (
     Section("data_copying", "Nearer to training than real ones?", ("data_copying",)),
     Section("planted", "Can the copy tests fail?", ("planted",)),
     Section("overlap", "Overlap"),
-    Section("judge", "The judge", ("judge", *KINDS)),
+    Section("judge", "The judge", ("judge", "agreement", *KINDS)),
     Section("groups", "Same day, other day", ("groups",)),
     Section("distances", "Distances", ("distances",)),
     Section("variety", "Variety", ("diversity",)),
@@ -86,7 +86,7 @@ def write_report(folder: Path, metrics: dict[str, Any], pictures: dict[str, Path
         body = pages.get_template(f"{section.name}.html").render().strip() if known else ""
         if body or section.name in pictures:
             parts.append((section, Markup(body)))
-    makers = (tables.figure_columns, tables.variety_columns, tables.motion_columns)
+    makers = (tables.figure_columns, tables.agreement_columns, tables.variety_columns, tables.motion_columns)
     columns = [column for maker in makers for column in maker(metrics)]
     write_text(folder / "table.csv", tables.people_csv(metrics.get("people", []), columns))
     write_text(folder / "table.tex", pages.get_template("table.tex").render(columns=columns))

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
+from evaluation.agreement import PARTS, SAID_BY_JUDGES
 from evaluation.data_copying import COPYING
 from evaluation.estimates import share_difference
 from evaluation.memorisation import MANY, NONE, SOME, verdict
@@ -77,29 +78,66 @@ def _person(metrics: Metrics) -> Answer:
         for name, one in metrics.get("groups", {}).items()
         if "difference" in one and standing(drawn, one["same"]["judged_right"]) < 0
     }
+    opinion = _recognised(drawn, real, chance, of_training)
+    shares = f"{_share(drawn)} generated, {_share(real)} real held-out, {chance:.0%} by chance"
+    if "agreement" in metrics:
+        return _by_two_judges(opinion, metrics["agreement"], chance, bool(of_training), shares)
+    return Answer(opinion.word, f"{opinion.head}: the judge {opinion.said}; {shares}.")
+
+
+class Opinion(NamedTuple):
+    """The word that a judge's shares carry, and what it says of the images."""
+
+    word: str
+    head: str
+    said: str
+
+
+def _recognised(drawn: Metrics, real: Metrics, chance: float, of_training: Metrics) -> Opinion:
+    """From shares of generated and of real images, and of real ones of groups that are named right more often
+    than the generated ones.
+    """
     half_way = (chance + real["share"]) / 2
-    word, lower = DOUBTFUL, standing(drawn, real) < 0
+    lower, less_often = standing(drawn, real) < 0, "recognises generated images less often than real ones"
     if drawn["interval"][0] <= chance:
         word = POOR if lower else UNKNOWN
-        verdict = "Not the person: the judge does no better than chance on generated images"
-        verdict += FEW_TELL * (word == UNKNOWN)
-    elif lower and drawn["interval"][1] < half_way:
-        word, verdict = POOR, "Hardly the person: the judge recognises few generated images"
-    elif lower:
-        verdict = "The person in part: the judge recognises generated images less often than real ones"
-    elif of_training:
+        said = "does no better than chance on generated images" + FEW_TELL * (word == UNKNOWN)
+        return Opinion(word, "Not the person", said)
+    if lower and drawn["interval"][1] < half_way:
+        return Opinion(POOR, "Hardly the person", "recognises few generated images")
+    if lower:
+        return Opinion(DOUBTFUL, "The person in part", less_often)
+    if of_training:
         days = " or ".join(f"{name} as training ({_share(one)})" for name, one in of_training.items())
-        verdict = (
-            "The person in part: the judge recognises generated images less often than real ones of the "
-            f"same {days}"
-        )
-    else:
-        verdict = "The person: the judge recognises generated images as it does real ones"
-        enough, able = no_worse(drawn, real, 1), real["share"] >= LEAST_CEILING
-        word = GOOD if enough and able else UNKNOWN
-        verdict += FEW_TELL if not enough else ", as far as this judge can tell" * (not able)
-    shares = f"{_share(drawn)} generated, {_share(real)} real held-out"
-    return Answer(word, f"{verdict}; {shares}, {chance:.0%} by chance.")
+        return Opinion(DOUBTFUL, "The person in part", f"{less_often} of the same {days}")
+    enough, able = no_worse(drawn, real, 1), real["share"] >= LEAST_CEILING
+    said = "recognises generated images as it does real ones"
+    said += FEW_TELL if not enough else ", as far as this judge can tell" * (not able)
+    return Opinion(GOOD if enough and able else UNKNOWN, "The person", said)
+
+
+def _by_two_judges(network: Opinion, agreement: Metrics, chance: float, by_days: bool, shares: str) -> Answer:
+    """What both kinds of judge say, told apart from what one says. Where they differ DOUBTFUL is the word; a
+    linear judge that is not sure changes none, nor one that knows no days where these have decided.
+    """
+    drawn, real = agreement["generated"], agreement["real"]
+    linear, word = _recognised(drawn["linear"], real["linear"], chance, {}), network.word
+    head, said = network.head, f"the convolutional judge {network.said}"
+    if linear.said == network.said:
+        said = f"each of two kinds of judge {network.said}"
+    elif not (by_days and linear.word in (GOOD, UNKNOWN)):
+        said += f", the linear one {linear.said}"
+        if linear.word != word and UNKNOWN not in (word, linear.word):
+            better = min(network, linear, key=lambda one: (GOOD, DOUBTFUL, POOR).index(one.word))
+            word, head = DOUBTFUL, f"{better.head} by one kind of judge only"
+    parts = (
+        f"{SAID_BY_JUDGES[name].removeprefix('named right ')} {drawn[name]['share']:.0%} "
+        f"({real[name]['share']:.0%})"
+        for name in PARTS
+    )
+    return Answer(
+        word, f"{head}: {said}; {shares}; named right {', '.join(parts)} of generated (real) images."
+    )
 
 
 def _days(metrics: Metrics) -> str | None:

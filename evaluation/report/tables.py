@@ -6,6 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from data.tables import csv_text
+from evaluation.agreement import SAID_BY_JUDGES
 
 KINDS = ("real", "generated", "reconstructed")
 PERCENT = {"confidence", "memorised", "accuracy", "chance"}  # shares by other keys than "share"
@@ -97,6 +98,17 @@ def figure_columns(metrics: dict[str, Any]) -> list[Column]:
         for name in names
         for kind, one in sets
         if name in one
+    ]
+
+
+def agreement_columns(metrics: dict[str, Any]) -> list[Column]:
+    """What each kind of judge names right, what both, one alone, neither."""
+    agreement = metrics.get("agreement", {})
+    found = {kind: agreement[kind] for kind in KINDS if kind in agreement}
+    return [
+        Column(said, kind, "", one[name]["per_person"], one[name])
+        for name, said in SAID_BY_JUDGES.items()
+        for kind, one in found.items()
     ]
 
 

@@ -111,6 +111,20 @@ def test_the_judge_tells_whose_walks_were_drawn(evaluated):
     assert real["negative_log_likelihood"] < generated["negative_log_likelihood"]
 
 
+def test_what_both_kinds_of_judge_say_is_told_apart(evaluated):
+    said, metrics = evaluated
+    found = metrics["agreement"]
+    assert found.keys() == {"linear_judge", *KINDS}
+    assert (found["real"]["both"]["hits"], found["real"]["both"]["count"]) == (12, 12)
+    assert found["generated"]["both"]["per_person"]["ID_10"]["hits"] == 0
+    assert found["generated"]["both"]["hits"] == found["generated"]["network"]["hits"] == 4
+    assert found["generated"]["network"] == metrics["generated"]["judged_right"]
+    assert (
+        "named right by both judges: real 100% (76% to 100% of 12), generated 67% (30% to 90% of 6)" in said
+    )
+    assert "named right by neither judge: real 0% (" in said
+
+
 def test_the_copy_is_found(evaluated):
     copies = evaluated[1]["generated"]["memorised"]["per_person"]
     assert {person: own["hits"] for person, own in copies.items()} == {"ID_1": 1, "ID_2": 0, "ID_10": 0}

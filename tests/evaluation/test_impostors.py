@@ -16,6 +16,7 @@ from evaluation.evaluate import compare
 from evaluation.features import ImageSet, common_scale, describe, read
 from evaluation.generated import find_generated
 from evaluation.judge import Judge, train_judge
+from evaluation.linear_judge import LinearJudge, train_linear_judge
 from evaluation.measure import measure, measure_each, units_of
 from evaluation.planted import encoded
 from evaluation.report.summary import answers, sentences, standing
@@ -39,11 +40,12 @@ class Walks(NamedTuple):
     raw: dict[str, list[Image.Image]]
     sets: dict[str, ImageSet]
     judge: Judge
+    linear: LinearJudge
 
 
 @pytest.fixture(scope="module")
 def walks():
-    """Images of three people, every part from recordings of its own, and a judge."""
+    """Images of three people, every part from recordings of its own, and judges of both kinds."""
     setup, raw, sets = Setup(radar=Radar(looks=1)), {}, {}
     for number, (part, recordings) in enumerate(RECORDINGS.items()):
         raw[part] = [
@@ -59,7 +61,7 @@ def walks():
     judge = train_judge(
         train.images, train.labels, len(PEOPLE), 0, val=(val.images, val.labels), epochs=8, batch_size=12
     )
-    return Walks(raw, sets, judge)
+    return Walks(raw, sets, judge, train_linear_judge(train, val, len(PEOPLE)))
 
 
 def described(pictures, labels):
@@ -93,7 +95,8 @@ def handed_in(folder, pictures, labels):
 def evaluated(walks, generated):
     """Metrics and what is said of them: person, new, physical, diverse, near, useful."""
     sets = {"train": walks.sets["train"], "held_out": walks.sets["held_out"], "generated": generated}
-    metrics = {"chance": 1 / 3, "held_out": "test", **measure(sets, [walks.judge], PEOPLE, units_of(True))}
+    measured = measure(sets, [walks.judge], PEOPLE, units_of(True), linear=walks.linear)
+    metrics = {"chance": 1 / 3, "held_out": "test", **measured}
     return metrics, sentences(metrics)
 
 
@@ -168,6 +171,8 @@ def test_a_generator_that_ignores_identity_fails_the_judge(walks, tmp_path):
     assert said[0].startswith("Not the person: ") and said[1].startswith("New: ")
     assert answers(metrics)["person"]["word"] == "poor"
     assert metrics["generated"]["judged_right"]["share"] < 0.6 < metrics["real"]["judged_right"]["share"]
+    by_two = metrics["agreement"]
+    assert by_two["generated"]["both"]["share"] < 0.5 < 0.8 < by_two["real"]["both"]["share"]
     velocity = metrics["kinematics_distance"]["torso_velocity"]
     assert max(velocity["per_person"].values()) > 2 * max(velocity["per_person_floor"].values())
 

@@ -3,6 +3,7 @@
 import numpy
 import pytest
 import torch
+from drawn_walks import swings
 from PIL import Image
 
 from data.labels import LabelTable
@@ -20,20 +21,9 @@ from evaluation.judge import (
 CLASSES = 3
 
 
-def walks(count, seed):
-    """(3 * count, 128, 64, 3) noisy images, a swinging line at a height of its own per class; labels."""
-    rng = numpy.random.default_rng(seed)
-    labels = numpy.repeat(numpy.arange(CLASSES), count)
-    phase = 2 * numpy.pi * (numpy.arange(64) / 16 + rng.random((len(labels), 1)))
-    line = 50 + 12 * labels[:, None] + rng.normal(0, 2, (len(labels), 1)) + 6 * numpy.sin(phase)
-    power = numpy.exp(-0.5 * ((numpy.arange(128)[:, None] - line[:, None]) / 3) ** 2)
-    noisy = 200 * power + 50 * rng.random((len(labels), 128, 64))
-    return numpy.repeat(noisy[..., None], 3, axis=-1).astype(numpy.uint8), labels
-
-
 @pytest.fixture(scope="module")
 def sets():
-    return {"train": walks(16, 0), "val": walks(8, 1), "test": walks(20, 2)}
+    return {"train": swings(CLASSES, 16, 0), "val": swings(CLASSES, 8, 1), "test": swings(CLASSES, 20, 2)}
 
 
 @pytest.fixture(scope="module")

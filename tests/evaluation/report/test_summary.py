@@ -119,6 +119,64 @@ def test_a_weak_judge_calls_nobody_the_person():
     assert ", as far as this judge can tell; 80%" in answers(found)["person"]["sentence"]
 
 
+@pytest.mark.parametrize(
+    ("network", "linear", "word", "start"),
+    [
+        (
+            95,
+            95,
+            GOOD,
+            "The person: each of two kinds of judge recognises generated images as it does real ones",
+        ),
+        (
+            95,
+            60,
+            DOUBTFUL,
+            "The person by one kind of judge only: the convolutional judge recognises generated ",
+        ),
+        (
+            60,
+            95,
+            DOUBTFUL,
+            "The person by one kind of judge only: the convolutional judge recognises generated ",
+        ),
+        (12, 60, DOUBTFUL, "The person in part by one kind of judge only: the convolutional judge does no "),
+        (
+            60,
+            60,
+            DOUBTFUL,
+            "The person in part: each of two kinds of judge recognises generated images less ",
+        ),
+        (
+            40,
+            12,
+            POOR,
+            "Hardly the person: the convolutional judge recognises few generated images, the linear ",
+        ),
+        (12, 12, POOR, "Not the person: each of two kinds of judge does no better than chance on generated "),
+        (
+            95,
+            85,
+            GOOD,
+            "The person: the convolutional judge recognises generated images as it does real ones, ",
+        ),
+    ],
+)
+def test_what_both_judges_say_is_told_from_what_one_says(network, linear, word, start):
+    found = metrics(judged_right=share(network), agreement=agreement(linear))
+    answer = answers(found)["person"]
+    assert answer["word"] == word and answer["sentence"].startswith(start)
+    assert answer["sentence"].endswith(
+        "10% by chance; named right by both judges 8% (8%), by the convolutional judge only 4% (4%), by the "
+        "linear judge only 2% (2%), by neither judge 1% (1%) of generated (real) images."
+    )
+
+
+def agreement(linear):
+    parts = {"both": share(8), "network_only": share(4), "linear_only": share(2), "neither": share(1)}
+    return {kind: {**parts, "linear": share(hits)} for kind, hits in (("real", 95), ("generated", linear))}
+
+
 def test_held_out_pictures_that_look_copied_are_no_measure():
     found = metrics(memorised=share(100))
     for copied, start in ((1, "Copies: "), (90, "Copies: "), (100, "No verdict on new or copied")):
@@ -189,3 +247,8 @@ def test_generated_images_must_stand_beside_real_ones_of_the_days_they_learnt():
     assert said.startswith("The person in part: ") and "real ones of the same day as training (83%" in said
     (said, *_) = sentences(metrics(groups=days, judged_right=share(80)) | {"real": beside})
     assert said.startswith("The person: ")
+    found = metrics(groups=days, judged_right=share(52), agreement=agreement(95)) | {"real": beside}
+    assert answers(found)["person"]["sentence"].startswith(
+        "The person in part: the convolutional judge recog"
+    )
+    assert "the linear one" not in sentences(found)[0]

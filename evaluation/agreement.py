@@ -1,0 +1,84 @@
+"""What two kinds of judge both say of the same images, told apart from what one of them says alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy
+
+from data.labels import LabelTable
+from evaluation.estimates import figures, shown
+from evaluation.features import ImageSet
+from evaluation.judge import calibration_error
+from evaluation.linear_judge import LinearJudge
+
+PARTS = ("both", "network_only", "linear_only", "neither")  # of each set of images
+SAID_BY_JUDGES = {
+    "network": "named right by the convolutional judge",
+    "linear": "named right by the linear judge",
+    "both": "named right by both judges",
+    "network_only": "named right by the convolutional judge only",
+    "linear_only": "named right by the linear judge only",
+    "neither": "named right by neither judge",
+}
+KINDS = {"held_out": "real", "generated": "generated", "reconstructed": "reconstructed"}
+
+
+def agreement_of(
+    network: numpy.ndarray, linear: numpy.ndarray, labels: numpy.ndarray, people: LabelTable
+) -> dict[str, Any]:
+    """Shares, in all and per person, of images that each kind of judge names right (N,), both of them, only
+    one, neither.
+    """
+    flags = {
+        "network": network,
+        "linear": linear,
+        "both": network & linear,
+        "network_only": network & ~linear,
+        "linear_only": linear & ~network,
+        "neither": ~(network | linear),
+    }
+    return {name: figures(own, labels, people) for name, own in flags.items()}
+
+
+def agreement_section(
+    linear: LinearJudge,
+    network: Mapping[str, numpy.ndarray],
+    opinions: Mapping[str, numpy.ndarray],
+    sets: Mapping[str, ImageSet],
+    people: LabelTable,
+) -> dict[str, Any]:
+    """The section "agreement" of metrics.json: of every kind of images `agreement_of`, from what the network
+    names right (N,) and the linear judge's `opinions` (N, people); and what is known of the linear judge.
+    """
+    held_out = sets["held_out"].labels
+    known = {
+        "ridge": linear.ridge,
+        "temperature": linear.temperature,
+        "ece": calibration_error(opinions["held_out"], held_out),
+    }
+    return {"linear_judge": known} | {
+        KINDS[name]: agreement_of(
+            network[name], own.argmax(1) == sets[name].labels, sets[name].labels, people
+        )
+        for name, own in opinions.items()
+    }
+
+
+def agreement_lines(metrics: dict[str, Any]) -> list[str]:
+    """For the screen: what both judges name right, one only, neither; of real images, then of every
+    generator's.
+    """
+    found = {
+        name: one.get("agreement") for name, one in metrics.get("generators", {"generated": metrics}).items()
+    }
+    known = {name: own for name, own in found.items() if own}
+    lines = []
+    for key in PARTS if known else ():
+        kinds = {"real": next(iter(known.values()))["real"]} | {
+            name: own["generated"] for name, own in known.items()
+        }
+        said = ", ".join(f"{kind} {shown(one[key], interval=True)}" for kind, one in kinds.items())
+        lines.append(f"{SAID_BY_JUDGES[key]}: {said}")
+    return lines
