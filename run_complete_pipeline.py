@@ -9,25 +9,21 @@ from __future__ import annotations
 
 import math
 import os
-import shlex
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from configs.command_line import parse, preset_of, run_script, say, take_overrides
+from configs.command_line import PROJECT, parse, passed_to_stages, run_script, say
 from configs.dry_run import LAST_LINE
 from configs.errors import UserError
 from configs.keys import HUB_PREFIX
 from configs.schema import PipelineConfig
+from configs.stage_process import run_stage, stop_for_time
 
-PROJECT = Path(__file__).resolve().parent
 DEMO_PRESETS = {False: PROJECT / "configs" / "demo_cpu.yaml", True: PROJECT / "configs" / "demo_quick.yaml"}
 EMBEDDED_TOKENIZER = "compact"
 FOLDERS = ("simulated", "data_split", "latent_features", "trained_models", "generated_images", "evaluation")
-MADE_BEFORE = ("input_dir", "data_dir", "latent_dir", "dit_checkpoint", "real", "generated")  # by a stage
 
 
 def run(config: PipelineConfig, further: list[str]) -> None:
@@ -193,54 +189,12 @@ def prepare_demo(out: Path, config: PipelineConfig, further: list[str], deadline
     return data
 
 
-def run_stage(
-    name: str, script: str, command: list[str], flags: dict[str, Any], further: list[str], deadline: float
-) -> None:
-    """Run one stage; on failure end this process with its status, its own message being on stderr already.
-
-    At `deadline` (of time.monotonic) it is killed, which no stage minds, and this process ends well; training
-    is told to end by itself, with its last step saved.
-    """
-    seconds = deadline - time.monotonic()
-    if seconds <= 0:
-        stop_for_time()
-    limit = None if seconds == math.inf else seconds
-    if name == "training" and limit:
-        flags, limit = {**flags, "max_hours": f"{max(1.0, limit) / 3600:.9f}"}, None
-    arguments = [*command, *further]
-    for key, value in flags.items():
-        if value is True:
-            arguments.append(f"--{key}")
-        elif value is not None:
-            arguments += [f"--{key}", *(map(str, value) if isinstance(value, list) else [str(value)])]
-    say(f"== {name}: python {script} {shlex.join(arguments)} ==")
-    absent = [str(flags[key]) for key in MADE_BEFORE if flags.get(key) and not Path(flags[key]).exists()]
-    if absent and "--dry_run" in further:
-        return say(f"would run when the stages before it have made {', '.join(absent)}")
-    started = time.monotonic()
-    try:
-        status = subprocess.run([sys.executable, str(PROJECT / script), *arguments], timeout=limit).returncode
-    except subprocess.TimeoutExpired:
-        stop_for_time()
-    if status:
-        print(f"{name} ended with status {status}; the same command continues from there", file=sys.stderr)
-        sys.exit(status if status > 0 else 128 - status)
-    say(f"== {name}: {time.monotonic() - started:.0f} s ==")
-
-
-def stop_for_time() -> NoReturn:
-    say("== time is up; the same command goes on ==")
-    sys.exit(0)
-
-
 def main(argv: list[str]) -> None:
     config = parse("pipeline", ("pipeline",), argv, prog="run_complete_pipeline.py", description=__doc__)[
         "pipeline"
     ]
-    preset = preset_of(argv) or (str(DEMO_PRESETS[config.quick]) if config.demo else None)
-    overrides = [token for token in take_overrides("pipeline", argv)[1] if "." in token.partition("=")[0]]
-    switches = [f"--{name}" for name, on in (("debug", "--debug" in argv), ("dry_run", config.dry_run)) if on]
-    run(config, [*(["--config", preset] if preset else []), *switches, *overrides])
+    preset = DEMO_PRESETS[config.quick] if config.demo else None
+    run(config, passed_to_stages("pipeline", argv, preset, config.dry_run))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@
     python stage4_evaluate.py judge --real data_split --output_dir selector    # for stage 3's --select
     python stage4_evaluate.py sweep --real data_split --dit_checkpoint best.safetensors --vavae_path W.pt \\
         --guidance 1 1.5 2 3 4 --output_dir guidance_sweep
+    python stage4_evaluate.py study --design new-person --real data_split --vavae_path compact \\
+        --config configs/microdoppler_xs.yaml --output_dir study_new_person    # trains generators, too
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import Any
 
 import torch
 
-from configs.command_line import PROJECT, parse, run_script, say
+from configs.command_line import PROJECT, parse, passed_to_stages, run_script, say
 from configs.dry_run import tell_plan
 from configs.errors import UserError
 from configs.keys import identity, recorded
@@ -32,7 +34,7 @@ from data.images import ImageRecord, file_digest, inputs_digest, open_rgb
 from data.run_record import claim_folder
 from data.split_check import check_split
 from data.split_files import SPLIT_TABLE, read_groups
-from evaluation import fid, sweep
+from evaluation import fid, study, sweep
 from evaluation.agreement import agreement_lines
 from evaluation.augmentation_study import study_lines
 from evaluation.data_copying import lean_line
@@ -220,6 +222,7 @@ COMMANDS: dict[str, Callable[[Any], None]] = {
     "judge": train_selecting_judge,
     "sweep": sweep.run,
     "fid": fid.run,
+    "study": study.run,
 }
 
 
@@ -228,7 +231,8 @@ def main(argv: list[str]) -> None:
     if argv[:1] and argv[0] in COMMANDS:
         name, command = argv[0], COMMANDS[argv[0]]
         prog = f"stage4_evaluate.py {name}"
-        return command(parse(name, (name,), argv[1:], prog=prog, description=command.__doc__ or "")[name])
+        config = parse(name, (name,), argv[1:], prog=prog, description=command.__doc__ or "")[name]
+        return study.run(config, passed_to_stages(name, argv[1:])) if name == "study" else command(config)
     run(parse("evaluate", ("evaluate",), argv, prog="stage4_evaluate.py", description=__doc__)["evaluate"])
 
 

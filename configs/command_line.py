@@ -100,6 +100,18 @@ def preset_of(argv: Sequence[str]) -> str | None:
     return parser.parse_known_args(list(argv))[0].config
 
 
+def passed_to_stages(
+    section: str, argv: Sequence[str], preset: Path | None = None, dry_run: bool = False
+) -> list[str]:
+    """What a command line of `section` hands on to every stage that it starts: the preset that it names, else
+    `preset`; switches; overrides of other sections.
+    """
+    named = preset_of(argv) or preset
+    overrides = [token for token in take_overrides(section, argv)[1] if "." in token.partition("=")[0]]
+    switches = [f"--{name}" for name, on in (("debug", "--debug" in argv), ("dry_run", dry_run)) if on]
+    return [*(["--config", str(named)] if named else []), *switches, *overrides]
+
+
 def build_parser(section: str, prog: str, description: str) -> OneLineParser:
     """One flag per key of `section`; values stay text here, the schema's types convert and check them."""
     parser = OneLineParser(

@@ -31,6 +31,7 @@ PHYSICAL = "real + physical"
 SHORT = ("value", "interval", "detectable", "equal_within", "sentence")  # of a difference by groups
 BATCH = 32
 LEAST_STEPS = 1000  # with fewer the classifiers are still learning, and what they see twice as often wins
+WIDTH = 24  # of the judge's network: 2.6 times as fast as its own 48 for 1 point of accuracy
 NOISE, MASKED = 0.05, 1 / 8
 
 
@@ -265,7 +266,7 @@ def train_classifier(
         order = torch.cat([torch.randperm(len(pool.labels)) for _ in range(passes)])[: steps * BATCH]
         yield from ([chosen] for chosen in order.split(BATCH))
 
-    *_, judge = training_rounds(pool.images, pool.labels, num_classes, seed, rounds(), steps, change)
+    *_, judge = training_rounds(pool.images, pool.labels, num_classes, seed, rounds(), steps, change, WIDTH)
     return judge.eval()
 
 
@@ -273,7 +274,8 @@ def classic(x: Tensor) -> Tensor:
     """Usual augmentation of images (N, 3, V, T): time shift, gain, a little noise, and one band of columns
     and one of rows at the image's mean (SpecAugment, arXiv 1904.08779)."""
     x = augmented(x)
-    x = x + NOISE * torch.rand(len(x), 1, 1, 1) * torch.randn_like(x)
+    strength = NOISE * torch.rand(len(x), 1, 1, 1)
+    x = torch.randn_like(x).mul_(strength).add_(x)
     mean = x.mean((1, 2, 3), keepdim=True)
     for axis in (2, 3):
         places, size = torch.arange(x.shape[axis]), x.shape[axis]
@@ -287,12 +289,12 @@ def classic(x: Tensor) -> Tensor:
 def accuracies(right: numpy.ndarray, tested: HeldOut, people: LabelTable) -> dict[str, Any]:
     """`accuracy` of all images, and "per_person" of each one's."""
     places = {label: numpy.flatnonzero(tested.labels == label) for label in numpy.unique(tested.labels)}
-    each = {people.names[label]: accuracy(right[:, own], tested.at(own)) for label, own in places.items()}
+    each = {people.names[label]: accuracy(right[..., own], tested.at(own)) for label, own in places.items()}
     return {**accuracy(right, tested), "per_person": each}
 
 
 def accuracy(right: numpy.ndarray, tested: HeldOut) -> dict[str, Any]:
-    """A figure (`evaluation.estimates`) of correctness (seeds, N)."""
+    """A figure (`evaluation.estimates`) of correctness (..., seeds, N)."""
     figure = share(right, tested)
     return {"share": figure.pop("value"), **figure}
 
@@ -300,13 +302,23 @@ def accuracy(right: numpy.ndarray, tested: HeldOut) -> dict[str, Any]:
 def study_lines(sections: dict[str, Any]) -> Sequence[str]:
     """What `study` found, a line per arm and per size."""
     verdict, few_shot = sections["verdict"], sections["few_shot"]
-    shares = ", ".join(f"{name} {verdict['arms'][name]['share']:.1%}" for name in ("real", REFERENCE))
-    lines = [f"held-out real images judged right after training on {shares}; differences from the latter:"]
-    lines += [f"{name}: {_said(found)}" for name, found in verdict["differences"].items()]
-    for size, found in zip(few_shot["sizes"], few_shot["differences"]):
-        lines.append(f"{size} real images a person + generated: {_said(found)}")
+    sizes = zip(few_shot["sizes"], few_shot["differences"])
+    curve = [f"{size} real images a person + generated: {_said(found)}" for size, found in sizes]
+    return [*arm_lines(verdict), *curve, *verdict_lines(verdict)]
+
+
+def arm_lines(verdict: Mapping[str, Any]) -> list[str]:
+    """A line per arm."""
+    arms = verdict["arms"]
+    shares = ", ".join(f"{name} {arms[name]['share']:.1%}" for name in ("real", REFERENCE) if name in arms)
+    head = f"held-out real images judged right after training on {shares}; differences from the latter:"
+    return [head, *(f"{name}: {_said(found)}" for name, found in verdict["differences"].items())]
+
+
+def verdict_lines(verdict: Mapping[str, Any]) -> list[str]:
+    """What so few seeds cannot say, and the verdict."""
     limit = limit_of(verdict["seeds"])
-    lines += [f"cannot be said: {limit}"] if limit else []
+    lines = [f"cannot be said: {limit}"] if limit else []
     return [*lines, f"the verdict on generated images ({verdict['primary']}): {verdict['sentence']}"]
 
 

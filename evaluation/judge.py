@@ -24,6 +24,7 @@ from data.tensor_files import save_tensors
 from weight_files.reading import WeightFile, load_strict
 
 VELOCITY, TIME = 128, 64
+WIDTH = 48  # channels of the first map
 TEMPERATURES = torch.logspace(math.log10(0.2), math.log10(5), 301, dtype=torch.float64).tolist()  # 1 amid
 
 
@@ -49,11 +50,14 @@ class Judge(nn.Module):
 
     temperature: Tensor
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, width: int = WIDTH) -> None:
         super().__init__()
-        stem = nn.Sequential(_convolution(3, 48, 6, 4), nn.ReLU())
-        self.blocks = nn.Sequential(stem, Block(48, 96), Block(96, 128))
-        self.head = nn.Sequential(nn.Flatten(), nn.Dropout(0.2), nn.Linear(128 * VELOCITY // 16, num_classes))
+        stem = nn.Sequential(_convolution(3, width, 6, 4), nn.ReLU())
+        last = 8 * width // 3
+        self.blocks = nn.Sequential(stem, Block(width, 2 * width), Block(2 * width, last))
+        self.head = nn.Sequential(
+            nn.Flatten(), nn.Dropout(0.2), nn.Linear(last * VELOCITY // 16, num_classes)
+        )
         self.register_buffer("temperature", torch.ones((), dtype=torch.float64))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -102,7 +106,8 @@ def reduced(image: Image.Image) -> numpy.ndarray:
 
 
 def to_input(images: Tensor) -> Tensor:
-    return images.permute(0, 3, 1, 2) / 127.5 - 1
+    # In place: memory that is asked for anew costs more here than the arithmetic.
+    return images.float().div_(127.5).sub_(1).permute(0, 3, 1, 2)
 
 
 def train_judge(
@@ -141,16 +146,17 @@ def training_rounds(
     rounds: Iterable[Iterable[Tensor]],
     count: int,
     augment: Callable[[Tensor], Tensor],
+    width: int = WIDTH,
 ) -> Iterator[Judge]:
-    """The judge's network after each of `count` rounds of batches of places (B,): AdamW, with a cosine to
-    zero that falls once a round.
+    """The judge's network, of some width, after each of `count` rounds of batches of places (B,): AdamW, with
+    a cosine to zero that falls once a round.
 
     Weights, `rounds` and `augment` draw from torch's generator in this order, from `seed`; after the last
     round the generator is as it was.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        judge = Judge(num_classes).to(memory_format=torch.channels_last)
+        judge = Judge(num_classes, width).to(memory_format=torch.channels_last)
         optimizer = torch.optim.AdamW(judge.parameters(), lr=2e-3, weight_decay=0.05)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, count)
         pixels, targets = torch.from_numpy(images), torch.from_numpy(labels)
@@ -172,7 +178,7 @@ def augmented(x: Tensor) -> Tensor:
     columns = (torch.arange(steps) + torch.randint(steps, (count, 1))) % steps
     rolled = x.gather(3, columns[:, None, None].expand_as(x))
     gain = 1 + 0.1 * (2 * torch.rand(count, 1, 1, 1) - 1)
-    return (rolled + 1) * gain - 1
+    return rolled.add_(1).mul_(gain).sub_(1)
 
 
 def cross_entropy(logits: Tensor, labels: numpy.ndarray, temperature: float = 1.0) -> float:

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from typing import List, Optional
 
 from configs.keys import key, passed_on
-from configs.schema.evaluation import EvaluateConfig, FidConfig, SelectingJudgeConfig, SweepConfig
+from configs.schema.evaluation import (
+    EvaluateConfig,
+    FidConfig,
+    SelectingJudgeConfig,
+    StudyConfig,
+    SweepConfig,
+)
 from configs.schema.latents import ExtractConfig
 from configs.schema.preparation import (
     GAITS,
@@ -87,6 +93,7 @@ SECTIONS = {
     "evaluate": EvaluateConfig,
     "judge": SelectingJudgeConfig,
     "sweep": SweepConfig,
+    "study": StudyConfig,
     "fid": FidConfig,
     "tokenizer": TokenizerConfig,
     "pipeline": PipelineConfig,

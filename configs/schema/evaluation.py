@@ -17,6 +17,10 @@ from configs.schema.shared import (
     weights_key,
 )
 
+STUDY_ARMS = tuple(
+    "real classic physical generated pretrained weighted hardest easiest only all".split()
+)  # evaluation.study_arms
+
 
 @dataclass
 class EvaluateConfig(Command):
@@ -128,6 +132,60 @@ class SweepConfig(Command):
         affects="run",
     )
     seed: int = key(0, "Seed of the images and of the judge.", low=0, affects="output")
+
+
+@dataclass
+class StudyConfig(Command):
+    """stage4_evaluate.py study."""
+
+    design: str = key(
+        REQUIRED,
+        "Who is short of what: docs/studies.md.",
+        choices=("same-budget", "new-person", "other-day", "unseen-condition"),
+        affects="output",
+    )
+    real: str = real_key()
+    vavae_path: str = weights_key(REQUIRED, "Tokenizer, as of stages 1 and 3.", affects="output")
+    output_dir: str = key(
+        "study", "Folder for study.json, the report, and a folder of each fold.", affects="nothing"
+    )
+    images_per_person: int = key(
+        10, "Images of a person who is short of them (same-budget, new-person).", low=1, affects="output"
+    )
+    new_people: int = key(1, "New people at a time (new-person).", low=1, affects="output")
+    folds: Optional[int] = key(
+        None,
+        "Folds of new people that are tried; none = until each person was new once.",
+        low=1,
+        affects="run",
+    )
+    conditions: Optional[str] = key(
+        None,
+        "What in a folder's name is a condition, as of stage 2; people are then told apart without it.",
+        affects="output",
+    )
+    num_generated: Optional[int] = key(
+        None,
+        "Images drawn of each; none = as many as real ones, of new people what they lack.",
+        low=1,
+        affects="output",
+    )
+    arms: List[str] = key(
+        ["real", "classic", "physical", "generated", "only", "all"],
+        "What classifiers learn from; classic and generated always.",
+        choices=STUDY_ARMS,
+        affects="run",
+    )
+    seeds: int = key(
+        8, "Seeds of every classifier; fewer than 6 show no help and no harm.", low=2, affects="run"
+    )
+    generator_seeds: int = key(1, "Generators trained for each fold.", low=1, affects="run")
+    classifier_steps: int = key(1000, "Steps of every classifier, 32 images each.", low=5, affects="output")
+    leave_out: List[str] = leave_out_key(affects="run")
+    axes: List[float] = axes_key(affects="run")
+    colour_map: str = colour_map_key(affects="run")
+    margins: str = margins_key()
+    seed: int = key(0, "First seed of generators and classifiers.", low=0, affects="output")
 
 
 @dataclass

@@ -1,0 +1,179 @@
+"""Designs of studies that train the generator, too: from which images it and the classifiers learn, and on
+which the classifiers are tried. Nobody's tested image is near one that they learn from.
+
+same-budget       the first K images of each person train both, all others of the person are tested
+new-person        new people with their first K images beside all others with everything; in turn
+other-day         all of train; tested are images of a day (session, room) that train lacks of the person
+unseen-condition  people in conditions; every person lacks one condition, whose images are tested
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from configs.errors import UserError
+from data.conditions import NONE, Conditions
+from data.images import ImageRecord, Splits
+from data.labels import LabelTable, listing, natural_key
+from data.tree import SPLIT_NAMES
+from evaluation.groups import OTHER, group_images
+from evaluation.groups import PARTS as HELD_OUT
+
+GUARD = 3  # images left out between two blocks: windows of a walk that overlap by 75 % reach so far
+Held = tuple[str, ImageRecord]  # the part of the split that an image is in, and the image
+
+
+class Fold(NamedTuple):
+    """One generator (of each seed) and its classifiers: the images from which both learn and by which the
+    generator's weights are chosen (`val`); more real ones for the arm that has all; the tested ones; the
+    people whose tested images count; the folders that are drawn, and how many images of each.
+    """
+
+    name: str
+    training: list[Held]
+    val: list[Held]
+    further: list[Held]
+    tested: list[Held]
+    counted: tuple[str, ...]
+    drawn: tuple[str, ...]
+    number: int
+
+
+class People(NamedTuple):
+    """Whom each folder shows, the people and all folders that can be drawn."""
+
+    of_folder: dict[str, str]
+    names: LabelTable
+    folders: LabelTable
+
+    @classmethod
+    def of(cls, folders: LabelTable, pattern: str | None) -> People:
+        """Each folder a person, or with `pattern` a person in a condition; errors of `Conditions`."""
+        if pattern is None:
+            return cls({name: name for name in folders.names}, folders, folders)
+        combined = Conditions.from_folders(folders, pattern)
+        alone = combined.person_alone()
+        of_folder = {name: combined.labels.names[alone[i]] for i, name in enumerate(combined.labels.names)}
+        return cls(of_folder, LabelTable(tuple(dict.fromkeys(of_folder.values()))), combined.labels)
+
+
+def images_of(splits: Splits) -> dict[str, dict[str, list[Held]]]:
+    """Images by folder and part, in time order."""
+    found: dict[str, dict[str, list[Held]]] = {
+        name: {part: [] for part in SPLIT_NAMES} for name in splits.labels.names
+    }
+    for part, records in splits.records.items():
+        for record in records:
+            found[record.user][part].append((part, record))
+    return found
+
+
+def same_budget(splits: Splits, count: int, drawn: int | None) -> list[Fold]:
+    """UserError: a person who has not `count` images in train, or none beyond."""
+    training, tested, short = [], [], []
+    for name, parts in images_of(splits).items():
+        rest = sum(parts.values(), [])[count + GUARD :]
+        short += [f"{name} has {len(parts['train'])}"] * (len(parts["train"]) < count or not rest)
+        training += parts["train"][:count]
+        tested += rest
+    refuse_short(short, count)
+    names = splits.labels.names
+    return [Fold("all", training, [], [], tested, names, names, drawn or count)]
+
+
+def new_person(splits: Splits, count: int, new: int, folds: int | None, drawn: int | None) -> list[Fold]:
+    """A fold for `new` people at a time, each person once; the first `folds` of them.
+
+    UserError: a person who has not more than `count` images in train, or no tested ones; nobody to be known.
+    """
+    found, held = images_of(splits), held_out_part(splits)
+    short = [f"{name} has {len(own['train'])}" for name, own in found.items() if len(own["train"]) <= count]
+    refuse_short(short, count + 1)
+    names = splits.labels.names
+    if new >= len(names):
+        raise UserError(f"study.new_people={new}: expected fewer than the {len(names)} people of --real")
+    groups = [names[first : first + new] for first in range(0, len(names), new)]
+    made = []
+    for group in groups[:folds]:
+        known = [name for name in names if name not in group]
+        usual = math.ceil(sum(len(found[name]["train"]) for name in known) / len(known))
+        training = [one for name in names for one in found[name]["train"][: count if name in group else None]]
+        val = [one for name in known for one in found[name]["val"]] if held == "test" else []
+        further = [one for name in group for one in found[name]["train"][count:]]
+        tested = [one for name in names for one in found[name][held]]
+        lacking = max(1, usual - count)
+        made.append(Fold("_".join(group), training, val, further, tested, group, group, drawn or lacking))
+    return made
+
+
+def other_day(
+    splits: Splits, table: Mapping[str, Mapping[str, str]], people: People, drawn: int | None
+) -> list[Fold]:
+    """UserError: no group of `table` (as `data.split_files.read_groups` gives it) tells other days."""
+    records = splits.records
+    held = [(part, record) for part in HELD_OUT for record in records.get(part, ())]
+    groups = group_images(table, records)
+    others = [group.places[OTHER] for group in groups.values() if OTHER in group.places]
+    if not others:
+        raise UserError(
+            "study.design=other-day: requires tested images of a day, session or room that training lacks "
+            f"(split.csv names {listing(groups) or 'none'}); make some by stage0_prepare.py split --hold_out"
+        )
+    tested = [held[place] for place in others[0]]
+    training = [("train", record) for record in records["train"]]
+    names = tuple(dict.fromkeys(record.user for _, record in training))
+    val = [one for one in held if one[0] == "val" and one not in set(tested)]
+    counted = people_in(tested, people)
+    return [Fold("all", training, val, [], tested, counted, names, drawn or mean_count(training))]
+
+
+def unseen_condition(splits: Splits, people: People, pattern: str | None, drawn: int | None) -> list[Fold]:
+    """Each person lacks another condition in turn, of those recorded of the person, where two are.
+
+    UserError: without `pattern`, or nobody has two conditions.
+    """
+    if pattern is None:
+        raise UserError("study.design=unseen-condition: requires --conditions, as stage 2 takes them")
+    pairs = dict(zip(people.folders.names, Conditions.from_folders(splits.labels, pattern).pairs))
+    of_person: dict[str, list[str]] = {}
+    for name in splits.labels.names:
+        if pairs[name][1] != NONE:
+            of_person.setdefault(people.of_folder[name], []).append(name)
+    known = sorted(of_person, key=natural_key)
+    lacking = {
+        of_person[name][place % len(of_person[name])]
+        for place, name in enumerate(known)
+        if len(of_person[name]) > 1
+    }
+    if not lacking:
+        raise UserError("study.design=unseen-condition: requires people of two conditions or more")
+    found = images_of(splits)
+    training = [one for name in found if name not in lacking for one in found[name]["train"]]
+    val = [one for name in found if name not in lacking for one in found[name]["val"]]
+    tested = [one for name in found if name in lacking for one in sum(found[name].values(), [])]
+    names = tuple(sorted(lacking, key=natural_key))
+    counted = people_in(tested, people)
+    return [Fold("all", training, val, [], tested, counted, names, drawn or mean_count(training))]
+
+
+def held_out_part(splits: Splits) -> str:
+    return "test" if splits.records.get("test") else "val"
+
+
+def people_in(images: Iterable[Held], people: People) -> tuple[str, ...]:
+    return tuple(sorted({people.of_folder[record.user] for _, record in images}, key=natural_key))
+
+
+def mean_count(images: Sequence[Held]) -> int:
+    """Images of a folder, in the mean."""
+    return math.ceil(len(images) / len({record.user for _, record in images}))
+
+
+def refuse_short(short: Sequence[str], count: int) -> None:
+    if short:
+        raise UserError(
+            f"study.images_per_person: {listing(short, 5)} images in train; expected {count} or more, and "
+            "tested ones beyond them; give fewer, or --leave_out these people"
+        )

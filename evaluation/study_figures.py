@@ -1,0 +1,189 @@
+"""The figures of a study: accuracies of its arms on the images that count, over all folds; differences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy
+
+from evaluation.augmentation_study import REFERENCE, arm_lines, verdict_lines, verdict_of
+from evaluation.groups import pieces_of
+from evaluation.paired_differences import HeldOut, conclude, in_words, share
+from evaluation.study_arms import ALL, MIXED
+from evaluation.study_designs import Fold
+from evaluation.study_fold import Answers, Setting, arms_of, trainings_of
+
+LEARNING = 0.01  # gained in the last part of a training: it was not at its end
+
+
+def figures_of_study(
+    folds: Sequence[Fold],
+    answers: Sequence[Answers],
+    setting: Setting,
+    table: Mapping[str, Mapping[str, str]],
+) -> dict[str, Any]:
+    """The sections of study.json. `table` tells the day or recording of images, as
+    `data.split_files.read_groups` has it.
+
+    "gap_closed": the part of what all real images would add to the few that generated ones add, with the ends
+    of its difference's interval; None where nothing is missing. "others": what generated images do to the
+    tested images of the people who do not count.
+    """
+    people, config = setting.people.names, setting.config
+    arms = [arm for arm in arms_of(folds[0], setting)]
+    counted, tested = images_of_folds(folds, setting, table, counted=True)
+    right = {arm: correctness(arm, folds, answers, setting, counted) for arm in arms}
+    verdict = verdict_of(right, MIXED, tested, people)
+    known = {"seeds": config.seeds, "generators": config.generator_seeds, "steps": config.classifier_steps}
+    found: dict[str, Any] = {
+        "people": [people.names[label] for label in numpy.unique(tested.labels)],
+        "verdict": {**known, "pieces": tested.pieces, **verdict},
+        "learning": learning(folds, answers, setting),
+        "named_right": named_right(answers, config.seeds),
+        "confusions": confusions(folds, answers, setting),
+    }
+    if ALL in right:
+        found["gap_closed"] = gap_closed(verdict)
+    others, apart = images_of_folds(folds, setting, table, counted=False)
+    if len(apart.labels):
+        hits = {arm: correctness(arm, folds, answers, setting, others) for arm in (REFERENCE, MIXED)}
+        found["others"] = {
+            "arms": {arm: share(own, apart) for arm, own in hits.items()},
+            "difference": conclude(hits[MIXED] - 1.0 * hits[REFERENCE], apart),
+        }
+    found["summary"] = summary(found)
+    return found
+
+
+def images_of_folds(
+    folds: Sequence[Fold], setting: Setting, table: Mapping[str, Mapping[str, str]], counted: bool
+) -> tuple[list[numpy.ndarray], HeldOut]:
+    """Places of the tested images of each fold whose people count, or do not; whose they are, and of which
+    day, over all folds.
+    """
+    people = setting.people
+    places, labels, days = [], [], []
+    for fold in folds:
+        whose = [people.of_folder[record.user] for _, record in fold.tested]
+        chosen = numpy.flatnonzero([(name in fold.counted) == counted for name in whose])
+        places.append(chosen)
+        labels += [people.names.index(whose[place]) for place in chosen]
+        days.append(pieces_of(table, [fold.tested[place] for place in chosen]) if len(chosen) else None)
+    known = [day for day in days if day is not None]
+    return places, HeldOut(
+        numpy.array(labels, dtype=int), numpy.concatenate(known) if len(known) == len(folds) else None
+    )
+
+
+def correctness(
+    arm: str, folds: Sequence[Fold], answers: Sequence[Answers], setting: Setting, places: list[numpy.ndarray]
+) -> numpy.ndarray:
+    """Of an arm (seeds, N), or of several generators (generators, seeds, N), at some places of each fold."""
+    parts = []
+    for fold, said, chosen in zip(folds, answers, places):
+        people = setting.people
+        truth = numpy.array([people.names.index(people.of_folder[record.user]) for _, record in fold.tested])
+        trained = [one for one in trainings_of(fold, setting) if one.arm == arm]
+        named = numpy.array([said[one.name]["named"] for one in trained])
+        parts.append((named == truth)[:, chosen])
+    right = numpy.concatenate(parts, axis=1)
+    several = len(right) > setting.config.seeds
+    return right.reshape(-1, setting.config.seeds, right.shape[-1]) if several else right
+
+
+def gap_closed(verdict: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the accuracy that all real images add to the few, the part that generated ones add."""
+    few, everything = (verdict["arms"][arm]["share"] for arm in (REFERENCE, ALL))
+    gap, added = everything - few, verdict["differences"][MIXED]
+    value, interval = None, None
+    if gap > 0:
+        value, interval = added["value"] / gap, [end / gap for end in added["interval"]]
+    return {"few": few, "all": everything, "value": value, "interval": interval}
+
+
+def learning(folds: Sequence[Fold], answers: Sequence[Answers], setting: Setting) -> dict[str, list[float]]:
+    """Accuracy on all tested images after each part of the trainings, in the mean, by arm."""
+    curves: dict[str, list[list[float]]] = {}
+    for fold, said in zip(folds, answers):
+        for one in trainings_of(fold, setting):
+            curves.setdefault(one.arm, []).append(said[one.name]["curve"])
+    return {arm: numpy.mean(own, axis=0).tolist() for arm, own in curves.items()}
+
+
+def named_right(answers: Sequence[Answers], seeds: int) -> dict[str, Any]:
+    """Share of generated images that classifiers of real images name right, and how many there are."""
+    margins = [
+        numpy.concatenate(own["margins"]) for said in answers for own in said.values() if "margins" in own
+    ]
+    return {
+        "share": float(numpy.mean(numpy.concatenate(margins) > 0)),
+        "count": sum(map(len, margins)) // seeds,
+    }
+
+
+def confusions(
+    folds: Sequence[Fold], answers: Sequence[Answers], setting: Setting
+) -> dict[str, dict[str, dict[str, float]]]:
+    """By arm and person that counts: the share of classifiers' answers that name somebody else, by whom."""
+    people, found = setting.people, dict[str, dict[str, dict[str, float]]]()
+    for arm in (REFERENCE, MIXED):
+        named: dict[str, Counter[str]] = {}
+        for fold, said in zip(folds, answers):
+            whose = [people.of_folder[record.user] for _, record in fold.tested]
+            for one in (one for one in trainings_of(fold, setting) if one.arm == arm):
+                for name, label in zip(whose, said[one.name]["named"]):
+                    if name in fold.counted:
+                        named.setdefault(name, Counter())[people.names.names[label]] += 1
+        found[arm] = {
+            name: {other: count / own.total() for other, count in own.most_common(4) if other != name}
+            for name, own in named.items()
+        }
+    return found
+
+
+def summary(found: Mapping[str, Any]) -> list[str]:
+    """What was found, in sentences."""
+    # Whether they help
+    verdict = found["verdict"]
+    shares = {arm: own["share"] for arm, own in verdict["arms"].items()}
+    added, best = verdict["differences"][MIXED], verdict["beyond_best_real"]
+    lines = [
+        f"{verdict['sentence'].capitalize()}: of real images that nobody learnt from {shares[REFERENCE]:.1%} "
+        f"are named right after {REFERENCE}, {shares[MIXED]:.1%} with generated images beside them, "
+        f"{_points(added)}; against the best arm of real images ({best['reference']}) {_points(best)}."
+    ]
+    gap = found.get("gap_closed")
+    if gap and gap["value"] is not None:
+        ends = " to ".join(f"{end:.2f}" for end in gap["interval"])
+        lines.append(
+            f"Gap closed: {gap['value']:.2f} ({ends}) of what all real images would add; these reach "
+            f"{gap['all']:.1%}."
+        )
+    if "others" in found:
+        other = found["others"]["difference"]
+        lines.append(f"The other people: {_points(other)}, {in_words(other)}.")
+
+    # How far that can be trusted
+    drawn = found["named_right"]
+    lines.append(
+        f"Generated images: classifiers of the real ones name {drawn['share']:.0%} of {drawn['count']} right."
+    )
+    unfinished = [arm for arm, curve in found["learning"].items() if curve[-1] - curve[-2] > LEARNING]
+    if unfinished:
+        lines.append(
+            f"Not at their end: {', '.join(unfinished)} gained more than {LEARNING:.0%} in the last fifth of "
+            "the steps; raise --classifier_steps."
+        )
+    return lines
+
+
+def _points(found: Mapping[str, Any]) -> str:
+    low, high = found["interval"]
+    return f"{100 * found['value']:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
+def study_table(found: Mapping[str, Any]) -> list[str]:
+    """What is printed: a line per arm, then the sentences."""
+    return [*arm_lines(found["verdict"]), *verdict_lines(found["verdict"]), *found["summary"]]

@@ -1,0 +1,202 @@
+"""A fold of a study, in a folder of its own: its images, their latents, for each seed of the generator what
+stages 2 and 3 make of them, and the classifiers' answers, so that a study that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy
+
+from configs.schema import StudyConfig
+from configs.stage_process import run_stage
+from data.atomic import write_text
+from data.images import ImageRecord, open_rgb
+from data.progress import progress
+from data.split_files import materialise
+from data.splits import Assignment, Split
+from evaluation.augmentation_study import PHYSICAL, REFERENCE, rolled
+from evaluation.generated import find_generated
+from evaluation.judge import Judge, reduced
+from evaluation.physical_augmentation import Physical
+from evaluation.study_arms import ALL, ARMS, WITHOUT, Pool, change_of, odds_of, train_by_odds
+from evaluation.study_designs import Fold, People
+
+Answers = dict[str, dict[str, Any]]  # of each classifier by its name
+
+
+class Setting(NamedTuple):
+    """What all folds of a study share; the rows of axes.csv by an image's path below its part's folder."""
+
+    config: StudyConfig
+    people: People
+    axes: Mapping[str, Mapping[str, str]]
+    physical: Physical | None
+    further: Sequence[str]
+
+
+class Training(NamedTuple):
+    """A classifier: its arm, its seed, and whose generator's images it sees, None for an arm without."""
+
+    arm: str
+    seed: int
+    generator: int | None
+
+    @property
+    def name(self) -> str:
+        drawn = "" if self.generator is None else f", generator {self.generator}"
+        return f"{self.arm}, seed {self.seed}{drawn}"
+
+
+def arms_of(fold: Fold, setting: Setting) -> list[str]:
+    """The arms asked for, with the reference, those of real images alone first: their margins sort the
+    generated ones. Without axes there is none of physical augmentation, without further images none of all.
+    """
+    lacking = {PHYSICAL} if setting.physical is None else set()
+    lacking |= set() if fold.further else {ALL}
+    arms = dict.fromkeys([REFERENCE, *(ARMS[word] for word in setting.config.arms)])
+    return sorted((arm for arm in arms if arm not in lacking), key=lambda arm: arm not in WITHOUT)
+
+
+def trainings_of(fold: Fold, setting: Setting) -> Iterator[Training]:
+    """Every classifier of the fold."""
+    config = setting.config
+    for arm in arms_of(fold, setting):
+        for generator in [None] if arm in WITHOUT else range(config.generator_seeds):
+            for seed in range(config.seed, config.seed + config.seeds):
+                yield Training(arm, seed, generator)
+
+
+def answers_of(fold: Fold, setting: Setting, folder: Path) -> Answers:
+    """What each classifier says; what is there is not trained again."""
+    path = folder / "answers.json"
+    answers: Answers = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    missing = [one for one in trainings_of(fold, setting) if one.name not in answers]
+    if missing:
+        generators = make_generators(fold, setting, folder)
+        work = Work(fold, setting, generators)
+        with progress(total=len(missing), description=f"fold {fold.name}", unit="classifier") as bar:
+            for one in missing:
+                answers[one.name] = work.answer(one, answers)
+                write_text(path, json.dumps(answers) + "\n")
+                bar.update(1)
+    return answers
+
+
+class Work:
+    """The images of a fold, and what classifiers make of them."""
+
+    def __init__(self, fold: Fold, setting: Setting, generators: Sequence[Path]) -> None:
+        """`generators` are the folders of what each one drew."""
+        self.setting = setting
+        tested = [record for _, record in fold.tested]
+        real = [record for _, record in [*fold.training, *fold.further]]
+        self.truth = self.labels(tested)
+        self.tested = rolled(pixels(tested), setting.config.seed)  # why: see `augmentation_study`
+        self.real, self.real_labels, self.count = pixels(real), self.labels(real), len(fold.training)
+        self.drawn = []
+        for folder in generators:
+            records = find_generated(folder, setting.people.folders).records
+            self.drawn.append((pixels(records), self.labels(records)))
+
+    def labels(self, records: Sequence[ImageRecord]) -> numpy.ndarray:
+        """Whom images show (N,)."""
+        people = self.setting.people
+        return numpy.array([people.names.index(people.of_folder[record.user]) for record in records])
+
+    def pool(self, generator: int | None) -> Pool:
+        """All images that classifiers may learn from, with those of one generator."""
+        drawn, labels = self.drawn[generator or 0]
+        sources = [0] * self.count + [1] * (len(self.real) - self.count) + [2] * len(drawn)
+        return Pool(
+            numpy.concatenate([self.real, drawn]),
+            numpy.concatenate([self.real_labels, labels]),
+            numpy.array(sources),
+        )
+
+    def answer(self, one: Training, known: Answers) -> dict[str, Any]:
+        """Whom the classifier names in each tested image (N,), and "curve", its accuracy while it learns.
+
+        Of the reference also "margins": of the images of each generator.
+        """
+        # What it learns from
+        setting, pool = self.setting, self.pool(one.generator)
+        if one.arm == PHYSICAL and setting.physical:
+            pool = pool._replace(images=setting.physical.with_brightness(pool.images))
+        margins = numpy.zeros(len(pool.labels))
+        if one.generator is not None:
+            reference = known[Training(REFERENCE, one.seed, None).name]
+            margins[pool.sources == 2] = reference["margins"][one.generator]
+
+        # What it says
+        judge, curve = train_by_odds(
+            pool,
+            odds_of(one.arm, pool, margins),
+            len(setting.people.names),
+            one.seed,
+            setting.config.classifier_steps,
+            change_of(one.arm, setting.physical),
+            lambda judge: float((self.named_by(judge) == self.truth).mean()),
+        )
+        said: dict[str, Any] = {"named": self.named_by(judge).tolist(), "curve": curve}
+        if one.arm == REFERENCE:
+            said["margins"] = [margins_by(judge, *drawn).round(3).tolist() for drawn in self.drawn]
+        return said
+
+    def named_by(self, judge: Judge) -> numpy.ndarray:
+        return judge.logits(self.tested).argmax(1).numpy()
+
+
+def margins_by(judge: Judge, images: numpy.ndarray, labels: numpy.ndarray) -> numpy.ndarray:
+    """(N,) of images (N, 128, 64, 3): the logit of the person asked for less the highest of the others."""
+    logits = judge.logits(images).numpy()
+    rows = numpy.arange(len(labels))
+    asked = logits[rows, labels].copy()
+    logits[rows, labels] = -numpy.inf
+    return asked - logits.max(1)
+
+
+def pixels(records: Sequence[ImageRecord]) -> numpy.ndarray:
+    """uint8 (N, 128, 64, 3)."""
+    return numpy.stack([reduced(open_rgb(record)) for record in records])
+
+
+def make_generators(fold: Fold, setting: Setting, folder: Path) -> list[Path]:
+    """Run stages 1 to 3 on the fold's images; the folders of what was drawn."""
+    config, images, latents = setting.config, folder / "images", folder / "latent_features"
+    parts = [("train", fold.training), ("val", fold.val)]
+    placed = [Assignment(record, part, "") for part, held in parts for _, record in held]
+    materialise(Split(placed, {"fold": fold.name}), images, axes=setting.axes)
+    stage1 = {
+        "data_dir": images,
+        "vavae_path": config.vavae_path,
+        "output_path": latents,
+        "margins": config.margins,
+        "axes": config.axes or None,
+    }
+    run("extraction", "stage1_extract_features.py", stage1, setting)
+    drawn = []
+    for seed in range(config.seed, config.seed + config.generator_seeds):
+        own = folder / f"generator_{seed}"
+        models, output = own / "trained_models", own / "generated_images"
+        stage2 = {"latent_dir": latents, "output_dir": models, "seed": seed, "conditions": config.conditions}
+        run("training", "stage2_train_dit.py", stage2, setting)
+        stage3 = {
+            "dit_checkpoint": models / "checkpoints" / "best.ckpt",
+            "vavae_path": config.vavae_path,
+            "output_dir": output,
+            "user_ids": list(fold.drawn),
+            "num_samples_per_user": fold.number,
+            "seed": seed,
+        }
+        run("generation", "stage3_inference.py", stage3, setting)
+        drawn.append(output)
+    return drawn
+
+
+def run(name: str, script: str, flags: dict[str, Any], setting: Setting) -> None:
+    run_stage(name, script, [], flags, [*setting.further], math.inf)
