@@ -158,6 +158,18 @@ def sweep(given: Inputs) -> tuple:
     )
 
 
+def study(given: Inputs) -> tuple:
+    """Two new people of the toy's three, each in a fold of its own; two classifiers of each arm."""
+    design = "--design", "new-person", "--images_per_person", 2, "--folds", 2, "--num_generated", 2
+    brief = "--seeds", 2, "--classifier_steps", 5, "--arms", "classic", "generated", "all"
+    generator = (
+        *(f"train.{one}" for one in ("batch_size=4", f"max_steps={STEPS}", "precision=32")),
+        *TINY_MODEL,
+    )
+    drawing = "sample.num_steps=2", "sample.precision=32", "extract.precision=32"
+    return "--real", given.walks, "--vavae_path", given.toy.tokenizer, *design, *brief, *generator, *drawing
+
+
 def comparison(given: Inputs) -> tuple:
     generated, real = given.finished("stage 3"), given.walks / "val"
     return "--generated", generated, "--reference", real, "--inception_path", given.inception
@@ -273,6 +285,15 @@ def sweep_in(folder: Path) -> torch.Tensor:
     return torch.tensor([figure.get("share", figure.get("value")) for figure in figures])
 
 
+def study_in(folder: Path) -> torch.Tensor:
+    """study.json and its page; four images of each of two new people were tried on two classifiers."""
+    found = json.loads((folder / "study.json").read_text())
+    assert found["people"] == [*SPEED][:2] and found["verdict"]["arms"]["real + classic"]["count"] == 8
+    assert set(found["gap_closed"]) == {"few", "all", "value", "interval"}
+    assert (folder / "report.html").stat().st_size > 10_000
+    return torch.tensor([found["named_right"]["count"]])
+
+
 def fid_in(folder: Path) -> torch.Tensor:
     found = json.loads((folder / "fid.json").read_text())
     assert found["counts"] == {"generated": 6, "reference": 12}
@@ -335,6 +356,7 @@ ROWS = {
     "stage 4": Row("evaluate", stage4, evaluation, metrics_in),
     "stage 4 judge": Row("judge", stage4, lambda given: ("--real", given.walks), judge_in),
     "stage 4 fid": Row("fid", stage4, comparison, fid_in),
+    "stage 4 study": Row("study", stage4, study, study_in),
     "stage 4 sweep": Row("sweep", stage4, sweep, sweep_in),
     "train_tokenizer": Row("tokenizer", train_tokenizer.main, tokenizer_training, tokenizer_in),
     "run_complete_pipeline": Row("pipeline", run_complete_pipeline.main, everything, chain_in),

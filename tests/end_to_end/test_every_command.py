@@ -14,6 +14,7 @@ from PIL import Image, ImageChops
 from project_files import sources
 from toy_run import DRAWING, EXACT, TINY_MODEL, output_of, refusal_of, snapshot
 
+import configs.stage_process
 import run_complete_pipeline
 import stage0_prepare
 import stage1_extract_features
@@ -120,6 +121,27 @@ def command(section, toy, made, out):
             "euler",
             "num_samples_per_user=2",
         ),
+        "study": (
+            stage4_evaluate,
+            "study",
+            "--design",
+            "same-budget",
+            "--real",
+            made / "real",
+            "--vavae_path",
+            toy.tokenizer,
+            "--images_per_person",
+            1,
+            "--seeds",
+            2,
+            "--classifier_steps",
+            5,
+            "train.max_steps=1",
+            "train.precision=32",
+            "sample.num_steps=1",
+            "sample.precision=32",
+            *TINY_MODEL,
+        ),
         "fid": (
             stage4_evaluate,
             "fid",
@@ -221,6 +243,7 @@ def everything(folder):
         ("evaluate", ("--vavae_path", "absent.pt"), "absent.pt: no such file"),
         ("judge", ("--real", "absent"), "absent"),
         ("sweep", ("--dit_checkpoint", "absent"), "absent"),
+        ("study", ("--images_per_person", "99"), "ID_1 has 6, ID_2 has 6"),
         ("fid", ("--inception_path", "absent.pth"), "absent.pth: no such file of torch-fidelity's Inception"),
         ("tokenizer", ("--crop", "33"), "expected a multiple"),
         ("pipeline", ("--data_dir", "absent"), "absent"),
@@ -235,7 +258,7 @@ def test_a_dry_run_refuses_what_the_real_one_does(section, wrong, words, toy, ma
 def test_a_dry_run_of_the_runner_asks_the_stages_whose_inputs_are_there(toy, made, tmp_path, monkeypatch):
     asked, out = [], tmp_path / "out"
     monkeypatch.setattr(
-        run_complete_pipeline.subprocess,
+        configs.stage_process.subprocess,
         "run",
         lambda command, **_: asked.append(command[1:]) or SimpleNamespace(returncode=0),
     )

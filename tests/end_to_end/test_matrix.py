@@ -21,6 +21,7 @@ from process_pairs import run_as_pair
 from toy_run import run_as_script
 from whole_commands import ROWS, STEPS, Inputs
 
+import configs.stage_process
 from configs.schema import PRECISIONS, SECTIONS, FitConfig
 from evaluation.judge import train_judge
 from training.fit import steps_done
@@ -137,9 +138,9 @@ def device_arguments(section: str, device: str) -> list[str]:
 def start(main: Callable, argv: list) -> tuple[int, str, str]:
     """A script in this process or, with --devices 2, in two others; a chain here, and its stages so."""
     words = [*map(str, argv)]
-    if main.__module__ == "run_complete_pipeline":
+    if main.__module__ == "run_complete_pipeline" or words[0] == "study":
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys.modules[main.__module__].subprocess, "run", start_stage)
+            patch.setattr(configs.stage_process.subprocess, "run", start_stage)
             return run_as_script(main, *words)
     if "--devices" not in words or words[words.index("--devices") + 1] == "1":
         return run_as_script(main, *words)

@@ -24,6 +24,7 @@ WALKED = (
     "evaluate",
     "judge",
     "sweep",
+    "study",
     "fid",
     "tokenizer",
 )
@@ -37,6 +38,8 @@ NEEDS_MORE = {  # refused in the same folder by a word of its own, or in need of
     ("sample", "guidance_condition"),
     ("sample", "axes"),  # refused where the model tells others
     ("sweep", "vavae_path"),
+    ("study", "new_people"),  # of a design of its own
+    ("study", "conditions"),
     ("tokenizer", "align_model"),
     ("tokenizer", "align_weights"),
     ("tokenizer", "ch_mult"),
@@ -61,7 +64,10 @@ GIVEN = {
     "recordings": "rec(.)",
     "ch": 64,
     ("tokenizer", "crop"): 96,
+    ("study", "design"): "new-person",
+    ("study", "images_per_person"): 2,
     "test_fraction": 0.1,
+    "num_generated": 5,
     "leave_out": "[ID_1/*]",
 }
 
@@ -106,6 +112,8 @@ def others(toy, made, tmp_path_factory):  # noqa: F811
         "generated": toy.images,
         "reference": made / "real",
         "inception_path": write_random_weights(folder / "inception.pth", seed=1),
+        ("study", "real"): toy.data,
+        ("study", "vavae_path"): save_tokenizer(folder / "W.safetensors", seed=1),
         ("tokenizer", "init_from"): save_tokenizer(folder / "W.safetensors", seed=1),
     }
 

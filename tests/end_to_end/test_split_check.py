@@ -14,6 +14,7 @@ READERS = {
     "evaluate": "--real",
     "judge": "--real",
     "sweep": "--real",
+    "study": "--real",
 }
 
 
