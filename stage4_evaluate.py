@@ -30,7 +30,9 @@ from configs.schema import EvaluateConfig
 from configs.version import VERSION
 from data.atomic import write_text
 from data.axes import axes_of_images, given_axes
+from data.conditions import Conditions
 from data.images import ImageRecord, file_digest, inputs_digest, open_rgb
+from data.labels import LabelTable
 from data.run_record import claim_folder
 from data.split_check import check_split
 from data.split_files import SPLIT_TABLE, read_groups
@@ -49,6 +51,7 @@ from evaluation.planted import planted_lines
 from evaluation.report.page import write_report
 from evaluation.report.tables import kinds_of
 from evaluation.selection import scoring_parts, train_selecting_judge
+from evaluation.velocity_intervention import read_truth, slope_line
 from tokenizer.weights import resolve_path
 from weight_files.hub import with_local_files
 
@@ -68,13 +71,18 @@ def run(config: EvaluateConfig) -> None:
     given_axes(config.axes)  # refused before images are read
     splits = find_real(Path(config.real), config.leave_out)
     people, real = splits.labels, dict(splits.records)
+    conditions = conditions_of(config, people)
+    unrecorded = [name for name in conditions.labels.names if name not in people.names] if conditions else []
     seen = check_split(splits, config.real, config.margins)
-    found = {name: find_generated(path, people) for name, path in named_folders(config.generated).items()}
+    folders = named_folders(config.generated)
+    found = {name: find_generated(path, people, unrecorded) for name, path in folders.items()}
     several = len(found) > 1
     if several and config.sweep:
         raise UserError("--sweep: belongs to one generator; leave it out, or give one folder as --generated")
     axes_told = [(str(one.folder), one.axes) for one in found.values()]
     axes = axes_of_images(config.real, splits.paths(), config.axes, *axes_told)
+    if conditions and not axes:
+        raise UserError("--conditions: requires velocities in m/s; tell the edges of the images by --axes")
     config = replace(config, axes=axes.scales() if axes else [])
     config = replace(config, colour_map=seen.known_map(config.colour_map))
 
@@ -86,8 +94,8 @@ def run(config: EvaluateConfig) -> None:
         real["val"] = val
     groups = group_images(read_groups(config.real), real)
     claimed = identity(config, real=contents)
-    others = {name: digest_of_file(config, name) for name in ("vavae_path", "sweep", *NETWORKS)}
-    digests = {name: inputs_digest(one.records) for name, one in found.items()}
+    others = {name: digest_of_file(config, name) for name in ("vavae_path", "sweep", "truth", *NETWORKS)}
+    digests = {name: inputs_digest([*one.records, *one.unrecorded]) for name, one in found.items()}
     inputs = recorded(config, real=contents, generated=digests if several else digests[ALONE], **others)
     inputs |= {"groups": file_digest(Path(config.real) / SPLIT_TABLE)} if groups else {}
 
@@ -102,7 +110,8 @@ def run(config: EvaluateConfig) -> None:
             say(f"{path} was measured on the same images: skipped")
         else:
             range_db = axes.range_db if axes else None
-            measured = evaluate(config, people, real, found, judged, folder, groups, range_db)
+            more = groups, range_db, conditions
+            measured = evaluate(config, people, real, found, judged, folder, *more)
             known = {"versions": versions(), "seed": config.seed, "axes": axes and axes.known()}
             metrics = {"inputs": inputs, **known, **measured}
             write_files(folder, metrics)
@@ -110,6 +119,15 @@ def run(config: EvaluateConfig) -> None:
     say("\n".join([*accounts, *table(metrics), *study_of(metrics), *metrics["summary"]]))
     picture = folder / f"{TOGETHER if several else PICTURES[0]}.png"
     say(f"all figures are in {path}\nlook at {folder / 'report.html'} and {picture}")
+
+
+def conditions_of(config: EvaluateConfig, people: LabelTable) -> Conditions | None:
+    """What the folders mean, if --conditions tells; UserError: it finds none, or --truth stands alone."""
+    if config.truth and not config.conditions:
+        raise UserError(f"--truth {config.truth}: requires --conditions, which says what in names is one")
+    if config.truth and digest_of_file(config, "truth"):
+        read_truth(Path(config.truth))  # refused before any work
+    return Conditions.from_folders(people, config.conditions) if config.conditions else None
 
 
 def write_files(folder: Path, metrics: dict[str, Any]) -> None:
@@ -198,6 +216,7 @@ def table(metrics: dict[str, Any]) -> list[str]:
     for name, one in metrics.get("generators", {"": metrics}).items():
         of_one = [lean_line(one["data_copying"])]
         of_one += planted_lines(one["planted"]) if "planted" in one else []
+        of_one += [slope_line(one["velocity_intervention"])] if "velocity_intervention" in one else []
         of_one.append(", ".join(f"{key}: {answer['word']}" for key, answer in one["answers"].items()))
         lines += [": ".join(filter(None, (name, line))) for line in of_one]
     for name, own in metrics.get("groups", {}).items():

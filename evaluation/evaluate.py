@@ -11,6 +11,7 @@ import numpy
 
 from configs.command_line import say
 from configs.schema import EvaluateConfig
+from data.conditions import Conditions
 from data.images import ImageRecord
 from data.labels import LabelTable
 from data.split_files import read_groups
@@ -32,6 +33,7 @@ from evaluation.planted import beside_their_originals, plant, planted_table
 from evaluation.reconstruction import reconstructions, tokenizer_check
 from evaluation.report import sheets
 from evaluation.report.summary import answers, sentences
+from evaluation.velocity_intervention import followed_speeds
 from runtime.devices import resolve_device
 from tokenizer.vavae import VAVAE
 
@@ -73,10 +75,12 @@ def evaluate(
     folder: Path,
     groups: dict[str, Grouped],
     range_db: float | None = None,
+    conditions: Conditions | None = None,
 ) -> dict[str, Any]:
     """All sections of metrics.json but the inputs; images and judges go into `folder`.
 
-    The judges learn from `judged`, a part of train or all of it; the colours stand for `range_db`, if known.
+    The judges learn from `judged`, a part of train or all of it; the colours stand for `range_db`, if known;
+    `conditions` are what folders mean, if asked for.
     Of several generators the sections that are theirs are in "generators" by name, with "comparison" beside
     them, and their images in a folder each.
     """
@@ -109,6 +113,12 @@ def evaluate(
     if config.sweep:
         shared["sweep"] = json.loads(Path(config.sweep).read_text(encoding="utf-8"))
     further_sections = asked_for(config, seen, found, people, groups, real, range_db, seconds)
+    if conditions:
+        for name, own in further_sections.items():
+            new = generated[name].unrecorded
+            unrecorded = read(new, conditions.labels, config.axes, config.colour_map) if new else None
+            sets = of_generator(seen.sets, name)
+            own["velocity_intervention"] = followed_speeds(conditions, sets, unrecorded, people, config.truth)
     for name, own in found.sections.items():
         own["selected"] = generated[name].selected_by is not None
         own |= further_sections[name]

@@ -40,7 +40,8 @@ BESIDE = (*SHEETS, "*.csv", "*.jsonl", "*.npz", "run.json")
 
 class Generated(NamedTuple):
     """The images of one generator in order of person and name, and by reason the paths of all others; the
-    axes that they tell, and the digest of the training images of the judge that selected them, if one did.
+    axes that they tell, the digest of the training images of the judge that selected them, if one did, and
+    images of people in conditions of which training has none.
     """
 
     folder: Path
@@ -48,15 +49,18 @@ class Generated(NamedTuple):
     left_out: dict[str, list[str]]
     axes: Axes | None
     selected_by: str | None
+    unrecorded: list[ImageRecord]
 
     def account(self) -> str:
         """What was read, and what not."""
-        return f"{self.folder}: {account(len(self.records), 'generated image', self.left_out)}"
+        more = f", and {len(self.unrecorded)} of combinations not in training" if self.unrecorded else ""
+        return f"{self.folder}: {account(len(self.records), 'generated image', self.left_out)}{more}"
 
 
-def find_generated(folder: Path, people: LabelTable) -> Generated:
-    """The images of `people` in `folder`, in whichever form. FileNotFoundError, UserError: none, people of
-    whom nothing is known, or images of which it is not clear whose they are.
+def find_generated(folder: Path, people: LabelTable, unrecorded: Sequence[str] = ()) -> Generated:
+    """The images of `people` in `folder`, in whichever form, and those of `unrecorded` names, which no judge
+    knows. FileNotFoundError, UserError: none of `people`, people of whom nothing is known, or images of which
+    it is not clear whose they are.
     """
     if not folder.is_dir():
         raise FileNotFoundError(
@@ -66,9 +70,10 @@ def find_generated(folder: Path, people: LabelTable) -> Generated:
     paths, others = sorted_out(folder, IMAGE_EXTENSIONS, ())
     tables = tables_of(folder, others)
     rows = rows_of(folder, tables)
-    whose = _by_column(rows, people, tables) if rows else None
+    known = {*people.names, *unrecorded}
+    whose = _by_column(rows, people, tables, known) if rows else None
     reason = UNLISTED if whose else NOBODY
-    whose = whose or _by_folder(folder, paths, people)
+    whose = whose or _by_folder(folder, paths, people, known)
     absent = [path for path in whose if not (folder / path).is_file()]
     if absent:
         raise FileNotFoundError(
@@ -82,8 +87,14 @@ def find_generated(folder: Path, people: LabelTable) -> Generated:
         if (kept := [path for path in found if not any(fnmatch(Path(path).name, own) for own in BESIDE)])
     }
     told = rows if tables == [SAMPLES] else {path: _text_of(folder / path) for path in whose}
-    records = with_white(_records(folder, whose, people))
-    return Generated(folder, records, left_out, _axes(folder, told), _selected_by(folder, told))
+    new = {path: user for path, user in whose.items() if user not in people.names}
+    if len(new) == len(whose):
+        raise _unknown(str(folder), dict.fromkeys(new.values()), people)
+    judged = {path: user for path, user in whose.items() if path not in new}
+    records = with_white(_records(folder, judged, people))
+    others_there = with_white(_records(folder, new, LabelTable(tuple(unrecorded)))) if new else []
+    axes, selected_by = _axes(folder, told), _selected_by(folder, told)
+    return Generated(folder, records, left_out, axes, selected_by, others_there)
 
 
 def _records(folder: Path, whose: Mapping[str, str], people: LabelTable) -> list[ImageRecord]:
@@ -105,8 +116,10 @@ def _records(folder: Path, whose: Mapping[str, str], people: LabelTable) -> list
 # Columns
 
 
-def _by_column(rows: Rows, people: LabelTable, tables: Sequence[str]) -> dict[str, str] | None:
-    """The person of each image by the first column that names people, else by one of whole numbers; None:
+def _by_column(
+    rows: Rows, people: LabelTable, tables: Sequence[str], known: set[str]
+) -> dict[str, str] | None:
+    """The person of each image by the first column of `known` names, else by one of whole numbers; None:
     there is no such column, and folders must tell.
     """
     columns = [name for name in COLUMNS if any(row.get(name) for row in rows.values())]
@@ -115,7 +128,7 @@ def _by_column(rows: Rows, people: LabelTable, tables: Sequence[str]) -> dict[st
     if not columns:
         return None
     values = {name: [row.get(name, "") for row in rows.values()] for name in columns}
-    naming = [name for name in columns if set(values[name]) <= set(people.names)]
+    naming = [name for name in columns if set(values[name]) <= known]
     for name in naming[1:]:
         pairs = zip(rows, values[naming[0]], values[name])
         apart = next((f"{path}: {one} or {other}" for path, one, other in pairs if one != other), None)
@@ -129,11 +142,11 @@ def _by_column(rows: Rows, people: LabelTable, tables: Sequence[str]) -> dict[st
     elif numbers:
         users = _by_number(values[numbers[0]], people, f"{tables[0]}: column {numbers[0]}")
     else:
-        unknown = [value or "nobody" for value in values[columns[0]] if value not in people.names]
+        unknown = [value or "nobody" for value in values[columns[0]] if value not in known]
         raise _unknown(tables[0], dict.fromkeys(unknown), people)
     whose = dict(zip(rows, users))
     for path, user in whose.items():
-        if {*PurePosixPath(path).parts[:-1]} & {*people.names} - {user}:
+        if {*PurePosixPath(path).parts[:-1]} & known - {user}:
             raise UserError(
                 f"{tables[0]}: {path} is of {user} by the table, of another by its folder; mend the table, "
                 "or remove it to go by folders"
@@ -190,12 +203,12 @@ def _by_number(values: Sequence[str], people: LabelTable, where: str) -> list[st
 # Folders
 
 
-def _by_folder(folder: Path, paths: Sequence[str], people: LabelTable) -> dict[str, str]:
+def _by_folder(folder: Path, paths: Sequence[str], people: LabelTable, known: set[str]) -> dict[str, str]:
     """The person of each image by the folders that it lies in; images of nobody are not among them."""
     above = {path: PurePosixPath(path).parts[:-1] for path in paths}
     whose = {}
     for path, folders in above.items():
-        users = [name for name in dict.fromkeys(folders) if name in people.names]
+        users = [name for name in dict.fromkeys(folders) if name in known]
         if len(users) > 1:
             raise UserError(
                 f"{folder / path}: lies in folders of {listing(users)}; expected one of them, or "

@@ -41,6 +41,7 @@ with load:
     from data.latents import read_latents
     from data.run_record import claim_folder
     from evaluation.generated import find_generated
+    from evaluation.velocity_intervention import read_truth
     from preparation.public_sets.mvdoppler import find
     from radar.captures import Facts, Hints, read
     from radar.colormap import from_rgb
@@ -157,6 +158,10 @@ def design_table(data: bytes) -> None:
     assert len(find(SCRATCH / "set", ()).records) in (2, 4)
 
 
+def truth(data: bytes) -> None:
+    assert all(0 < speed < float("inf") for speed in read_truth(written("truth.csv", data)).values())
+
+
 def image_array(data: bytes) -> None:
     path = written("samples.npz", data)
     count, statistics = contents_of(path)
@@ -189,6 +194,7 @@ PARSERS: dict[str, Callable[[bytes], None]] = {
         recording,
         ancortek,
         design_table,
+        truth,
         image_array,
         colours,
     )

@@ -84,6 +84,7 @@ GOOD = {
     "recording": numpy_bytes(),
     "ancortek": ancortek_bytes(),
     "design_table": b"fname,subject,pattern,exp_fname\nnormal_00000,3,normal,a\ntexting_00001,4,texting,b",
+    "truth": b"user,speed_mps\nID_1_slow,0.9\nID_1_slow,1.1\nID_2_slow,1.2\n",
     "image_array": image_array_bytes(),
     "colours": bytes(range(30)),
 }

@@ -204,6 +204,21 @@ def toy_metrics(people: tuple[str, ...] = ("ID_1", "ID_2", NASTY), seed: int = 0
             }
             for name, unit in (("torso_velocity", "m/s"), ("cadence", "Hz"))
         },
+        "velocity_intervention": {
+            "against": "true speeds",
+            **{
+                kind: {**draw.points(), "people": draw.random.randint(100, 999), "combinations": 4711 + place}
+                for place, kind in enumerate(("generated", "unrecorded", "real"))
+            },
+            "unknown_speed": ["ID_of_no_speed"],
+            "folders": {
+                person: {
+                    **draw.numbers(("speed", "generated", "real"), 2),
+                    "combination": ("recorded", "unrecorded")[place % 2],
+                }
+                for place, person in enumerate(people)
+            },
+        },
         "verdict": {
             "seeds": 8,
             "steps": 640,

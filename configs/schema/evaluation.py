@@ -53,6 +53,19 @@ class EvaluateConfig(Command):
     dinov2: Optional[str] = weights_key(
         None, "File of timm's vit_small_patch14_dinov2 for its features.", affects="run"
     )
+    conditions: Optional[str] = key(
+        None,
+        "Regular expression of what in a folder's name is a condition, as of stage 2: whether velocities "
+        "follow the speeds of conditions is measured.",
+        affects="run",
+    )
+    truth: Optional[str] = key(
+        None,
+        "With --conditions, a table of user and speed_mps of each folder, as simulate's truth.csv; else "
+        "speeds are those of training images.",
+        affects="run",
+        content=True,
+    )
     planted: bool = key(
         False,
         "Plants near-copies of training images among the generated ones, and shows how many are found.",

@@ -61,6 +61,7 @@ SECTIONS = (
     Section("distances", "Distances", ("distances",)),
     Section("variety", "Variety", ("diversity",)),
     Section("kinematics", "Kinematics", ("kinematics_distance",)),
+    Section("velocity_intervention", "Does the velocity follow the speed?", ("velocity_intervention",)),
     Section("study", "The study", ("confusions", "learning", "others")),
     Section("augmentation", "Does it help a classifier?", ("verdict",)),
     Section("few_shot", "Few real images", ("few_shot",)),

@@ -109,6 +109,24 @@ def test_what_stage_3_wrote_into_images_is_read_in_every_form(tmp_path):
         find_generated(tmp_path, PEOPLE)
 
 
+@pytest.mark.parametrize("table", [None, "samples.csv"])
+def test_combinations_that_training_lacks_are_kept_apart(made, tmp_path, table):
+    paths = ["ID_1/a.png", "ID_3/b.png", "ID_3/c.png", "nobody/d.png"]
+    text = "file,user\n" + "\n".join(f"{path},{path[:4]}" for path in paths[:3])
+    if table:
+        with pytest.raises(UserError, match="people: ID_3; expected some of"):
+            made(paths, table, text)
+    else:
+        made(paths)
+    found = find_generated(tmp_path, PEOPLE, ("ID_3", "ID_4"))
+    assert [record.user for record in found.records] == ["ID_1"]
+    assert [record.relative for record in found.unrecorded] == ["ID_3/b.png", "ID_3/c.png"]
+    assert list(found.left_out.values()) == [["nobody/d.png"]]
+    assert "and 2 of combinations not in training" in found.account()
+    with pytest.raises(UserError, match="people: ID_1, ID_3; expected some of ID_5"):
+        find_generated(tmp_path, LabelTable(("ID_5",)), ("ID_1", "ID_3"))  # none that a judge knows
+
+
 def test_names_that_a_person_has_twice_are_told_by_their_folders(made):
     found, _ = made(["a/ID_1/1.png", "b/ID_1/1.png", "b/ID_1/2.png"])
     relative = [record.relative for record in found.records]

@@ -177,6 +177,30 @@ def agreement(linear):
     return {kind: {**parts, "linear": share(hits)} for kind, hits in (("real", 95), ("generated", linear))}
 
 
+def test_whether_velocities_follow_the_speed():
+    def said(low, high, real=None):
+        own = {"value": (low + high) / 2, "interval": [low, high], "people": 4, "combinations": 12}
+        own |= {} if high else {"value": None, "interval": None}
+        found = {"against": "true speeds", "generated": own, "real": {"value": 1.0, "interval": real}}
+        (sentence,) = [
+            line
+            for line in sentences(metrics(velocity_intervention=found))
+            if " follow " in line or " by more than " in line
+        ]
+        return sentence
+
+    assert said(0.9, 1.05) == (
+        "Velocities follow the speed of a condition: slope 0.98 (0.90 to 1.05) generated, 1.00 real "
+        "held-out, against true speeds; 4 people in 12 combinations."
+    )
+    assert said(0.3, 0.7).startswith("Velocities follow the speed of a condition in part: ")
+    assert said(0.3, 0.7, [0.6, 0.8]).startswith("Velocities follow the speed of a condition: ")
+    assert said(-0.2, 0.3).startswith("Velocities do not follow the speed of a condition: ")
+    assert said(-0.2, 1.3).startswith("Whether velocities follow the speed of a condition cannot be told: ")
+    assert said(1.2, 1.3).startswith("Velocities change by more than the speed of a condition: ")
+    assert said(0, 0).startswith("Speed: whether velocities follow it cannot be told; it takes two people")
+
+
 def test_held_out_pictures_that_look_copied_are_no_measure():
     found = metrics(memorised=share(100))
     for copied, start in ((1, "Copies: "), (90, "Copies: "), (100, "No verdict on new or copied")):
