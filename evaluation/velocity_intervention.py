@@ -112,6 +112,30 @@ def in_words(found: Mapping[str, Any]) -> str:
     return f"{found['value']:.2f}" + (f" ({ends[0]:.2f} to {ends[1]:.2f})" if ends else "")
 
 
+def sentence(metrics: Mapping[str, Any]) -> str | None:
+    """Whether velocities follow the speed of a condition, as far as real images' do, where these are known."""
+    found = metrics.get("velocity_intervention")
+    if not found:
+        return None
+    drawn, real, new = found["generated"], found["real"], found.get("unrecorded")
+    if drawn["interval"] is None:
+        people = "it takes two people in conditions of different, known speed"
+        return f"Speed: whether velocities follow it cannot be told; {people}."
+    (low, high), (real_low, real_high) = drawn["interval"], real["interval"] or (1.0, 1.0)
+    verdict = "Velocities follow the speed of a condition"
+    if low > real_high:
+        verdict = "Velocities change by more than the speed of a condition"
+    elif high < real_low:
+        verdict = f"{verdict} in part" if low > 0 else "Velocities do not follow the speed of a condition"
+    elif low <= 0:
+        verdict = "Whether velocities follow the speed of a condition cannot be told"
+    never = f", {in_words(new)} in combinations that training lacks" if new else ""
+    return (
+        f"{verdict}: slope {in_words(drawn)} generated{never}, {in_words(real)} real held-out, against "
+        f"{found['against']}; {drawn['people']} people in {drawn['combinations']} combinations."
+    )
+
+
 def slope(conditions: Conditions, base: Velocities, moved: Velocities, speeds: Velocities) -> dict[str, Any]:
     """How the log velocities of `moved` folders change with their log speeds, each from the mean of the same
     person's `base` folders: value, 95 % interval, numbers of people and of combinations. Folders of unknown

@@ -14,7 +14,7 @@ from evaluation.data_copying import COPYING
 from evaluation.estimates import share_difference
 from evaluation.memorisation import MANY, NONE, SOME, verdict
 from evaluation.paired_differences import HARMS, HELPS, LEAST_SEEDS, limit_of, reach_of
-from evaluation.velocity_intervention import in_words
+from evaluation.velocity_intervention import sentence as speed_sentence
 
 Metrics = dict[str, Any]
 FEW, LEAST_CEILING = 10, 0.8  # images of a person; share that the judge must have right of real images
@@ -42,7 +42,7 @@ def answers(metrics: Metrics) -> dict[str, dict[str, str]]:
 def sentences(metrics: Metrics) -> list[str]:
     """Is it the person, new, physical, diverse, useful, what else; and last what cannot be said."""
     of = {question: answer["sentence"] for question, answer in answers(metrics).items()}
-    said = [of["person"], _days(metrics), of["new"], of["physical"], _follows(metrics), of["varied"]]
+    said = [of["person"], _days(metrics), of["new"], of["physical"], speed_sentence(metrics), of["varied"]]
     said += [_near(metrics), of["useful"], _tokenizer(metrics), _limits(metrics)]
     return [sentence for sentence in said if sentence]
 
@@ -208,30 +208,6 @@ def _physical(metrics: Metrics) -> Answer:
     differing = f"; differing: {', '.join(apart)}" if apart else ""
     shares = f"outside the real range {_share(drawn)} generated, {_share(real)} held-out"
     return Answer(word, f"{verdict}; {shares}{differing}.")
-
-
-def _follows(metrics: Metrics) -> str | None:
-    """Whether velocities follow the speed of a condition, as real images' do, where these are known."""
-    found = metrics.get("velocity_intervention")
-    if not found:
-        return None
-    drawn, real, new = found["generated"], found["real"], found.get("unrecorded")
-    if drawn["interval"] is None:
-        people = "; it takes two people in conditions of different, known speed"
-        return f"Speed: whether velocities follow it cannot be told{people}."
-    (low, high), (real_low, real_high) = drawn["interval"], real["interval"] or (1.0, 1.0)
-    verdict = "Velocities follow the speed of a condition"
-    if low > real_high:
-        verdict = "Velocities change by more than the speed of a condition"
-    elif high < real_low:
-        verdict = f"{verdict} in part" if low > 0 else "Velocities do not follow the speed of a condition"
-    elif low <= 0:
-        verdict = "Whether velocities follow the speed of a condition cannot be told"
-    never = f", {in_words(new)} in combinations that training lacks" if new else ""
-    return (
-        f"{verdict}: slope {in_words(drawn)} generated{never}, {in_words(real)} real held-out, against "
-        f"{found['against']}; {drawn['people']} people in {drawn['combinations']} combinations."
-    )
 
 
 def _diverse(metrics: Metrics) -> Answer:
