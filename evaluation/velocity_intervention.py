@@ -113,7 +113,7 @@ def in_words(found: Mapping[str, Any]) -> str:
 
 
 def sentence(metrics: Mapping[str, Any]) -> str | None:
-    """Whether velocities follow the speed of a condition, as far as real images' do, where these are known."""
+    """Whether velocities follow the speed of a condition, as far as real images' do, if these are known."""
     found = metrics.get("velocity_intervention")
     if not found:
         return None

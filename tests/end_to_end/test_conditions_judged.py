@@ -68,9 +68,11 @@ def test_slopes_are_1_and_a_new_combination_is_judged_by_nobody(data, tmp_path):
     assert "Does the velocity follow the speed?" in page and "ID_3_fast" in page
     again = output_of(stage4.main, *given(data, tmp_path / "out"), *asked)
     assert "skipped" in again
-    output_of(stage4.main, *given(data, tmp_path / "table", "table"), *asked)
-    other = json.loads((tmp_path / "table/metrics.json").read_text())
-    assert other["velocity_intervention"] == found
+    both = (*given(data, tmp_path / "both")[:2], "--output_dir", tmp_path / "both", "--judge_seeds", 1)
+    said = output_of(stage4.main, *both, *asked, "--generated", data / "images", data / "table")
+    other = json.loads((tmp_path / "both/metrics.json").read_text())["generators"]
+    assert [other[name]["velocity_intervention"] for name in ("images", "table")] == [found, found]
+    assert "table: slope of log velocity over log speed (true speeds): generated " in said
 
 
 def test_what_it_requires_is_told(data, tmp_path):
