@@ -55,7 +55,7 @@ from evaluation.velocity_intervention import read_truth, slope_line
 from tokenizer.weights import resolve_path
 from weight_files.hub import with_local_files
 
-PICTURES = ("first_look", "real_beside_generated", "examples", "closest_pairs", "overlap")
+PICTURES = ("real_beside_generated", "first_look", "examples", "closest_pairs", "overlap")
 TOGETHER = "generators_beside_real"  # of several
 COLUMNS = ("judged_right", "torso_velocity", "cadence", "memorised")
 

@@ -93,7 +93,7 @@ def followed_speeds(
                 "combination": "recorded" if folder in recorded.names else "unrecorded",
             }
             for folder in conditions.labels.names
-            if folder in generated or folder in real
+            if folder in recorded.names or folder in generated
         },
     }
 
