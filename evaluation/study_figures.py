@@ -104,7 +104,7 @@ def gap_closed(verdict: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def learning(folds: Sequence[Fold], answers: Sequence[Answers], setting: Setting) -> dict[str, list[float]]:
-    """Accuracy on all tested images after each part of the trainings, in the mean, by arm."""
+    """Accuracy on the watched images after each part of the trainings, in the mean, by arm."""
     curves: dict[str, list[list[float]]] = {}
     for fold, said in zip(folds, answers):
         for one in trainings_of(fold, setting):

@@ -26,6 +26,7 @@ from evaluation.physical_augmentation import Physical
 from evaluation.study_arms import ALL, ARMS, WITHOUT, Pool, change_of, odds_of, train_by_odds
 from evaluation.study_designs import Fold, People
 
+WATCHED = 256  # tested images, at most, that are looked at while a classifier learns
 Answers = dict[str, dict[str, Any]]  # of each classifier by its name
 
 
@@ -97,6 +98,7 @@ class Work:
         real = [record for _, record in [*fold.training, *fold.further]]
         self.truth = self.labels(tested)
         self.tested = rolled(pixels(tested), setting.config.seed)  # why: see `augmentation_study`
+        self.watched = slice(None, None, math.ceil(len(tested) / WATCHED))
         self.real, self.real_labels, self.count = pixels(real), self.labels(real), len(fold.training)
         self.drawn = []
         for folder in generators:
@@ -119,7 +121,7 @@ class Work:
         )
 
     def answer(self, one: Training, known: Answers) -> dict[str, Any]:
-        """Whom the classifier names in each tested image (N,), and "curve", its accuracy while it learns.
+        """Whom the classifier names in each tested image (N,); "curve", its accuracy on some while it learns.
 
         Of the reference also "margins": of the images of each generator.
         """
@@ -140,15 +142,18 @@ class Work:
             one.seed,
             setting.config.classifier_steps,
             change_of(one.arm, setting.physical),
-            lambda judge: float((self.named_by(judge) == self.truth).mean()),
+            self.share_right,
         )
-        said: dict[str, Any] = {"named": self.named_by(judge).tolist(), "curve": curve}
+        named = judge.logits(self.tested).argmax(1)
+        said: dict[str, Any] = {"named": named.tolist(), "curve": curve}
         if one.arm == REFERENCE:
             said["margins"] = [margins_by(judge, *drawn).round(3).tolist() for drawn in self.drawn]
         return said
 
-    def named_by(self, judge: Judge) -> numpy.ndarray:
-        return judge.logits(self.tested).argmax(1).numpy()
+    def share_right(self, judge: Judge) -> float:
+        """Of the tested images that are watched."""
+        named = judge.logits(self.tested[self.watched]).argmax(1).numpy()
+        return float((named == self.truth[self.watched]).mean())
 
 
 def margins_by(judge: Judge, images: numpy.ndarray, labels: numpy.ndarray) -> numpy.ndarray:
