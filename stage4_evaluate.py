@@ -44,7 +44,7 @@ from evaluation.estimates import shown
 from evaluation.evaluate import evaluate, load_networks, sections_of
 from evaluation.features import NETWORKS
 from evaluation.folders import ALONE, find_real, named_folders
-from evaluation.generated import Generated, find_generated
+from evaluation.generated import Generated, find_generated, together
 from evaluation.groups import KINDS as GROUP_KINDS
 from evaluation.groups import group_images
 from evaluation.planted import planted_lines
@@ -75,7 +75,10 @@ def run(config: EvaluateConfig) -> None:
     unrecorded = [name for name in conditions.labels.names if name not in people.names] if conditions else []
     seen = check_split(splits, config.real, config.margins)
     folders = named_folders(config.generated)
-    found = {name: find_generated(path, people, unrecorded) for name, path in folders.items()}
+    found = {
+        name: together([find_generated(path, people, unrecorded) for path in paths], people)
+        for name, paths in folders.items()
+    }
     several = len(found) > 1
     if several and config.sweep:
         raise UserError("--sweep: belongs to one generator; leave it out, or give one folder as --generated")

@@ -43,6 +43,12 @@ class Labelled(NamedTuple):
     labels: numpy.ndarray
     days: numpy.ndarray | None = None
 
+    def at(self, places: numpy.ndarray) -> Labelled:
+        """Some of them."""
+        return Labelled(
+            self.images[places], self.labels[places], None if self.days is None else self.days[places]
+        )
+
     @property
     def tested(self) -> HeldOut:
         return HeldOut(self.labels, self.days)
@@ -73,13 +79,16 @@ def study(
     grouped: Labelled | None = None,
     groups: Mapping[str, Mapping[str, numpy.ndarray]] | None = None,
     physical: Physical | None = None,
+    runs: numpy.ndarray | None = None,
     shared: Answers | None = None,
 ) -> dict[str, Any]:
     """Sections "verdict" and "few_shot" of metrics.json. `real` is train alone, `seeds` at least 2.
 
     `groups` (day → kind → places among the real images `grouped`) have every arm tried on each kind, too.
-    There is an arm with `physical` augmentation where the images' axes are known. `shared` keeps what the
-    arms without generated images gave, for studies of other generators beside the same real images.
+    There is an arm with `physical` augmentation where the images' axes are known. `runs` (N,) tells which
+    training of the generator each generated image is of: classifiers learn from one at a time, and intervals
+    cover the generator's luck, too. `shared` keeps what the arms without generated images gave, for studies
+    of other generators beside the same real images.
 
     The verdict in one sentence is that of the arm nearest to one generated image for each real one, chosen
     before anything is measured; "helps" must hold for it against the best of the arms without generated
@@ -87,7 +96,8 @@ def study(
     with few real ones, not what a generator trained on so few would give.
     """
     # Plan: every arm, and the one that decides
-    arms = arms_of(len(generated.labels) / len(real.labels), physical is not None)
+    drawn = [generated] if runs is None else [generated.at(runs == run) for run in numpy.unique(runs)]
+    arms = arms_of(min(len(one.labels) for one in drawn) / len(real.labels), physical is not None)
     primary = min(arms, key=lambda name: abs(arms[name].ratio - 1) + 9 * (arms[name].real == 0))
     sizes = [size for size in SIZES if size < numpy.bincount(real.labels).max()]
     curve = {
@@ -101,13 +111,12 @@ def study(
     tried = [(held_out, [*arms.values(), *sum(curve.values(), [])])]
     if groups and grouped:
         tried.append((grouped, [*arms.values()]))
-    parts = real, generated
     seen = range(seed, seed + seeds)
-    right, *of_groups = train_arms(tried, parts, len(people), seen, steps, physical, shared)
+    right, *of_groups = train_arms(tried, real, drawn, len(people), seen, steps, physical, shared)
 
     # Comparison
     by_name = {name: right[arm] for name, arm in arms.items()}
-    known = {"seeds": seeds, "steps": steps, "pieces": held_out.tested.pieces}
+    known = {"seeds": seeds, "generators": len(drawn), "steps": steps, "pieces": held_out.tested.pieces}
     verdict = {**known, **verdict_of(by_name, primary, held_out.tested, people)}
     if groups and grouped:
         by_name = {name: of_groups[0][arm] for name, arm in arms.items()}
@@ -121,26 +130,27 @@ def study(
 
 def train_arms(
     tried: Sequence[tuple[Labelled, Sequence[Arm]]],
-    parts: tuple[Labelled, Labelled],
+    real: Labelled,
+    generators: Sequence[Labelled],
     num_people: int,
     seeds: range,
     steps: int,
     physical: Physical | None,
     shared: Answers | None = None,
 ) -> list[dict[Arm, numpy.ndarray]]:
-    """Correctness (seeds, N) of the arms on each of the sets that they are `tried` on, the first of which is
-    that of all arms, after training on `parts`, real and generated; `shared` as in `study`.
+    """Correctness (seeds, N), of arms that see several generators (generators, seeds, N), on each of the sets
+    that they are `tried` on, the first of which is that of all arms; `shared` as in `study`.
     """
     images = [rolled(part.images, seeds[0]) for part, _ in tried]
     hits: list[dict[Arm, list[numpy.ndarray]]] = [{arm: [] for arm in arms} for _, arms in tried]
     changes: dict[str, Callable[[Tensor], Tensor]] = {"none": torch.nn.Identity(), "classic": classic}
-    sources = dict.fromkeys(changes, parts)
+    sources = dict.fromkeys(changes, real)
     if physical:
-        bright = parts[0]._replace(images=physical.with_brightness(parts[0].images))
-        changes, sources = changes | {"physical": physical}, sources | {"physical": (bright, parts[1])}
+        bright = real._replace(images=physical.with_brightness(real.images))
+        changes, sources = changes | {"physical": physical}, sources | {"physical": bright}
 
-    def answers(arm: Arm, seed: int) -> list[numpy.ndarray]:
-        pool = pool_of(arm, *sources[arm.augment], seed)
+    def answers(arm: Arm, seed: int, drawn: Labelled) -> list[numpy.ndarray]:
+        pool = pool_of(arm, sources[arm.augment], drawn, seed)
         judge = train_classifier(pool, num_people, seed, steps, changes[arm.augment])
         on = [(part, shown) for (part, arms), shown in zip(tried, images) if arm in arms]
         return [judge.logits(shown).argmax(1).numpy() == part.labels for part, shown in on]
@@ -149,13 +159,21 @@ def train_arms(
     total = len(seeds) * len(hits[0])
     with progress(total=total, description="augmentation study", unit="training") as bar:
         for seed, arm in product(seeds, hits[0]):
-            found = shared.get((arm, seed)) or answers(arm, seed)
+            known = None if arm.ratio else shared.get((arm, seed))
+            seen = generators if arm.ratio else generators[:1]
+            found = [known or answers(arm, seed, drawn) for drawn in seen]
             if not arm.ratio:
-                shared[arm, seed] = found
-            for hits_here, right in zip([one for one in hits if arm in one], found):
-                hits_here[arm].append(right)
+                shared[arm, seed] = found[0]
+            for place, hits_here in enumerate([one for one in hits if arm in one]):
+                hits_here[arm].append(numpy.stack([right[place] for right in found]))
             bar.update(1)
-    return [{arm: numpy.stack(rows) for arm, rows in hits_here.items()} for hits_here in hits]
+    return [{arm: _by_generator(rows) for arm, rows in hits_here.items()} for hits_here in hits]
+
+
+def _by_generator(rows: Sequence[numpy.ndarray]) -> numpy.ndarray:
+    """(generators, seeds, N), of one generator (seeds, N), from (generators, N) of each seed."""
+    whole = numpy.stack(rows, axis=1)
+    return whole[0] if len(whole) == 1 else whole
 
 
 def verdict_of(
@@ -202,10 +220,10 @@ def few_shot_of(
 def of_kind(
     right: Mapping[str, numpy.ndarray], tested: HeldOut, places: numpy.ndarray, people: LabelTable
 ) -> dict[str, Any]:
-    """Accuracy of each arm, from correctness (seeds, N), at some places alone, and how it differs there from
-    the reference's.
+    """Accuracy of each arm, from correctness (..., seeds, N), at some places alone, and how it differs there
+    from the reference's.
     """
-    chosen = {arm: hits[:, places] for arm, hits in right.items()}
+    chosen = {arm: hits[..., places] for arm, hits in right.items()}
     apart = {
         arm: difference(hits - 1.0 * chosen[REFERENCE], tested.at(places), people)
         for arm, hits in chosen.items()

@@ -112,7 +112,7 @@ def evaluate(
         shared["groups"] = group_figures(judges[0], seen.everything, groups, people)
     if config.sweep:
         shared["sweep"] = json.loads(Path(config.sweep).read_text(encoding="utf-8"))
-    further_sections = asked_for(config, seen, found, people, groups, real, range_db, seconds)
+    further_sections = asked_for(config, seen, found, generated, people, groups, real, range_db, seconds)
     if conditions:
         for name, own in further_sections.items():
             new = generated[name].unrecorded
@@ -146,6 +146,7 @@ def asked_for(
     config: EvaluateConfig,
     seen: Seen,
     found: Measured,
+    generated: Mapping[str, Generated],
     people: LabelTable,
     groups: dict[str, Grouped],
     real: dict[str, list[ImageRecord]],
@@ -168,7 +169,8 @@ def asked_for(
         with seconds.part("verdict"):
             for name, own in sections.items():
                 sets = of_generator(seen.sets, name)
-                own |= augmentation_study(config, sets, seen.everything, people, groups, real, shared)
+                runs = numpy.array(generated[name].runs or [0] * len(sets["generated"].labels))
+                own |= augmentation_study(config, sets, seen.everything, people, groups, real, runs, shared)
     return sections
 
 
@@ -194,10 +196,11 @@ def augmentation_study(
     people: LabelTable,
     groups: dict[str, Grouped],
     records: dict[str, list[ImageRecord]],
+    runs: numpy.ndarray,
     shared: Answers,
 ) -> dict[str, Any]:
     """Whether generated images help a classifier, also by the groups of all held-out ones, `everything`;
-    `shared` as in `evaluation.augmentation_study.study`.
+    `runs` and `shared` as in `evaluation.augmentation_study.study`.
     """
     table = read_groups(config.real)
     held = [(part, record) for part in GROUPED_PARTS for record in records.get(part, ())]
@@ -216,6 +219,7 @@ def augmentation_study(
         grouped=grouped,
         groups=both,
         physical=physical,
+        runs=runs,
         shared=shared,
     )
 

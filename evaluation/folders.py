@@ -29,34 +29,39 @@ def find_real(folder: Path, leave_out: Sequence[str] = ()) -> Splits:
     return splits
 
 
-def named_folders(given: Sequence[str]) -> dict[str, Path]:
+def named_folders(given: Sequence[str]) -> dict[str, list[Path]]:
     """Folders of generated images by the name of their generator: "generated" of one alone; of several the
-    NAME of NAME=FOLDER, else the first part of their paths, from the end, that tells them apart.
+    NAME of NAME=FOLDER, else the first part of their paths, from the end, that tells them apart. A NAME given
+    to several folders is one recipe, trained from several seeds.
 
-    UserError: a folder given twice, two of one name, or a name that can be none of a folder.
+    UserError: a folder given twice, a name given that another folder has without, or that can be none.
     """
     pairs = [text.split("=", 1) if "=" in text and not Path(text).exists() else ["", text] for text in given]
-    if len(pairs) == 1:
-        return {ALONE: Path(pairs[0][1])}
-    usual = iter(_apart([folder for name, folder in pairs if not name]))
-    named = [(name or next(usual), Path(folder)) for name, folder in pairs]
-    names = [name for name, _ in named]
-    for name in names:
-        if names.count(name) > 1:
+    parts = [Path(os.path.abspath(folder)) for _, folder in pairs]
+    twice = next((folder for (_, folder), own in zip(pairs, parts) if parts.count(own) > 1), None)
+    if twice:
+        raise UserError(f"--generated: {twice} is given twice; expected different folders")
+    usual = _apart([folder for name, folder in pairs if not name])
+    names = {name for name, _ in pairs if name}
+    if len(pairs) == 1 or not usual and len(names) == 1:
+        return {ALONE: [Path(folder) for _, folder in pairs]}
+    unnamed = iter(usual)
+    named: dict[str, list[Path]] = {}
+    for given_name, folder in pairs:
+        name = given_name or next(unnamed)
+        named.setdefault(name, []).append(Path(folder))
+        if not given_name and name in names:
             raise UserError(f"--generated: two are called {name}; name them by --generated A=FOLDER B=FOLDER")
         if name in RESERVED or Path(name).name != name or name.startswith(".") or not name.isprintable():
             raise UserError(
                 f"--generated: {ascii(name)} can be no generator's name; name it by --generated NAME=FOLDER"
             )
-    return dict(named)
+    return named
 
 
 def _apart(folders: Sequence[str]) -> list[str]:
     """A name for each of different folders."""
     parts = [Path(os.path.abspath(folder)).parts[::-1] for folder in folders]
-    if len(set(parts)) < len(parts):
-        twice = next(folder for folder, own in zip(folders, parts) if parts.count(own) > 1)
-        raise UserError(f"--generated: {twice} is given twice; expected different folders")
     for depth in range(max(map(len, parts), default=0)):
         names = [own[depth] if depth < len(own) else "" for own in parts]
         if len(set(names)) == len(names):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -41,7 +42,8 @@ BESIDE = (*SHEETS, "*.csv", "*.jsonl", "*.npz", "run.json")
 class Generated(NamedTuple):
     """The images of one generator in order of person and name, and by reason the paths of all others; the
     axes that they tell, the digest of the training images of the judge that selected them, if one did, and
-    images of people in conditions of which training has none.
+    images of people in conditions of which training has none. `runs` numbers the trainings of one recipe that
+    the records are of, where there are several.
     """
 
     folder: Path
@@ -50,11 +52,13 @@ class Generated(NamedTuple):
     axes: Axes | None
     selected_by: str | None
     unrecorded: list[ImageRecord]
+    runs: tuple[int, ...] = ()
 
     def account(self) -> str:
         """What was read, and what not."""
         more = f", and {len(self.unrecorded)} of combinations not in training" if self.unrecorded else ""
-        return f"{self.folder}: {account(len(self.records), 'generated image', self.left_out)}{more}"
+        runs = f" and {max(self.runs)} more trainings of it" if self.runs else ""
+        return f"{self.folder}{runs}: {account(len(self.records), 'generated image', self.left_out)}{more}"
 
 
 def find_generated(folder: Path, people: LabelTable, unrecorded: Sequence[str] = ()) -> Generated:
@@ -95,6 +99,40 @@ def find_generated(folder: Path, people: LabelTable, unrecorded: Sequence[str] =
     others_there = with_white(_records(folder, new, LabelTable(tuple(unrecorded)))) if new else []
     axes, selected_by = _axes(folder, told), _selected_by(folder, told)
     return Generated(folder, records, left_out, axes, selected_by, others_there)
+
+
+def together(runs: Sequence[Generated], people: LabelTable) -> Generated:
+    """The images of several trainings of one recipe as those of one generator, in order of person, training,
+    name. UserError: they tell different axes, or one was selected otherwise.
+    """
+    first, *others = runs
+    if not others:
+        return first
+    if len({one.selected_by for one in runs}) > 1:
+        raise UserError(
+            f"--generated {first.folder}: of one name with {others[0].folder}, but selected by other judges, "
+            "or by none; name them differently"
+        )
+
+    def numbered(run: int, records: Sequence[ImageRecord]) -> list[ImageRecord]:
+        """The records, whose paths tell the run, too."""
+        return [replace(one, relative=f"{one.user}/run{run}_{one.name}") for one in records]
+
+    pairs = [(run, record) for run, one in enumerate(runs) for record in numbered(run, one.records)]
+    pairs.sort(key=lambda pair: people.index(pair[1].user))
+    left_out: dict[str, list[str]] = {}
+    for one in runs:
+        for reason, paths in one.left_out.items():
+            left_out.setdefault(reason, []).extend(paths)
+    return Generated(
+        first.folder,
+        [record for _, record in pairs],
+        left_out,
+        agreed(*((str(one.folder), one.axes) for one in runs)),
+        first.selected_by,
+        [record for run, one in enumerate(runs) for record in numbered(run, one.unrecorded)],
+        tuple(run for run, _ in pairs),
+    )
 
 
 def _records(folder: Path, whose: Mapping[str, str], people: LabelTable) -> list[ImageRecord]:

@@ -30,7 +30,7 @@ class EvaluateConfig(Command):
     generated: List[str] = key(
         REQUIRED,
         "Folders of images of stage 3 or any tool (samples.csv, metadata.csv, or a folder per person), one a "
-        "generator; NAME=FOLDER names it.",
+        "generator; NAME=FOLDER names it, and one NAME for several says they are trainings of one recipe.",
         affects="run",
         content=True,
         named=True,

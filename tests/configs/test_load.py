@@ -178,6 +178,7 @@ REQUIRED = {
     "evaluate": {"real": "a", "generated": "b"},
     "judge": {"real": "a"},
     "sweep": {"real": "a", "dit_checkpoint": "b", "vavae_path": "c"},
+    "study": {"design": "new-person", "real": "a", "vavae_path": "b"},
     "fid": {"generated": "a", "reference": "b"},
 }
 

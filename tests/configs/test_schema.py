@@ -16,7 +16,7 @@ NAMES = [f"{section}.{item.name}" for section, item in KEYS]
 TYPES = {section: get_type_hints(cls) for section, cls in SECTIONS.items()}
 REQUIRED_KEYS = {
     section: {
-        item.name: 7.0 if TYPES[section][item.name] is float else "somewhere"
+        item.name: 7.0 if TYPES[section][item.name] is float else (*item.metadata["choices"], "somewhere")[0]
         for item in fields(cls)
         if default_of(item) == REQUIRED
     }

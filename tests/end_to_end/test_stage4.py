@@ -294,7 +294,7 @@ def test_several_generators_are_measured_once_and_clear_or_refused(compared, dat
         return refusal_of(stage4.main, *given, unchanged=tmp_path)
 
     assert "is given twice" in refused(one, f"{one}/")
-    assert "two are called a; name them by" in refused(f"a={one}", f"a={other}")
+    assert f"two are called {other.name}; name them by" in refused(f"{other.name}={one}", other)
     assert "'held_out' can be no generator's name" in refused(f"held_out={one}", other)
     assert "absent: no such folder" in refused(one, "b=absent")
     assert "--sweep: belongs to one generator" in refused(one, other, "--sweep", "sweep.json")

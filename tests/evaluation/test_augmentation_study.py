@@ -236,3 +236,21 @@ def test_a_phase_of_the_cut_does_not_pass_for_a_person():
 
     assert right(pictures.images) > 0.9
     assert right(augmentation_study.rolled(pictures.images, 0)) < 0.65
+
+
+def test_classifiers_learn_from_one_training_of_the_generator_at_a_time(monkeypatch):
+    """One of two trainings draws people under the next one's name: its classifiers are wrong."""
+    good, bad = walks(12, 2), walks(12, 4)
+    both = Labelled(
+        numpy.concatenate([good.images, bad.images]), numpy.concatenate([good.labels, (bad.labels + 1) % 3])
+    )
+    runs = numpy.repeat([0, 1], len(good.labels))
+    monkeypatch.setattr(augmentation_study, "LEAST_STEPS", 60)
+    monkeypatch.setattr(augmentation_study, "SIZES", ())
+    verdict = augmentation_study.study(walks(12, 0), walks(8, 1), both, PEOPLE, seeds=2, epochs=1, runs=runs)[
+        "verdict"
+    ]
+    assert verdict["generators"] == 2
+    assert 0.2 < verdict["arms"]["generated only"]["share"] < 0.8  # between the right ones and the wrong ones
+    low, high = verdict["differences"]["generated only"]["interval"]
+    assert high - low > 0.5  # two generators that differ so much say little of a third one

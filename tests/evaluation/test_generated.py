@@ -10,7 +10,7 @@ from configs.errors import UserError
 from data.axes import Axes
 from data.labels import LabelTable
 from data.sheets import save_png
-from evaluation.generated import find_generated
+from evaluation.generated import find_generated, together
 from sampling.image_sampler import METADATA
 
 PEOPLE = LabelTable(("ID_1", "ID_2", "ID_10"))
@@ -189,3 +189,21 @@ def test_what_is_not_clear_is_refused(made, case):
 def test_images_that_a_table_names_must_be_there(made):
     with pytest.raises(FileNotFoundError, match=r"b.png: no such file, though metadata.csv .* \(1 of 2"):
         made(["a.png"], "metadata.csv", "file_name,user\na.png,ID_1\nb.png,ID_1")
+
+
+def test_trainings_of_one_recipe_are_one_generator(tmp_path):
+    for run, axes in enumerate((Axes(-1, 5, 2.0, 40.0), Axes(-1, 5, 2.0, 40.0), Axes(-2, 5, 2.0, 40.0))):
+        for person in ("ID_1", "ID_2"):
+            (tmp_path / f"run{run}" / person).mkdir(parents=True)
+            image = tmp_path / f"run{run}/{person}/a.png"
+            save_png(Image.new("RGB", (8, 8)), image, {METADATA: json.dumps(axes.known())})
+    runs = [find_generated(tmp_path / f"run{run}", PEOPLE) for run in range(3)]
+    found = together(runs[:2], PEOPLE)
+    wanted = ["ID_1/run0_a.png", "ID_1/run1_a.png", "ID_2/run0_a.png", "ID_2/run1_a.png"]
+    assert [record.relative for record in found.records] == wanted and found.runs == (0, 1, 0, 1)
+    assert found.axes == runs[0].axes and together(runs[:1], PEOPLE) == runs[0]
+    with pytest.raises(UserError, match="expected one kind of axes"):
+        together(runs, PEOPLE)
+    chosen = runs[1]._replace(selected_by="abc")
+    with pytest.raises(UserError, match="of one name with .*run1, but selected by other judges"):
+        together([runs[0], chosen], PEOPLE)
