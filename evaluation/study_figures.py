@@ -10,7 +10,7 @@ import numpy
 
 from evaluation.augmentation_study import REFERENCE, arm_lines, verdict_lines, verdict_of
 from evaluation.groups import pieces_of
-from evaluation.paired_differences import HeldOut, conclude, in_words, share
+from evaluation.paired_differences import HELPS, HeldOut, conclude, in_words, share
 from evaluation.study_arms import ALL, MIXED
 from evaluation.study_designs import Fold
 from evaluation.study_fold import Answers, Setting, arms_of, trainings_of
@@ -154,6 +154,13 @@ def summary(found: Mapping[str, Any]) -> list[str]:
         f"are named right after {REFERENCE}, {shares[MIXED]:.1%} with generated images beside them, "
         f"{_points(added)}; against the best arm of real images ({best['reference']}) {_points(best)}."
     ]
+    helping = {
+        arm: own
+        for arm, own in verdict["differences"].items()
+        if own["sentence"] == HELPS and arm not in (MIXED, ALL)
+    }
+    if helping:
+        lines.append(f"Helping: {', '.join(f'{arm} {_points(own)}' for arm, own in helping.items())}.")
     gap = found.get("gap_closed")
     if gap and gap["value"] is not None:
         ends = " to ".join(f"{end:.2f}" for end in gap["interval"])

@@ -10,7 +10,7 @@ from configs.load import resolve
 from data.images import ImageRecord
 from data.labels import LabelTable
 from evaluation.paired_differences import HARMS, HELPS, SAME
-from evaluation.study_arms import ALL, MIXED, REFERENCE, WITHOUT
+from evaluation.study_arms import ALL, MIXED, ONLY, REFERENCE, WEIGHTED, WITHOUT
 from evaluation.study_designs import Fold, People
 from evaluation.study_figures import figures_of_study, study_table
 from evaluation.study_fold import Setting, trainings_of
@@ -100,6 +100,13 @@ def test_confusions_sum_to_the_wrong_answers():
         for name, wrong in figures["confusions"][arm].items():
             right = figures["verdict"]["arms"][arm]["per_person"][name]["share"]
             assert sum(wrong.values()) == pytest.approx(1 - right) and set(wrong) <= {"ID_4"}
+
+
+def test_other_arms_that_help_are_named():
+    config = {"arms": ["generated", "weighted", "only"]}
+    figures = found({**HELPFUL, WEIGHTED: 0.7, ONLY: 0.4}, **config)
+    (line,) = [line for line in figures["summary"] if line.startswith("Helping: ")]
+    assert line.startswith(f"Helping: {WEIGHTED} +") and ONLY not in line and MIXED not in line
 
 
 def test_arms_that_still_learn_are_named():
