@@ -17,6 +17,7 @@ from evaluation.augmentation_study import BATCH, PHYSICAL, REFERENCE, WIDTH, cla
 from evaluation.judge import Judge, training_rounds
 
 REAL, MIXED, ALL = "real", "real + classic + generated", "all real + classic"
+PHYSICAL_MIXED = "real + physical + generated"
 PRETRAINED, WEIGHTED = "pre-trained on generated", "generated weighing 0.3"
 HARDEST, EASIEST, ONLY = "hardest third of generated", "easiest third of generated", "generated only"
 ARMS = {  # by the word of the command line
@@ -24,6 +25,7 @@ ARMS = {  # by the word of the command line
     "classic": REFERENCE,
     "physical": PHYSICAL,
     "generated": MIXED,
+    "physical_generated": PHYSICAL_MIXED,
     "pretrained": PRETRAINED,
     "weighted": WEIGHTED,
     "hardest": HARDEST,
@@ -32,6 +34,7 @@ ARMS = {  # by the word of the command line
     "all": ALL,
 }
 WITHOUT = (REAL, REFERENCE, PHYSICAL, ALL)  # generated images
+BY_PHYSICS = (PHYSICAL, PHYSICAL_MIXED)
 WEIGHT = 0.3
 LOOKS = 5  # into a classifier while it learns
 
@@ -56,6 +59,7 @@ def odds_of(arm: str, pool: Pool, margins: numpy.ndarray | None = None) -> list[
     weights: dict[str, Sequence[numpy.ndarray]] = {
         ALL: [real | further],
         MIXED: [real | generated],
+        PHYSICAL_MIXED: [real | generated],
         WEIGHTED: [real + WEIGHT * generated],
         ONLY: [only(pool)],
         PRETRAINED: [only(pool), real],
@@ -116,8 +120,6 @@ def train_by_odds(
 
 def change_of(arm: str, physical: Callable[[Tensor], Tensor] | None) -> Callable[[Tensor], Tensor]:
     """How an arm changes its images before each step."""
-    changes: dict[str, Callable[[Tensor], Tensor]] = {
-        REAL: torch.nn.Identity(),
-        PHYSICAL: physical or classic,
-    }
-    return changes.get(arm, classic)
+    if arm in BY_PHYSICS and physical:
+        return physical
+    return torch.nn.Identity() if arm == REAL else classic

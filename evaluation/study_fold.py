@@ -19,11 +19,11 @@ from data.images import ImageRecord, open_rgb
 from data.progress import progress
 from data.split_files import materialise
 from data.splits import Assignment, Split
-from evaluation.augmentation_study import PHYSICAL, REFERENCE, rolled
+from evaluation.augmentation_study import REFERENCE, rolled
 from evaluation.generated import find_generated
 from evaluation.judge import Judge, reduced
 from evaluation.physical_augmentation import Physical
-from evaluation.study_arms import ALL, ARMS, WITHOUT, Pool, change_of, odds_of, train_by_odds
+from evaluation.study_arms import ALL, ARMS, BY_PHYSICS, WITHOUT, Pool, change_of, odds_of, train_by_odds
 from evaluation.study_designs import Fold, People
 
 WATCHED = 256  # tested images, at most, that are looked at while a classifier learns
@@ -57,7 +57,7 @@ def arms_of(fold: Fold, setting: Setting) -> list[str]:
     """The arms asked for, with the reference, those of real images alone first: their margins sort the
     generated ones. Without axes there is none of physical augmentation, without further images none of all.
     """
-    lacking = {PHYSICAL} if setting.physical is None else set()
+    lacking = {*BY_PHYSICS} if setting.physical is None else set()
     lacking |= set() if fold.further else {ALL}
     arms = dict.fromkeys([REFERENCE, *(ARMS[word] for word in setting.config.arms)])
     return sorted((arm for arm in arms if arm not in lacking), key=lambda arm: arm not in WITHOUT)
@@ -127,7 +127,7 @@ class Work:
         """
         # What it learns from
         setting, pool = self.setting, self.pool(one.generator)
-        if one.arm == PHYSICAL and setting.physical:
+        if one.arm in BY_PHYSICS and setting.physical:
             pool = pool._replace(images=setting.physical.with_brightness(pool.images))
         margins = numpy.zeros(len(pool.labels))
         if one.generator is not None:

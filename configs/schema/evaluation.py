@@ -18,7 +18,7 @@ from configs.schema.shared import (
 )
 
 STUDY_ARMS = tuple(
-    "real classic physical generated pretrained weighted hardest easiest only all".split()
+    "real classic physical generated physical_generated pretrained weighted hardest easiest only all".split()
 )  # evaluation.study_arms
 
 

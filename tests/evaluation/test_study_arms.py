@@ -4,6 +4,7 @@ import numpy
 import pytest
 import torch
 
+from configs.schema import SECTIONS
 from evaluation.study_arms import (
     ALL,
     ARMS,
@@ -52,6 +53,7 @@ def test_weighted_images_count_less():
 
 
 def test_every_arm_has_odds_that_sum_to_one():
+    assert set(ARMS) == set(SECTIONS["study"].__dataclass_fields__["arms"].metadata["choices"])
     for arm in ARMS.values():
         phases = odds_of(arm, POOL, MARGINS)
         assert numpy.allclose([phase.sum() for phase in phases], 1)
