@@ -10,7 +10,7 @@ from pathlib import Path
 from configs.command_line import say
 from configs.dry_run import tell_plan
 from configs.keys import identity
-from configs.schema import StudyConfig
+from configs.schema import SECTIONS, StudyConfig
 from data.atomic import write_text
 from data.axes import axes_of_images, given_axes, read_axes
 from data.images import Splits, file_digest, inputs_digest
@@ -51,7 +51,7 @@ def run(config: StudyConfig, further: Sequence[str] = ()) -> None:
     # Work
     folder, file = Path(config.output_dir), resolve_path(config.vavae_path)
     digests = {name: inputs_digest(part) for name, part in splits.records.items()}
-    claimed = identity(config, real=digests, vavae_path=file_digest(file))
+    claimed = identity(config, real=digests, vavae_path=file_digest(file)) | {"stages": told_stages(further)}
     with claim_folder(folder, claimed, "study.json", config.dry_run):
         if config.dry_run:
             return tell_plan(
@@ -80,6 +80,20 @@ def folds_of(config: StudyConfig, splits: Splits, people: People) -> list[Fold]:
         "unseen-condition": lambda: unseen_condition(splits, people, config.conditions, drawn),
     }
     return makers[config.design]()
+
+
+def told_stages(further: Sequence[str]) -> str:
+    """What decides how stages 1 to 3 make images, of the arguments that they get: the preset's digest and the
+    overrides of keys that affect anything.
+    """
+    told = []
+    for before, token in zip(["", *further], further):
+        section, _, name = token.partition("=")[0].rpartition(".")
+        if before == "--config":
+            told.append(file_digest(token))
+        elif section and SECTIONS[section].__dataclass_fields__[name].metadata["affects"] != "nothing":
+            told.append(token)
+    return " ".join(told)
 
 
 def plan_of(setting: Setting, folds: Sequence[Fold]) -> str:
