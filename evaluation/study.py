@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from configs.command_line import say
@@ -86,12 +86,16 @@ def told_stages(further: Sequence[str]) -> str:
     """What decides how stages 1 to 3 make images, of the arguments that they get: the preset's digest and the
     overrides of keys that affect anything.
     """
-    told = []
+    told: list[str] = []
+    affects = {
+        f"{section}.{item.name}": item.metadata["affects"]
+        for section, keys in SECTIONS.items()
+        for item in fields(keys)
+    }
     for before, token in zip(["", *further], further):
-        section, _, name = token.partition("=")[0].rpartition(".")
         if before == "--config":
             told.append(file_digest(token))
-        elif section and SECTIONS[section].__dataclass_fields__[name].metadata["affects"] != "nothing":
+        elif affects.get(token.partition("=")[0], "nothing") != "nothing":
             told.append(token)
     return " ".join(told)
 
