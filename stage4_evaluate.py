@@ -47,11 +47,13 @@ from evaluation.folders import ALONE, find_real, named_folders
 from evaluation.generated import Generated, find_generated, together
 from evaluation.groups import KINDS as GROUP_KINDS
 from evaluation.groups import group_images
+from evaluation.named_judge import network_named
 from evaluation.planted import planted_lines
 from evaluation.report.page import write_report
 from evaluation.report.tables import kinds_of
 from evaluation.selection import scoring_parts, train_selecting_judge
 from evaluation.velocity_intervention import read_truth, slope_line
+from runtime.devices import resolve_device
 from tokenizer.weights import resolve_path
 from weight_files.hub import with_local_files
 
@@ -69,6 +71,7 @@ def run(config: EvaluateConfig) -> None:
     # Real images, and those of every generator
     config = with_local_files(config)
     given_axes(config.axes)  # refused before images are read
+    network_named(config.judge, resolve_device(config.device))  # and before the folder is known by it
     splits = find_real(Path(config.real), config.leave_out)
     people, real = splits.labels, dict(splits.records)
     conditions = conditions_of(config, people)

@@ -10,15 +10,15 @@ import numpy
 from data.labels import LabelTable
 from evaluation.estimates import figures, shown
 from evaluation.features import ImageSet
-from evaluation.judge import calibration_error
+from evaluation.judge import SMALL, calibration_error
 from evaluation.linear_judge import LinearJudge
 
 PARTS = ("both", "network_only", "linear_only", "neither")  # of each set of images
-SAID_BY_JUDGES = {
-    "network": "named right by the convolutional judge",
+SAID_BY_JUDGES = {  # of the parts, and what each kind says
+    "network": "named right by the {network} judge",
     "linear": "named right by the linear judge",
     "both": "named right by both judges",
-    "network_only": "named right by the convolutional judge only",
+    "network_only": "named right by the {network} judge only",
     "linear_only": "named right by the linear judge only",
     "neither": "named right by neither judge",
 }
@@ -66,19 +66,25 @@ def agreement_section(
     }
 
 
-def agreement_lines(metrics: dict[str, Any]) -> list[str]:
+def said_by_judges(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """SAID_BY_JUDGES with the network's name."""
+    network = (metrics.get("judge") or {}).get("network", SMALL)
+    return {name: said.format(network=network) for name, said in SAID_BY_JUDGES.items()}
+
+
+def agreement_lines(metrics: Mapping[str, Any]) -> list[str]:
     """For the screen: what both judges name right, one only, neither; of real images, then of every
     generator's.
     """
-    found = {
-        name: one.get("agreement") for name, one in metrics.get("generators", {"generated": metrics}).items()
-    }
-    known = {name: own for name, own in found.items() if own}
-    lines = []
-    for key in PARTS if known else ():
-        kinds = {"real": next(iter(known.values()))["real"]} | {
-            name: own["generated"] for name, own in known.items()
-        }
-        said = ", ".join(f"{kind} {shown(one[key], interval=True)}" for kind, one in kinds.items())
-        lines.append(f"{SAID_BY_JUDGES[key]}: {said}")
+    found = metrics.get("generators", {"generated": metrics})
+    known = {name: own for name, own in found.items() if "agreement" in own}
+    if not known:
+        return []
+    first = next(iter(known.values()))
+    kinds = {"real": first["agreement"]["real"]}
+    kinds |= {name: own["agreement"]["generated"] for name, own in known.items()}
+    lines, words = [], said_by_judges(first)
+    for part in PARTS:
+        shares = ", ".join(f"{kind} {shown(one[part], interval=True)}" for kind, one in kinds.items())
+        lines.append(f"{words[part]}: {shares}")
     return lines

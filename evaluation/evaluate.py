@@ -28,6 +28,7 @@ from evaluation.judge import Judge
 from evaluation.linear_judge import train_linear_judge
 from evaluation.measure import SETS, Measured, Stopwatch, measure_each, obtain_judges, of_generator, units_of
 from evaluation.motion import QUANTITIES
+from evaluation.named_judge import Network, network_named
 from evaluation.physical_augmentation import Physical
 from evaluation.planted import beside_their_originals, plant, planted_table
 from evaluation.reconstruction import reconstructions, tokenizer_check
@@ -54,15 +55,17 @@ def look(
     people: LabelTable,
     real: Mapping[str, list[ImageRecord]],
     drawn: Mapping[str, list[ImageRecord]],
+    side: int | None,
 ) -> Seen:
-    """Read every image once."""
+    """Read every image once, for a judge that takes whole ones of `side` pixels, or reduced ones."""
+    given = people, config.axes, config.colour_map, side
     records = {"train": real["train"], "held_out": real.get("test", real.get("val", [])), **drawn}
-    sets = {name: read(part, people, config.axes, config.colour_map) for name, part in records.items()}
+    sets = {name: read(part, *given) for name, part in records.items()}
     tell_unread(sets)
     held_out = sets["held_out"]
     if "test" not in real:
         return Seen(records, sets, held_out, held_out)
-    val = read(real["val"], people, config.axes, config.colour_map) if "val" in real else None
+    val = read(real["val"], *given) if "val" in real else None
     return Seen(records, sets, val, val.beside(held_out) if val else held_out)
 
 
@@ -86,18 +89,19 @@ def evaluate(
     """
     # Networks, images, and features by the networks
     seconds, drawn = Stopwatch(), {name: one.records for name, one in generated.items()}
-    vae, named = load_networks(config)
+    vae, named, network = load_networks(config)
     with seconds.part("reading"):
-        seen = look(config, people, real, drawn)
+        seen = look(config, people, real, drawn, network.side)
     with seconds.part("judges"):
         learnt_from = seen.sets["train"].at(places_of(judged, real["train"]))
-        judges = obtain_judges(folder, learnt_from, seen.val, people, config.seed, config.judge_seeds)
+        seeds = config.seed, config.judge_seeds
+        judges = obtain_judges(folder, learnt_from, seen.val, people, *seeds, network.build)
         linear = train_linear_judge(learnt_from, seen.val, len(people), config.colour_map)
     further = by_networks(named, seen.records, seconds)
     latents = check = None
     if vae:
         with seconds.part("tokenizer"):
-            latents, check = try_tokenizer(vae, seen.records, seen.sets, judges[0], config)
+            latents, check = try_tokenizer(vae, seen, judges[0], config, network.side)
 
     # Figures, first those that are the same for every generator
     units = units_of(bool(config.axes))
@@ -235,12 +239,15 @@ def tell_unread(sets: dict[str, ImageSet]) -> None:
         )
 
 
-def load_networks(config: EvaluateConfig) -> tuple[VAVAE | None, dict[str, tuple[Any, int]]]:
-    """The tokenizer, and the other networks that the user named; their errors come before any work."""
+def load_networks(config: EvaluateConfig) -> tuple[VAVAE | None, dict[str, tuple[Any, int]], Network]:
+    """The tokenizer, the networks of further features, and what makes judges; their errors come before any
+    work.
+    """
     device = resolve_device(config.device)
     vae = VAVAE.from_file(config.vavae_path, device=device) if config.vavae_path else None
     given = {name: getattr(config, name) for name in NETWORKS if getattr(config, name)}
-    return vae, {name: (NETWORKS[name][0](path, device), NETWORKS[name][1]) for name, path in given.items()}
+    further = {name: (NETWORKS[name][0](path, device), NETWORKS[name][1]) for name, path in given.items()}
+    return vae, further, network_named(config.judge, device)
 
 
 def by_networks(
@@ -255,18 +262,15 @@ def by_networks(
 
 
 def try_tokenizer(
-    vae: VAVAE,
-    of_set: dict[str, list[ImageRecord]],
-    sets: dict[str, ImageSet],
-    judge: Judge,
-    config: EvaluateConfig,
+    vae: VAVAE, seen: Seen, judge: Judge, config: EvaluateConfig, side: int | None
 ) -> tuple[dict[str, numpy.ndarray], dict[str, Any]]:
-    """Latents of every set, and the tokenizer's check, for which `sets` gains "reconstructed"."""
+    """Latents of every set, and the tokenizer's check, for which the sets gain "reconstructed"."""
     fidelity: dict[str, list[float]] = {}
+    of_set, sets = seen.records, seen.sets
     latents = {name: through(encoder(vae), part, vae.image_size, "encoding") for name, part in of_set.items()}
     rebuilt = reconstructions(vae, latents["held_out"], of_set["held_out"], fidelity)
     real = sets["held_out"]
-    sets["reconstructed"] = describe(rebuilt, real.labels, config.axes, config.colour_map)
+    sets["reconstructed"] = describe(rebuilt, real.labels, config.axes, config.colour_map, side)
     unit = "mps" if config.axes else "bins"
     return latents, tokenizer_check(judge, real, sets["reconstructed"], fidelity, unit)
 

@@ -33,22 +33,32 @@ BANDS, LATENT_BANDS, BATCH = 32, 4, 16
 
 
 class ImageSet(NamedTuple):
-    """What is kept of N images: as the judge sees them (N, 128, 64, 3) uint8, whose (N,), QUANTITIES (N, 6)
-    and Doppler profile (N, BANDS).
+    """What is kept of N images: reduced ones (N, 128, 64, 3) uint8, whose (N,), QUANTITIES (N, 6), Doppler
+    profile (N, BANDS), and where a judge takes them so, whole ones (N, side, side, 3) uint8.
     """
 
     images: numpy.ndarray
     labels: numpy.ndarray
     motion: numpy.ndarray
     profile: numpy.ndarray
+    whole: numpy.ndarray | None = None
+
+    @property
+    def seen(self) -> numpy.ndarray:
+        """The images as the judge takes them."""
+        return self.images if self.whole is None else self.whole
 
     def at(self, places: numpy.ndarray) -> ImageSet:
         """Some of them."""
-        return ImageSet(*(values[places] for values in self))
+        whole = None if self.whole is None else self.whole[places]
+        return ImageSet(*(values[places] for values in self[:4]))._replace(whole=whole)
 
     def beside(self, others: ImageSet) -> ImageSet:
         """These, then the others."""
-        return ImageSet(*(numpy.concatenate(pair) for pair in zip(self, others)))
+        both = ImageSet(*(numpy.concatenate(pair) for pair in zip(self[:4], others[:4])))
+        if self.whole is None or others.whole is None:
+            return both
+        return both._replace(whole=numpy.concatenate([self.whole, others.whole]))
 
 
 def describe(
@@ -56,13 +66,14 @@ def describe(
     labels: numpy.ndarray,
     axes: Sequence[float] = (),
     colour_map: str = "jet",
+    side: int | None = None,
 ) -> ImageSet:
     """Of RGB images of any size, whose they are (N,), and `axes` as `data.axes.Axes.scales` gives them, or
-    none. Errors of `radar.colormap.from_rgb`.
+    none; with `side` whole images, too. Errors of `radar.colormap.from_rgb`.
     """
     low, high, duration, *frames = axes or UNKNOWN_AXES
     frames_per_s = frames[0] if frames else math.inf
-    images, motion, profiles = [], [], []
+    images, motion, profiles, whole = [], [], [], []
     for picture in pictures:
         found = from_image(
             numpy.asarray(picture),
@@ -73,19 +84,27 @@ def describe(
             frames_per_s=frames_per_s,
         )
         images.append(reduced(picture))
+        if side:
+            whole.append(preprocess(picture, side).permute(1, 2, 0).numpy())
         motion.append(quantities(found))
         profiles.append(found.profile.reshape(BANDS, -1).mean(1))
     figures = numpy.array(motion)
     figures[:, QUANTITIES.index("cadence")] *= 1 if axes else duration
-    return ImageSet(numpy.stack(images), numpy.asarray(labels), figures, numpy.stack(profiles))
+    kept = numpy.stack(images), numpy.asarray(labels), figures, numpy.stack(profiles)
+    return ImageSet(*kept, numpy.stack(whole) if whole else None)
 
 
 def read(
-    records: Sequence[ImageRecord], people: LabelTable, axes: Sequence[float], colour_map: str
+    records: Sequence[ImageRecord],
+    people: LabelTable,
+    axes: Sequence[float],
+    colour_map: str,
+    side: int | None = None,
 ) -> ImageSet:
+    """`describe` of images of files."""
     labels = numpy.array([people.index(record.user) for record in records])
     opened = (open_rgb(record) for record in progress(records, description="reading", unit="img"))
-    return describe(opened, labels, axes, colour_map)
+    return describe(opened, labels, axes, colour_map, side)
 
 
 # Spaces

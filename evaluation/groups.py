@@ -105,7 +105,7 @@ def group_figures(
     """The section "groups" of metrics.json: of each group and kind the share that `judge` names right, and
     what another day costs.
     """
-    right = judge.predict(held_out.images).argmax(1) == held_out.labels
+    right = judge.predict(held_out.seen).argmax(1) == held_out.labels
     found: dict[str, Any] = {}
     for name, group in groups.items():
         found[name] = {"parts": group.parts, "unknown": group.unknown}

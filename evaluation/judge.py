@@ -25,6 +25,7 @@ from weight_files.reading import WeightFile, load_strict
 
 VELOCITY, TIME = 128, 64
 WIDTH = 48  # channels of the first map
+SMALL = "convolutional"
 TEMPERATURES = torch.logspace(math.log10(0.2), math.log10(5), 301, dtype=torch.float64).tolist()  # 1 amid
 
 
@@ -46,9 +47,55 @@ class Block(nn.Module):
 
 
 class Judge(nn.Module):
-    """(N, 3, 128, 64) in [-1, 1] to logits (N, num_classes). Averages over time, but not over velocity."""
+    """A network that names people: (N, 3, V, T) in [-1, 1] to logits (N, num_classes)."""
 
+    network = ""  # what files and reports call it
+    batch = 256  # images at once, where nothing is learnt
     temperature: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("temperature", torch.ones((), dtype=torch.float64))
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """(N, D): what the last layer sees."""
+        raise NotImplementedError
+
+    def maps(self, x: Tensor) -> Iterator[Tensor]:
+        """(N, C, h, w) of one layer after another."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def each(self, function: Callable[[Tensor], Tensor], images: numpy.ndarray) -> Tensor:
+        """(N, ...) of `function` of uint8 images (N, V, T, 3) as the network takes them, on the CPU."""
+        self.eval()
+        parts = torch.from_numpy(images).split(self.batch)
+        return torch.cat([function(to_input(part).to(self.temperature.device)).cpu() for part in parts])
+
+    def logits(self, images: numpy.ndarray) -> Tensor:
+        """(N, num_classes) float64, not yet divided by the temperature."""
+        return self.each(self, images).double()
+
+    def features(self, images: numpy.ndarray) -> numpy.ndarray:
+        """What the last layer sees, (N, D) float32."""
+        return self.each(self.pooled, images).numpy()
+
+    def predict(self, images: numpy.ndarray) -> numpy.ndarray:
+        """Probabilities (N, num_classes), float64, of uint8 images (N, V, T, 3)."""
+        return (self.logits(images) / self.temperature.item()).softmax(1).numpy()
+
+    def save(self, path: str | Path, people: LabelTable) -> None:
+        """Write a safetensors file that `load_judge` reads, with the label table inside."""
+        weights = {name: value.contiguous() for name, value in self.state_dict().items()}
+        metadata = {"people": people.to_json(), "network": self.network, "version": VERSION}
+        with replacing(path) as temporary:
+            save_tensors(weights, temporary, metadata)
+
+
+class SmallJudge(Judge):
+    """Of images (N, 3, 128, 64), as `reduced` makes them. Averages over time, but not over velocity."""
+
+    network = SMALL
 
     def __init__(self, num_classes: int, width: int = WIDTH) -> None:
         super().__init__()
@@ -58,44 +105,28 @@ class Judge(nn.Module):
         self.head = nn.Sequential(
             nn.Flatten(), nn.Dropout(0.2), nn.Linear(last * VELOCITY // 16, num_classes)
         )
-        self.register_buffer("temperature", torch.ones((), dtype=torch.float64))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.blocks(x).mean(dim=-1))
 
-    @torch.no_grad()
-    def logits(self, images: numpy.ndarray) -> Tensor:
-        """(N, num_classes) float64, not yet divided by the temperature; images as `reduced`."""
-        self.eval()
-        parts = torch.from_numpy(images).split(256)
-        return torch.cat([self(to_input(part)).double() for part in parts])
+    def pooled(self, x: Tensor) -> Tensor:
+        """(N, 1024): 128 channels by 8 velocities, averaged over time."""
+        return self.blocks(x).mean(dim=-1).flatten(1)
 
-    @torch.no_grad()
-    def features(self, images: numpy.ndarray) -> numpy.ndarray:
-        """What the last layer sees, (N, 1024) float32: 128 channels by 8 velocities, averaged over time."""
-        self.eval()
-        parts = torch.from_numpy(images).split(256)
-        return torch.cat([self.blocks(to_input(part)).mean(dim=-1).flatten(1) for part in parts]).numpy()
-
-    def predict(self, images: numpy.ndarray) -> numpy.ndarray:
-        """Probabilities (N, num_classes), float64, of uint8 images (N, 128, 64, 3) as `reduced` gives."""
-        return (self.logits(images) / self.temperature.item()).softmax(1).numpy()
-
-    def save(self, path: str | Path, people: LabelTable) -> None:
-        """Write a safetensors file that `load_judge` reads, with the label table inside."""
-        weights = {name: value.contiguous() for name, value in self.state_dict().items()}
-        with replacing(path) as temporary:
-            save_tensors(weights, temporary, {"people": people.to_json(), "version": VERSION})
+    def maps(self, x: Tensor) -> Iterator[Tensor]:
+        for block in self.blocks:
+            x = block(x)
+            yield x
 
 
-def load_judge(path: str | Path) -> tuple[Judge, LabelTable]:
-    """Inverse of `Judge.save`. UserError: not such a file."""
+def load_judge(path: str | Path, build: Callable[[int], Judge] = SmallJudge) -> tuple[Judge, LabelTable]:
+    """Inverse of `Judge.save`, into what `build` makes for a number of people. UserError: not such a file."""
     file = WeightFile(Path(path), "judge's file", "delete it to train another")
     state, metadata = file.safetensors()
     if "people" not in metadata:
         raise file.refusal("no judge's weights: no people in its metadata")
     people = LabelTable.from_json(metadata["people"])
-    judge = Judge(len(people))
+    judge = build(len(people))
     load_strict(judge, state, file, "judge", file.way_out)
     return judge.eval(), people
 
@@ -119,8 +150,10 @@ def train_judge(
     val: tuple[numpy.ndarray, numpy.ndarray] | None = None,
     epochs: int = 24,
     batch_size: int = 32,
+    build: Callable[[int], Judge] = SmallJudge,
 ) -> Judge:
-    """Train on uint8 images (N, 128, 64, 3) with int64 labels (N,); the same seed gives the same judge.
+    """Train what `build` makes on uint8 images (N, V, T, 3) as it takes them, with int64 labels (N,); the
+    same seed gives the same judge, on a CPU.
 
     AdamW with a cosine to zero. With `val` (images and labels) the epoch of their lowest cross-entropy is
     kept and calibrated on them (temperature scaling, Guo et al., arXiv 1706.04599); else the last, as it is.
@@ -128,7 +161,7 @@ def train_judge(
     bar = progress(range(epochs), description="training the judge", unit="epoch")
     rounds = (torch.randperm(len(images)).split(batch_size) for _ in bar)
     lowest, best = math.inf, {}
-    for judge in training_rounds(images, labels, num_classes, seed, rounds, epochs, augmented):
+    for judge in training_rounds(images, labels, num_classes, seed, rounds, epochs, augmented, build):
         score = cross_entropy(judge.logits(val[0]), val[1]) if val else -math.inf
         if not val or score < lowest:
             lowest, best = score, {name: value.clone() for name, value in judge.state_dict().items()}
@@ -146,25 +179,26 @@ def training_rounds(
     rounds: Iterable[Iterable[Tensor]],
     count: int,
     augment: Callable[[Tensor], Tensor],
-    width: int = WIDTH,
+    build: Callable[[int], Judge] = SmallJudge,
 ) -> Iterator[Judge]:
-    """The judge's network, of some width, after each of `count` rounds of batches of places (B,): AdamW, with
-    a cosine to zero that falls once a round.
+    """The network that `build` makes for so many people after each of `count` rounds of batches of places
+    (B,): AdamW, with a cosine to zero that falls once a round.
 
     Weights, `rounds` and `augment` draw from torch's generator in this order, from `seed`; after the last
     round the generator is as it was.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        judge = Judge(num_classes, width).to(memory_format=torch.channels_last)
+        judge = build(num_classes).to(memory_format=torch.channels_last)
+        device = judge.temperature.device
         optimizer = torch.optim.AdamW(judge.parameters(), lr=2e-3, weight_decay=0.05)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, count)
         pixels, targets = torch.from_numpy(images), torch.from_numpy(labels)
         for batches in rounds:
             judge.train()
             for chosen in batches:
-                output = judge(augment(to_input(pixels[chosen])))
-                loss = functional.cross_entropy(output, targets[chosen], label_smoothing=0.05)
+                output = judge(augment(to_input(pixels[chosen])).to(device))
+                loss = functional.cross_entropy(output, targets[chosen].to(device), label_smoothing=0.05)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()

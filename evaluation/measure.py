@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -16,7 +16,7 @@ from evaluation.data_copying import three_samples
 from evaluation.distances import Draws, compare, draw_equal, usual_width, vendi
 from evaluation.estimates import figures
 from evaluation.features import ImageSet, common_scale, latent_space, radar_space
-from evaluation.judge import Judge, calibration_error, load_judge, train_judge
+from evaluation.judge import Judge, SmallJudge, calibration_error, load_judge, train_judge
 from evaluation.linear_judge import LinearJudge
 from evaluation.memorisation import Nearness, luma, memorised, nearness, usual_left
 from evaluation.motion import QUANTITIES, RULE, kinematics_distance, outside_real_range
@@ -93,7 +93,7 @@ def measure_each(
         near = beside_training({name: luma(part.images) for name, part in sets.items()})
         copies = copies_in(near, latents or {})
     opinions = {
-        name: [judge.predict(sets[name].images) for judge in (judges[:1] if name == REBUILT else judges)]
+        name: [judge.predict(sets[name].seen) for judge in (judges[:1] if name == REBUILT else judges)]
         for name in near
     }
     flags = {
@@ -123,7 +123,7 @@ def measure_each(
 
     # Sets of images
     compared = {name: sets[name] for name in ("train", "held_out", *generators)}
-    judged = {name: judges[0].features(part.images) for name, part in compared.items()}
+    judged = {name: judges[0].features(part.seen) for name, part in compared.items()}
     spaces = {"judge": common_scale(judged), "radar": radar_space(compared)}
     spaces |= {"latents": latent_space(latents)} if latents else {}
     spaces |= {name: common_scale(features) for name, features in (further or {}).items()}
@@ -172,6 +172,7 @@ def judge_section(
         for name in ("held_out", "generated")
     }
     return {
+        "network": judge.network,
         "seeds": len(opinions["held_out"]),
         "temperature": judge.temperature.item(),
         "ece": calibration_error(opinions["held_out"][0], sets["held_out"].labels),
@@ -276,14 +277,21 @@ def diversity(
 
 
 def obtain_judges(
-    folder: Path, train: ImageSet, val: ImageSet | None, people: LabelTable, seed: int, count: int = 1
+    folder: Path,
+    train: ImageSet,
+    val: ImageSet | None,
+    people: LabelTable,
+    seed: int,
+    count: int = 1,
+    build: Callable[[int], Judge] = SmallJudge,
 ) -> list[Judge]:
-    """Those that an earlier run left, the rest new; the first one is judge.safetensors."""
+    """Those that an earlier run left, the rest new, as `build` makes them; the first is judge.safetensors."""
     names = ["judge", *(f"judge_{number}" for number in range(2, count + 1))]
     paths = [folder / f"{name}.safetensors" for name in names]
     for number, path in enumerate(paths):
         if not path.is_file():
-            tried = (val.images, val.labels) if val else None
-            judge = train_judge(train.images, train.labels, len(people), seed + number, val=tried)
+            tried = (val.seen, val.labels) if val else None
+            learnt = train.seen, train.labels, len(people), seed + number
+            judge = train_judge(*learnt, val=tried, build=build)
             judge.save(path, people)
-    return [load_judge(path)[0] for path in paths]
+    return [load_judge(path, build)[0] for path in paths]

@@ -36,21 +36,21 @@ def reconstructions(
 
 @torch.no_grad()
 def perceptual_distance(judge: Judge, a: numpy.ndarray, b: numpy.ndarray) -> numpy.ndarray:
-    """(N,) distances of images (N, 128, 64, 3) as the judge sees them: its three maps with every position's
-    channels of length 1, their squared differences averaged over positions and maps. LPIPS (Zhang et al.,
+    """(N,) distances of images (N, V, T, 3) as the judge takes them: its maps with every position's channels
+    of length 1, their squared differences averaged over positions and maps. LPIPS (Zhang et al.,
     arXiv 1801.03924) without learned weights, on the only network at hand that knows such images.
     """
 
     def maps(images: Tensor) -> Iterator[Tensor]:
-        x = to_input(images)
-        for block in judge.blocks:
-            x = block(x)
-            yield functional.normalize(x, dim=1)
+        for found in judge.maps(to_input(images).to(judge.temperature.device)):
+            yield functional.normalize(found, dim=1)
 
-    pairs = zip(torch.from_numpy(a).split(256), torch.from_numpy(b).split(256), strict=True)
+    pairs = zip(*(torch.from_numpy(images).split(judge.batch) for images in (a, b)), strict=True)
     return torch.cat(
         [
-            torch.stack([(p - q).square().sum(1).mean((1, 2)) for p, q in zip(maps(x), maps(y))]).mean(0)
+            torch.stack([(p - q).square().sum(1).mean((1, 2)) for p, q in zip(maps(x), maps(y))])
+            .mean(0)
+            .cpu()
             for x, y in pairs
         ]
     ).numpy()
@@ -66,7 +66,7 @@ def tokenizer_check(
     error = numpy.abs(rebuilt.motion - real.motion)[:, QUANTITIES.index("torso_velocity")]
     found = {name: estimate_of(numpy.array(values)) for name, values in fidelity.items()}
     return found | {
-        "perceptual": estimate_of(perceptual_distance(judge, real.images, rebuilt.images)),
-        "perceptual_floor": estimate_of(perceptual_distance(judge, real.images[first], real.images[second])),
+        "perceptual": estimate_of(perceptual_distance(judge, real.seen, rebuilt.seen)),
+        "perceptual_floor": estimate_of(perceptual_distance(judge, real.seen[first], real.seen[second])),
         f"torso_error_{unit}": estimate_of(error),
     }

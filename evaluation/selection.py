@@ -41,7 +41,7 @@ from data.split_check import check_split
 from data.tensor_files import save_tensors
 from evaluation.features import ImageSet, describe, read
 from evaluation.folders import find_real, places_of
-from evaluation.judge import Judge, train_judge
+from evaluation.judge import Judge, SmallJudge, train_judge
 from evaluation.memorisation import luma, shift_distances
 from evaluation.motion import outside_real_range
 from weight_files.reading import WeightFile, load_strict
@@ -123,7 +123,7 @@ class Selector:
         tensors, found = file.safetensors()
         try:
             people = LabelTable.from_json(found["people"])
-            judge, training = Judge(len(people)), tensors.pop("training").numpy()
+            judge, training = SmallJudge(len(people)), tensors.pop("training").numpy()
             motion = tensors.pop("motion").numpy()
             bounds, files = json.loads(found["bounds"]), json.loads(found["training_files"])
         except (KeyError, TypeError) as error:

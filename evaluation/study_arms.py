@@ -13,7 +13,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from evaluation.augmentation_study import BATCH, PHYSICAL, REFERENCE, WIDTH, classic
+from evaluation.augmentation_study import BATCH, PHYSICAL, REFERENCE, SLIM, classic
 from evaluation.judge import Judge, training_rounds
 
 REAL, MIXED, ALL = "real", "real + classic + generated", "all real + classic"
@@ -111,7 +111,7 @@ def train_by_odds(
             yield [torch.multinomial(odds, BATCH, replacement=True)]
 
     seen, looks = [], {steps * (place + 1) // LOOKS for place in range(LOOKS)}
-    trained = training_rounds(pool.images, pool.labels, num_classes, seed, rounds(), steps, change, WIDTH)
+    trained = training_rounds(pool.images, pool.labels, num_classes, seed, rounds(), steps, change, SLIM)
     for step, judge in enumerate(trained, start=1):
         if step in looks:
             seen.append(look(judge))

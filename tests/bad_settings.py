@@ -245,6 +245,12 @@ ABSURD = [
         lambda toy, work: recorded(work) and spectrogram(toy, work, window_s=1e300),
     ),
     Bad("axes backwards", stage4.main, lambda toy, work: judge(toy, work, axes=[5, -1, 2]), "--axes"),
+    Bad(
+        "a judge of no name",
+        stage4.main,
+        lambda toy, work: judge(toy, work, judge="surprise"),
+        "--judge surprise",
+    ),
     Bad("two axes", stage4.main, lambda toy, work: judge(toy, work, axes=[5, 6]), "--axes"),
     *(
         Bad(

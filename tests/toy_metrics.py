@@ -153,6 +153,7 @@ def toy_metrics(people: tuple[str, ...] = ("ID_1", "ID_2", NASTY), seed: int = 0
         "counts": {"train": 843, "val": 121, "test": 244, "generated": 502},
         "units": {"torso_velocity": "m/s", "cadence": "steps/s", "bandwidth": "m/s"},
         "judge": {
+            "network": "toy_network",
             "seeds": 3,
             "temperature": 1.13,
             "ece": 0.0316,

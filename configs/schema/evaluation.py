@@ -85,6 +85,12 @@ class EvaluateConfig(Command):
     sweep: Optional[str] = key(
         None, "sweep.json of stage4_evaluate.py sweep, to be in the report.", affects="run", content=True
     )
+    judge: Optional[str] = key(
+        None,
+        "Network of the judges: timm's model of this name, as resnet18, on images of 256 pixels; none = a "
+        "small convolutional one.",
+        affects="output",
+    )
     judge_seeds: int = key(
         3, "Judges trained; the first one names, all give the spread.", low=1, affects="run"
     )
@@ -92,7 +98,9 @@ class EvaluateConfig(Command):
         0, "Seed of the first judge and of what is drawn from larger sets.", low=0, affects="output"
     )
     device: str = key(
-        "auto", "Device of the tokenizer and the named networks: auto, cpu, cuda, ...", affects="nothing"
+        "auto",
+        "Device of the tokenizer and of named networks and judges: auto, cpu, cuda, ...",
+        affects="nothing",
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from evaluation.agreement import PARTS, SAID_BY_JUDGES
+from evaluation.agreement import PARTS, said_by_judges
 from evaluation.data_copying import COPYING
 from evaluation.estimates import share_difference
 from evaluation.memorisation import MANY, NONE, SOME, verdict
@@ -82,7 +82,7 @@ def _person(metrics: Metrics) -> Answer:
     opinion = _recognised(drawn, real, chance, of_training)
     shares = f"{_share(drawn)} generated, {_share(real)} real held-out, {chance:.0%} by chance"
     if "agreement" in metrics:
-        return _by_two_judges(opinion, metrics["agreement"], chance, bool(of_training), shares)
+        return _by_two_judges(opinion, metrics, bool(of_training), shares)
     return Answer(opinion.word, f"{opinion.head}: the judge {opinion.said}; {shares}.")
 
 
@@ -117,13 +117,14 @@ def _recognised(drawn: Metrics, real: Metrics, chance: float, of_training: Metri
     return Opinion(GOOD if enough and able else UNKNOWN, "The person", said)
 
 
-def _by_two_judges(network: Opinion, agreement: Metrics, chance: float, by_days: bool, shares: str) -> Answer:
+def _by_two_judges(network: Opinion, metrics: Metrics, by_days: bool, shares: str) -> Answer:
     """What both kinds of judge say, told apart from what one says. Where they differ DOUBTFUL is the word; a
     linear judge that is not sure changes none, nor one that knows no days where these have decided.
     """
-    drawn, real = agreement["generated"], agreement["real"]
-    linear, word = _recognised(drawn["linear"], real["linear"], chance, {}), network.word
-    head, said = network.head, f"the convolutional judge {network.said}"
+    drawn, real = metrics["agreement"]["generated"], metrics["agreement"]["real"]
+    linear, word = _recognised(drawn["linear"], real["linear"], metrics["chance"], {}), network.word
+    by = {name: text.removeprefix("named right ") for name, text in said_by_judges(metrics).items()}
+    head, said = network.head, f"{by['network'].removeprefix('by ')} {network.said}"
     if linear.said == network.said:
         said = f"each of two kinds of judge {network.said}"
     elif not (by_days and linear.word in (GOOD, UNKNOWN)):
@@ -131,11 +132,7 @@ def _by_two_judges(network: Opinion, agreement: Metrics, chance: float, by_days:
         if linear.word != word and UNKNOWN not in (word, linear.word):
             better = min(network, linear, key=lambda one: (GOOD, DOUBTFUL, POOR).index(one.word))
             word, head = DOUBTFUL, f"{better.head} by one kind of judge only"
-    parts = (
-        f"{SAID_BY_JUDGES[name].removeprefix('named right ')} {drawn[name]['share']:.0%} "
-        f"({real[name]['share']:.0%})"
-        for name in PARTS
-    )
+    parts = (f"{by[name]} {drawn[name]['share']:.0%} ({real[name]['share']:.0%})" for name in PARTS)
     return Answer(
         word, f"{head}: {said}; {shares}; named right {', '.join(parts)} of generated (real) images."
     )

@@ -6,7 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from data.tables import csv_text
-from evaluation.agreement import SAID_BY_JUDGES
+from evaluation.agreement import said_by_judges
 
 KINDS = ("real", "generated", "reconstructed")
 PERCENT = {"confidence", "memorised", "accuracy", "chance"}  # shares by other keys than "share"
@@ -107,7 +107,7 @@ def agreement_columns(metrics: dict[str, Any]) -> list[Column]:
     found = {kind: agreement[kind] for kind in KINDS if kind in agreement}
     return [
         Column(said, kind, "", one[name]["per_person"], one[name])
-        for name, said in SAID_BY_JUDGES.items()
+        for name, said in said_by_judges(metrics).items()
         for kind, one in found.items()
     ]
 

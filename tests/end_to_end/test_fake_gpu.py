@@ -23,7 +23,7 @@ import transport.sampler
 from configs.load import resolve
 from configs.schema import SOLVERS
 from data.latent_stats import LatentStatistics
-from evaluation.judge import TIME, VELOCITY, Judge, to_input
+from evaluation.judge import TIME, VELOCITY, SmallJudge, to_input
 from models.lightningdit import LightningDiT
 from sampling.latent_sampler import LatentSampler
 from sampling.model_file import DitPayload
@@ -119,7 +119,7 @@ def test_the_tokenizer_takes_and_gives_what_lies_on_the_host(tokenizer, copies):
 
 def test_the_judge_of_selection(copies):
     with GPU:
-        judge = Judge(3).eval()
+        judge = SmallJudge(3).eval()
     pictures = torch.zeros(2, VELOCITY, TIME, 3, dtype=torch.uint8)
     assert judge(to_input(pictures.to(GPU))).device == GPU
     with pytest.raises(RuntimeError, match=MIXTURE):

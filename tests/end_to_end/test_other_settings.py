@@ -64,6 +64,7 @@ GIVEN = {
     "recordings": "rec(.)",
     "ch": 64,
     ("tokenizer", "crop"): 96,
+    ("evaluate", "judge"): "resnet18",
     ("study", "design"): "new-person",
     ("study", "images_per_person"): 2,
     "test_fraction": 0.1,

@@ -154,9 +154,9 @@ def test_selection_is_refused_where_it_cannot_be(toy, judge, selected, tmp_path,
 def test_the_other_half_scores_what_was_selected(real, selected, tmp_path, monkeypatch):
     learnt = []
 
-    def noted(images, labels, *more, val):
+    def noted(images, labels, *more, val, build):
         learnt.append((len(images), len(val[0])))
-        return train_judge(images, labels, *more, val=val)
+        return train_judge(images, labels, *more, val=val, build=build)
 
     monkeypatch.setattr(measure, "train_judge", noted)
     folders = "--real", real, "--generated", selected, "--output_dir", tmp_path / "report"

@@ -15,7 +15,7 @@ from configs.version import VERSION
 from evaluation import augmentation_study
 from evaluation.evaluate import tell_unread
 from evaluation.features import ImageSet
-from evaluation.judge import Judge
+from evaluation.judge import SmallJudge, train_judge
 
 AXES = (-1.2, 5.2, 2.1)
 SPEED = {"ID_1": 0.9, "ID_2": 1.5, "ID_10": 2.1}  # m/s; 4 steps in each image
@@ -123,6 +123,23 @@ def test_what_both_kinds_of_judge_say_is_told_apart(evaluated):
         "named right by both judges: real 100% (76% to 100% of 12), generated 67% (30% to 90% of 6)" in said
     )
     assert "named right by neither judge: real 0% (" in said
+
+
+def test_a_judge_of_another_network_is_asked_of_whole_images(data, evaluated, tmp_path, monkeypatch):
+    monkeypatch.setitem(train_judge.__kwdefaults__, "epochs", 1)
+    more = "--judge", "test_resnet", "--judge_seeds", 1, "--vavae_path", data / "W.safetensors"
+    said = output_of(stage4.main, *arguments(data, tmp_path / "report"), *more)
+    metrics = json.loads((tmp_path / "report/metrics.json").read_text())
+    assert (
+        metrics["judge"]["network"] == "test_resnet" and evaluated[1]["judge"]["network"] == "convolutional"
+    )
+    assert "named right by the test_resnet judge only: real " in said
+    assert metrics["tokenizer"]["perceptual"]["value"] > 0
+    assert metrics["real"]["judged_right"]["count"] == 12 and set(metrics["distances"]) >= {"judge", "radar"}
+    told = refusal_of(stage4.main, *arguments(data, tmp_path / "report"), "--judge_seeds", 1)
+    assert "was made with other settings: judge was 'test_resnet', now None" in told
+    told = refusal_of(stage4.main, *arguments(data, tmp_path / "new"), "--judge", "resnet")
+    assert "--judge resnet: timm knows no such model" in told and not (tmp_path / "new").exists()
 
 
 def test_the_copy_is_found(evaluated):
@@ -375,7 +392,9 @@ def test_another_day_is_told_apart(data, tmp_path, monkeypatch):
     assert "Same day, other day" in (tmp_path / "report/report.html").read_text()
     (real / "split.csv").write_text((real / "split.csv").read_text().replace("tue", "mon"))
     # other groups: measured again, now with the augmentation study, of classifiers that learn nothing
-    monkeypatch.setattr(augmentation_study, "train_classifier", lambda pool, people, *_: Judge(people).eval())
+    monkeypatch.setattr(
+        augmentation_study, "train_classifier", lambda pool, people, *_: SmallJudge(people).eval()
+    )
     study = "--judge_seeds", 1, "--verdict", "--verdict_seeds", 2, "--axes", *AXES
     said = output_of(stage4.main, *given, *study)
     verdict = json.loads((tmp_path / "report/metrics.json").read_text())["verdict"]

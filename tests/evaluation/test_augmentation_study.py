@@ -61,7 +61,7 @@ def test_the_sections_have_the_agreed_form(monkeypatch):
 
     def untrained(pool, num_classes, seed, steps, change):
         trained.append((len(pool.labels), seed, steps, change))
-        return augmentation_study.Judge(num_classes).eval()
+        return augmentation_study.SmallJudge(num_classes).eval()
 
     monkeypatch.setattr(augmentation_study, "train_classifier", untrained)
     physical = Physical((-1.2, 5.2))
@@ -106,7 +106,7 @@ def test_arms_without_generated_images_are_trained_once_for_all_generators(monke
     def untrained(pool, num_classes, seed, steps, change):
         pools.append(pool)
         torch.manual_seed(seed + len(pool.labels) + int(pool.images[0].sum()) % 1000)
-        return augmentation_study.Judge(num_classes).eval()
+        return augmentation_study.SmallJudge(num_classes).eval()
 
     monkeypatch.setattr(augmentation_study, "train_classifier", untrained)
     real, held_out, settings = walks(7, 0), walks(3, 1), {"seeds": 2, "epochs": 3, "grouped": walks(5, 3)}

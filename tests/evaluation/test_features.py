@@ -9,7 +9,7 @@ from benchmarks.compare_fid import write_random_weights
 from data.images import ImageRecord
 from evaluation import features
 from evaluation.features import BANDS, QUANTITIES, ImageSet, common_scale, latent_space, radar_space, through
-from evaluation.judge import Judge
+from evaluation.judge import SmallJudge
 from evaluation.reconstruction import perceptual_distance
 
 
@@ -48,7 +48,7 @@ def test_latents_are_pooled_over_time_and_bands():
 
 def test_the_perceptual_distance_is_none_to_itself_and_grows():
     torch.manual_seed(0)
-    judge, rng = Judge(3).eval(), numpy.random.default_rng(0)
+    judge, rng = SmallJudge(3).eval(), numpy.random.default_rng(0)
     images = rng.integers(0, 256, (4, 128, 64, 3), dtype=numpy.uint8)
     noise = rng.standard_normal(images.shape)
     near, far = ((images + level * noise).clip(0, 255).astype(numpy.uint8) for level in (5, 50))

@@ -60,7 +60,7 @@ def test_the_figures_are_those_of_each_kind():
     told, records = parts(train=TRAIN, val=[("ID_1", "mon")] * 3 + [("ID_2", "tue")] * 2)
     labels = numpy.array([0, 0, 0, 1, 1])
     named = numpy.eye(2)[[0, 0, 1, 0, 0]]
-    judge, images = SimpleNamespace(predict=lambda images: named), SimpleNamespace(images=None, labels=labels)
+    judge, images = SimpleNamespace(predict=lambda images: named), SimpleNamespace(seen=None, labels=labels)
     found = group_figures(judge, images, group_images(told, records), PEOPLE)["day"]
     shares = {kind: found[kind]["judged_right"] for kind in ("same", "other")}
     assert {kind: (own["hits"], own["count"]) for kind, own in shares.items()} == {

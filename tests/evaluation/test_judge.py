@@ -8,7 +8,7 @@ from PIL import Image
 
 from data.labels import LabelTable
 from evaluation.judge import (
-    Judge,
+    SmallJudge,
     augmented,
     calibration_error,
     cross_entropy,
@@ -150,4 +150,4 @@ def test_augmentation_rolls_in_time_and_scales_light_only():
 
 
 def test_the_size_is_what_the_module_says():
-    assert 0.3e6 < sum(value.numel() for value in Judge(10).parameters()) < 0.5e6
+    assert 0.3e6 < sum(value.numel() for value in SmallJudge(10).parameters()) < 0.5e6

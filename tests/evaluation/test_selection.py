@@ -9,7 +9,7 @@ from data.images import ImageRecord, file_digest
 from data.labels import LabelTable
 from evaluation import selection
 from evaluation.features import QUANTITIES, ImageSet
-from evaluation.judge import Judge
+from evaluation.judge import SmallJudge
 from evaluation.selection import ALIKE, COPY, KEPT, NOT_SURE, ODD_MOTION, Selector
 
 PEOPLE = LabelTable(("ID_1", "ID_2"))
@@ -28,7 +28,7 @@ def unit(seed, like=None, amount=1.0):
 def selector():
     motion = RNG.normal(0, 1, (40, len(QUANTITIES)))
     training = RNG.random((5, 64, 64), dtype=numpy.float32)
-    return Selector(Judge(2).eval(), PEOPLE, BOUNDS, training, motion, "jet", ["aa", "bb"])
+    return Selector(SmallJudge(2).eval(), PEOPLE, BOUNDS, training, motion, "jet", ["aa", "bb"])
 
 
 GOOD = {"confidence": 0.4, "novelty": 0.5, "motion_odd": False}
@@ -147,7 +147,7 @@ def test_a_file_holds_all_that_choosing_needs(selector, tmp_path):
 
 def test_bounds_are_quantiles_of_the_held_out_pictures(monkeypatch):
     """A judge of fixed opinion: what is measured of the held-out images, and no other, sets the bounds."""
-    monkeypatch.setattr(selection, "train_judge", lambda *given, **more: Judge(2).eval())
+    monkeypatch.setattr(selection, "train_judge", lambda *given, **more: SmallJudge(2).eval())
     part = ImageSet(
         RNG.integers(0, 256, (30, 128, 64, 3), dtype=numpy.uint8),
         numpy.arange(30) % 2,

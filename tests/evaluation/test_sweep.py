@@ -10,7 +10,7 @@ from PIL import Image
 from data.labels import LabelTable
 from evaluation import distances, sweep
 from evaluation.features import BANDS, QUANTITIES, ImageSet
-from evaluation.judge import Judge
+from evaluation.judge import SmallJudge
 from evaluation.measure import units_of
 
 UNITS = units_of(False)
@@ -66,7 +66,7 @@ def table_of(people):
 
 def test_scores_of_copies_and_of_new_pictures():
     torch.manual_seed(0)
-    judge, sets = Judge(2).eval(), {"train": pictures(2, 6, 0), "held_out": pictures(2, 6, 1)}
+    judge, sets = SmallJudge(2).eval(), {"train": pictures(2, 6, 0), "held_out": pictures(2, 6, 1)}
     rolled = sets["train"]._replace(images=numpy.roll(sets["train"].images, 9, axis=2))
     (copies, real), (new, again) = (
         sweep.score(judge, {**sets, "generated": drawn}, table_of(2), UNITS, 0)
@@ -82,7 +82,7 @@ def test_scores_of_copies_and_of_new_pictures():
         sweep.score(judge, {**sets, "generated": few}, table_of(2), UNITS, 0)
 
 
-class Seeing(Judge):
+class Seeing(SmallJudge):
     """A judge that names nobody; an image's features are those of its first value."""
 
     def __init__(self, num_classes, values):
