@@ -10,8 +10,7 @@ would tell recordings, not people, apart. Arms are compared image by image, by
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from data.labels import LabelTable
 from data.progress import progress
-from evaluation.judge import Judge, SmallJudge, augmented, training_rounds
+from evaluation.classifiers import BATCH, Labelled, classic, rolled, train_classifier
 from evaluation.paired_differences import HELPS, SAME, HeldOut, difference, in_words, limit_of, share
 from evaluation.physical_augmentation import Physical
 
@@ -30,30 +29,7 @@ SIZES = (5, 10, 20)
 REFERENCE, FEW_SHOT = "real + classic", "real + classic + generated"
 PHYSICAL = "real + physical"
 SHORT = ("value", "interval", "detectable", "equal_within", "sentence")  # of a difference by groups
-BATCH = 32
 LEAST_STEPS = 1000  # with fewer the classifiers are still learning, and what they see twice as often wins
-# The judge's network: 2.6 times as fast as at its own width of 48 for 1 point of accuracy.
-SLIM = partial(SmallJudge, width=24)
-NOISE, MASKED = 0.05, 1 / 8
-
-
-class Labelled(NamedTuple):
-    """uint8 images (N, 128, 64, 3) as `judge.reduced` gives them, in time order, labels (N,) int64, and the
-    day or recording of each (N,), where known."""
-
-    images: numpy.ndarray
-    labels: numpy.ndarray
-    days: numpy.ndarray | None = None
-
-    def at(self, places: numpy.ndarray) -> Labelled:
-        """Some of them."""
-        return Labelled(
-            self.images[places], self.labels[places], None if self.days is None else self.days[places]
-        )
-
-    @property
-    def tested(self) -> HeldOut:
-        return HeldOut(self.labels, self.days)
 
 
 class Arm(NamedTuple):
@@ -263,47 +239,6 @@ def pool_of(arm: Arm, real: Labelled, generated: Labelled, seed: int) -> Labelle
         numpy.concatenate([source.images[places] for source, places in parts]),
         numpy.concatenate([source.labels[places] for source, places in parts]),
     )
-
-
-def rolled(images: numpy.ndarray, seed: int) -> numpy.ndarray:
-    """Images (N, V, T, 3), each by its own random number of columns around in time."""
-    columns = numpy.arange(images.shape[2])
-    shifts = numpy.random.default_rng(seed).integers(len(columns), size=(len(images), 1))
-    return numpy.take_along_axis(images, ((columns + shifts) % len(columns))[:, None, :, None], axis=2)
-
-
-def train_classifier(
-    pool: Labelled, num_classes: int, seed: int, steps: int, change: Callable[[Tensor], Tensor]
-) -> Judge:
-    """The judge's network after `steps` batches of the pool, each changed, pass after pass; it never stops
-    earlier.
-
-    The same seed starts from the same weights.
-    """
-
-    def rounds() -> Iterator[list[Tensor]]:
-        passes = math.ceil(steps * BATCH / len(pool.labels))
-        order = torch.cat([torch.randperm(len(pool.labels)) for _ in range(passes)])[: steps * BATCH]
-        yield from ([chosen] for chosen in order.split(BATCH))
-
-    *_, judge = training_rounds(pool.images, pool.labels, num_classes, seed, rounds(), steps, change, SLIM)
-    return judge.eval()
-
-
-def classic(x: Tensor) -> Tensor:
-    """Usual augmentation of images (N, 3, V, T): time shift, gain, a little noise, and one band of columns
-    and one of rows at the image's mean (SpecAugment, arXiv 1904.08779)."""
-    x = augmented(x)
-    strength = NOISE * torch.rand(len(x), 1, 1, 1)
-    x = torch.randn_like(x).mul_(strength).add_(x)
-    mean = x.mean((1, 2, 3), keepdim=True)
-    for axis in (2, 3):
-        places, size = torch.arange(x.shape[axis]), x.shape[axis]
-        width = MASKED * size * torch.rand(len(x), 1)
-        from_start = places - torch.rand(len(x), 1) * (size - width)
-        band = (from_start >= 0) & (from_start < width)
-        x = torch.where(band[:, None, :, None] if axis == 2 else band[:, None, None], mean, x)
-    return x
 
 
 def accuracies(right: numpy.ndarray, tested: HeldOut, people: LabelTable) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from data.conditions import Conditions
 from data.images import ImageRecord
 from data.labels import LabelTable
 from data.split_files import read_groups
-from evaluation.augmentation_study import Answers, Labelled, study
+from evaluation.augmentation_study import Answers, study
+from evaluation.classifiers import Labelled
 from evaluation.comparison import compare_generators
 from evaluation.distances import REFERENCE
 from evaluation.examples import examples_of

@@ -13,7 +13,8 @@ import numpy
 import torch
 from torch import Tensor
 
-from evaluation.augmentation_study import BATCH, PHYSICAL, REFERENCE, SLIM, classic
+from evaluation.augmentation_study import PHYSICAL, REFERENCE
+from evaluation.classifiers import BATCH, SLIM, classic
 from evaluation.judge import Judge, training_rounds
 
 REAL, MIXED, ALL = "real", "real + classic + generated", "all real + classic"

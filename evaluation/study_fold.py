@@ -19,7 +19,8 @@ from data.images import ImageRecord, open_rgb
 from data.progress import progress
 from data.split_files import materialise
 from data.splits import Assignment, Split
-from evaluation.augmentation_study import REFERENCE, rolled
+from evaluation.augmentation_study import REFERENCE
+from evaluation.classifiers import rolled
 from evaluation.generated import find_generated
 from evaluation.judge import Judge, reduced
 from evaluation.physical_augmentation import Physical

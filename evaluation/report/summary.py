@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from evaluation.agreement import PARTS, said_by_judges
+from evaluation.agreement import said_by_judges
 from evaluation.data_copying import COPYING
 from evaluation.estimates import share_difference
 from evaluation.memorisation import MANY, NONE, SOME, verdict
@@ -132,10 +132,10 @@ def _by_two_judges(network: Opinion, metrics: Metrics, by_days: bool, shares: st
         if linear.word != word and UNKNOWN not in (word, linear.word):
             better = min(network, linear, key=lambda one: (GOOD, DOUBTFUL, POOR).index(one.word))
             word, head = DOUBTFUL, f"{better.head} by one kind of judge only"
-    parts = (f"{by[name]} {drawn[name]['share']:.0%} ({real[name]['share']:.0%})" for name in PARTS)
-    return Answer(
-        word, f"{head}: {said}; {shares}; named right {', '.join(parts)} of generated (real) images."
+    both = (
+        f"both judges name {drawn['both']['share']:.0%} of generated and {real['both']['share']:.0%} of real"
     )
+    return Answer(word, f"{head}: {said}; {shares}; {both} images right.")
 
 
 def _days(metrics: Metrics) -> str | None:

@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from data.labels import LabelTable
-from evaluation import augmentation_study
-from evaluation.augmentation_study import FEW_SHOT, PHYSICAL, REFERENCE, Arm, Labelled
+from evaluation import augmentation_study, classifiers
+from evaluation.augmentation_study import FEW_SHOT, PHYSICAL, REFERENCE, Arm
+from evaluation.classifiers import Labelled
+from evaluation.judge import SmallJudge
 from evaluation.paired_differences import HARMS, HELPS, SAME
 from evaluation.physical_augmentation import Physical
 from evaluation.report.summary import _helps
@@ -36,7 +38,8 @@ def noise(count, seed):
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
-    monkeypatch.setattr(augmentation_study, "BATCH", 8)
+    for module in (augmentation_study, classifiers):
+        monkeypatch.setattr(module, "BATCH", 8)
     monkeypatch.setattr(augmentation_study, "LEAST_STEPS", 1)
 
 
@@ -61,7 +64,7 @@ def test_the_sections_have_the_agreed_form(monkeypatch):
 
     def untrained(pool, num_classes, seed, steps, change):
         trained.append((len(pool.labels), seed, steps, change))
-        return augmentation_study.SmallJudge(num_classes).eval()
+        return SmallJudge(num_classes).eval()
 
     monkeypatch.setattr(augmentation_study, "train_classifier", untrained)
     physical = Physical((-1.2, 5.2))
@@ -94,7 +97,7 @@ def test_the_sections_have_the_agreed_form(monkeypatch):
     assert {steps for _, _, steps, _ in trained} == {3 * 3}  # 21 images in batches of 8: for every arm
     assert sorted(count for count, seed, _, _ in trained if seed == 5) == [15, 21, 21, 21, 27, 33, 36, 42, 48]
     changes = [change for *_, change in trained]
-    assert changes.count(physical) == 2 and changes.count(augmentation_study.classic) == len(changes) - 4
+    assert changes.count(physical) == 2 and changes.count(classifiers.classic) == len(changes) - 4
     lines = augmentation_study.study_lines(found)
     assert len(lines) == 1 + 6 + 2 + 1 + 1 and lines[-2].startswith("cannot be said: whether generated")
     assert found["verdict"]["pieces"] is None
@@ -106,7 +109,7 @@ def test_arms_without_generated_images_are_trained_once_for_all_generators(monke
     def untrained(pool, num_classes, seed, steps, change):
         pools.append(pool)
         torch.manual_seed(seed + len(pool.labels) + int(pool.images[0].sum()) % 1000)
-        return augmentation_study.SmallJudge(num_classes).eval()
+        return SmallJudge(num_classes).eval()
 
     monkeypatch.setattr(augmentation_study, "train_classifier", untrained)
     real, held_out, settings = walks(7, 0), walks(3, 1), {"seeds": 2, "epochs": 3, "grouped": walks(5, 3)}
@@ -138,7 +141,7 @@ def test_help_must_exceed_the_better_of_both_real_arms(monkeypatch, plain, class
             return torch.nn.functional.one_hot(torch.from_numpy(self.answers), 3)
 
     def known(pool, num_classes, seed, steps, change):
-        augment = change is augmentation_study.classic
+        augment = change is classifiers.classic
         return Known(mixed if len(pool.labels) > 24 else classic if augment else plain)
 
     monkeypatch.setattr(augmentation_study, "train_classifier", known)
@@ -183,7 +186,7 @@ def test_pools_hold_the_same_real_pictures_with_and_without_generated():
 
 def test_the_same_seed_trains_the_same_classifier():
     pool, before = walks(4, 0), torch.get_rng_state()
-    classic, plain, physical = augmentation_study.classic, torch.nn.Identity(), Physical((-1.2, 5.2))
+    classic, plain, physical = classifiers.classic, torch.nn.Identity(), Physical((-1.2, 5.2))
     bright = pool._replace(images=physical.with_brightness(pool.images))
     first, again, other, *changed = (
         augmentation_study.train_classifier(own, 3, seed, 2, change).state_dict()["head.2.weight"]
@@ -201,23 +204,21 @@ def test_classic_augmentation_keeps_most_of_the_picture():
     torch.manual_seed(0)
     x = torch.zeros(200, 3, 32, 16)
     x[:, :, 10:20] = 1
-    y = augmentation_study.classic(x)
-    assert y.shape == x.shape and not torch.equal(y, augmentation_study.classic(x))
+    y = classifiers.classic(x)
+    assert y.shape == x.shape and not torch.equal(y, classifiers.classic(x))
     changed = ((y - x).abs() > 0.35).float().mean((1, 2, 3))
-    assert changed.max() < 2 * augmentation_study.MASKED + 0.05 and (changed > 0.02).float().mean() > 0.5
+    assert changed.max() < 2 * classifiers.MASKED + 0.05 and (changed > 0.02).float().mean() > 0.5
 
 
 def test_each_picture_is_rolled_around_in_time_by_its_own_amount():
     images = noise(8, 0).images
-    found = augmentation_study.rolled(images, 3)
+    found = classifiers.rolled(images, 3)
     shifts = [
         [k for k in range(64) if (numpy.roll(image, k, axis=1) == other).all()]
         for image, other in zip(images, found)
     ]
     assert all(len(one) == 1 for one in shifts) and len({one[0] for one in shifts}) > 10
-    assert (augmentation_study.rolled(images, 3) == found).all() and (
-        augmentation_study.rolled(images, 4) != found
-    ).any()
+    assert (classifiers.rolled(images, 3) == found).all() and (classifiers.rolled(images, 4) != found).any()
 
 
 def test_a_phase_of_the_cut_does_not_pass_for_a_person():
@@ -235,7 +236,7 @@ def test_a_phase_of_the_cut_does_not_pass_for_a_person():
         return (judge.logits(images).argmax(1).numpy() == labels).mean()
 
     assert right(pictures.images) > 0.9
-    assert right(augmentation_study.rolled(pictures.images, 0)) < 0.65
+    assert right(classifiers.rolled(pictures.images, 0)) < 0.65
 
 
 def test_classifiers_learn_from_one_training_of_the_generator_at_a_time(monkeypatch):
