@@ -22,6 +22,17 @@ def golden() -> Path:
     return PROJECT / "tests" / "golden"
 
 
+@pytest.fixture(scope="module")
+def brief_judges():
+    """What the judges think does not matter in this module."""
+    from evaluation.judge import train_judge
+
+    usual = dict(train_judge.__kwdefaults__)
+    train_judge.__kwdefaults__["epochs"] = 1
+    yield
+    train_judge.__kwdefaults__.update(usual)
+
+
 def reference_tensor(name: str, shape) -> torch.Tensor:
     """Weight that the golden rule gives to a parameter `name` of `shape`: anyone can rebuild it from the
     name.

@@ -9,19 +9,11 @@ from test_stage4 import AXES, walk
 from toy_run import output_of, refusal_of
 
 import stage4_evaluate as stage4
-from evaluation.judge import train_judge
+
+pytestmark = pytest.mark.usefixtures("brief_judges")
 
 SPEED = {"ID_1_slow": 0.8, "ID_1_fast": 1.2, "ID_2_slow": 1.0, "ID_2_fast": 1.5, "ID_3_slow": 0.9}
 NEW = {"ID_3_fast": 1.35}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def brief_judges():
-    """What the judges think does not matter here."""
-    usual = dict(train_judge.__kwdefaults__)
-    train_judge.__kwdefaults__["epochs"] = 1
-    yield
-    train_judge.__kwdefaults__.update(usual)
 
 
 @pytest.fixture(scope="module")

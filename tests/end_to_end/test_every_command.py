@@ -25,21 +25,13 @@ import train_tokenizer
 from benchmarks.compare_fid import write_random_weights
 from configs.dry_run import LAST_LINE
 from configs.schema import SECTIONS
-from evaluation.judge import train_judge
+
+pytestmark = pytest.mark.usefixtures("brief_judges")
 
 NOT_COMMANDS = {"model", "transport"}
 BY_STAGES = {"pipeline"}  # writes by the commands that it starts
 OF_THE_HUB = {"download"}  # tests/preparation/test_download.py, which has a hub
 DRAW = ("--num_steps", 1, "--num_samples_per_user", 1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def brief_judges():
-    """What the judges think does not matter here."""
-    usual = dict(train_judge.__kwdefaults__)
-    train_judge.__kwdefaults__["epochs"] = 1
-    yield
-    train_judge.__kwdefaults__.update(usual)
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,9 @@ from whole_commands import ROWS, STEPS, Inputs
 
 import configs.stage_process
 from configs.schema import PRECISIONS, SECTIONS, FitConfig
-from evaluation.judge import train_judge
 from training.fit import steps_done
+
+pytestmark = pytest.mark.usefixtures("brief_judges")
 
 # Largest relative distance from the same work in float32 by one process; 5e-3 was measured.
 TOLERANCE = {"auto": 0.02, "32": 1e-4, "bf16-mixed": 0.02, "16-mixed": 0.02}
@@ -160,15 +161,6 @@ def start_stage(command: list[str], timeout: float | None = None) -> SimpleNames
 def require_gpus(cell: Cell) -> None:
     if cell.precision == "16-mixed" and cell.device == "cpu":
         pytest.skip(f"16-mixed requires a GPU for each process, {cell.processes} of them; there are {GPUS}")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def brief_training():
-    """What judges think does not matter here."""
-    usual = dict(train_judge.__kwdefaults__)
-    train_judge.__kwdefaults__["epochs"] = 1
-    yield
-    train_judge.__kwdefaults__.update(usual)
 
 
 @pytest.fixture(scope="module")

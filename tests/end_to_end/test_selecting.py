@@ -17,14 +17,7 @@ from evaluation import measure
 from evaluation.judge import train_judge
 from evaluation.selection import Selector
 
-
-@pytest.fixture(scope="module", autouse=True)
-def brief_training():
-    """What the judges think does not matter here."""
-    usual = dict(train_judge.__kwdefaults__)
-    train_judge.__kwdefaults__["epochs"] = 1
-    yield
-    train_judge.__kwdefaults__.update(usual)
+pytestmark = pytest.mark.usefixtures("brief_judges")
 
 
 @pytest.fixture(scope="module")
