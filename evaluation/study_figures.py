@@ -10,8 +10,8 @@ import numpy
 
 from evaluation.augmentation_study import REFERENCE, arm_lines, verdict_lines, verdict_of
 from evaluation.groups import pieces_of
-from evaluation.paired_differences import HELPS, HeldOut, conclude, in_words, share
-from evaluation.study_arms import ALL, MIXED
+from evaluation.paired_differences import HELPS, HeldOut, conclude, difference, in_words, share
+from evaluation.study_arms import ALL, MIXED, PHYSICAL, PHYSICAL_MIXED
 from evaluation.study_designs import Fold
 from evaluation.study_fold import Answers, Setting, arms_of, trainings_of
 
@@ -28,7 +28,8 @@ def figures_of_study(
     `data.split_files.read_groups` has it.
 
     "gap_closed": the part of what all real images would add to the few that generated ones add, with the ends
-    of its difference's interval; None where nothing is missing. "others": what generated images do to the
+    of its difference's interval; None where nothing is missing. "beside_physical": what generated images add
+    where all are changed by physical augmentation. "others": what generated images do to the
     tested images of the people who do not count.
     """
     people, config = setting.people.names, setting.config
@@ -44,6 +45,9 @@ def figures_of_study(
         "named_right": named_right(answers, config.seeds),
         "confusions": confusions(folds, answers, setting),
     }
+    if PHYSICAL_MIXED in right and PHYSICAL in right:
+        delta = right[PHYSICAL_MIXED] - 1.0 * right[PHYSICAL]
+        found["beside_physical"] = {"reference": PHYSICAL, **difference(delta, tested, people)}
     if ALL in right:
         found["gap_closed"] = gap_closed(verdict)
     others, apart = images_of_folds(folds, setting, table, counted=False)
@@ -161,6 +165,9 @@ def summary(found: Mapping[str, Any]) -> list[str]:
     }
     if helping:
         lines.append(f"Helping: {', '.join(f'{arm} {_points(own)}' for arm, own in helping.items())}.")
+    if "beside_physical" in found:
+        own = found["beside_physical"]
+        lines.append(f"Beside physical augmentation: generated images {_points(own)}, {in_words(own)}.")
     gap = found.get("gap_closed")
     if gap and gap["value"] is not None:
         ends = " to ".join(f"{end:.2f}" for end in gap["interval"])

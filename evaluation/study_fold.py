@@ -24,7 +24,17 @@ from evaluation.classifiers import rolled
 from evaluation.generated import find_generated
 from evaluation.judge import Judge, reduced
 from evaluation.physical_augmentation import Physical
-from evaluation.study_arms import ALL, ARMS, BY_PHYSICS, WITHOUT, Pool, change_of, odds_of, train_by_odds
+from evaluation.study_arms import (
+    ALL,
+    ARMS,
+    BY_PHYSICS,
+    MIXED,
+    WITHOUT,
+    Pool,
+    change_of,
+    odds_of,
+    train_by_odds,
+)
 from evaluation.study_designs import Fold, People
 
 WATCHED = 256  # tested images, at most, that are looked at while a classifier learns
@@ -55,12 +65,12 @@ class Training(NamedTuple):
 
 
 def arms_of(fold: Fold, setting: Setting) -> list[str]:
-    """The arms asked for, with the reference, those of real images alone first: their margins sort the
+    """The arms asked for, with the reference and the one that decides, those of real images alone first: their margins sort the
     generated ones. Without axes there is none of physical augmentation, without further images none of all.
     """
     lacking = {*BY_PHYSICS} if setting.physical is None else set()
     lacking |= set() if fold.further else {ALL}
-    arms = dict.fromkeys([REFERENCE, *(ARMS[word] for word in setting.config.arms)])
+    arms = dict.fromkeys([REFERENCE, *(ARMS[word] for word in setting.config.arms), MIXED])
     return sorted((arm for arm in arms if arm not in lacking), key=lambda arm: arm not in WITHOUT)
 
 

@@ -62,7 +62,7 @@ SECTIONS = (
     Section("variety", "Variety", ("diversity",)),
     Section("kinematics", "Kinematics", ("kinematics_distance",)),
     Section("velocity_intervention", "Does the velocity follow the speed?", ("velocity_intervention",)),
-    Section("study", "The study", ("confusions", "learning", "others")),
+    Section("study", "The study", ("beside_physical", "confusions", "learning", "others")),
     Section("augmentation", "Does it help a classifier?", ("verdict",)),
     Section("few_shot", "Few real images", ("few_shot",)),
     Section("tokenizer", "What the tokenizer allows", ("tokenizer",)),

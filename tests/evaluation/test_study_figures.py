@@ -10,7 +10,8 @@ from configs.load import resolve
 from data.images import ImageRecord
 from data.labels import LabelTable
 from evaluation.paired_differences import HARMS, HELPS, SAME
-from evaluation.study_arms import ALL, MIXED, ONLY, REFERENCE, WEIGHTED, WITHOUT
+from evaluation.physical_augmentation import Physical
+from evaluation.study_arms import ALL, MIXED, ONLY, PHYSICAL, PHYSICAL_MIXED, REFERENCE, WEIGHTED, WITHOUT
 from evaluation.study_designs import Fold, People
 from evaluation.study_figures import figures_of_study, study_table
 from evaluation.study_fold import Setting, trainings_of
@@ -107,6 +108,19 @@ def test_other_arms_that_help_are_named():
     figures = found({**HELPFUL, WEIGHTED: 0.7, ONLY: 0.4}, **config)
     (line,) = [line for line in figures["summary"] if line.startswith("Helping: ")]
     assert line.startswith(f"Helping: {WEIGHTED} +") and ONLY not in line and MIXED not in line
+
+
+def test_what_generated_images_add_beside_physical_augmentation_is_told():
+    config = {"arms": ["physical", "physical_generated"]}
+    own = setting(**config)._replace(physical=Physical((-1.2, 5.2)))
+    folds = [fold(("ID_1", "ID_2", "ID_3"))]
+    accuracy = {**HELPFUL, PHYSICAL: 0.6, PHYSICAL_MIXED: 0.8}
+    figures = figures_of_study(folds, [answers(folds[0], accuracy, own)], own, {})
+    beside, shares = figures["beside_physical"], figures["verdict"]["arms"]
+    assert beside["value"] == pytest.approx(shares[PHYSICAL_MIXED]["share"] - shares[PHYSICAL]["share"])
+    assert beside["sentence"] == HELPS and any(
+        line.startswith("Beside physical") for line in figures["summary"]
+    )
 
 
 def test_arms_that_still_learn_are_named():
