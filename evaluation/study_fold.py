@@ -65,9 +65,9 @@ class Training(NamedTuple):
 
 
 def arms_of(fold: Fold, setting: Setting) -> list[str]:
-    """The arms asked for, with the reference and the one that decides. Those of real images alone come first:
-    their margins sort the generated ones. Without axes there is none of physical augmentation, without further
-    images none of all.
+    """The arms asked for, with the reference and the one that decides; without axes there is none of physical
+    augmentation, without further images none of all. Those of real images alone come first: their margins
+    sort the generated images.
     """
     lacking = {*BY_PHYSICS} if setting.physical is None else set()
     lacking |= set() if fold.further else {ALL}
