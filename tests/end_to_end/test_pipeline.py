@@ -22,6 +22,7 @@ from toy_run import (
 )
 
 import run_complete_pipeline as pipeline
+from configs import stage_process
 from configs.command_line import parse
 from tokenizer import weights
 
@@ -69,7 +70,7 @@ def arguments(toy, out, *more):
 @pytest.fixture
 def in_process(monkeypatch):
     """Start the stages here instead of as processes, which cost seconds each; keeps their command lines."""
-    started, elsewhere = [], pipeline.subprocess.run
+    started, elsewhere = [], stage_process.subprocess.run
 
     def run(command, timeout=None, **options):
         if command[0] == "git":
@@ -81,7 +82,7 @@ def in_process(monkeypatch):
         print(err, end="", file=sys.stderr)
         return SimpleNamespace(returncode=status)
 
-    monkeypatch.setattr(pipeline.subprocess, "run", run)
+    monkeypatch.setattr(stage_process.subprocess, "run", run)
     return started
 
 
@@ -222,7 +223,9 @@ def test_a_failing_stage_ends_the_run_with_its_status_and_message(toy, tmp_path,
 
 @pytest.mark.parametrize(("returned", "status"), [(7, 7), (1, 1), (-9, 137)])
 def test_the_status_of_a_stage_is_passed_on(returned, status, toy, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline.subprocess, "run", lambda command, **_: SimpleNamespace(returncode=returned))
+    monkeypatch.setattr(
+        stage_process.subprocess, "run", lambda command, **_: SimpleNamespace(returncode=returned)
+    )
     assert run_as_script(pipeline.main, *arguments(toy, tmp_path))[0] == status
 
 
@@ -230,7 +233,7 @@ def test_config_overrides_and_debug_reach_every_stage_and_unset_flags_none(toy, 
     (tmp_path / "preset.yaml").write_text("pipeline: {lr: 3.0e-4}\ntrain: {log_every: 7}\n")
     commands = []
     monkeypatch.setattr(
-        pipeline.subprocess,
+        stage_process.subprocess,
         "run",
         lambda command, **_: commands.append(command) or SimpleNamespace(returncode=0),
     )
@@ -266,7 +269,7 @@ def clocked(monkeypatch, act) -> list[tuple[str, float | None, list[str]]]:
         act(started[-1][0])
         return SimpleNamespace(returncode=0)
 
-    monkeypatch.setattr(pipeline.subprocess, "run", run)
+    monkeypatch.setattr(stage_process.subprocess, "run", run)
     return started
 
 
@@ -367,7 +370,7 @@ def test_the_demo_needs_nothing(tmp_path, in_process, compact):
 def test_the_demo_s_preset_reaches_every_stage(flags, preset, tmp_path, monkeypatch):
     commands = []
     monkeypatch.setattr(
-        pipeline.subprocess,
+        stage_process.subprocess,
         "run",
         lambda command, **_: commands.append(command) or SimpleNamespace(returncode=0),
     )
@@ -382,7 +385,7 @@ def test_the_demo_s_preset_reaches_every_stage(flags, preset, tmp_path, monkeypa
 def test_flags_reach_the_stage_that_takes_them(toy, tmp_path, monkeypatch):
     commands = {}
     monkeypatch.setattr(
-        pipeline.subprocess,
+        stage_process.subprocess,
         "run",
         lambda command, **_: (
             commands.update({Path(command[1]).name: command[2:]}) or SimpleNamespace(returncode=0)
