@@ -17,6 +17,7 @@ from configs.errors import UserError
 from data.conditions import NONE, Conditions
 from data.images import ImageRecord, Splits
 from data.labels import LabelTable, listing, natural_key
+from data.splits import SCOPES
 from data.tree import SPLIT_NAMES
 from evaluation.groups import OTHER, group_images
 from evaluation.groups import PARTS as HELD_OUT
@@ -111,11 +112,14 @@ def new_person(splits: Splits, count: int, new: int, folds: int | None, drawn: i
 def other_day(
     splits: Splits, table: Mapping[str, Mapping[str, str]], people: People, drawn: int | None
 ) -> list[Fold]:
-    """UserError: no group of `table` (as `data.split_files.read_groups` gives it) tells other days."""
+    """By the first of SCOPES that `table` (as `data.split_files.read_groups` has it) knows: another recording
+    of the same day is no other day. UserError: no image of another one.
+    """
     records = splits.records
     held = [(part, record) for part in HELD_OUT for record in records.get(part, ())]
     groups = group_images(table, records)
-    others = [group.places[OTHER] for group in groups.values() if OTHER in group.places]
+    known = [groups[name].places for name in SCOPES if name in groups]
+    others = [places[OTHER] for places in known if OTHER in places]
     if not others:
         raise UserError(
             "study.design=other-day: requires tested images of a day, session or room that training lacks "

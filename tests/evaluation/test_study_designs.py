@@ -72,7 +72,10 @@ def test_each_person_is_new_once_and_known_by_few_images():
 def test_another_day_is_tested_where_train_lacks_it():
     found = splits()
     table = {
-        f"{part}/{record.relative}": {"day": "1" if part != "test" or record.user == "ID_3" else "2"}
+        f"{part}/{record.relative}": {
+            "recording": record.name,  # another one each
+            "day": "1" if part != "test" or record.user == "ID_3" else "2",
+        }
         for part, records in found.records.items()
         for record in records
     }
@@ -116,6 +119,10 @@ def test_what_a_design_requires_is_said():
         new_person(found, 4, 3, None, None)
     with pytest.raises(UserError, match=r"other-day: requires .* \(split.csv names none\)"):
         other_day(found, {}, people, None)
+    recordings = {f"train/{one.relative}": {"recording": "a"} for one in found.records["train"]}
+    recordings |= {f"val/{one.relative}": {"recording": "b"} for one in found.records["val"]}
+    with pytest.raises(UserError, match=r"\(split.csv names recording\)"):
+        other_day(found, recordings, people, None)
     with pytest.raises(UserError, match="unseen-condition: requires --conditions"):
         unseen_condition(found, people, None, None)
     single = splits(("ID_1_fast", "ID_2_slow"))
