@@ -40,6 +40,7 @@ COMMANDS = {
     "sample": (stage3_inference.main,),
     "evaluate": (stage4_evaluate.main,),
     "sweep": (stage4_evaluate.main, "sweep"),
+    "study": (stage4_evaluate.main, "study"),
     "fid": (stage4_evaluate.main, "fid"),
     "tokenizer": (train_tokenizer.main,),
 }
@@ -157,8 +158,9 @@ def test_every_flag_that_names_weights_takes_the_name_and_a_dry_run_fetches_noth
     server, section, item, tmp_path
 ):
     main, *command = COMMANDS[section]
-    given = [one.name for one in fields(SECTIONS[section]) if default_of(one) == REQUIRED and one is not item]
-    required = [word for name in given for word in (f"--{name}", str(tmp_path / "somewhere"))]
+    given = [one for one in fields(SECTIONS[section]) if default_of(one) == REQUIRED and one is not item]
+    values = [(*one.metadata["choices"], str(tmp_path / "somewhere"))[0] for one in given]
+    required = [word for one, value in zip(given, values) for word in (f"--{one.name}", value)]
     flags = [*command, *required, f"--{item.name}", f"hf://{REPOSITORY}/best.safetensors"]
     text = refusal_of(main, *flags, "--dry_run", unchanged=tmp_path)
     assert text.startswith(f"error: --{item.name} hf://{REPOSITORY}/best.safetensors: not on this machine")
