@@ -21,13 +21,22 @@ from torch import Tensor
 from data.labels import LabelTable
 from data.progress import progress
 from evaluation.classifiers import BATCH, Labelled, classic, rolled, train_classifier
-from evaluation.paired_differences import HELPS, SAME, HeldOut, difference, in_words, limit_of, share
+from evaluation.paired_differences import (
+    HELPS,
+    SAME,
+    HeldOut,
+    difference,
+    in_points,
+    in_words,
+    limit_of,
+    share,
+)
 from evaluation.physical_augmentation import Physical
 
 RATIOS = (0.5, 1.0, 2.0)
 SIZES = (5, 10, 20)
 REFERENCE, FEW_SHOT = "real + classic", "real + classic + generated"
-PHYSICAL = "real + physical"
+REAL, PHYSICAL, ONLY = "real", "real + physical", "generated only"
 SHORT = ("value", "interval", "detectable", "equal_within", "sentence")  # of a difference by groups
 LEAST_STEPS = 1000  # with fewer the classifiers are still learning, and what they see twice as often wins
 
@@ -165,7 +174,7 @@ def verdict_of(
         for name, hits in right.items()
         if name != REFERENCE
     }
-    without = [name for name in ("real", REFERENCE, PHYSICAL) if name in right]
+    without = [name for name in (REAL, REFERENCE, PHYSICAL) if name in right]
     best = max(without, key=lambda name: right[name].mean())
     beyond = difference(right[primary] - 1.0 * right[best], tested, people)
     sentence = differences[primary]["sentence"]
@@ -218,11 +227,11 @@ def arms_of(available: float, physical: bool = False) -> dict[str, Arm]:
     ratios = sorted({min(ratio, available) for ratio in RATIOS})
     mixed = {f"{FEW_SHOT} x{ratio:.2g}": Arm(None, ratio) for ratio in ratios}
     return {
-        "real": Arm(None, augment="none"),
+        REAL: Arm(None, augment="none"),
         REFERENCE: Arm(None),
         **({PHYSICAL: Arm(None, augment="physical")} if physical else {}),
         **mixed,
-        "generated only": Arm(0, ratios[-1]),
+        ONLY: Arm(0, ratios[-1]),
     }
 
 
@@ -265,7 +274,7 @@ def study_lines(sections: dict[str, Any]) -> Sequence[str]:
 def arm_lines(verdict: Mapping[str, Any]) -> list[str]:
     """A line per arm."""
     arms = verdict["arms"]
-    shares = ", ".join(f"{name} {arms[name]['share']:.1%}" for name in ("real", REFERENCE) if name in arms)
+    shares = ", ".join(f"{name} {arms[name]['share']:.1%}" for name in (REAL, REFERENCE) if name in arms)
     head = f"held-out real images judged right after training on {shares}; differences from the latter:"
     return [head, *(f"{name}: {_said(found)}" for name, found in verdict["differences"].items())]
 
@@ -278,6 +287,4 @@ def verdict_lines(verdict: Mapping[str, Any]) -> list[str]:
 
 
 def _said(found: dict[str, Any]) -> str:
-    low, high = found["interval"]
-    points = f"{100 * found['value']:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
-    return f"{points}, {in_words(found)}"
+    return f"{in_points(found)}, {in_words(found)}"

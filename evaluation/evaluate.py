@@ -30,7 +30,7 @@ from evaluation.linear_judge import train_linear_judge
 from evaluation.measure import SETS, Measured, Stopwatch, measure_each, obtain_judges, of_generator, units_of
 from evaluation.motion import QUANTITIES
 from evaluation.named_judge import Network, network_named
-from evaluation.physical_augmentation import Physical
+from evaluation.physical_augmentation import WITHOUT_AXES, Physical
 from evaluation.planted import beside_their_originals, plant, planted_table
 from evaluation.reconstruction import reconstructions, tokenizer_check
 from evaluation.report import sheets
@@ -216,7 +216,7 @@ def augmentation_study(
     grouped = Labelled(*everything[:2], pieces_of(table, held))
     physical = Physical(config.axes[:2], config.colour_map) if config.axes else None
     if not physical:
-        say("the study has no arm with physical augmentation, which requires the images' --axes")
+        say(WITHOUT_AXES)
     return study(
         *(real, held_out, generated, people),
         seeds=config.verdict_seeds,

@@ -8,10 +8,14 @@ from pathlib import Path
 
 import numpy
 
+from configs.command_line import say
 from configs.errors import UserError
+from configs.schema import StudyConfig, SweepConfig
+from data.axes import given_axes
 from data.folders import Rules
 from data.images import ImageRecord, Splits, find_splits
 from data.labels import listing
+from data.split_check import check_split
 
 ALONE = "generated"  # the name of a generator that is compared with no other
 RESERVED = ("train", "held_out", "real", "reconstructed")  # names of other sets of images
@@ -27,6 +31,17 @@ def find_real(folder: Path, leave_out: Sequence[str] = ()) -> Splits:
             "split --help"
         )
     return splits
+
+
+def open_real(config: SweepConfig | StudyConfig) -> tuple[Splits, str]:
+    """The real images that a command measures by, what was read of them being said, and their colour map.
+    Errors of `given_axes`, `find_real` and `check_split`.
+    """
+    given_axes(config.axes)  # refused before images are read
+    splits = find_real(Path(config.real), config.leave_out)
+    say(splits.account())
+    seen = check_split(splits, config.real, config.margins)
+    return splits, seen.known_map(config.colour_map)
 
 
 def named_folders(given: Sequence[str]) -> dict[str, list[Path]]:

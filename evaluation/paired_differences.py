@@ -108,6 +108,12 @@ def in_words(found: dict[str, Any]) -> str:
     return f"{found['sentence']} ({reach})" if reach else str(found["sentence"])
 
 
+def in_points(found: dict[str, Any]) -> str:
+    """A difference in percentage points with its interval."""
+    low, high = found["interval"]
+    return f"{100 * found['value']:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
 def reach_of(found: dict[str, Any]) -> str:
     """What is known of a difference that was not measured: how small it is, what would have been seen."""
     if found["sentence"] != SAME:

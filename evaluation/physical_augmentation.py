@@ -22,6 +22,7 @@ ASPECTS = 0.87, 1.0  # up to 30 degrees off the radar's line
 GAIN_DB = 3.0  # either way
 FLOOR_DB = -45.0, -25.0  # noise added, below the brightest colour
 RANGE_DB = 30.0  # shown, where nothing else is known
+WITHOUT_AXES = "the study has no arm with physical augmentation, which requires the images' --axes"
 
 
 class Physical:

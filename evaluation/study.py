@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -12,15 +12,15 @@ from configs.dry_run import tell_plan
 from configs.keys import identity
 from configs.schema import SECTIONS, StudyConfig
 from data.atomic import write_text
-from data.axes import axes_of_images, given_axes, read_axes
+from data.axes import axes_of_images, read_axes
 from data.images import Splits, file_digest, inputs_digest
 from data.labels import listing
 from data.run_record import claim_folder
-from data.split_check import check_split
 from data.split_files import read_groups
-from evaluation.folders import find_real
-from evaluation.physical_augmentation import Physical
+from evaluation.folders import open_real
+from evaluation.physical_augmentation import WITHOUT_AXES, Physical
 from evaluation.report.page import write_report
+from evaluation.study_arms import ARMS, BY_PHYSICS
 from evaluation.study_designs import Fold, People, new_person, other_day, same_budget, unseen_condition
 from evaluation.study_figures import figures_of_study, study_table
 from evaluation.study_fold import Setting, answers_of, arms_of, trainings_of
@@ -30,21 +30,18 @@ from weight_files.hub import with_local_files
 
 def run(config: StudyConfig, further: Sequence[str] = ()) -> None:
     """Train generators and classifiers by a design, and say whether generated images help: same-budget,
-    new-person, other-day or unseen-condition. `--config` and section.key=value go to stages 2 and 3.
+    new-person, other-day or unseen-condition. `--config` and section.key=value go to stages 1 to 3.
     """
     # Images, folds
     config = with_local_files(config)
-    given_axes(config.axes)  # refused before images are read
-    splits = find_real(Path(config.real), config.leave_out)
-    say(splits.account())
-    seen = check_split(splits, config.real, config.margins)
+    splits, colour_map = open_real(config)
     axes = axes_of_images(config.real, splits.paths(), config.axes)
-    config = replace(config, colour_map=seen.known_map(config.colour_map))
-    people = People.of(splits.labels, config.conditions)
-    folds = folds_of(config, splits, people)
-    physical = Physical(axes.scales()[:2], config.colour_map) if axes else None
-    if not physical and "physical" in config.arms:
-        say("the study has no arm with physical augmentation, which requires the images' --axes")
+    config = replace(config, colour_map=colour_map)
+    people, table = People.of(splits.labels, config.conditions), read_groups(config.real)
+    folds = folds_of(config, splits, people, table)
+    physical = Physical(axes.scales()[:2], colour_map) if axes else None
+    if not physical and any(ARMS[word] in BY_PHYSICS for word in config.arms):
+        say(WITHOUT_AXES)
     known = {path.split("/", 1)[-1]: row for path, row in read_axes(config.real).items()}
     setting = Setting(config, people, known, physical, further)
 
@@ -62,7 +59,7 @@ def run(config: StudyConfig, further: Sequence[str] = ()) -> None:
             )
         say(plan_of(setting, folds))
         answers = [answers_of(fold, setting, folder / f"fold_{fold.name}") for fold in folds]
-        found = figures_of_study(folds, answers, setting, read_groups(config.real))
+        found = figures_of_study(folds, answers, setting, table)
         found |= {"design": config.design, "settings": claimed}
         write_report(folder, found, {})
         write_text(folder / "study.json", json.dumps(found, indent=1) + "\n")
@@ -70,13 +67,15 @@ def run(config: StudyConfig, further: Sequence[str] = ()) -> None:
     say(f"all figures are in {folder / 'study.json'}\nlook at {folder / 'report.html'}")
 
 
-def folds_of(config: StudyConfig, splits: Splits, people: People) -> list[Fold]:
+def folds_of(
+    config: StudyConfig, splits: Splits, people: People, table: Mapping[str, Mapping[str, str]]
+) -> list[Fold]:
     """Of the design asked for; its errors."""
     count, drawn = config.images_per_person, config.num_generated
     makers: dict[str, Callable[[], list[Fold]]] = {
         "same-budget": lambda: same_budget(splits, count, drawn),
         "new-person": lambda: new_person(splits, count, config.new_people, config.folds, drawn),
-        "other-day": lambda: other_day(splits, read_groups(config.real), people, drawn),
+        "other-day": lambda: other_day(splits, table, people, drawn),
         "unseen-condition": lambda: unseen_condition(splits, people, config.conditions, drawn),
     }
     return makers[config.design]()

@@ -13,14 +13,14 @@ import numpy
 import torch
 from torch import Tensor
 
-from evaluation.augmentation_study import PHYSICAL, REFERENCE
+from evaluation.augmentation_study import FEW_SHOT, ONLY, PHYSICAL, REAL, REFERENCE
 from evaluation.classifiers import BATCH, SLIM, classic
 from evaluation.judge import Judge, training_rounds
 
-REAL, MIXED, ALL = "real", "real + classic + generated", "all real + classic"
+MIXED, ALL = FEW_SHOT, "all real + classic"
 PHYSICAL_MIXED = "real + physical + generated"
 PRETRAINED, WEIGHTED = "pre-trained on generated", "generated weighing 0.3"
-HARDEST, EASIEST, ONLY = "hardest third of generated", "easiest third of generated", "generated only"
+HARDEST, EASIEST = "hardest third of generated", "easiest third of generated"
 ARMS = {  # by the word of the command line
     "real": REAL,
     "classic": REFERENCE,

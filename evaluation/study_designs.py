@@ -13,6 +13,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy
+
 from configs.errors import UserError
 from data.conditions import NONE, Conditions
 from data.images import ImageRecord, Splits
@@ -21,8 +23,8 @@ from data.splits import SCOPES
 from data.tree import SPLIT_NAMES
 from evaluation.groups import OTHER, group_images
 from evaluation.groups import PARTS as HELD_OUT
+from evaluation.selection import GUARD
 
-GUARD = 3  # images left out between two blocks: windows of a walk that overlap by 75 % reach so far
 Held = tuple[str, ImageRecord]  # the part of the split that an image is in, and the image
 
 
@@ -48,6 +50,10 @@ class People(NamedTuple):
     of_folder: dict[str, str]
     names: LabelTable
     folders: LabelTable
+
+    def labels(self, images: Sequence[Held]) -> numpy.ndarray:
+        """Whom images show (N,)."""
+        return numpy.array([self.names.index(self.of_folder[record.user]) for _, record in images], dtype=int)
 
     @classmethod
     def of(cls, folders: LabelTable, pattern: str | None) -> People:

@@ -10,7 +10,7 @@ import numpy
 
 from evaluation.augmentation_study import REFERENCE, arm_lines, verdict_lines, verdict_of
 from evaluation.groups import pieces_of
-from evaluation.paired_differences import HELPS, HeldOut, conclude, difference, in_words, share
+from evaluation.paired_differences import HELPS, HeldOut, conclude, difference, in_points, in_words, share
 from evaluation.study_arms import ALL, MIXED, PHYSICAL, PHYSICAL_MIXED
 from evaluation.study_designs import Fold
 from evaluation.study_fold import Answers, Setting, arms_of, trainings_of
@@ -33,9 +33,8 @@ def figures_of_study(
     tested images of the people who do not count.
     """
     people, config = setting.people.names, setting.config
-    arms = [arm for arm in arms_of(folds[0], setting)]
     counted, tested = images_of_folds(folds, setting, table, counted=True)
-    right = {arm: correctness(arm, folds, answers, setting, counted) for arm in arms}
+    right = {arm: correctness(arm, folds, answers, setting, counted) for arm in arms_of(folds[0], setting)}
     verdict = verdict_of(right, MIXED, tested, people)
     known = {"seeds": config.seeds, "generators": config.generator_seeds, "steps": config.classifier_steps}
     found: dict[str, Any] = {
@@ -70,14 +69,14 @@ def images_of_folds(
     people = setting.people
     places, labels, days = [], [], []
     for fold in folds:
-        whose = [people.of_folder[record.user] for _, record in fold.tested]
-        chosen = numpy.flatnonzero([(name in fold.counted) == counted for name in whose])
+        whose = people.labels(fold.tested)
+        chosen = numpy.flatnonzero([(people.names.names[one] in fold.counted) == counted for one in whose])
         places.append(chosen)
-        labels += [people.names.index(whose[place]) for place in chosen]
+        labels.append(whose[chosen])
         days.append(pieces_of(table, [fold.tested[place] for place in chosen]) if len(chosen) else None)
     known = [day for day in days if day is not None]
     return places, HeldOut(
-        numpy.array(labels, dtype=int), numpy.concatenate(known) if len(known) == len(folds) else None
+        numpy.concatenate(labels), numpy.concatenate(known) if len(known) == len(folds) else None
     )
 
 
@@ -87,8 +86,7 @@ def correctness(
     """Of an arm (seeds, N), or of several generators (generators, seeds, N), at some places of each fold."""
     parts = []
     for fold, said, chosen in zip(folds, answers, places):
-        people = setting.people
-        truth = numpy.array([people.names.index(people.of_folder[record.user]) for _, record in fold.tested])
+        truth = setting.people.labels(fold.tested)
         trained = [one for one in trainings_of(fold, setting) if one.arm == arm]
         named = numpy.array([said[one.name]["named"] for one in trained])
         parts.append((named == truth)[:, chosen])
@@ -156,7 +154,7 @@ def summary(found: Mapping[str, Any]) -> list[str]:
     lines = [
         f"{verdict['sentence'].capitalize()}: of real images that nobody learnt from {shares[REFERENCE]:.1%} "
         f"are named right after {REFERENCE}, {shares[MIXED]:.1%} with generated images beside them, "
-        f"{_points(added)}; against the best arm of real images ({best['reference']}) {_points(best)}."
+        f"{in_points(added)}; against the best arm of real images ({best['reference']}) {in_points(best)}."
     ]
     helping = {
         arm: own
@@ -164,10 +162,10 @@ def summary(found: Mapping[str, Any]) -> list[str]:
         if own["sentence"] == HELPS and arm not in (MIXED, ALL)
     }
     if helping:
-        lines.append(f"Helping: {', '.join(f'{arm} {_points(own)}' for arm, own in helping.items())}.")
+        lines.append(f"Helping: {', '.join(f'{arm} {in_points(own)}' for arm, own in helping.items())}.")
     if "beside_physical" in found:
         own = found["beside_physical"]
-        lines.append(f"Beside physical augmentation: generated images {_points(own)}, {in_words(own)}.")
+        lines.append(f"Beside physical augmentation: generated images {in_points(own)}, {in_words(own)}.")
     gap = found.get("gap_closed")
     if gap and gap["value"] is not None:
         ends = " to ".join(f"{end:.2f}" for end in gap["interval"])
@@ -177,7 +175,7 @@ def summary(found: Mapping[str, Any]) -> list[str]:
         )
     if "others" in found:
         other = found["others"]["difference"]
-        lines.append(f"The other people: {_points(other)}, {in_words(other)}.")
+        lines.append(f"The other people: {in_points(other)}, {in_words(other)}.")
 
     # How far that can be trusted
     drawn = found["named_right"]
@@ -191,11 +189,6 @@ def summary(found: Mapping[str, Any]) -> list[str]:
             "the steps; raise --classifier_steps."
         )
     return lines
-
-
-def _points(found: Mapping[str, Any]) -> str:
-    low, high = found["interval"]
-    return f"{100 * found['value']:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
 def study_table(found: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ import numpy
 from configs.schema import StudyConfig
 from configs.stage_process import run_stage
 from data.atomic import write_text
-from data.images import ImageRecord, open_rgb
+from data.images import open_rgb
 from data.progress import progress
 from data.split_files import materialise
 from data.splits import Assignment, Split
@@ -35,7 +36,7 @@ from evaluation.study_arms import (
     odds_of,
     train_by_odds,
 )
-from evaluation.study_designs import Fold, People
+from evaluation.study_designs import Fold, Held, People
 
 WATCHED = 256  # tested images, at most, that are looked at while a classifier learns
 Answers = dict[str, dict[str, Any]]  # of each classifier by its name
@@ -93,10 +94,12 @@ def answers_of(fold: Fold, setting: Setting, folder: Path) -> Answers:
         generators = make_generators(fold, setting, folder)
         work = Work(fold, setting, generators)
         with progress(total=len(missing), description=f"fold {fold.name}", unit="classifier") as bar:
-            for one in missing:
-                answers[one.name] = work.answer(one, answers)
-                write_text(path, json.dumps(answers) + "\n")
-                bar.update(1)
+            for (arm, generator), same in groupby(missing, lambda one: (one.arm, one.generator)):
+                pool = work.pool(arm, generator)
+                for one in same:
+                    answers[one.name] = work.answer(one, pool, answers)
+                    write_text(path, json.dumps(answers) + "\n")
+                    bar.update(1)
     return answers
 
 
@@ -106,41 +109,32 @@ class Work:
     def __init__(self, fold: Fold, setting: Setting, generators: Sequence[Path]) -> None:
         """`generators` are the folders of what each one drew."""
         self.setting = setting
-        tested = [record for _, record in fold.tested]
-        real = [record for _, record in [*fold.training, *fold.further]]
-        self.truth = self.labels(tested)
-        self.tested = rolled(pixels(tested), setting.config.seed)  # why: see `augmentation_study`
-        self.watched = slice(None, None, math.ceil(len(tested) / WATCHED))
-        self.real, self.real_labels, self.count = pixels(real), self.labels(real), len(fold.training)
+        people, real = setting.people, [*fold.training, *fold.further]
+        self.truth = people.labels(fold.tested)
+        self.tested = rolled(pixels(fold.tested), setting.config.seed)  # why: see `augmentation_study`
+        self.watched = slice(None, None, math.ceil(len(fold.tested) / WATCHED))
+        self.real, self.real_labels, self.count = pixels(real), people.labels(real), len(fold.training)
         self.drawn = []
         for folder in generators:
-            records = find_generated(folder, setting.people.folders).records
-            self.drawn.append((pixels(records), self.labels(records)))
+            images = [("", record) for record in find_generated(folder, people.folders).records]
+            self.drawn.append((pixels(images), people.labels(images)))
 
-    def labels(self, records: Sequence[ImageRecord]) -> numpy.ndarray:
-        """Whom images show (N,)."""
-        people = self.setting.people
-        return numpy.array([people.names.index(people.of_folder[record.user]) for record in records])
-
-    def pool(self, generator: int | None) -> Pool:
-        """All images that classifiers may learn from, with those of one generator."""
+    def pool(self, arm: str, generator: int | None) -> Pool:
+        """All images that classifiers of an arm may learn from, with those of one generator."""
         drawn, labels = self.drawn[generator or 0]
         sources = [0] * self.count + [1] * (len(self.real) - self.count) + [2] * len(drawn)
-        return Pool(
-            numpy.concatenate([self.real, drawn]),
-            numpy.concatenate([self.real_labels, labels]),
-            numpy.array(sources),
-        )
+        images, physical = numpy.concatenate([self.real, drawn]), self.setting.physical
+        if arm in BY_PHYSICS and physical:
+            images = physical.with_brightness(images)
+        return Pool(images, numpy.concatenate([self.real_labels, labels]), numpy.array(sources))
 
-    def answer(self, one: Training, known: Answers) -> dict[str, Any]:
+    def answer(self, one: Training, pool: Pool, known: Answers) -> dict[str, Any]:
         """Whom the classifier names in each tested image (N,); "curve", its accuracy on some while it learns.
 
         Of the reference also "margins": of the images of each generator.
         """
         # What it learns from
-        setting, pool = self.setting, self.pool(one.generator)
-        if one.arm in BY_PHYSICS and setting.physical:
-            pool = pool._replace(images=setting.physical.with_brightness(pool.images))
+        setting = self.setting
         margins = numpy.zeros(len(pool.labels))
         if one.generator is not None:
             reference = known[Training(REFERENCE, one.seed, None).name]
@@ -177,9 +171,9 @@ def margins_by(judge: Judge, images: numpy.ndarray, labels: numpy.ndarray) -> nu
     return asked - logits.max(1)
 
 
-def pixels(records: Sequence[ImageRecord]) -> numpy.ndarray:
+def pixels(images: Sequence[Held]) -> numpy.ndarray:
     """uint8 (N, 128, 64, 3)."""
-    return numpy.stack([reduced(open_rgb(record)) for record in records])
+    return numpy.stack([reduced(open_rgb(record)) for _, record in images])
 
 
 def make_generators(fold: Fold, setting: Setting, folder: Path) -> list[Path]:

@@ -16,14 +16,13 @@ from configs.keys import identity
 from configs.load import resolve
 from configs.schema import SampleConfig, SweepConfig
 from data.atomic import replacing, write_text
-from data.axes import axes_of_images, given_axes
+from data.axes import axes_of_images
 from data.images import ImageRecord, inputs_digest
 from data.labels import LabelTable, listing
 from data.progress import progress
 from data.run_record import claim_folder
-from data.split_check import check_split
 from evaluation.features import ImageSet, read
-from evaluation.folders import find_real
+from evaluation.folders import open_real
 from evaluation.generated import find_generated
 from evaluation.judge import Judge
 from evaluation.measure import measure, obtain_judges, units_of
@@ -123,12 +122,9 @@ def table(sweep: dict[str, Any]) -> list[str]:
 def run(config: SweepConfig) -> None:
     """Draw and score a small set for every sampler and guidance scale; sweep.json, sweep.png."""
     config = with_local_files(config)
-    given_axes(config.axes)  # refused before images are read
-    splits = find_real(Path(config.real), config.leave_out)
+    splits, colour_map = open_real(config)
     people, real = splits.labels, splits.records
-    say(splits.account())
-    seen = check_split(splits, config.real, config.margins)
-    config = replace(config, colour_map=seen.known_map(config.colour_map))
+    config = replace(config, colour_map=colour_map)
     folder, held_out = Path(config.output_dir), "test" if "test" in real else "val"
     device = resolve_device("auto")
     networks = load_networks(config.dit_checkpoint, config.vavae_path, None, device, "auto")

@@ -7,15 +7,8 @@ import pytest
 from configs.errors import UserError
 from data.images import ImageRecord, Splits
 from data.labels import LabelTable
-from evaluation.study_designs import (
-    GUARD,
-    People,
-    images_of,
-    new_person,
-    other_day,
-    same_budget,
-    unseen_condition,
-)
+from evaluation.selection import GUARD
+from evaluation.study_designs import People, images_of, new_person, other_day, same_budget, unseen_condition
 
 PEOPLE = ("ID_1", "ID_2", "ID_3")
 COUNTS = {"train": 12, "val": 3, "test": 5}
