@@ -5,9 +5,10 @@
 
 No network is trained. A classifier answers right where a sum of normal effects is above zero: of the person,
 of the walk that neighbouring images share (a moving average of four), of the day, of the training, of the
-training for a person, and of the single answer; each arm has its own besides the walk's. Hence the true share
-is known, and the gain of each person is shifted until the mean difference of these people is exactly what the
-design says.
+training for a person, and of the single answer; each arm has its own besides the walk's. Where several
+generators are trained, the arm that sees their images has their luck, too, in all and for a person. Hence the
+true share is known, and the gain of each person is shifted until the mean difference of these people is
+exactly what the design says.
 """
 
 from __future__ import annotations
@@ -51,6 +52,9 @@ class Design(NamedTuple):
     answer: float = 0.5
     person: float = 0.7
     gain_of_person: float = 0.4
+    generators: int = 1
+    generator: float = 0.1
+    generator_of_person: float = 0.2
 
 
 DESIGNS = {
@@ -73,6 +77,12 @@ DESIGNS = {
     "31 people, 50 images, +3 points": Design(people=31, images=50, accuracy=0.82, gain=0.03),
     "31 people, 98 % +1 point": Design(people=31, accuracy=0.98, gain=0.01),
     "10 people, -10 points": Design(accuracy=0.9, gain=-0.1),
+    "10 people, 2 generators": Design(generators=2),
+    "10 people, 3 generators": Design(generators=3),
+    "31 people, 50 images, 3 generators": Design(people=31, images=50, generators=3),
+    "10 people, 3 generators alike": Design(generators=3, generator=0.0, generator_of_person=0.0),
+    "10 people, 5 generators that differ": Design(generators=5, generator=0.3),
+    "10 people, 3 generators, +3 points": Design(generators=3, accuracy=0.82, gain=0.03),
 }
 
 
@@ -114,41 +124,47 @@ HEAD = (
 
 
 def draw(design: Design, rng: numpy.random.Generator) -> tuple[numpy.ndarray, HeldOut]:
-    """Paired differences (seeds, N) of one study, and whose images they are."""
+    """Paired differences (seeds, N), or (generators, seeds, N), of one study, and whose images they are."""
     reference, other, tested = answers(design, rng)
     return other - 1.0 * reference, tested
 
 
 def answers(design: Design, rng: numpy.random.Generator) -> tuple[numpy.ndarray, numpy.ndarray, HeldOut]:
-    """Correctness (seeds, N) of the reference and of the other arm."""
+    """Correctness of the reference (seeds, N), and of the other arm, of several generators
+    (generators, seeds, N).
+    """
     # Truth: each person's level in each arm
     people, images, seeds = design.people, design.images, design.seeds
     parts = (design.walk, design.walk_of_arm, design.day)
     parts += (design.training, design.training_of_person, design.answer)
-    spread = math.hypot(*parts)
+    luck = (design.generator, design.generator_of_person) if design.generators > 1 else (0.0, 0.0)
 
-    def shifted(levels: numpy.ndarray, wanted: float) -> numpy.ndarray:
+    def shifted(levels: numpy.ndarray, wanted: float, *more: float) -> numpy.ndarray:
+        spread = math.hypot(*parts, *more)
         return levels + brentq(lambda x: stats.norm.cdf((levels + x) / spread).mean() - wanted, -60, 60)
 
     before = shifted(design.person * rng.standard_normal(people), design.accuracy)
     gains = design.gain_of_person * rng.standard_normal(people)
-    after = shifted(before + gains, design.accuracy + design.gain)
+    after = shifted(before + gains, design.accuracy + design.gain, *luck)
 
     # Luck
     day = numpy.arange(images) * design.days // images
     walk = design.walk * walks(rng, people, images, design.overlap)
 
-    def right(levels: numpy.ndarray) -> numpy.ndarray:
+    def right(levels: numpy.ndarray, generators: int) -> numpy.ndarray:
         own = levels[:, None] + walk + design.walk_of_arm * walks(rng, people, images, design.overlap)
         own = own + design.day * rng.standard_normal((people, design.days))[:, day]
-        trained = design.training * rng.standard_normal((seeds, 1, 1))
-        trained = trained + design.training_of_person * rng.standard_normal((seeds, people, 1))
-        single = design.answer * rng.standard_normal((seeds, people, images))
-        return (own + trained + single > 0).reshape(seeds, -1)
+        trained = design.training * rng.standard_normal((generators, seeds, 1, 1))
+        trained = trained + design.training_of_person * rng.standard_normal((generators, seeds, people, 1))
+        single = design.answer * rng.standard_normal((generators, seeds, people, images))
+        lucky = luck[0] * rng.standard_normal((generators, 1, 1, 1)) if generators > 1 else 0.0
+        lucky = lucky + luck[1] * rng.standard_normal((generators, 1, people, 1)) if generators > 1 else 0.0
+        found: numpy.ndarray = (own + trained + single + lucky > 0).reshape(generators, seeds, -1)
+        return found if generators > 1 else found[0]
 
     labels = numpy.repeat(numpy.arange(people), images)
     days = numpy.tile(day, people) if design.days > 1 else None
-    return right(before), right(after), HeldOut(labels, days)
+    return right(before, 1), right(after, design.generators), HeldOut(labels, days)
 
 
 def walks(rng: numpy.random.Generator, people: int, images: int, overlap: int) -> numpy.ndarray:
@@ -175,7 +191,7 @@ def held_rates(design: Design, count: int, compared: bool) -> tuple[list[str], d
         said["equal"].append(found["equal_within"] is not None)
         said["width, points"].append(high - low)
         sizes.append(found["detectable"] or math.nan)
-        ends = others(delta, tested, rng) if compared else {}
+        ends = others(delta, tested, rng) if compared and delta.ndim == 2 else {}
         for name, (low, high) in ends.items():
             said[name].append(low <= design.gain <= high)
         if ends:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -17,13 +18,14 @@ from data.images import Splits, file_digest, inputs_digest
 from data.labels import listing
 from data.run_record import claim_folder
 from data.split_files import read_groups
+from evaluation.classifiers import seconds_of_step
 from evaluation.folders import open_real
 from evaluation.physical_augmentation import WITHOUT_AXES, Physical
 from evaluation.report.page import write_report
 from evaluation.study_arms import ARMS, BY_PHYSICS
 from evaluation.study_designs import Fold, People, new_person, other_day, same_budget, unseen_condition
 from evaluation.study_figures import figures_of_study, study_table
-from evaluation.study_fold import Setting, answers_of, arms_of, trainings_of
+from evaluation.study_fold import Answers, Setting, answers_of, arms_of, trainings_of
 from tokenizer.weights import resolve_path
 from weight_files.hub import with_local_files
 
@@ -58,13 +60,26 @@ def run(config: StudyConfig, further: Sequence[str] = ()) -> None:
                 does=plan_of(setting, folds),
             )
         say(plan_of(setting, folds))
-        answers = [answers_of(fold, setting, folder / f"fold_{fold.name}") for fold in folds]
+        answers = answers_of_all(folds, setting, folder)
         found = figures_of_study(folds, answers, setting, table)
         found |= {"design": config.design, "settings": claimed}
         write_report(folder, found, {})
         write_text(folder / "study.json", json.dumps(found, indent=1) + "\n")
     say("\n".join(study_table(found)))
     say(f"all figures are in {folder / 'study.json'}\nlook at {folder / 'report.html'}")
+
+
+def answers_of_all(folds: Sequence[Fold], setting: Setting, folder: Path) -> list[Answers]:
+    """Fold after fold, with the time that is left."""
+    answers, longest = [], 0.0
+    for place, fold in enumerate(folds, start=1):
+        started = time.monotonic()
+        answers.append(answers_of(fold, setting, folder / f"fold_{fold.name}"))
+        taken, left = time.monotonic() - started, len(folds) - place
+        longest = max(longest, taken)  # what an earlier run has finished takes no time
+        if left:
+            say(f"fold {fold.name}: {taken / 60:.0f} min; {left} more of about {longest / 60:.0f} min each")
+    return answers
 
 
 def folds_of(
@@ -75,7 +90,7 @@ def folds_of(
     makers: dict[str, Callable[[], list[Fold]]] = {
         "same-budget": lambda: same_budget(splits, count, drawn),
         "new-person": lambda: new_person(splits, count, config.new_people, config.folds, drawn),
-        "other-day": lambda: other_day(splits, table, people, drawn),
+        "other-day": lambda: other_day(splits, table, people, config.day_images, drawn),
         "unseen-condition": lambda: unseen_condition(splits, people, config.conditions, drawn),
     }
     return makers[config.design]()
@@ -100,13 +115,16 @@ def told_stages(further: Sequence[str]) -> str:
 
 
 def plan_of(setting: Setting, folds: Sequence[Fold]) -> str:
-    """What will be trained."""
+    """What will be trained, and how long the classifiers take on this machine."""
     config, first = setting.config, folds[0]
     generators = len(folds) * config.generator_seeds
     classifiers = sum(1 for fold in folds for _ in trainings_of(fold, setting))
+    minutes = classifiers * config.classifier_steps * seconds_of_step(len(setting.people.names)) / 60
+    named = listing([fold.name for fold in folds], 10)
     return (
-        f"train {generators} generators (folds {listing([fold.name for fold in folds], 10)}; the first from "
-        f"{len(first.training)} images, {first.number} are drawn of each of {listing(first.drawn, 10)}) and "
-        f"{classifiers} classifiers of {config.classifier_steps} steps (arms: "
-        f"{listing(arms_of(first, setting))}; {config.seeds} seeds), try them on {len(first.tested)} images"
+        f"train {generators} generator{'s' * (generators > 1)} (folds {named}; the first from "
+        f"{len(first.training)} images, {first.number} are drawn of each of {listing(first.drawn, 10)}), of "
+        f"which stage 2 says how long they take, and {classifiers} classifiers of {config.classifier_steps} "
+        f"steps (arms: {listing(arms_of(first, setting))}; {config.seeds} seeds), about {minutes:.0f} min on "
+        f"this machine as it is now; try them on {len(first.tested)} images"
     )

@@ -3,7 +3,8 @@ which the classifiers are tried. Nobody's tested image is near one that they lea
 
 same-budget       the first K images of each person train both, all others of the person are tested
 new-person        new people with their first K images beside all others with everything; in turn
-other-day         all of train; tested are images of a day (session, room) that train lacks of the person
+other-day         all of train, and perhaps the first images of a day (session, room) that train lacks of the
+                  person; the day's other images are tested
 unseen-condition  people in conditions; every person lacks one condition, whose images are tested
 """
 
@@ -116,25 +117,37 @@ def new_person(splits: Splits, count: int, new: int, folds: int | None, drawn: i
 
 
 def other_day(
-    splits: Splits, table: Mapping[str, Mapping[str, str]], people: People, drawn: int | None
+    splits: Splits, table: Mapping[str, Mapping[str, str]], people: People, known: int, drawn: int | None
 ) -> list[Fold]:
     """By the first of SCOPES that `table` (as `data.split_files.read_groups` has it) knows: another recording
-    of the same day is no other day. UserError: no image of another one.
+    of the same day is no other day. The first `known` images of each folder of the other day are learnt from.
+
+    UserError: no image of another day, or none beyond the known ones.
     """
     records = splits.records
     held = [(part, record) for part in HELD_OUT for record in records.get(part, ())]
     groups = group_images(table, records)
-    known = [groups[name].places for name in SCOPES if name in groups]
-    others = [places[OTHER] for places in known if OTHER in places]
+    scopes = [groups[name].places for name in SCOPES if name in groups]
+    others = [places[OTHER] for places in scopes if OTHER in places]
     if not others:
         raise UserError(
             "study.design=other-day: requires tested images of a day, session or room that training lacks "
             f"(split.csv names {listing(groups) or 'none'}); make some by stage0_prepare.py split --hold_out"
         )
-    tested = [held[place] for place in others[0]]
-    training = [("train", record) for record in records["train"]]
+    of_day: dict[str, list[Held]] = {}
+    for place in others[0]:
+        of_day.setdefault(held[place][1].user, []).append(held[place])
+    first = [one for own in of_day.values() for one in own[:known]]
+    tested = [one for own in of_day.values() for one in own[known + GUARD * (known > 0) :]]
+    if not tested:
+        raise UserError(
+            f"study.day_images={known}: expected fewer, so that images of the other day are left to test; of "
+            f"its folders the largest has {max(map(len, of_day.values()))}, and {GUARD} are kept apart"
+        )
+    training = [*(("train", record) for record in records["train"]), *first]
     names = tuple(dict.fromkeys(record.user for _, record in training))
-    val = [one for one in held if one[0] == "val" and one not in set(tested)]
+    of_other = {one for own in of_day.values() for one in own}
+    val = [one for one in held if one[0] == "val" and one not in of_other]
     counted = people_in(tested, people)
     return [Fold("all", training, val, [], tested, counted, names, drawn or mean_count(training))]
 

@@ -1,9 +1,10 @@
-"""The trade-off of guidance: a small set for each setting, what it scores, and which setting to take."""
+"""Which network, guidance and sampler to take: a small set drawn by each, and what it scores."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -120,45 +121,63 @@ def table(sweep: dict[str, Any]) -> list[str]:
 
 
 def run(config: SweepConfig) -> None:
-    """Draw and score a small set for every sampler and guidance scale; sweep.json, sweep.png."""
+    """Draw and score a small set for every network, sampler and guidance scale; sweep.json, sweep.png."""
     config = with_local_files(config)
     splits, colour_map = open_real(config)
     people, real = splits.labels, splits.records
     config = replace(config, colour_map=colour_map)
     folder, held_out = Path(config.output_dir), "test" if "test" in real else "val"
-    device = resolve_device("auto")
-    networks = load_networks(config.dit_checkpoint, config.vavae_path, None, device, "auto")
-    drawn = config.dit_checkpoint, networks.payload.axes
+    models = models_of(config, people)
+    first = models[config.dit_checkpoint]
+    drawn = config.dit_checkpoint, first.payload.axes
     axes = axes_of_images(config.real, splits.paths(), config.axes, drawn)
     config = replace(config, axes=axes.scales() if axes else [])
-    others = [name for name in networks.payload.labels.names if name not in people.names]
-    if others:
-        raise UserError(
-            f"--dit_checkpoint {config.dit_checkpoint}: draws {listing(others)}; expected people of --real "
-            f"{config.real}, {listing(people.names)}; give the data that the model was trained on as --real"
-        )
     claimed = identity(
         config,
         real={name: inputs_digest(part) for name, part in real.items()},
-        dit_checkpoint=weights_digest(networks.net),
-        vavae_path=networks.vae.digest,
+        dit_checkpoint=weights_digest(first.net),
+        vavae_path=first.vae.digest,
     )
     with claim_folder(folder, claimed, "sweep.*", config.dry_run):
         if config.dry_run:
-            settings = len(config.samplers) * len(config.guidance)
+            settings = len(models) * len(config.samplers) * len(config.guidance)
             number = settings * len(people) * config.num_samples_per_user
             return tell_plan(
                 {"sweep": config},
-                reads=[config.real, config.dit_checkpoint, config.vavae_path],
+                reads=[config.real, *models, config.vavae_path],
                 writes=[folder],
                 does=f"draw {number} images in {settings} settings, score them",
             )
-        score_settings(config, networks, people, real, held_out)
+        score_settings(config, models, people, real, held_out)
+
+
+def models_of(config: SweepConfig, people: LabelTable) -> dict[str, Networks]:
+    """The networks of every checkpoint, with one tokenizer. UserError: one draws somebody else, or has other
+    axes than the first.
+    """
+    device, models = resolve_device("auto"), dict[str, Networks]()
+    for path in dict.fromkeys([config.dit_checkpoint, *config.checkpoints]):
+        flag = "--dit_checkpoint" if path == config.dit_checkpoint else "--checkpoints"
+        own = load_networks(path, config.vavae_path, None, device, "auto")
+        others = [name for name in own.payload.labels.names if name not in people.names]
+        if others:
+            raise UserError(
+                f"{flag} {path}: draws {listing(others)}; expected people of --real {config.real}, "
+                f"{listing(people.names)}; give the data that the model was trained on as --real"
+            )
+        first = next(iter(models.values()), own)
+        if own.payload.axes != first.payload.axes:
+            raise UserError(
+                f"{flag} {path}: trained on images of axes {own.payload.axes}; expected "
+                f"{first.payload.axes}, as of --dit_checkpoint; sweep it alone"
+            )
+        models[path] = own._replace(vae=first.vae)
+    return models
 
 
 def score_settings(
     config: SweepConfig,
-    networks: Networks,
+    models: dict[str, Networks],
     people: LabelTable,
     real: dict[str, list[ImageRecord]],
     held_out: str,
@@ -169,17 +188,19 @@ def score_settings(
     judge = obtain_judges(folder, sets["train"], sets.get("val"), people, config.seed)[0]
     settings: list[dict[str, Any]] = []
     usual: dict[str, Any] = {}
-    for sampler in config.samplers:
-        for guidance in config.guidance:
-            drawn = folder / f"{sampler}_{guidance:g}_{config.num_steps}"
-            asked = draw_setting(config, networks, sampler, guidance, drawn)
-            # An earlier run may have drawn more; settings compare by equally many.
-            found_there = find_generated(drawn, people).records
-            records = [record for record in found_there if record.path.name in asked]
-            generated = read(records, people, config.axes, config.colour_map)
-            compared = {"train": sets["train"], "held_out": sets[held_out], "generated": generated}
-            found, usual = score(judge, compared, people, units_of(bool(config.axes)), config.seed)
-            settings.append({"guidance": guidance, "sampler": sampler, **found})
+    for path, sampler, guidance in product(models, config.samplers, config.guidance):
+        networks, further = models[path], path != config.dit_checkpoint
+        name = f"{sampler}_{guidance:g}_{config.num_steps}"
+        drawn = folder / (f"{weights_digest(networks.net)[:12]}_{name}" if further else name)
+        asked = draw_setting(replace(config, dit_checkpoint=path), networks, sampler, guidance, drawn)
+        # An earlier run may have drawn more; settings compare by equally many.
+        found_there = find_generated(drawn, people).records
+        records = [record for record in found_there if record.path.name in asked]
+        generated = read(records, people, config.axes, config.colour_map)
+        compared = {"train": sets["train"], "held_out": sets[held_out], "generated": generated}
+        found, usual = score(judge, compared, people, units_of(bool(config.axes)), config.seed)
+        named = f"{sampler}, {path}" if len(models) > 1 else sampler
+        settings.append({"guidance": guidance, "sampler": named, **found})
     best = recommend(settings, usual)
     found = {"settings": settings, "recommended": best, "rule": RULE, "real": usual}
     write_text(folder / "sweep.json", json.dumps(found, indent=1) + "\n")

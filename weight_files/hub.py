@@ -83,13 +83,20 @@ def with_local_files(config: Any, tell: Callable[[str], None] = say) -> Any:
     A dry run fetches nothing. UserError as of `local_file`, after the flag.
     """
     config = copy.copy(config)  # not `replace`, which forgets which keys were given
-    for item in fields(config):
-        name = getattr(config, item.name)
-        if item.metadata["weights"] and isinstance(name, str) and name.startswith(HUB_PREFIX):
-            try:
-                setattr(config, item.name, str(local_file(name, config.dry_run, tell)))
-            except UserError as error:
-                raise UserError(f"--{item.name} {error}") from error
+
+    def found(flag: str, name: Any) -> Any:
+        if not (isinstance(name, str) and name.startswith(HUB_PREFIX)):
+            return name
+        try:
+            return str(local_file(name, config.dry_run, tell))
+        except UserError as error:
+            raise UserError(f"--{flag} {error}") from error
+
+    for item in (item for item in fields(config) if item.metadata["weights"]):
+        value = getattr(config, item.name)
+        several = isinstance(value, list)
+        local = [found(item.name, name) for name in value] if several else found(item.name, value)
+        setattr(config, item.name, local)
     return config
 
 

@@ -127,6 +127,9 @@ class SweepConfig(Command):
 
     real: str = real_key()
     dit_checkpoint: str = weights_key(REQUIRED, "Trained network, as of stage 3.", affects="output")
+    checkpoints: List[str] = weights_key(
+        [], "More networks of the same people, to choose one of all.", affects="run"
+    )
     vavae_path: str = weights_key(REQUIRED, "Tokenizer, as of stage 3.", affects="output")
     output_dir: str = key(
         "guidance_sweep", "Folder for sweep.json, sweep.png and the images.", affects="nothing"
@@ -179,6 +182,12 @@ class StudyConfig(Command):
         "Folds of new people that are tried; none = until each person was new once.",
         low=1,
         affects="run",
+    )
+    day_images: int = key(
+        0,
+        "Images of each folder of the other day that are learnt from, too (other-day).",
+        affects="output",
+        low=0,
     )
     conditions: Optional[str] = key(
         None,

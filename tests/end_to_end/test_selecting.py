@@ -217,6 +217,18 @@ def test_the_sweep_draws_and_scores_every_setting(toy, real, tmp_path):
     assert len(names(tmp_path, "micro_doppler_user*.png")) == 4 * 6
 
 
+def test_the_sweep_chooses_among_networks_that_draw_the_same_people(toy, real, tmp_path):
+    """One under two names gives the same figures."""
+    again = shutil.copy(toy.lively, tmp_path / "again.safetensors")
+    networks = "--dit_checkpoint", toy.lively, "--checkpoints", again, "--vavae_path", toy.tokenizer
+    few = "--guidance", "2", "--samplers", "euler", "--num_steps", "2", "--num_samples_per_user", "2"
+    given = ("sweep", "--real", real, *networks, *few, "--output_dir", tmp_path / "sweep")
+    said = output_of(stage4.main, *given)
+    first, second = json.loads((tmp_path / "sweep/sweep.json").read_text())["settings"]
+    assert first.pop("sampler") == f"euler, {toy.lively}" and second.pop("sampler") == f"euler, {again}"
+    assert first == second and f"euler, {again}" in said
+
+
 def test_the_sweep_and_stage_4_agree_on_the_same_images(toy, real, tmp_path):
     """To the last digit; images that an earlier, larger sweep left count in neither."""
     given = (

@@ -72,10 +72,16 @@ def test_another_day_is_tested_where_train_lacks_it():
         for part, records in found.records.items()
         for record in records
     }
-    (fold,) = other_day(found, table, People.of(found.labels, None), None)
+    people = People.of(found.labels, None)
+    (fold,) = other_day(found, table, people, 0, None)
     assert {(part, record.user) for part, record in fold.tested} == {("test", "ID_1"), ("test", "ID_2")}
     assert fold.counted == ("ID_1", "ID_2") and len(fold.training) == 36 and fold.number == 12
     assert fold.drawn == PEOPLE and len(fold.val) == 9
+    (fold,) = other_day(found, table, people, 1, None)
+    assert names(fold.training, "ID_1")[12:] == ["test_00"] and len(names(fold.training, "ID_3")) == 12
+    assert names(fold.tested, "ID_1") == ["test_04"]  # beyond a guard
+    with pytest.raises(UserError, match="day_images=2: expected fewer, .* the largest has 5, and 3 are kept"):
+        other_day(found, table, people, 2, None)
 
 
 def test_every_person_lacks_one_condition_and_every_condition_is_recorded_of_somebody():
@@ -111,11 +117,11 @@ def test_what_a_design_requires_is_said():
     with pytest.raises(UserError, match="new_people=3: expected fewer than the 3 people"):
         new_person(found, 4, 3, None, None)
     with pytest.raises(UserError, match=r"other-day: requires .* \(split.csv names none\)"):
-        other_day(found, {}, people, None)
+        other_day(found, {}, people, 0, None)
     recordings = {f"train/{one.relative}": {"recording": "a"} for one in found.records["train"]}
     recordings |= {f"val/{one.relative}": {"recording": "b"} for one in found.records["val"]}
     with pytest.raises(UserError, match=r"\(split.csv names recording\)"):
-        other_day(found, recordings, people, None)
+        other_day(found, recordings, people, 0, None)
     with pytest.raises(UserError, match="unseen-condition: requires --conditions"):
         unseen_condition(found, people, None, None)
     single = splits(("ID_1_fast", "ID_2_slow"))
