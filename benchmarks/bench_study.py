@@ -2,6 +2,7 @@
 
     python -m benchmarks.bench_study            # 400 studies of each design
     python -m benchmarks.bench_study --quick    # 50, without the older methods
+    python -m benchmarks.bench_study --only generators
 
 No network is trained. A classifier answers right where a sum of normal effects is above zero: of the person,
 of the walk that neighbouring images share (a moving average of four), of the day, of the training, of the
@@ -90,10 +91,12 @@ def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="50 studies a design, no form")
     parser.add_argument("--studies", type=int, default=400, help="of each design (default 400)")
+    parser.add_argument("--only", default="", metavar="WORD", help="designs that have the word in their name")
     options = parser.parse_args(argv)
     count = 50 if options.quick else options.studies
     rows, powers, faults = [], [], []
-    for name, design in progress(DESIGNS.items(), description="designs", unit="design"):
+    chosen = {name: design for name, design in DESIGNS.items() if options.only in name}
+    for name, design in progress(chosen.items(), description="designs", unit="design"):
         cells, found = held_rates(design, count, compared=not options.quick)
         rows.append([name, *cells])
         faults += faults_of(name, design, found, count)
@@ -106,8 +109,10 @@ def main(argv: list[str]) -> None:
         f"{table(('design', 'points', 'found, %'), powers)}"
     )
     command = f"python -m benchmarks.bench_study{' --quick' if options.quick else f' --studies {count}'}"
+    command += f" --only {options.only}" if options.only else ""
     title = "The augmentation study's intervals on designs with known truth"
-    sys.exit(report("study_intervals", title, command, body, faults, write=not options.quick))
+    form = f"study_intervals_{options.only}" if options.only else "study_intervals"
+    sys.exit(report(form, title, command, body, faults, write=not options.quick))
 
 
 EXPLAINED = (

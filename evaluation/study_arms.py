@@ -32,7 +32,6 @@ ARMS = {  # by the word of the command line
     "hardest": HARDEST,
     "easiest": EASIEST,
     "only": ONLY,
-    "all": ALL,
 }
 WITHOUT = (REAL, REFERENCE, PHYSICAL, ALL)  # generated images
 BY_PHYSICS = (PHYSICAL, PHYSICAL_MIXED)

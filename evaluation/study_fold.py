@@ -66,13 +66,13 @@ class Training(NamedTuple):
 
 
 def arms_of(fold: Fold, setting: Setting) -> list[str]:
-    """The arms asked for, with the reference and the one that decides; without axes there is none of physical
-    augmentation, without further images none of all. Those of real images alone come first: their margins
-    sort the generated images.
+    """The arms asked for, with the reference, the one that decides, and of new people the one that has all
+    their images; without axes there is none of physical augmentation. Those of real images alone come first:
+    their margins sort the generated images.
     """
     lacking = {*BY_PHYSICS} if setting.physical is None else set()
-    lacking |= set() if fold.further else {ALL}
-    arms = dict.fromkeys([REFERENCE, *(ARMS[word] for word in setting.config.arms), MIXED])
+    everything = [ALL] if fold.further else []
+    arms = dict.fromkeys([REFERENCE, *(ARMS[word] for word in setting.config.arms), *everything, MIXED])
     return sorted((arm for arm in arms if arm not in lacking), key=lambda arm: arm not in WITHOUT)
 
 

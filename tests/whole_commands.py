@@ -161,7 +161,7 @@ def sweep(given: Inputs) -> tuple:
 def study(given: Inputs) -> tuple:
     """Two new people of the toy's three, each in a fold of its own; two classifiers of each arm."""
     design = "--design", "new-person", "--images_per_person", 2, "--folds", 2, "--num_generated", 2
-    brief = "--seeds", 2, "--classifier_steps", 5, "--arms", "classic", "generated", "all"
+    brief = "--seeds", 2, "--classifier_steps", 5, "--arms", "classic", "generated"
     generator = (
         *(f"train.{one}" for one in ("batch_size=4", f"max_steps={STEPS}", "precision=32")),
         *TINY_MODEL,

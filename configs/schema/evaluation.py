@@ -18,7 +18,7 @@ from configs.schema.shared import (
 )
 
 STUDY_ARMS = tuple(
-    "real classic physical generated physical_generated pretrained weighted hardest easiest only all".split()
+    "real classic physical generated physical_generated pretrained weighted hardest easiest only".split()
 )  # evaluation.study_arms
 
 
@@ -201,8 +201,8 @@ class StudyConfig(Command):
         affects="output",
     )
     arms: List[str] = key(
-        ["real", "classic", "physical", "generated", "only", "all"],
-        "What classifiers learn from; classic and generated always.",
+        ["real", "classic", "physical", "generated", "only"],
+        "What classifiers learn from; classic and generated always, and of new people all their images.",
         choices=STUDY_ARMS,
         affects="run",
     )

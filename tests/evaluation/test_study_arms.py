@@ -54,7 +54,7 @@ def test_weighted_images_count_less():
 
 def test_every_arm_has_odds_that_sum_to_one():
     assert set(ARMS) == set(SECTIONS["study"].__dataclass_fields__["arms"].metadata["choices"])
-    for arm in ARMS.values():
+    for arm in (*ARMS.values(), ALL):
         phases = odds_of(arm, POOL, MARGINS)
         assert numpy.allclose([phase.sum() for phase in phases], 1)
         if arm in WITHOUT:

@@ -22,12 +22,7 @@ IMAGES = 40
 
 
 def setting(**given):
-    shared = {
-        "design": "new-person",
-        "real": "data",
-        "vavae_path": "W",
-        "arms": ["classic", "generated", "all"],
-    }
+    shared = {"design": "new-person", "real": "data", "vavae_path": "W", "arms": ["classic", "generated"]}
     config = resolve(("study",), {"study": {**shared, **given}})["study"]
     return Setting(config, PEOPLE, {}, None, [])
 
