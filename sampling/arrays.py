@@ -71,19 +71,24 @@ def to_decibels(pixels: numpy.ndarray, axes: Axes) -> numpy.ndarray:
 
 
 def write_arrays(folder: Path, names: Sequence[str], axes: Axes) -> int:
-    """Put beside each image of `names` that lacks it an .npz: db (velocity, time) float32, velocity_mps and
-    time_s (the middles of rows and columns), range_db and colour_map. How many were written.
-    """
+    """Put beside each image of `names` that lacks it an .npz of `arrays_of`. How many were written."""
     axes = with_map_of_files(axes, [folder / name for name in names])
     lacking = [path for name in names if not (path := folder / name).with_suffix(".npz").is_file()]
     for path in progress(lacking, description="arrays", unit="img"):
-        power_db = to_decibels(pixels_of(path), axes)
-        velocity, time = middles(axes, power_db.shape)
-        colours = {"range_db": axes.range_db, "colour_map": axes.colour_map}
-        arrays: dict[str, Any] = {"db": power_db, "velocity_mps": velocity, "time_s": time, **colours}
+        arrays = arrays_of(pixels_of(path), axes)
         with replacing(path.with_suffix(".npz")) as temporary, open(temporary, "wb") as file:
             numpy.savez_compressed(file, **arrays)
     return len(lacking)
+
+
+def arrays_of(pixels: numpy.ndarray, axes: Axes) -> dict[str, Any]:
+    """Of an image (H, W, 3) uint8: db (velocity, time) float32, velocity_mps and time_s (the middles of rows
+    and columns), range_db and colour_map.
+    """
+    power_db = to_decibels(pixels, axes)
+    velocity, time = middles(axes, power_db.shape)
+    colours = {"range_db": axes.range_db, "colour_map": axes.colour_map}
+    return {"db": power_db, "velocity_mps": velocity, "time_s": time, **colours}
 
 
 def middles(axes: Axes, shape: tuple[int, ...]) -> tuple[numpy.ndarray, numpy.ndarray]:

@@ -103,7 +103,7 @@ def midway_of(scale: float | None, payload: DitPayload, device: torch.device) ->
     """
     if scale is None:
         return None
-    if payload.model["combinations"] is None:
+    if payload.model.get("combinations") is None:  # models of before conditions lack the key
         raise UserError(
             f"--guidance_condition {scale:g}: the model knows people only, in no "
             "conditions; leave it out, or train with --conditions"

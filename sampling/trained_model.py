@@ -16,6 +16,7 @@ from configs.errors import UserError
 from configs.load import resolve
 from configs.schema import SampleConfig
 from data.axes import Axes
+from data.conditions import Conditions
 from runtime.devices import resolve_device
 from sampling.arrays import middles, require_axes, to_decibels, with_colour_map
 from sampling.image_sampler import PersonSampler, batches_of, wanted_of, with_axes
@@ -73,14 +74,22 @@ class TrainedModel:
     """A trained network with its tokenizer, as `load` gives it.
 
     `people` are the names that it draws, with conditions where it knows them (ID_8_backpack), in the order of
-    its labels; `axes` say what edges (m/s, s) and colours (dB) of its images stand for, None: not known.
+    its labels; `precision` is the network's arithmetic; `axes` say what edges (m/s, s) and colours (dB) of
+    its images stand for, None: not known.
     """
 
     def __init__(self, config: SampleConfig, networks: Networks) -> None:
         self._config, self._networks = config, networks
         self._payload = with_axes(config, networks.payload)
         self.people: tuple[str, ...] = self._payload.labels.names
+        self.precision = networks.precision
         self.axes: Axes | None = self._payload.axes
+
+    @property
+    def conditions(self) -> Conditions | None:
+        """What each of `people` means, of a model of people in conditions; None of another one."""
+        pairs = self._payload.model.get("combinations")
+        return None if pairs is None else Conditions(self._payload.labels, pairs)
 
     def __repr__(self) -> str:
         return f"<{self._config.dit_checkpoint}: {len(self.people)} people, {self.axes or 'axes not known'}>"

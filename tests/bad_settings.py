@@ -8,6 +8,7 @@ import numpy
 from bad_inputs import Bad, draw, extract, judge, spectrogram, split, tokenizer, train, written
 from bad_pictures import recorded
 
+import playground.__main__ as playground
 import run_complete_pipeline as runner
 import stage0_prepare as stage0
 import stage1_extract_features as stage1
@@ -108,6 +109,7 @@ MAINS = {
     "study": stage4.main,
     "fid": stage4.main,
     "tokenizer": train_tokenizer.main,
+    "playground": playground.main,
     "pipeline": runner.main,
 }
 REQUIRED = {
@@ -147,6 +149,7 @@ REQUIRED = {
     "evaluate": judge,
     "tokenizer": tokenizer,
     "simulate": lambda toy, work: ["simulate", "--output_dir", work / "sim"],
+    "playground": lambda toy, work: [],
     "pipeline": lambda toy, work: [
         "--data_dir",
         toy.data,

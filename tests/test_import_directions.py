@@ -22,6 +22,7 @@ ROOMS = {
     "training": 4,
     "evaluation": 4,
     "preparation": 5,
+    "playground": 5,
 }
 LAYER_1 = {"tokenizer", "models", "transport", "radar"}
 BELOW_4 = {"configs", "weight_files", *LAYER_1, "data", "runtime", "sampling"}
@@ -37,10 +38,11 @@ ALLOWED = {
     "training": BELOW_4,
     "evaluation": BELOW_4,
     "preparation": {*BELOW_4, "training", "evaluation"},
+    "playground": {*BELOW_4, "evaluation"},
     "run_complete_pipeline": {"configs"},
     "example": {"sampling"},
 }
-STAGE = set(ROOMS)
+STAGE = set(ROOMS) - {"playground"}  # a command of its own
 FORBIDDEN = {"datasets", "evaluate", "signal", "statistics", "profile", "types", "logging", "utils"}
 CONFIGS_PACKAGES = {"omegaconf", "yaml"}  # yaml: OmegaConf's own parser, whose errors are named
 

@@ -16,6 +16,7 @@ from configs.schema.evaluation import (
     SweepConfig,
 )
 from configs.schema.latents import ExtractConfig
+from configs.schema.playground import PlaygroundConfig
 from configs.schema.preparation import (
     GAITS,
     PUBLIC_SETS,
@@ -96,6 +97,7 @@ SECTIONS = {
     "study": StudyConfig,
     "fid": FidConfig,
     "tokenizer": TokenizerConfig,
+    "playground": PlaygroundConfig,
     "pipeline": PipelineConfig,
 }
 

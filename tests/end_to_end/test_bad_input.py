@@ -55,7 +55,7 @@ def test_scripts_refuse_it(bad, toy, tmp_path):
     arguments = [str(part) for part in bad.make(toy, tmp_path)]
     before = snapshot(tmp_path)
     run = subprocess.run(
-        [sys.executable, sys.modules[bad.main.__module__].__file__, *arguments],
+        [sys.executable, "-m", bad.main.__module__, *arguments],
         capture_output=True,
         text=True,
         timeout=300,

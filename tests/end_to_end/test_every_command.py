@@ -28,7 +28,7 @@ from configs.schema import SECTIONS
 
 pytestmark = pytest.mark.usefixtures("brief_judges")
 
-NOT_COMMANDS = {"model", "transport"}
+NOT_COMMANDS = {"model", "transport", "playground"}  # playground serves a page: tests/playground
 BY_STAGES = {"pipeline"}  # writes by the commands that it starts
 OF_THE_HUB = {"download"}  # tests/preparation/test_download.py, which has a hub
 DRAW = ("--num_steps", 1, "--num_samples_per_user", 1)
@@ -288,7 +288,7 @@ def test_every_program_is_among_these():
         stage4_evaluate,
         train_tokenizer,
     )
-    # The converter and the example have tests of their own.
-    own = {"tokenizer/convert.py", "example.py"}
+    # The converter, the example and the page have tests of their own.
+    own = {"tokenizer/convert.py", "example.py", "playground/__main__.py"}
     assert programs == {f"{module.__name__}.py" for module in modules} | own
     assert set(stage0_prepare.COMMANDS) | set(stage4_evaluate.COMMANDS) <= set(SECTIONS)

@@ -36,6 +36,7 @@ ELSEWHERE = {
     "download": "requires the network",
     "doctor": "its exit status is the machine's",
     "setup": "it writes what is there",
+    "playground": "it serves a page",
 }
 # Sections whose folders are known by other files: split.json, the latents' metadata, those of each stage.
 KNOWN_OTHERWISE = ("split", "extract", "pipeline")

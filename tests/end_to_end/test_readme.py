@@ -41,6 +41,8 @@ def commands_in(text: str) -> list[list[str]]:
 def check(command: list[str]) -> None:
     """Parse as the script would; SystemExit or ValueError for what it would refuse."""
     script, arguments = command[0], command[1:]
+    if command[:2] == ["-m", "playground"]:
+        parse("playground", ("playground",), command[2:], prog="playground", description="")
     if script == "-m":
         if (PROJECT / arguments[0].split(".")[0]).is_dir():
             importlib.import_module(arguments[0])

@@ -66,6 +66,13 @@ def test_the_bundled_model_draws_as_stage_3_does(tmp_path, capfd):
     assert (found == of_stage_3(networks, tmp_path, ["ID_3"], 4, *flags)).all()
 
 
+def test_a_model_of_before_conditions_knows_none():
+    model = load("demo", "compact", device="cpu", precision="32")
+    assert model.conditions is None and model.precision == "32"
+    with pytest.raises(UserError, match="guidance_condition 2: the model knows people only"):
+        model.draw("ID_3", n=1, guidance_condition=2.0)
+
+
 def test_people_are_named_as_on_the_command_line(model):
     assert model.people == PEOPLE
     everybody = model.draw("all", n=1, **QUICK)

@@ -12,6 +12,7 @@ from omegaconf import MISSING as REQUIRED
 from PIL import Image
 from toy_run import DRAWING, EXACT, output_of, refusal_of, save_tokenizer
 
+import playground.__main__ as playground
 import stage1_extract_features
 import stage2_train_dit
 import stage3_inference
@@ -43,6 +44,7 @@ COMMANDS = {
     "study": (stage4_evaluate.main, "study"),
     "fid": (stage4_evaluate.main, "fid"),
     "tokenizer": (train_tokenizer.main,),
+    "playground": (playground.main,),
 }
 KEYS = [
     (section, item)

@@ -1,0 +1,249 @@
+"""What the page shows of an image drawn: axes, torso line, figures, the judge, the nearest training image."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy
+from jinja2 import Environment, FileSystemLoader, select_autoescape
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+from configs.errors import UserError
+from configs.schema import PlaygroundConfig
+from data.axes import Axes
+from data.folders import Rules
+from data.images import ImageRecord, find_splits, open_rgb
+from data.labels import LabelTable, listing
+from data.progress import progress
+from evaluation.judge import reduced
+from evaluation.memorisation import THRESHOLD, luma, nearness
+from evaluation.selection import Selector
+from radar.kinematics import Kinematics, from_image
+from sampling import load
+from sampling.arrays import arrays_of, with_colour_map
+from sampling.trained_model import TrainedModel
+
+NAMED = 3  # people whose probabilities are shown
+SIDE = 256  # of the plot in the template's drawing, its units
+NO_MAP = "torso line, cadence and array require colours of a known map"
+NO_CONDITION = "no condition"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A model, and beside it what judges its images: a selecting judge, and training images with their
+    `luma`; None and nothing where they were not given.
+    """
+
+    config: PlaygroundConfig
+    model: TrainedModel
+    selector: Selector | None
+    training: Sequence[ImageRecord]
+    training_luma: numpy.ndarray
+
+    @classmethod
+    def load(cls, config: PlaygroundConfig) -> Drawing:
+        """Errors of `sampling.load`, `Selector.load` and `find_splits`; UserError: the judge, or the real
+        images, know nobody whom the model draws.
+        """
+        model = load(config.model, config.vavae_path, axes=config.axes, device=config.device)
+        selector = Selector.load(config.judge) if config.judge else None
+        if selector:
+            _require_same_people(model, selector.people, f"--judge {config.judge}")
+        if not config.real:
+            return cls(config, model, selector, [], numpy.zeros(0))
+        splits = find_splits(Path(config.real), Rules(leave_out=config.leave_out))
+        _require_same_people(model, splits.labels, f"--real {config.real}")
+        training = splits.records["train"]
+        if len(training) < 2:
+            raise UserError(f"--real {config.real}: {len(training)} training image; expected two or more")
+        shown = progress(training, description="reading", unit="img")
+        return cls(
+            config, model, selector, training, luma(numpy.stack([reduced(open_rgb(one)) for one in shown]))
+        )
+
+    def account(self) -> str:
+        """What the page draws, and what it lacks."""
+        known = f"{len(self.model.people)} people of {self.config.model}"
+        return "; ".join([known, *self.lacking])
+
+    @property
+    def lacking(self) -> list[str]:
+        """What is not shown, and what would show it."""
+        axes = self.model.axes
+        no_range = axes is not None and axes.range_db is None
+        reasons = {
+            "axes, torso line and cadence require --axes: the model's file tells none": axes is None,
+            "arrays require the range in dB, a fourth number of --axes": no_range,
+            "a judge's probabilities require --judge": self.selector is None,
+            "the nearest training image requires --real": not self.config.real,
+        }
+        return [reason for reason, holds in reasons.items() if holds]
+
+    @cached_property
+    def named(self) -> dict[tuple[str, str], str]:
+        """What the model calls a person in a condition; NO_CONDITION of models without any."""
+        conditions = self.model.conditions
+        if conditions is None:
+            return {(name, NO_CONDITION): name for name in self.model.people}
+        alone = [self.model.people[label] for label in conditions.person_alone()]
+        return {
+            (person, name.replace(person, "", 1).strip("_") or NO_CONDITION): name
+            for person, name in zip(alone, self.model.people)
+        }
+
+    @property
+    def people(self) -> list[str]:
+        return list(dict.fromkeys(person for person, _ in self.named))
+
+    @property
+    def conditions(self) -> list[str]:
+        return sorted({condition for _, condition in self.named}, key=lambda one: (one != NO_CONDITION, one))
+
+    # Drawing
+
+    def draw(
+        self,
+        people: Sequence[str],
+        condition: str,
+        guidance: float,
+        steps: int,
+        seed: int,
+        torso: bool = True,
+    ) -> str:
+        """Image 1 of each of `people` as HTML, drawn together as stage 3 draws it. Errors of
+        `TrainedModel.draw`.
+        """
+        names = [self.named[person, condition] for person in people]
+        start = time.monotonic()
+        images = self.model.draw(names, n=1, guidance=guidance, steps=steps, seed=seed)
+        seconds = time.monotonic() - start
+        axes = self._axes(images)
+        cards = [
+            card(name, pixels, axes, torso) | self._beside(name, reduced(Image.fromarray(pixels)))
+            for name, pixels in zip(names, images)
+        ]
+        settings = {"guidance_scale": f"{guidance:g}", "num_steps": steps, "seed": seed}
+        networks = {"dit_checkpoint": self.config.model, "vavae_path": self.config.vavae_path}
+        flags = {**networks, **settings, "num_samples_per_user": 1, "precision": self.model.precision}
+        given = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
+        command = ["python", "stage3_inference.py", *given, "--user_ids", *names]
+        return TEMPLATE.render(
+            cards=cards,
+            side=SIDE,
+            copy_below=THRESHOLD,
+            seconds=seconds,
+            command=[shlex.quote(word) for word in command],
+            lacking="; ".join([*self.lacking, *([NO_MAP] if self.model.axes and not axes else [])]),
+        )
+
+    def _axes(self, images: numpy.ndarray) -> Axes | None:
+        """The axes with the colour map of `images`; None where one of them is not known."""
+        try:
+            return self.model.axes and with_colour_map(self.model.axes, images, "an image drawn")
+        except UserError:
+            return None
+
+    def _beside(self, name: str, small: numpy.ndarray) -> dict[str, Any]:
+        """What judge and training images say of an image (128, 64, 3) drawn as `name`."""
+        said: dict[str, Any] = {}
+        if self.selector:
+            shares = self.selector.judge.predict(small[None].copy())[0]
+            said["shares"] = ranked(dict(zip(self.selector.people.names, shares.tolist())), name)
+        if len(self.training):
+            found = nearness(luma(small[None]), self.training_luma, quiet=True)
+            nearest = self.training[found.places[0, 0]]
+            picture = open_rgb(nearest).resize((128, 128))
+            said |= {
+                "nearest": nearest.relative,
+                "thumbnail": data_uri(png(numpy.asarray(picture)), "image/png"),
+            }
+            said["ratio"] = float(found.ratios[0])
+        return said
+
+
+def _require_same_people(model: TrainedModel, people: LabelTable, where: str) -> None:
+    if not set(people.names) & set(model.people):
+        raise UserError(
+            f"{where}: people: {listing(people.names, 8)}; expected some of {listing(model.people, 8)}, whom "
+            "the model draws"
+        )
+
+
+def ranked(shares: dict[str, float], name: str) -> list[tuple[str, float]]:
+    """The NAMED likeliest people, and `name` where it is another one that the judge knows."""
+    likeliest = sorted(shares.items(), key=lambda one: -one[1])
+    rest = [one for one in likeliest[NAMED:] if one[0] == name]
+    return likeliest[:NAMED] + rest
+
+
+# One image
+
+
+def card(name: str, pixels: numpy.ndarray, axes: Axes | None, torso: bool) -> dict[str, Any]:
+    """What the template shows of an image (H, W, 3) uint8."""
+    shown: dict[str, Any] = {"name": name, "png": data_uri(png(pixels), "image/png")}
+    if axes is None:
+        return shown
+    found, (low, high, duration) = motion_of(pixels, axes), axes.edges()
+    shown |= {"motion": found, "times": ticks(0, duration), "velocities": ticks(low, high)}
+    known = numpy.isfinite(found.torso_mps)
+    if torso and known.any():
+        across = (numpy.flatnonzero(known) + 0.5) * SIDE / len(known)
+        down = SIDE * (high - found.torso_mps[known]) / (high - low)
+        shown["torso"] = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across, down))
+    if axes.range_db:
+        stream = io.BytesIO()
+        numpy.savez_compressed(stream, **arrays_of(pixels, axes))
+        shown["npz"] = data_uri(stream.getvalue(), "application/octet-stream")
+    return shown
+
+
+def ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Places in the plot, 0 to SIDE, and texts of round numbers between `low` and `high`."""
+    numbers = [
+        one for one in MaxNLocator(8, steps=(1, 2, 5, 10)).tick_values(low, high) if low <= one <= high
+    ]
+    return [(SIDE * (one - low) / (high - low), f"{one:g}") for one in numbers]
+
+
+def motion_of(pixels: numpy.ndarray, axes: Axes) -> Kinematics:
+    """Torso line and cadence, as stage 4 measures them."""
+    low, high, duration = axes.edges()
+    return from_image(
+        pixels,
+        duration_s=duration,
+        velocity_low=low,
+        velocity_high=high,
+        colormap=axes.colour_map or "jet",
+        frames_per_s=axes.frames_per_s or math.inf,
+    )
+
+
+def png(pixels: numpy.ndarray) -> bytes:
+    """PNG of (H, W, 3) uint8, without text."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+TEMPLATE = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=select_autoescape(),
+    trim_blocks=True,
+    lstrip_blocks=True,
+).get_template("cards.html")
