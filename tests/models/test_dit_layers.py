@@ -6,7 +6,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from models.layers import Attention, AxialRotaryEmbedding, Mlp, RMSNorm, SwiGLU, feed_forward_width, modulate
+from models.layers import (
+    Attention,
+    AxialRotaryEmbedding,
+    Mlp,
+    RMSNorm,
+    SwiGLU,
+    attend,
+    feed_forward_width,
+    modulate,
+)
 
 
 def test_rmsnorm_is_its_formula():
@@ -87,6 +96,21 @@ def test_attention_is_its_formula(use_qknorm):
     expected = attention.proj(mixed.transpose(1, 2).reshape(2, 9, 16))
     torch.testing.assert_close(attention(x, rope), expected)
     assert isinstance(attention.q_norm, RMSNorm) == use_qknorm
+
+
+@pytest.mark.parametrize("tokens", [64, 300])
+def test_attention_in_bfloat16_is_attention_within_rounding(tokens):
+    draw = torch.Generator().manual_seed(0)
+    exact = [torch.randn(2, 3, tokens, 16, generator=draw).bfloat16() for _ in "qkv"]
+    weight = torch.randn(2, 3, tokens, 16, generator=draw)
+    results = []
+    for dtype in (torch.float32, torch.bfloat16):
+        q, k, v = (part.detach().to(dtype).requires_grad_() for part in exact)
+        mixed = attend(q, k, v)
+        mixed.backward(weight.to(dtype))
+        results.append([value.float() for value in (mixed.detach(), q.grad, k.grad, v.grad)])
+    for expected, rounded in zip(*results):
+        assert (rounded - expected).norm() < 0.02 * expected.norm()
 
 
 @torch.no_grad()
