@@ -24,6 +24,7 @@ from runtime.seeds import noise_for
 from sampling.latent_sampler import LatentSampler, usual_settings
 from tokenizer.vavae import VAVAE, as_rows
 from training.dit_module import DiTModule
+from training.loggers import log_picture
 
 
 def training_flops(arguments: dict[str, Any], batch_size: int = 1) -> int:
@@ -138,6 +139,7 @@ class Previews(pl.Callback):
         if is_main_process() and step > 0 and step % self.every == 0 and not target.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             self.draw(pl_module, target)
+            log_picture(trainer.loggers, "preview", target, step)
 
     def draw(self, module: DiTModule, target: Path) -> None:
         """Draw `SAMPLES_PER_USER` images of the first people into `target`."""

@@ -9,12 +9,12 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.plugins.precision import Precision
 from pytorch_lightning.strategies import DDPStrategy
 
@@ -26,6 +26,7 @@ from data.run_record import check_record, claim_folder, lock_folder
 from runtime.devices import lightning_precision, resolve_devices, resolve_precision
 from runtime.out_of_memory import is_out_of_memory
 from training.callbacks import progress_callback
+from training.loggers import loggers_of, require_loggers
 from training.resumable import ResumableModule
 from training.run_files import TIME_IS_UP, AtomicCheckpointIO, RunFiles
 from weight_files.reading import WeightFile
@@ -36,9 +37,10 @@ def claim_run(folder: Path, settings: dict[str, dict[str, Any]], config: FitConf
     """Keep `folder` for the run with `settings` (by section) within the block, bringing what
     `config.resume_from` holds into an empty one.
 
-    Yields the optimizer steps already done. UserError: the folder or the earlier one holds another run, or
-    another process writes there.
+    Yields the optimizer steps already done. UserError: the folder or the earlier one holds another run,
+    another process writes there, or what `config.logger` requires is not installed.
     """
+    require_loggers(config.logger)
     fixed = {f"{section}.{key}": value for section in settings for key, value in settings[section].items()}
     last = folder / "checkpoints" / "last.ckpt"
     earlier = Path(config.resume_from) if config.resume_from and not last.is_file() else None
@@ -140,7 +142,7 @@ def trainer_of(
         gradient_clip_val=config.gradient_clip or None,
         callbacks=[progress_callback(), *callbacks, files],
         plugins=[AtomicCheckpointIO(), *([arithmetic] if arithmetic else [])],
-        logger=run_loggers(files.folder),
+        logger=loggers_of(config.logger, files.folder, asdict(config)),
         log_every_n_steps=config.log_every,
         limit_val_batches=0,
         num_sanity_val_steps=0,
@@ -163,12 +165,6 @@ def strategy(count: int) -> Any:
     gradients are not held twice.
     """
     return DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True) if count > 1 else "auto"
-
-
-def run_loggers(folder: Path) -> list[Any]:
-    """TensorBoard and CSV logs in one new `lightning_logs/version_N` per start."""
-    csv_logger = CSVLogger(folder, name="lightning_logs")
-    return [TensorBoardLogger(folder, name="lightning_logs", version=csv_logger.version), csv_logger]
 
 
 def quiet_lightning() -> None:

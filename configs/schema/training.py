@@ -139,6 +139,12 @@ class FitConfig(Command):
         affects="nothing",
     )
     log_every: int = key(20, "Steps between log lines.", unit="steps", low=1, affects="nothing")
+    logger: List[str] = key(
+        ["tensorboard", "csv"],
+        "Where figures and previews are logged, too; none alone = nowhere.",
+        choices=("tensorboard", "csv", "wandb", "mlflow", "none"),
+        affects="nothing",
+    )
     devices: str = key("1", "Number of devices of each node, or auto.", affects="run")
     num_nodes: int = key(
         1, "Machines that train together, started by SLURM or torchrun.", low=1, affects="run"
