@@ -2,7 +2,8 @@
 
     python -m playground --model demo
 
-It is seen from this machine alone unless --host says otherwise, and asks no other machine.
+With --study FOLDER --real data_split it asks what people see in real and generated images instead. It is seen
+from this machine alone unless --host says otherwise, and asks no other machine.
 """
 
 from __future__ import annotations
@@ -10,37 +11,68 @@ from __future__ import annotations
 import importlib.util
 import os
 import socket
+from pathlib import Path
 
 from configs.command_line import parse, run_script, say
 from configs.dry_run import tell_plan
 from configs.errors import UserError
 from configs.schema import PlaygroundConfig
+from data.run_record import claim_folder
 from playground.drawing import Drawing
+from playground.user_study import ANSWERS, Answers, open_study
 from weight_files.hub import with_local_files
 
 
 def run(config: PlaygroundConfig) -> None:
-    """Load what `config` names and serve the page until it is interrupted.
+    """The page to play with, or with --study a user study, served until it is interrupted.
 
-    Errors of `playground.drawing.Drawing.load`; UserError: Gradio is not installed, or the port is taken.
+    Errors of `Drawing.load` and of `open_study`; UserError: Gradio is not installed, or the port is taken.
     """
     config = with_local_files(config)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when it is imported
+    (study if config.study else play)(config)
+
+
+def play(config: PlaygroundConfig) -> None:
+    """Load what `config` names and serve the page to play with."""
     require_gradio()
     require_address(config.host, config.port)
     drawing = Drawing.load(config)
     if config.dry_run:
-        return tell_plan(
-            {"playground": config},
-            reads=filter(None, [config.model, config.vavae_path, config.judge, config.real]),
-            writes=[],
-            does=f"serve a page at http://{config.host}:{config.port}",
-        )
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when it is imported
+        reads = filter(None, [config.model, config.vavae_path, config.judge, config.real])
+        return tell_plan({"playground": config}, reads=reads, writes=[], does=serving(config))
     from playground.page import CSS, build
     from playground.serving import serve
 
     say(drawing.account())
     serve(build(drawing), config.host, config.port, CSS)
+
+
+def study(config: PlaygroundConfig) -> None:
+    """Ask what has no answer yet; say the figures of a study that is done."""
+    material, trials, settings = open_study(config)
+    folder = Path(config.output_dir)
+    with claim_folder(folder, settings, ANSWERS, config.dry_run):
+        answers = Answers(folder / ANSWERS, trials)
+        done = answers.next is None
+        if not done:
+            require_gradio()
+            require_address(config.host, config.port)
+        if config.dry_run:
+            does = "say the figures" if done else f"{serving(config)}: {answers.account()}"
+            reads, writes = [config.real, config.study], [] if done else [answers.path]
+            return tell_plan({"playground": config}, reads=reads, writes=writes, does=does)
+        say(answers.account())
+        if done:
+            return
+        from playground.serving import serve
+        from playground.study_page import CSS, build
+
+        serve(build(answers, material), config.host, config.port, CSS)
+
+
+def serving(config: PlaygroundConfig) -> str:
+    return f"serve a page at http://{config.host}:{config.port}"
 
 
 def require_gradio() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import math
 import shlex
@@ -14,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-from jinja2 import Environment, FileSystemLoader, select_autoescape
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
+from configs.command_line import say
 from configs.errors import UserError
 from configs.schema import PlaygroundConfig
 from data.axes import Axes
@@ -28,6 +27,7 @@ from data.progress import progress
 from evaluation.judge import reduced
 from evaluation.memorisation import THRESHOLD, luma, nearness
 from evaluation.selection import Selector
+from playground.templates import data_uri, png, render
 from radar.kinematics import Kinematics, from_image
 from sampling import load
 from sampling.arrays import arrays_of, with_colour_map
@@ -63,6 +63,7 @@ class Drawing:
         if not config.real:
             return cls(config, model, selector, [], numpy.zeros(0))
         splits = find_splits(Path(config.real), Rules(leave_out=config.leave_out))
+        say(splits.account())
         _require_same_people(model, splits.labels, f"--real {config.real}")
         training = splits.records["train"]
         if len(training) < 2:
@@ -138,7 +139,8 @@ class Drawing:
         flags = {**networks, **settings, "num_samples_per_user": 1, "precision": self.model.precision}
         given = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
         command = ["python", "stage3_inference.py", *given, "--user_ids", *names]
-        return TEMPLATE.render(
+        return render(
+            "cards.html",
             cards=cards,
             side=SIDE,
             copy_below=THRESHOLD,
@@ -228,22 +230,3 @@ def motion_of(pixels: numpy.ndarray, axes: Axes) -> Kinematics:
         colormap=axes.colour_map or "jet",
         frames_per_s=axes.frames_per_s or math.inf,
     )
-
-
-def png(pixels: numpy.ndarray) -> bytes:
-    """PNG of (H, W, 3) uint8, without text."""
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
-    return stream.getvalue()
-
-
-def data_uri(content: bytes, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
-
-
-TEMPLATE = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
-    autoescape=select_autoescape(),
-    trim_blocks=True,
-    lstrip_blocks=True,
-).get_template("cards.html")

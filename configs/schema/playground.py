@@ -1,4 +1,4 @@
-"""Keys of the page on which a model is played with."""
+"""Keys of the page on which a model is played with, and of its user study."""
 
 from dataclasses import dataclass
 from typing import List, Optional
@@ -22,10 +22,27 @@ class PlaygroundConfig(Command):
     )
     real: Optional[str] = key(
         None,
-        "Folder with train/ of real images, of which the nearest one is shown; none = without.",
-        affects="nothing",
+        "Folder with train/ of real images, whose nearest one is shown, and val/ or test/ for a study; "
+        "none = without.",
+        affects="output",
+        content=True,
     )
-    leave_out: List[str] = leave_out_key(affects="nothing")
+    leave_out: List[str] = leave_out_key(affects="run")
+    study: Optional[str] = key(
+        None,
+        "Generated images, as of stage 4, to be shown blind among real ones; none = the page to play with.",
+        affects="output",
+        content=True,
+    )
+    trials: int = key(
+        20,
+        "Real images, and as many generated ones, of each of the two questions of a study.",
+        low=1,
+        high=10000,
+        affects="output",
+    )
+    seed: int = key(0, "Seed of a study's images and their order.", low=0, affects="output")
+    output_dir: str = key("user_study", "Folder for a study's answers.csv.", affects="nothing")
     axes: List[float] = axes_key(affects="nothing")
     host: str = key(
         "127.0.0.1",
