@@ -1,5 +1,8 @@
-"""A small Hub on this machine: a few files of one repository, and everything that can go wrong with one."""
+"""A small Hub on this machine: a few files of one repository, and everything that can go wrong with one; it
+takes files, too.
+"""
 
+import base64
 import hashlib
 import json
 import threading
@@ -22,12 +25,57 @@ class _Answers(BaseHTTPRequestHandler):
     def do_GET(self):
         self.answer(True)
 
+    def do_PUT(self):
+        """Settings of the repository."""
+        self.server.settings |= self.sent()
+        self.send_json({})
+
+    def do_POST(self):
+        """A repository made, and a commit of files that stand in it as they are."""
+        plan, what = self.server.plan, self.path.removeprefix(f"/api/models/{self.server.repository}/")
+        if plan.get("error"):
+            return self.refuse(*plan["error"])
+        if self.path == "/api/repos/create":
+            self.server.settings |= self.sent()
+            return self.send_json({"url": f"https://huggingface.co/{self.server.repository}"})
+        if what.startswith("preupload"):
+            modes = {"uploadMode": "regular", "shouldIgnore": False, "oid": None}
+            return self.send_json({"files": [{"path": one["path"], **modes} for one in self.sent()["files"]]})
+        if what.startswith("commit"):
+            for line in self.sent(lines=True):
+                if line["key"] == "file":
+                    value = line["value"]
+                    self.server.files[value["path"]] = base64.b64decode(value["content"])
+            return self.send_json(
+                {
+                    "commitUrl": f"https://huggingface.co/{self.server.repository}/commit/{COMMIT}",
+                    "commitOid": COMMIT,
+                    "pullRequestUrl": None,
+                }
+            )
+        self.sent()
+        self.send_json({"errors": [], "warnings": []})  # of the card's metadata
+
+    def sent(self, lines=False):
+        """JSON that came with the request."""
+        if "chunked" in self.headers.get("Transfer-Encoding", ""):
+            body = b""
+            while size := int(self.rfile.readline(), 16):
+                body += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+        else:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        return [json.loads(line) for line in body.splitlines()] if lines else json.loads(body or b"{}")
+
     def answer(self, wants_body):
         plan, repository = self.server.plan, self.server.repository
         if plan.get("error"):
             return self.refuse(*plan["error"])
         if self.path.startswith(f"/api/models/{repository}/tree/"):
             return self.list_files(self.path.split("/tree/")[1].split("?")[0])
+        if self.path.startswith(f"/api/models/{repository}/revision/main"):
+            return self.send_json({"id": repository, "sha": COMMIT, "siblings": []})
         place, _, file = (
             self.path.removeprefix("/storage").removeprefix(f"/{repository}/resolve/").partition("/")
         )
@@ -55,7 +103,10 @@ class _Answers(BaseHTTPRequestHandler):
             {"type": "file", "path": name, "size": len(content), "oid": "0"}
             for name, content in self.server.files.items()
         ]
-        body = json.dumps(files).encode()
+        self.send_json(files)
+
+    def send_json(self, content):
+        body = json.dumps(content).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -97,12 +148,14 @@ class _Answers(BaseHTTPRequestHandler):
 def fake_hub(
     monkeypatch, repository: str, files: Mapping[str, bytes], **plan
 ) -> Iterator[ThreadingHTTPServer]:
-    """A server of `files`, as the environment's endpoint; `starts` lists where each body sent began.
+    """A server of `files`, as the environment's endpoint; `starts` lists where each body sent began, and
+    `settings` is what the repository was told to be.
 
     `plan`: error (status, code), storage, etag, instead, break_once_at.
     """
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Answers)
     server.repository, server.files, server.plan, server.starts = repository, files, plan, []
+    server.settings = {}
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
     try:

@@ -288,7 +288,7 @@ def test_every_program_is_among_these():
         stage4_evaluate,
         train_tokenizer,
     )
-    # The converter, the example and the page have tests of their own.
-    own = {"tokenizer/convert.py", "example.py", "playground/__main__.py"}
+    # These have tests of their own.
+    own = {"tokenizer/convert.py", "sampling/push.py", "example.py", "playground/__main__.py"}
     assert programs == {f"{module.__name__}.py" for module in modules} | own
     assert set(stage0_prepare.COMMANDS) | set(stage4_evaluate.COMMANDS) <= set(SECTIONS)
