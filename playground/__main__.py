@@ -8,9 +8,9 @@ from this machine alone unless --host says otherwise, and asks no other machine.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import socket
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from configs.command_line import parse, run_script, say
@@ -21,6 +21,8 @@ from data.run_record import claim_folder
 from playground.drawing import Drawing
 from playground.user_study import ANSWERS, Answers, open_study
 from weight_files.hub import with_local_files
+
+LEAST = 6, 20  # of Gradio; pages of versions before ask another host for a script
 
 
 def run(config: PlaygroundConfig) -> None:
@@ -76,10 +78,14 @@ def serving(config: PlaygroundConfig) -> str:
 
 
 def require_gradio() -> None:
-    """UserError where Gradio, which only this command needs, is not installed."""
-    if importlib.util.find_spec("gradio") is None:
+    """UserError where Gradio, which only this command needs, is not installed, or in a version before LEAST."""
+    try:
+        found = version("gradio")
+    except PackageNotFoundError:
+        found = "none"
+    if found == "none" or tuple(map(int, found.split(".")[:2])) < LEAST:
         raise UserError(
-            "python -m playground requires Gradio, which is not installed: "
+            f"python -m playground requires Gradio {LEAST[0]}.{LEAST[1]} or newer, found {found}: "
             "pip install -r requirements-playground.txt"
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import gradio
 
 from configs.command_line import say
@@ -14,6 +16,7 @@ def serve(page: gradio.Blocks, host: str, port: int, css: str = "", wait: bool =
 
     No link to it is shared, nothing is counted, and fonts are the browser's own.
     """
+    os.environ["GRADIO_RUN_HISTORY"] = "False"  # newer versions keep what was drawn in the browser
     theme = gradio.themes.Base(**FONTS)
     page.launch(
         server_name=host,
@@ -23,7 +26,6 @@ def serve(page: gradio.Blocks, host: str, port: int, css: str = "", wait: bool =
         inbrowser=False,
         ssr_mode=False,
         footer_links=[],
-        run_history=False,
         theme=theme,
         css=css,
         prevent_thread_lock=True,

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy
 import pytest
+from conftest import PROJECT
 from PIL import Image
 from toy_run import output_of, refusal_of
 
@@ -165,6 +166,16 @@ def test_a_dry_run_serves_nothing(toy, monkeypatch):
     assert "would serve a page at http://127.0.0.1:7860" in said and said.endswith(f"{LAST_LINE}\n")
 
 
-def test_without_gradio_the_way_to_get_it_is_told(monkeypatch):
-    monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None)
-    assert "pip install -r requirements-playground.txt" in refusal_of(command.main)
+@pytest.mark.parametrize("found", ["5.49.1", "6.19.0", None])
+def test_without_a_gradio_that_asks_no_other_host_the_way_to_get_it_is_told(monkeypatch, found):
+    def version(name):
+        if found is None:
+            raise command.PackageNotFoundError(name)
+        return found
+
+    monkeypatch.setattr(command, "version", version)
+    said = refusal_of(command.main)
+    assert f"requires Gradio 6.20 or newer, found {found or 'none'}: pip install -r requirements-play" in said
+    monkeypatch.setattr(command, "version", lambda name: "6.20.0")
+    command.require_gradio()
+    assert "gradio>=6.20\n" in (PROJECT / "requirements-playground.txt").read_text()
