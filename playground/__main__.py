@@ -78,7 +78,7 @@ def serving(config: PlaygroundConfig) -> str:
 
 
 def require_gradio() -> None:
-    """UserError where Gradio, which only this command needs, is not installed, or in a version before LEAST."""
+    """UserError where Gradio, which only this command needs, is absent or older than LEAST."""
     try:
         found = version("gradio")
     except PackageNotFoundError:
