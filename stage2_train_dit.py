@@ -22,6 +22,7 @@ from configs.schema import TrainConfig, TransportConfig
 from data.atomic import write_text
 from data.latents import LatentSet, read_metadata
 from evaluation.copy_watch import CopyWatch
+from runtime.compiling import has_compiler
 from runtime.devices import resolve_device, resolve_devices, tokenizer_precision
 from sampling.model_file import DitPayload
 from tokenizer.vavae import VAVAE
@@ -51,6 +52,9 @@ from weight_files.hub import with_local_files
 SMALL_DATA = Path(__file__).resolve().parent / "configs" / "microdoppler_s.yaml"
 VALIDATIONS_IN_A_RUN = 50
 MOST_BLOCKS = 6  # of the network on which arithmetic is tried
+# Operations that take about five minutes of one core of a CPU. Compiling takes half a minute of it, and saves
+# a fifth of the run.
+LONG = 3e13
 # Of the validation loss. Less tells no models apart, while gaits still grow more regular with the passes.
 INDISTINCT = 0.005
 
@@ -100,7 +104,7 @@ def run(configs: dict[str, Any], preset: str | None = None) -> None:
         transport = create_transport(**asdict(configs["transport"]))
         data = LatentDataModule(train, config.batch_size, total_steps * config.accumulate, config.seed)
         precision = arithmetic(config, arguments, transport, payload, data, total_steps - done)
-        config = replace(config, precision=precision)
+        config = replace(config, precision=precision, compile=compiles(config, arguments, total_steps))
         net = starting_network(initial, arguments, config, train)
         initial = None  # its memory is wanted for the training
         watch = CopyWatch(train, val, config.watch_copies, precision) if val and config.watch_copies else None
@@ -182,6 +186,19 @@ def arithmetic(
 
     batches = steps * config.accumulate * arguments["depth"] / blocks
     return training_arithmetic(Path(config.output_dir), config, batches, trial)
+
+
+def compiles(config: TrainConfig, arguments: dict[str, Any], total_steps: int) -> bool:
+    """Whether the run of `total_steps` compiles the network's blocks: as asked, else on a CPU where it is
+    long. That hangs on nothing measured, so that a run gone on with goes on alike.
+    """
+    on_cpu = resolve_devices(config.accelerator, config.devices)[0] == "cpu"
+    operations = training_flops(arguments, config.batch_size) * config.accumulate * total_steps
+    if config.compile is not None or not on_cpu or operations < LONG:
+        return bool(config.compile)
+    if not has_compiler():
+        say("compile: no C++ compiler (g++) here, without which steps take a fifth more time")
+    return has_compiler()
 
 
 def describe(

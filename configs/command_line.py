@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn, get_origin, get_type_hints
+from typing import Any, NoReturn, Optional, get_origin, get_type_hints
 
 from omegaconf import MISSING as REQUIRED
 
@@ -20,6 +20,7 @@ from configs.schema import FURTHER_FLAGS, SECTIONS
 
 PROJECT = Path(__file__).resolve().parents[1]
 OVERRIDE = re.compile(r"^[A-Za-z_][\w.]*=")
+SWITCHES = (bool, Optional[bool])  # types of keys whose flags take no value
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -74,7 +75,7 @@ def take_overrides(section: str, argv: Sequence[str]) -> tuple[list[str], list[s
     """
     keys = {item.name for item in fields(SECTIONS[section])}
     named = {f"--{item.name}" for _, item in flags_of(section) if item.metadata["named"]}
-    booleans = [item.name for owner, item in flags_of(section) if kind_of(owner, item) is bool]
+    booleans = [item.name for owner, item in flags_of(section) if kind_of(owner, item) in SWITCHES]
     switches = {"--debug"} | {f"--{no}{name}" for name in booleans for no in ("", "no-")}
     rest: list[str] = []
     overrides: list[str] = []
@@ -133,7 +134,7 @@ def build_parser(section: str, prog: str, description: str) -> OneLineParser:
         value = value_name(item, kind)
         if rule["positional"]:
             parser.add_argument(item.name, nargs="*", help=text)
-        elif kind is bool:
+        elif kind in SWITCHES:
             parser.add_argument(f"--{item.name}", action=argparse.BooleanOptionalAction, help=text)
         elif get_origin(kind) is list:
             parser.add_argument(f"--{item.name}", nargs="+", metavar=value, help=text)

@@ -1,9 +1,13 @@
-"""Whole-network compilation on request, which never ends a run that would go well without it."""
+"""Compilation of networks or of their blocks, which never ends a run that would go well without it."""
 
 from __future__ import annotations
 
 import copy
+import os
+import shutil
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -26,12 +30,43 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
             try:
                 return fast(*arguments, **keywords)
             except Exception as error:  # compilers raise nearly anything
+                if type(error).__module__ == "torch.utils.checkpoint":
+                    raise  # how recomputing a block ends when it has what it needs
                 reason = (str(error).strip().splitlines() or [""])[0]
                 say(f"warning: torch.compile failed ({type(error).__name__}: {reason}); going on without it")
                 fast = None
         return function(*arguments, **keywords)
 
     return call
+
+
+def compile_blocks_(net: Any) -> None:
+    """Let the blocks of `net`, which are alike, run compiled, all by the code of the first one: that takes a
+    third of the time that the whole network takes, and no longer for a deeper one.
+
+    No parameter or module gets another name. torch before 2.5 would compile each block and gets the network.
+    """
+    keep_compiled_code()
+    if torch.__version__ < "2.5":
+        net.forward = compiled(net.forward)
+        return
+    forward = compiled(type(net.blocks[0]).forward)
+    for block in net.blocks:
+        block.forward = partial(forward, block)
+
+
+def keep_compiled_code() -> None:
+    """Have torch keep what it compiles in the user's cache, where the next run finds it; /tmp may be emptied
+    between two runs. A folder that the user named stays the one.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    if os.access(cache if cache.is_dir() else cache.parent, os.W_OK):
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache / "torch" / "inductor"))
+
+
+def has_compiler() -> bool:
+    """Whether there is the C++ compiler that torch calls for a CPU."""
+    return shutil.which(os.environ.get("CXX", "g++")) is not None
 
 
 def compiled_tokenizer(vae: Tokenizer) -> Tokenizer:

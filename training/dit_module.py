@@ -12,7 +12,7 @@ from torch import Tensor
 from configs.schema import TrainConfig
 from data.latents import LatentSet
 from models.lightningdit import LightningDiT
-from runtime.compiling import compiled
+from runtime.compiling import compile_blocks_
 from runtime.seeds import generator, noise_for
 from sampling.model_file import PAYLOAD_KEY, DitPayload, write_slim
 from training.fine_tuning import freeze_
@@ -46,7 +46,8 @@ class DiTModule(ResumableModule):
         super().__init__(net, config, total_steps)
         self.transport, self.payload, self.val, self.watch = transport, payload, val, watch
         self._statistics = payload.statistics
-        self._forward = compiled(net) if config.compile else net.__call__  # no module: saved only once
+        if config.compile:
+            compile_blocks_(net)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         draw = self.batch_generator(batch["position"])
@@ -56,7 +57,7 @@ class DiTModule(ResumableModule):
         t = self.slice_of_rank(self.transport.draw_times(count, draw))
         drop = self._draw_dropped_labels(len(x1), draw)
         model_kwargs = {"y": batch["labels"], "drop": drop}
-        terms = self.transport.training_losses(self._forward, x1, model_kwargs, x0=x0, t=t)
+        terms = self.transport.training_losses(self.net, x1, model_kwargs, x0=x0, t=t)
         loss = total_loss(terms).mean()
         self.count_loss(loss)
         return loss

@@ -214,3 +214,10 @@ def test_the_doctor_names_what_every_command_needs():
     found = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
     assert found.returncode == 2 and not found.stdout
     assert found.stderr == "error: omegaconf: not installed; pip install -r requirements.txt\n"
+
+
+@pytest.mark.parametrize(("given", "value"), [([], None), (["--compile"], True), (["--no-compile"], False)])
+def test_a_switch_that_is_left_alone_is_decided_later(given, value):
+    argv = ["--latent_dir", "latents", *given, "lr=1"]
+    config = parse("train", ("train",), argv, prog="stage2_train_dit.py", description="")["train"]
+    assert (config.compile, config.lr) == (value, 1.0)

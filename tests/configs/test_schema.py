@@ -41,6 +41,7 @@ def test_every_key_has_one_sentence_and_a_type_a_flag_can_carry(section, item):
         "Optional[str]",
         "Optional[int]",
         "Optional[float]",
+        "Optional[bool]",
         "List[str]",
         "List[int]",
         "List[float]",

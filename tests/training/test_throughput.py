@@ -4,10 +4,13 @@ import csv
 
 import pytest
 import torch
+from conftest import reference_weights_
 from tiny_runs import stage2_settings, write_tiny_latents
+from torch.utils.checkpoint import checkpoint
 
 import stage2_train_dit
-from models.lightningdit import LightningDiT_models
+from configs.load import resolve
+from models.lightningdit import LightningDiT, LightningDiT_models, LightningDiTBlock
 from runtime import compiling
 from tokenizer.vavae import VAVAE
 from training import callbacks as throughput
@@ -104,6 +107,53 @@ def test_a_compiled_tokenizer_shares_the_weights_and_gives_the_same(monkeypatch)
 def test_a_compiled_function_is_the_one_that_is_called(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda function: lambda x: ("compiled", function(x)))
     assert compiling.compiled(lambda x: 2 * x)(3) == ("compiled", 6)
+
+
+@pytest.mark.skipif(torch.__version__ < "2.5", reason="the network is compiled as a whole")
+def test_blocks_share_compiled_code_and_keep_their_names(monkeypatch):
+    sent = []
+
+    def compile(function):
+        sent.append(function)
+        return lambda block, *arguments: function(block, *arguments)
+
+    monkeypatch.setattr(torch, "compile", compile)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "the user's")
+    torch.manual_seed(0)
+    net = LightningDiT(input_size=4, in_channels=4, hidden_size=32, num_heads=2, depth=3)
+    reference_weights_(net)
+    inputs = torch.randn(2, 4, 4, 4), torch.rand(2), torch.tensor([0, 1]), torch.tensor([False, True])
+    names, expected = list(net.state_dict()), net(*inputs)
+    compiling.compile_blocks_(net)
+    assert torch.equal(net(*inputs), expected) and list(net.state_dict()) == names
+    assert sent == [LightningDiTBlock.forward]
+
+
+def test_the_end_of_a_recomputation_is_no_failure_of_a_compiler(monkeypatch):
+    inputs = [torch.randn(2, 3, requires_grad=True)]
+    monkeypatch.setattr(torch, "compile", lambda function: lambda x: function(x))
+    block = compiling.compiled(lambda x: torch.sin(x).exp())
+    checkpoint(block, *inputs, use_reentrant=False).sum().backward()
+    torch.testing.assert_close(inputs[0].grad, inputs[0].cos() * inputs[0].sin().exp())
+
+
+@pytest.mark.parametrize(
+    ("asked", "steps", "compiler", "expected"),
+    [
+        (None, 30, True, False),
+        (None, 3_000, True, True),
+        (None, 3_000, False, False),
+        (True, 30, False, True),
+        (False, 3_000, True, False),
+    ],
+)
+def test_long_runs_on_a_cpu_are_compiled(asked, steps, compiler, expected, monkeypatch, capsys):
+    monkeypatch.setattr(stage2_train_dit, "has_compiler", lambda: compiler)
+    settings = {"latent_dir": "-", "compile": asked, "accelerator": "cpu", "batch_size": 16}
+    config = resolve(("train",), {"train": settings})["train"]
+    arguments = {**LATENTS, "patch_size": 2, "hidden_size": 192, "num_heads": 3, "depth": 6}
+    assert stage2_train_dit.compiles(config, arguments, steps) == expected
+    assert ("no C++ compiler" in capsys.readouterr().out) == (not compiler and asked is None)
 
 
 @pytest.mark.slow
