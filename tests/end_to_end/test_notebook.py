@@ -128,7 +128,7 @@ def run_notebook(root: Path, working: Path, monkeypatch, earlier: str) -> str:
     nbclient.NotebookClient(notebook, timeout=1800, resources={"metadata": {"path": str(working)}}).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     shown = [kind for output in outputs for kind in output.get("data", {})]
-    assert shown.count("image/png") == 3 and "text/html" in shown
+    assert shown.count("image/png") == 7 and "text/html" in shown
     return "".join(output.get("text", "") for output in outputs)
 
 
