@@ -1,10 +1,11 @@
 """A training step of ours against the published loop: fp32 eager, one file opening for each sample, an
 average updated parameter by parameter, the loss read after every step.
 
-    python -m benchmarks.bench_training [--runs S/2:64 B/1:32] [--steps 5] [--compile] [--quick]
+    python -m benchmarks.bench_training [--runs XS:16 S/2:64 B/1:32] [--steps 5] [--compile] [--quick]
 
-Each run is a model and a batch size. Both loops see the same samples, noise and times, so their losses must
-agree; the exit status is 1 where they do not.
+Each run is a model and a batch size; XS is configs/microdoppler_xs.yaml. "ours, 32" is stage 2's eager step
+in fp32: what other arithmetic and compiled blocks gain is told against it. All loops see the same samples,
+noise and times, so their losses must agree; the exit status is 1 where they do not.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from safetensors import safe_open
 from benchmarks.form import table
 from benchmarks.turns import report
 from configs.command_line import run_script
-from configs.load import resolve
+from configs.load import load_preset, resolve
 from data.labels import LabelTable
 from data.latent_files import LatentFiles
 from data.latent_stats import LatentStatistics
@@ -41,6 +42,7 @@ from training.ema import decay_at, update_ema_
 from transport import create_transport
 
 SAMPLES, PEOPLE = 256, 4
+XS = Path(__file__).resolve().parents[1] / "configs" / "microdoppler_xs.yaml"
 LARGEST_DIFFERENCE = {"32": 1e-5, "bf16-mixed": 0.03, "16-mixed": 0.03}  # of the losses, relative
 
 
@@ -151,8 +153,10 @@ def main(argv: list[str]) -> None:
     rows, faults = [], []
     for run in ["S/2:4"] if options.quick else options.runs:
         model, _, batch = run.partition(":")
+        sizes = load_preset(XS)["model"] if model == "XS" else {"preset": f"LightningDiT-{model}"}
         arguments = {
-            **LightningDiT_models[f"LightningDiT-{model}"].keywords,
+            **LightningDiT_models[sizes.pop("preset")].keywords,
+            **sizes,
             "num_classes": PEOPLE,
             "use_qknorm": True,
             "input_size": 16,
@@ -164,7 +168,16 @@ def main(argv: list[str]) -> None:
         found, wrong = measure(run, arguments, int(batch), options)
         rows += found
         faults += wrong
-    columns = ("run", "loop", "a step", "images/s", "times as fast", "of the matrix rate", "loading")
+    columns = (
+        "run",
+        "loop",
+        "first",
+        "a step",
+        "images/s",
+        "times ours, 32",
+        "of the matrix rate",
+        "loading",
+    )
     command = shlex.join(["python", "-m", "benchmarks.bench_training", *argv])
     body = table(columns, rows)
     sys.exit(report("training", "A step of training", command, body, faults, write=not options.quick))
@@ -178,12 +191,12 @@ def measure(
     precision = resolve_precision(options.precision, device)
     with tempfile.TemporaryDirectory() as work:
         write_samples(Path(work))
-        loops = {
-            "published, 32": Published(Path(work), arguments, batch, "32", False),
-            f"ours, {precision}": Ours(Path(work), arguments, batch, precision, False),
-        }
-        if options.compile:
-            loops[f"ours, {precision}, compiled"] = Ours(Path(work), arguments, batch, precision, True)
+        loops: dict[str, Loop] = {"published, 32": Published(Path(work), arguments, batch, "32", False)}
+        arithmetics = dict.fromkeys(("32", precision))
+        for name in arithmetics:
+            loops[f"ours, {name}"] = Ours(Path(work), arguments, batch, name, False)
+        for name in arithmetics if options.compile else ():
+            loops[f"ours, {name}, compiled"] = Ours(Path(work), arguments, batch, name, True)
         seconds: dict[str, list[float]] = {name: [] for name in loops}
         losses: dict[str, list[float]] = {name: [] for name in loops}
         for _ in progress(range(options.steps + 1), description=run):
@@ -196,10 +209,10 @@ def measure(
     faults = []
     for name, own in losses.items():
         difference = max(abs(a - b) / b for a, b in zip(own, published))
-        if not difference <= LARGEST_DIFFERENCE[precision]:
+        if not difference <= LARGEST_DIFFERENCE[loops[name].precision]:
             faults.append(f"{run}: losses of '{name}' differ by {difference:.1e} from the published loop's")
-    slow = statistics.median(seconds["published, 32"][1:])
-    rate = measured_rate(device, DTYPES.get(precision, torch.float32))
+    slow = statistics.median(seconds["ours, 32"][1:])
+    rates = {name: measured_rate(device, DTYPES.get(name, torch.float32)) for name in arithmetics}
     flops = training_flops(arguments, batch)
     rows = []
     for name, loop in loops.items():
@@ -208,10 +221,11 @@ def measure(
             (
                 run,
                 name,
+                f"{seconds[name][0]:.1f} s",
                 f"{second * 1000:.0f} ms",
                 f"{batch / second:.2f}",
                 f"{slow / second:.2f}",
-                f"{flops / second / rate:.0%}",
+                f"{flops / second / rates[loop.precision]:.0%}",
                 f"{loop.loaded / sum(seconds[name]):.1%}",
             )
         )

@@ -29,7 +29,15 @@ def hardware() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     capability = torch.backends.cpu.get_cpu_capability()
     name = named[1] if named else platform.machine()
-    return f"{cores} core{'s' if cores > 1 else ''} of {name} ({capability}), {memory:.0f} GiB"
+    return f"{cores} core{'s' if cores > 1 else ''} of {name} ({capability}, {bf16_unit()}), {memory:.0f} GiB"
+
+
+def bf16_unit() -> str:
+    """What multiplies in bf16 on this processor, as Linux tells it."""
+    info = Path("/proc/cpuinfo")
+    flags = info.read_text().split() if info.is_file() else []
+    units = {"amx_bf16": "bf16 by AMX", "avx512_bf16": "bf16 by AVX-512, no AMX"}
+    return next((text for flag, text in units.items() if flag in flags), "no bf16 unit")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -50,7 +50,7 @@ def on_the_cpu(monkeypatch):
 def test_our_step_has_the_losses_of_the_published_loop():
     rows, faults = bench_training.measure("tiny:4", TINY, 4, OPTIONS)
     assert faults == [] and [row[1] for row in rows] == ["published, 32", "ours, 32"]
-    assert rows[0][4] == "1.00" and len(rows[0]) == 7
+    assert rows[1][5] == "1.00" and len(rows[0]) == 8
 
 
 def test_a_loop_that_learns_otherwise_is_noticed(monkeypatch):
