@@ -141,10 +141,10 @@ def test_the_end_of_a_recomputation_is_no_failure_of_a_compiler(monkeypatch):
     ("asked", "steps", "compiler", "expected"),
     [
         (None, 30, True, False),
-        (None, 3_000, True, True),
-        (None, 3_000, False, False),
+        (None, 4_000, True, True),
+        (None, 4_000, False, False),
         (True, 30, False, True),
-        (False, 3_000, True, False),
+        (False, 4_000, True, False),
     ],
 )
 def test_long_runs_on_a_cpu_are_compiled(asked, steps, compiler, expected, monkeypatch, capsys):
