@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from browser import browser
 from conftest import PROJECT
 from PIL import Image
 
@@ -18,12 +19,14 @@ from benchmarks import (
     compare_fid,
     compare_pictures,
     draw_named,
+    draw_page,
     draw_strip,
     form,
     pictures,
     turns,
 )
 from benchmarks.pictures import high_frequency_energy
+from configs.errors import UserError
 from data.images import find_images
 from data.latents import read_latents
 
@@ -166,3 +169,14 @@ def test_the_named_walk_is_drawn_again(tmp_path):
         Image.open(SHOWN.with_name("spectrogram_named.png")) as shown,
     ):
         assert drawn.size == shown.size
+
+
+def test_a_page_is_photographed(tmp_path):
+    with pytest.raises(UserError, match="absent.html: no such file"):
+        draw_page.main([str(tmp_path / "absent.html"), str(tmp_path / "page.png")])
+    with browser():  # or skipped
+        pass
+    (tmp_path / "page.html").write_text("<p>A page</p>")
+    draw_page.main([str(tmp_path / "page.html"), str(tmp_path / "page.png")])
+    with Image.open(tmp_path / "page.png") as drawn:
+        assert drawn.size == (draw_page.SIZE["width"], draw_page.SIZE["height"])
