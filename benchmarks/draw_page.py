@@ -14,7 +14,7 @@ from pathlib import Path
 from configs.command_line import run_script, say
 from configs.errors import UserError
 
-SIZE = {"width": 1100, "height": 900}  # pixels
+SIZE = {"width": 1200, "height": 960}  # pixels
 
 
 def main(argv: list[str]) -> None:

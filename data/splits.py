@@ -142,8 +142,8 @@ def _by_position(
         between = f" with {guard} guard files between two splits" if guard else ""
         raise UserError(
             f"too few images: {listing(short)}, but {listing(fractions)}{between} need at "
-            f"least {need} a user; add images, drop the test split, lower guard, or "
-            "leave these users out"
+            f"least {need} a user; add images, give a lower --guard or --test_fraction 0, or "
+            "--leave_out these people"
         )
     assignments = []
     for user, files in users.items():
@@ -189,7 +189,7 @@ def _by_recording(
     if short:
         raise UserError(
             f"too few recordings: {listing(short)}, but {listing(fractions)} need at least "
-            f"{len(fractions)} a user; change the pattern, drop the test split, or use blocks"
+            f"{len(fractions)} a user; change --recordings, give --test_fraction 0, or use blocks"
         )
     chosen = {user: _share_recordings(counts, fractions, f"{seed}:{user}") for user, counts in sizes.items()}
     return [

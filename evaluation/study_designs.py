@@ -86,7 +86,7 @@ def same_budget(splits: Splits, count: int, drawn: int | None) -> list[Fold]:
         short += [f"{name} has {len(parts['train'])}"] * (len(parts["train"]) < count or not rest)
         training += parts["train"][:count]
         tested += rest
-    refuse_short(short, count)
+    refuse_short(short, f"{count} or more, and more than {count + GUARD} in all ({GUARD} are kept apart)")
     names = splits.labels.names
     return [Fold("all", training, [], [], tested, names, names, drawn or count)]
 
@@ -98,7 +98,7 @@ def new_person(splits: Splits, count: int, new: int, folds: int | None, drawn: i
     """
     found, held = images_of(splits), held_out_part(splits)
     short = [f"{name} has {len(own['train'])}" for name, own in found.items() if len(own["train"]) <= count]
-    refuse_short(short, count + 1)
+    refuse_short(short, f"{count + 1} or more")
     names = splits.labels.names
     if new >= len(names):
         raise UserError(f"study.new_people={new}: expected fewer than the {len(names)} people of --real")
@@ -194,9 +194,9 @@ def mean_count(images: Sequence[Held]) -> int:
     return math.ceil(len(images) / len({record.user for _, record in images}))
 
 
-def refuse_short(short: Sequence[str], count: int) -> None:
+def refuse_short(short: Sequence[str], expected: str) -> None:
     if short:
         raise UserError(
-            f"study.images_per_person: {listing(short, 5)} images in train; expected {count} or more, and "
-            "tested ones beyond them; give fewer, or --leave_out these people"
+            f"study.images_per_person: {listing(short, 5)} images in train; expected {expected}; give "
+            "fewer, or --leave_out these people"
         )

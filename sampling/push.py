@@ -78,6 +78,11 @@ def read_metrics(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(metrics, dict) or not {"summary", "people"} <= metrics.keys():
         raise UserError(f"--metrics {path}: expected metrics.json of stage 4, of one generator")
+    if "generators" in metrics:
+        name = next(iter(metrics["generators"]))
+        raise UserError(
+            f"--metrics {path}: of several generators; give the one's, {path.parent / name / path.name}"
+        )
     return metrics
 
 

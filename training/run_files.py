@@ -285,6 +285,8 @@ def draw_report(
         if heading == "loss" and reference:
             ahead = sum(step < rows[-1]["step"] for step, _ in reference) + 1
             axes.plot(*zip(*reference[: max(2, ahead)]), label=REFERENCE_LABEL, color="0.6", zorder=1)
+        if names == list(WATCHED):
+            axes.set_ylim(-0.005, max(0.05, axes.get_ylim()[1]))
         axes.set_ylabel(heading)
         axes.set_xlabel("optimizer step")
         if axes.get_legend_handles_labels()[0]:

@@ -76,5 +76,8 @@ def test_what_cannot_be_published_is_refused(hub, metrics, tmp_path, capsys):
     assert "not a JSON file" in refused(capsys, *GIVEN, "--metrics", str(metrics))
     metrics.write_text("{}")
     assert "expected metrics.json of stage 4" in refused(capsys, *GIVEN, "--metrics", str(metrics))
+    metrics.write_text('{"people": [], "summary": [], "generators": {"ours": {}}}')
+    said = refused(capsys, *GIVEN, "--metrics", str(metrics))
+    assert f"of several generators; give the one's, {metrics.parent / 'ours' / 'metrics.json'}" in said
     hub.plan["error"] = (401, "")
     assert "log in by `hf auth login`" in refused(capsys, *GIVEN) and not hub.files
