@@ -65,6 +65,8 @@ def split(config: SplitConfig) -> None:
         say(line)
     read = account(len(records), "image", entries.left_out)
     say(f"{read}; {len(labels)} people, divided by {result.settings['method']}")
+    if len(labels) == 1:
+        say("warning: one person, whom there is nobody to be told from: stage 4 requires two or more")
     if config.dry_run:
         return tell_plan(
             {"split": config},

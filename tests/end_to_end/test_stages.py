@@ -226,7 +226,17 @@ def test_the_pictures_split_by_the_recordings_they_come_from(shown, tmp_path):
         "--val_fraction",
         "0.25",
     )
-    assert "read 6 images, left out 0; 2 people, divided by recordings" in said
+    assert "read 6 images, left out 0; 2 people, divided by recordings" in said and "one person" not in said
+    alone = (
+        "split",
+        "--input_dir",
+        folder / "raw",
+        "--leave_out",
+        "ID_2/*",
+        "--output_dir",
+        tmp_path / "alone",
+    )
+    assert "one person, whom there is nobody to be told from" in output_of(stage0_prepare.main, *alone)
     with open(tmp_path / "split/split.csv", newline="") as file:
         rows = [(row["user"], row["recording"]) for row in csv.DictReader(file)]
     assert set(rows) == {("ID_1", "a"), ("ID_1", "b"), ("ID_2", "day1_a"), ("ID_2", "day2_a")}
