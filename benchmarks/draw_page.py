@@ -8,8 +8,10 @@ It requires Playwright and a Chromium (docs/evaluation.md says where from).
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from configs.command_line import run_script, say
 from configs.errors import UserError
@@ -28,13 +30,19 @@ def main(argv: list[str]) -> None:
     say(f"wrote {options.picture}, {options.picture.stat().st_size / 1000:.0f} kB")
 
 
+def launched(session: Any) -> Any:
+    """Chromium of a session of Playwright: $CHROMIUM, one on the PATH, or Playwright's own."""
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome-headless-shell")
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    return session.chromium.launch(executable_path=path, args=["--no-sandbox"])
+
+
 def photograph(page: Path, picture: Path) -> None:
     """The first SIZE pixels of a page."""
     from playwright.sync_api import sync_playwright  # here: it is no requirement
 
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     with sync_playwright() as session:
-        chromium = session.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        chromium = launched(session)
         shown = chromium.new_page(viewport=SIZE, color_scheme="light")
         shown.goto(page.absolute().as_uri())
         shown.screenshot(path=picture)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Sequence
 
@@ -38,3 +39,8 @@ def save_png(image: Image.Image, path: str | os.PathLike, text: dict[str, str] |
         info.add_text(name, value)
     with replacing(path) as temporary:
         image.save(temporary, format="PNG", pnginfo=info)
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """The content of a file of a MIME type as an address that stands in a page itself."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

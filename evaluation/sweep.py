@@ -31,8 +31,8 @@ from evaluation.report.tables import said, value_of, words
 from runtime.devices import resolve_device
 from sampling.image_folder import finish
 from sampling.image_sampler import batches_of, build_image_sampler, wanted_of
-from sampling.model_file import weights_digest
-from sampling.networks import Networks, load_networks
+from sampling.model_file import load_trained, weights_digest
+from sampling.networks import Networks, load_networks, require_tokenizer_of
 from weight_files.hub import with_local_files
 
 MARGIN = 0.01
@@ -155,23 +155,26 @@ def models_of(config: SweepConfig, people: LabelTable) -> dict[str, Networks]:
     """The networks of every checkpoint, with one tokenizer. UserError: one draws somebody else, or has other
     axes than the first.
     """
-    device, models = resolve_device("auto"), dict[str, Networks]()
-    for path in dict.fromkeys([config.dit_checkpoint, *config.checkpoints]):
-        flag = "--dit_checkpoint" if path == config.dit_checkpoint else "--checkpoints"
-        own = load_networks(path, config.vavae_path, None, device, "auto")
+    first = load_networks(config.dit_checkpoint, config.vavae_path, None, resolve_device("auto"), "auto")
+    models = {config.dit_checkpoint: first}
+    for path in config.checkpoints:
+        if path not in models:
+            net, payload = load_trained(path)
+            require_tokenizer_of(config.vavae_path, first.vae, net, payload)
+            models[path] = first._replace(net=net, payload=payload)
+    for path, own in models.items():
+        flag = "--dit_checkpoint" if own is first else "--checkpoints"
         others = [name for name in own.payload.labels.names if name not in people.names]
         if others:
             raise UserError(
                 f"{flag} {path}: draws {listing(others)}; expected people of --real {config.real}, "
                 f"{listing(people.names)}; give the data that the model was trained on as --real"
             )
-        first = next(iter(models.values()), own)
         if own.payload.axes != first.payload.axes:
             raise UserError(
                 f"{flag} {path}: trained on images of axes {own.payload.axes}; expected "
                 f"{first.payload.axes}, as of --dit_checkpoint; sweep it alone"
             )
-        models[path] = own._replace(vae=first.vae)
     return models
 
 
@@ -188,10 +191,11 @@ def score_settings(
     judge = obtain_judges(folder, sets["train"], sets.get("val"), people, config.seed)[0]
     settings: list[dict[str, Any]] = []
     usual: dict[str, Any] = {}
+    further = [path for path in models if path != config.dit_checkpoint]
+    prefixes = {path: f"{weights_digest(models[path].net)[:12]}_" for path in further}
     for path, sampler, guidance in product(models, config.samplers, config.guidance):
-        networks, further = models[path], path != config.dit_checkpoint
-        name = f"{sampler}_{guidance:g}_{config.num_steps}"
-        drawn = folder / (f"{weights_digest(networks.net)[:12]}_{name}" if further else name)
+        networks = models[path]
+        drawn = folder / f"{prefixes.get(path, '')}{sampler}_{guidance:g}_{config.num_steps}"
         asked = draw_setting(replace(config, dit_checkpoint=path), networks, sampler, guidance, drawn)
         # An earlier run may have drawn more; settings compare by equally many.
         found_there = find_generated(drawn, people).records

@@ -24,10 +24,11 @@ from data.folders import Rules
 from data.images import ImageRecord, find_splits, open_rgb
 from data.labels import LabelTable, listing
 from data.progress import progress
+from data.sheets import data_uri
 from evaluation.judge import reduced
 from evaluation.memorisation import THRESHOLD, luma, nearness
 from evaluation.selection import Selector
-from playground.templates import data_uri, png, render
+from playground.templates import png, render
 from radar.kinematics import Kinematics, from_image
 from sampling import load
 from sampling.arrays import arrays_of, with_colour_map

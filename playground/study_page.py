@@ -9,8 +9,9 @@ import gradio
 
 from configs.command_line import say
 from data.images import open_rgb
+from data.sheets import data_uri
 from playground.detection import KIND, table
-from playground.templates import data_uri, png, render
+from playground.templates import png, render
 from playground.user_study import Answers, Material
 from tokenizer.vavae import as_rows, preprocess
 

@@ -6,7 +6,7 @@ images of the second question are of one kind, so that generated ones are compar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -187,12 +187,9 @@ def open_study(config: PlaygroundConfig) -> tuple[Material, list[Trial], dict[st
     say(generated.account())
     material = Material.of(splits, generated)
     say(f"people of the study: {listing(material.training)}")
-    contents = {"real": inputs_digest_of(splits.records.values()), "study": inputs_digest(generated.records)}
+    real = [inputs_digest(part) for part in splits.records.values()]
+    contents = {"real": real, "study": inputs_digest(generated.records)}
     trials = make_trials(material, config.trials, config.seed)
     for name in {name for one in trials for name in (one.left, one.right, *one.references) if name}:
         open_rgb(material.images[name])  # refused before the first question
     return material, trials, identity(config, **contents)
-
-
-def inputs_digest_of(parts: Iterable[Sequence[ImageRecord]]) -> list[str]:
-    return [inputs_digest(part) for part in parts]

@@ -38,8 +38,14 @@ def load_networks(
 def load_tokenizer_for(
     path: str, net: LightningDiT, payload: DitPayload, device: torch.device, precision: str
 ) -> VAVAE:
-    """The tokenizer, refused when it is not the one the model's latents came from."""
+    """The tokenizer; errors of `require_tokenizer_of`."""
     vae = VAVAE.from_file(path, device=device, precision=tokenizer_precision(precision))
+    require_tokenizer_of(path, vae, net, payload)
+    return vae
+
+
+def require_tokenizer_of(path: str, vae: VAVAE, net: LightningDiT, payload: DitPayload) -> None:
+    """UserError when the tokenizer in `path` is not the one the model's latents came from."""
     if payload.tokenizer_digest not in (None, vae.digest):
         raise UserError(
             f"--vavae_path {path}: not the tokenizer this model was trained with (digest "
@@ -52,4 +58,3 @@ def load_tokenizer_for(
             f"{expected}; "
             "give the tokenizer that stage 1 used"
         )
-    return vae

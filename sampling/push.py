@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Template
 
+from configs.command_line import run_script, say
 from configs.errors import UserError
 from data.labels import listing
 from sampling.model_file import DitPayload, load_trained
@@ -113,8 +112,7 @@ def card_of(
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; exit status 2 and one line on stderr for what the user can put right."""
+def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m sampling.push", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -137,15 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--private", action="store_true", help="seen by you alone")
     parser.add_argument("--dry_run", action="store_true", help="show the card, and send nothing")
-    options = parser.parse_args(arguments)
-    try:
-        lines = run(options)
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print("\n".join(lines))
-    return 0
+    say("\n".join(run(parser.parse_args(argv))))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

@@ -1,23 +1,23 @@
 """A headless Chromium for tests of pages; without one they are skipped."""
 
 import contextlib
-import shutil
 import socket
 from collections.abc import Iterator
 
 import pytest
+
+from benchmarks.draw_page import launched
 
 WIDTHS = (390, 1200)
 
 
 @contextlib.contextmanager
 def browser() -> Iterator:
-    """Chromium of this machine or of Playwright."""
+    """Chromium as `benchmarks.draw_page` finds it."""
     playwright = pytest.importorskip("playwright.sync_api")
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     with playwright.sync_playwright() as session:
         try:
-            chromium = session.chromium.launch(executable_path=path, args=["--no-sandbox"])
+            chromium = launched(session)
         except playwright.Error as error:
             pytest.skip(f"no Chromium to start: {error}")
         yield chromium

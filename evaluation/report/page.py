@@ -11,7 +11,6 @@ under keys of no section is listed at the end of the page.
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Callable
 from functools import cache
@@ -23,6 +22,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from data.atomic import write_text
+from data.sheets import data_uri
 from evaluation.report import charts, tables
 from evaluation.report.sheets import GLANCE, at_the_top, corners
 from evaluation.report.tables import KINDS, words
@@ -113,7 +113,7 @@ def environment(**given: Any) -> Environment:
 
 
 def inlined(picture: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}"
+    return data_uri(picture.read_bytes(), "image/png")
 
 
 def cutter() -> Callable[..., str]:
@@ -124,6 +124,6 @@ def cutter() -> Callable[..., str]:
         buffer = io.BytesIO()
         cells = opened(picture).crop(corners(row, column, count))
         cells.save(buffer, format="JPEG", quality=85, subsampling=0)
-        return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        return data_uri(buffer.getvalue(), "image/jpeg")
 
     return cut

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from fake_hub import fake_hub
+from toy_run import output_of, refusal_of
 
 from sampling.model_file import DEMO_FILE, load_trained
 from sampling.push import main
@@ -32,16 +33,8 @@ def private(hub):
     return hub.settings.get("private") or hub.settings.get("visibility") == "private"
 
 
-def refused(capsys, *given):
-    assert main([*given]) == 2
-    said = capsys.readouterr()
-    assert not said.out and said.err.startswith("error: ") and said.err.count("\n") == 1
-    return said.err
-
-
-def test_model_and_card_arrive_and_whoever_wants_them_asks_first(hub, metrics, capsys):
-    assert main([*GIVEN, "--metrics", str(metrics)]) == 0
-    said = capsys.readouterr().out
+def test_model_and_card_arrive_and_whoever_wants_them_asks_first(hub, metrics):
+    said = output_of(main, *GIVEN, "--metrics", metrics)
     assert hub.files["best.safetensors"] == DEMO_FILE.read_bytes()
     card = hub.files["README.md"].decode()
     assert card.startswith("---\nlicense: mit\n") and DATA in card and "- The person: 91%." in card
@@ -50,34 +43,33 @@ def test_model_and_card_arrive_and_whoever_wants_them_asks_first(hub, metrics, c
     assert "names its people: ID_1" in said and f"hf://{REPOSITORY} --vavae_path compact" in said
 
 
-def test_what_was_uploaded_draws(hub, monkeypatch, tmp_path, capsys):
+def test_what_was_uploaded_draws(hub, monkeypatch, tmp_path):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    assert main([*GIVEN, "--gated", "none", "--private"]) == 0
+    output_of(main, *GIVEN, "--gated", "none", "--private")
     assert hub.settings["gated"] is False and private(hub)
     _, payload = load_trained(f"hf://{REPOSITORY}")
     assert payload.labels == load_trained(str(DEMO_FILE))[1].labels
     assert "Not measured." in hub.files["README.md"].decode()
 
 
-def test_a_dry_run_shows_the_card_and_sends_nothing(hub, capsys):
-    assert main([*GIVEN, "--dry_run"]) == 0
-    said = capsys.readouterr().out
+def test_a_dry_run_shows_the_card_and_sends_nothing(hub):
+    said = output_of(main, *GIVEN, "--dry_run")
     assert "# walkers" in said and said.endswith("dry run: nothing was sent\n")
     assert not hub.files and not hub.settings
 
 
-def test_what_cannot_be_published_is_refused(hub, metrics, tmp_path, capsys):
+def test_what_cannot_be_published_is_refused(hub, metrics, tmp_path):
     other = tmp_path / "best.ckpt"
-    assert "expected best.safetensors of stage 2" in refused(capsys, str(other), *GIVEN[1:])
-    assert "no such file" in refused(capsys, *GIVEN, "--metrics", str(tmp_path / "absent.json"))
+    assert "expected best.safetensors of stage 2" in refusal_of(main, str(other), *GIVEN[1:])
+    assert "no such file" in refusal_of(main, *GIVEN, "--metrics", str(tmp_path / "absent.json"))
     metrics.write_text("[")
-    assert "not a JSON file" in refused(capsys, *GIVEN, "--metrics", str(metrics))
+    assert "not a JSON file" in refusal_of(main, *GIVEN, "--metrics", str(metrics))
     metrics.write_text("{}")
-    assert "expected metrics.json of stage 4" in refused(capsys, *GIVEN, "--metrics", str(metrics))
+    assert "expected metrics.json of stage 4" in refusal_of(main, *GIVEN, "--metrics", str(metrics))
     metrics.write_text('{"people": [], "summary": [], "generators": {"ours": {}}}')
-    said = refused(capsys, *GIVEN, "--metrics", str(metrics))
+    said = refusal_of(main, *GIVEN, "--metrics", str(metrics))
     assert f"of several generators; give the one's, {metrics.parent / 'ours' / 'metrics.json'}" in said
     hub.plan["error"] = (401, "")
-    assert "log in by `hf auth login`" in refused(capsys, *GIVEN) and not hub.files
+    assert "log in by `hf auth login`" in refusal_of(main, *GIVEN) and not hub.files

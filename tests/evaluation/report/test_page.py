@@ -4,13 +4,12 @@ import base64
 import copy
 import csv
 import io
-import os
 import re
-import shutil
 from html.parser import HTMLParser
 
 import numpy
 import pytest
+from browser import browser
 from markupsafe import escape
 from PIL import Image
 from toy_metrics import NASTY, toy_metrics
@@ -237,15 +236,6 @@ def test_the_tables_hold_the_figures_as_measured(tmp_path):
     assert {"\\toprule", "\\midrule", "\\bottomrule"} <= set(lines)
 
 
-def browser(playwright):
-    """Chromium: $CHROMIUM, one on the PATH, or playwright's own; the test skips where there is none."""
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome-headless-shell")
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    if not os.path.isfile(path or playwright.chromium.executable_path):
-        pytest.skip("no Chromium: set CHROMIUM to one, or run playwright install chromium")
-    return playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-
-
 MEASURE = """() => ({
     over: document.documentElement.scrollWidth - innerWidth,
     broken: [...document.images].filter(image => !image.complete || !image.naturalWidth).length,
@@ -261,20 +251,17 @@ MEASURE = """() => ({
 @pytest.mark.parametrize("width", [390, 1200])
 def test_in_a_browser(tmp_path, pictures, width):
     """No error, nothing asked of the network, every image there, nothing wider than a phone."""
-    sync_api = pytest.importorskip("playwright.sync_api")
     people = (*(f"ID_{number}" for number in range(1, 11)), NASTY, "a_name_without_a_break_" * 4)
     metrics = toy_metrics(people)
     path = write_report(tmp_path, metrics, pictures)
     said, asked = [], []
-    with sync_api.sync_playwright() as playwright:
-        chromium = browser(playwright)
+    with browser() as chromium:
         page = chromium.new_page(viewport={"width": width, "height": 844})
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(path.as_uri())
         found = page.evaluate(MEASURE)
-        chromium.close()
     asked = [url for url in asked if not url.startswith("data:")]
     assert not said and asked == [path.as_uri()]
     shown = len(pictures) - len(CUT) + cells_of(metrics)
