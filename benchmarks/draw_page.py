@@ -30,11 +30,15 @@ def main(argv: list[str]) -> None:
     say(f"wrote {options.picture}, {options.picture.stat().st_size / 1000:.0f} kB")
 
 
-def launched(session: Any) -> Any:
-    """Chromium of a session of Playwright: $CHROMIUM, one on the PATH, or Playwright's own."""
+def chromium_of(session: Any) -> str:
+    """The Chromium for a session of Playwright: $CHROMIUM, one on the PATH, or Playwright's own."""
     names = ("chromium", "chromium-browser", "google-chrome", "chrome-headless-shell")
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    return session.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    found = next(filter(None, map(shutil.which, names)), None)
+    return os.environ.get("CHROMIUM") or found or session.chromium.executable_path
+
+
+def launched(session: Any) -> Any:
+    return session.chromium.launch(executable_path=chromium_of(session), args=["--no-sandbox"])
 
 
 def photograph(page: Path, picture: Path) -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from fake_hub import fake_hub
-from toy_run import output_of, refusal_of
+from toy_run import output_of, run_as_script
 
 from sampling.model_file import DEMO_FILE, load_trained
 from sampling.push import main
@@ -31,6 +31,12 @@ def hub(monkeypatch, tmp_path):
 def private(hub):
     """By the word of the library's version."""
     return hub.settings.get("private") or hub.settings.get("visibility") == "private"
+
+
+def refused(*given):
+    status, out, said = run_as_script(main, *given)
+    assert status == 2 and not out and said.startswith("error: ") and said.count("\n") == 1
+    return said
 
 
 def test_model_and_card_arrive_and_whoever_wants_them_asks_first(hub, metrics):
@@ -62,14 +68,14 @@ def test_a_dry_run_shows_the_card_and_sends_nothing(hub):
 
 def test_what_cannot_be_published_is_refused(hub, metrics, tmp_path):
     other = tmp_path / "best.ckpt"
-    assert "expected best.safetensors of stage 2" in refusal_of(main, str(other), *GIVEN[1:])
-    assert "no such file" in refusal_of(main, *GIVEN, "--metrics", str(tmp_path / "absent.json"))
+    assert "expected best.safetensors of stage 2" in refused(str(other), *GIVEN[1:])
+    assert "no such file" in refused(*GIVEN, "--metrics", str(tmp_path / "absent.json"))
     metrics.write_text("[")
-    assert "not a JSON file" in refusal_of(main, *GIVEN, "--metrics", str(metrics))
+    assert "not a JSON file" in refused(*GIVEN, "--metrics", str(metrics))
     metrics.write_text("{}")
-    assert "expected metrics.json of stage 4" in refusal_of(main, *GIVEN, "--metrics", str(metrics))
+    assert "expected metrics.json of stage 4" in refused(*GIVEN, "--metrics", str(metrics))
     metrics.write_text('{"people": [], "summary": [], "generators": {"ours": {}}}')
-    said = refusal_of(main, *GIVEN, "--metrics", str(metrics))
+    said = refused(*GIVEN, "--metrics", str(metrics))
     assert f"of several generators; give the one's, {metrics.parent / 'ours' / 'metrics.json'}" in said
     hub.plan["error"] = (401, "")
-    assert "log in by `hf auth login`" in refusal_of(main, *GIVEN) and not hub.files
+    assert "log in by `hf auth login`" in refused(*GIVEN) and not hub.files
