@@ -4,7 +4,7 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 OUT ?= out/demo
 
-.PHONY: demo test test-all test-oldest test-kaggle lint clean
+.PHONY: demo test test-all test-oldest test-kaggle bench-quick lint clean
 
 demo: $(VENV)/.runtime
 	$(RUN) run_complete_pipeline.py --demo --output_dir $(OUT)
@@ -27,6 +27,10 @@ test-kaggle:
 	$(PYTHON) -m venv $(VENV)-kaggle
 	$(VENV)-kaggle/bin/python -m pip install -q -r requirements-dev.txt -c constraints-kaggle.txt
 	$(VENV)-kaggle/bin/python -m pytest -q
+
+# Two minutes. Fails where a result is wrong, never because it is slow.
+bench-quick: $(VENV)/.runtime
+	$(RUN) -m benchmarks --quick
 
 lint: $(VENV)/.development
 	$(VENV)/bin/ruff check .

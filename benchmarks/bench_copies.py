@@ -1,6 +1,7 @@
 """What stage 4's copy tests find of near-copies planted among new images, and what they call a copy of none.
 
     python -m benchmarks.bench_copies data_split [other_split ...]
+    python -m benchmarks.bench_copies --quick    # of 240 simulated images, no form
 
 A split needs train, val and test: the real images of val stand for a generator that copies nothing, those of
 test are held out. A part of them is replaced by near-copies, as `stage4_evaluate.py --planted` does.
@@ -10,12 +11,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
+import stage0_prepare
 from benchmarks.form import table
+from benchmarks.pictures import write_walks
 from benchmarks.turns import report
 from configs.command_line import run_script
 from configs.errors import UserError
@@ -33,22 +37,31 @@ from evaluation.reconstruction import reconstructions
 from tokenizer.vavae import VAVAE
 
 LEAST_FOUND, MOST_ALARMS = 0.8, 0.01  # 2 dB of a range of 32 dB is the hardest kind
+LEAST_OF_FEW = 0.5  # of 60 images of a person, whose neighbours overlap
 HEAD = ("copies", "found", "by the ratio alone")
 
 
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("splits", nargs="+", type=Path, help="folders as stage0_prepare.py split writes them")
+    parser.add_argument("splits", nargs="*", type=Path, help="folders as stage0_prepare.py split writes them")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="within a minute, of simulated people")
     options = parser.parse_args(argv)
+    if not (options.splits or options.quick):
+        parser.error("expected folders with train, val and test, or --quick")
     parts, faults = [], []
-    for folder in options.splits:
-        text, wrong = measured(folder, options.seed)
-        parts.append(text)
-        faults += wrong
+    with tempfile.TemporaryDirectory() as scratch:
+        if not options.splits:
+            write_walks(Path(scratch) / "raw", people=4, each=60)
+            divide = ["--input_dir", f"{scratch}/raw", "--output_dir", f"{scratch}/simulated"]
+            stage0_prepare.main(["split", *divide, "--test_fraction", "0.15"])
+        for folder in options.splits or [Path(scratch) / "simulated"]:
+            text, wrong = measured(folder, options.seed, LEAST_FOUND if options.splits else LEAST_OF_FEW)
+            parts.append(text)
+            faults += wrong
     command = f"python -m benchmarks.bench_copies {' '.join(folder.name for folder in options.splits)}"
     body = "\n\n".join([EXPLAINED, *parts])
-    sys.exit(report("planted_copies", "Planted copies", command, body, faults, write=True))
+    sys.exit(report("planted_copies", "Planted copies", command, body, faults, write=not options.quick))
 
 
 EXPLAINED = (
@@ -59,8 +72,8 @@ EXPLAINED = (
 )
 
 
-def measured(folder: Path, seed: int) -> tuple[str, list[str]]:
-    """A split's part of the form, and what is wrong with its figures."""
+def measured(folder: Path, seed: int, least: float = LEAST_FOUND) -> tuple[str, list[str]]:
+    """A split's part of the form, and what is wrong: alarms, or less than `least` of a kind found."""
     # Images
     splits = find_real(folder)
     if not {"val", "test"} <= splits.records.keys():
@@ -96,7 +109,7 @@ def measured(folder: Path, seed: int) -> tuple[str, list[str]]:
     faults += [
         f"{folder.name}: {kind}: found too rarely"
         for kind, own in kinds.items()
-        if own["found"]["share"] < LEAST_FOUND
+        if own["found"]["share"] < least
     ]
     counts = ", ".join(f"{len(part)} {name}" for name, part in splits.records.items())
     db = f"{range_db:g} dB" if range_db else f"{RANGE_DB:g} dB taken for the range of the colours"

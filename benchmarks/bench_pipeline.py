@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -36,6 +37,13 @@ from tokenizer.vavae import VAVAE
 PROJECT = Path(__file__).resolve().parents[1]
 MOST_GROWTH = 1.25
 LAUNCHED = {"LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+
+
+class Held(NamedTuple):
+    """Bytes of processes: of their own, and with the files that they map, which the system may drop."""
+
+    own: int
+    resident: int
 
 
 def main(argv: list[str]) -> None:
@@ -69,13 +77,13 @@ def measure(work: Path, counts: list[int]) -> tuple[str, list[str]]:
                         f"{processes}",
                         f"{seconds:.1f} s",
                         f"{seconds / count * 1000:.0f} ms",
-                        f"{peak / 2**20:.0f} MiB",
+                        f"{peak.own / 2**20:.0f} MiB",
                     )
                 )
                 if not complete(stage, folder, count):
                     faults.append(f"stage {stage}: not all of {count} images in {folder.name}")
                 if processes == 1:
-                    peaks[stage, count] = peak
+                    peaks[stage, count] = peak.own
             if first and contents(outputs[0]) != contents(outputs[1]):
                 faults.append(f"stage {stage}: two processes wrote other bytes than one")
     for stage in (1, 3):
@@ -122,19 +130,21 @@ def command(work: Path, stage: int, count: int, out: Path, processes: int) -> li
     ]
 
 
-def run(arguments: list[str]) -> tuple[float, int]:
-    """Seconds, and the most bytes that the process and its children held together; it must succeed."""
+def run(arguments: list[str], log: Path | None = None) -> tuple[float, Held]:
+    """Seconds, and the most bytes that the process and its children held together; it must succeed. What it
+    says is kept in `log`.
+    """
     # As many threads in every process: products that are cut otherwise round otherwise.
     kept = {"OMP_NUM_THREADS": "1", **os.environ}
     kept = {name: value for name, value in kept.items() if name not in LAUNCHED}
     started = time.perf_counter()
-    with tempfile.TemporaryFile() as said:
+    with open(log, "w+b") if log else tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
             [sys.executable, *arguments], cwd=PROJECT, env=kept, stdout=said, stderr=said
         )
-        peak = 0
+        peak = Held(0, 0)
         while process.poll() is None:
-            peak = max(peak, held_by(process.pid))
+            peak = Held(*map(max, peak, held_by(process.pid)))
             time.sleep(0.05)
         if process.returncode:
             said.seek(0)
@@ -142,15 +152,16 @@ def run(arguments: list[str]) -> tuple[float, int]:
     return time.perf_counter() - started, peak
 
 
-def held_by(pid: int) -> int:
-    """Bytes of anonymous memory of a process and its children; 0 where the system does not tell."""
+def held_by(pid: int) -> Held:
+    """What a process and its children hold; 0 where the system does not tell."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
-        return 0
-    own = status.partition("RssAnon:")[2].split()
-    return (int(own[0]) * 1024 if own else 0) + sum(held_by(int(child)) for child in children)
+        return Held(0, 0)
+    kib = [status.partition(f"{name}:")[2].split()[:1] or ["0"] for name in ("RssAnon", "VmRSS")]
+    held = [Held(*(int(value) * 1024 for (value,) in kib)), *(held_by(int(child)) for child in children)]
+    return Held(*map(sum, zip(*held)))
 
 
 def complete(stage: int, folder: Path, count: int) -> bool:

@@ -1,6 +1,7 @@
 """Figures of stage4_evaluate.py fid beside those of torch-fidelity's own call on the same two folders.
 
     python -m benchmarks.compare_fid generated reference --inception_path inception.pth
+    python -m benchmarks.compare_fid --quick    # of simulated walks and of noise, no form
 
 All images have one size. Without weights a network of random ones is compared: its figures mean nothing, but
 pass through the same arithmetic. The exit status is 1 where a figure differs by more than 1e-3.
@@ -18,6 +19,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.form import table
+from benchmarks.pictures import write_pictures, write_walks
 from benchmarks.turns import report
 from configs.command_line import run_script
 from evaluation.fid import SUBSET, measure
@@ -30,13 +32,21 @@ TOLERANCE = 1e-3  # of the figure, of 1 where it is smaller
 
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("folders", nargs=2, type=Path, metavar="FOLDER")
+    parser.add_argument(
+        "folders", nargs="*", type=Path, metavar="FOLDER", help="generated and reference images"
+    )
     parser.add_argument("--inception_path", type=Path, help="weights of torch-fidelity's Inception")
-    parser.add_argument("--quick", action="store_true", help="write no form")
+    parser.add_argument("--quick", action="store_true", help="of 24 images each, no form")
     options = parser.parse_args([token for token in argv if token != "--debug"])
+    if len(options.folders) != (0 if options.quick else 2):
+        parser.error("expected two folders, or --quick alone")
     with tempfile.TemporaryDirectory() as scratch:
+        folders = options.folders or [Path(scratch) / name for name in ("walks", "noise")]
+        if options.quick:
+            write_walks(folders[0], people=4, each=6)
+            write_pictures(folders[1], 24)
         weights = options.inception_path or write_random_weights(Path(scratch) / "random.pth")
-        body, faults = compare(*options.folders, weights)
+        body, faults = compare(*folders, weights)
     body += "" if options.inception_path else "\n\nInception with random weights."
     command = shlex.join(["python", "-m", "benchmarks.compare_fid", *argv])
     title = "FID and its relatives beside torch-fidelity's own call"

@@ -1,20 +1,27 @@
 """Statistics of spectrogram pictures in two folders side by side, e.g. measured and simulated ones.
 
     python -m benchmarks.compare_pictures raw simulated --axes -1.2 5.2 2.1
+    python -m benchmarks.compare_pictures --quick    # of simulated walks whose velocity is known
 
 Each folder has a sub-folder per person. Every figure is the median over pictures, with the 10 % and 90 %
-quantiles.
+quantiles. The exit status of --quick is 1 where the torso's velocity is not the simulated one.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy
 import torch
+from PIL import Image
 
-from benchmarks.pictures import high_frequency_energy
+from benchmarks.form import table
+from benchmarks.pictures import high_frequency_energy, write_walks
+from benchmarks.turns import report
 from configs.command_line import run_script, say
 from data.images import find_images, open_rgb
 from data.progress import progress
@@ -22,20 +29,51 @@ from radar.colormap import from_rgb
 from radar.kinematics import from_image
 from tokenizer.vavae import preprocess, to_float
 
+TOLERANCE_MPS = 0.1  # four rows of an image
 FLOOR = 0.02  # of the colour map's range: what looks like the background
 
 
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("folders", nargs=2, type=Path)
-    parser.add_argument("--axes", nargs=3, type=float, required=True, help="lowest, highest m/s; duration s")
+    parser.add_argument("folders", nargs="*", type=Path)
+    parser.add_argument("--axes", nargs=3, type=float, help="lowest, highest m/s; duration s")
     parser.add_argument("--pictures", type=int, default=200, help="read from each folder (default 200)")
-    options = parser.parse_args(argv)
-    tables = [statistics_of(folder, options.axes, options.pictures) for folder in options.folders]
-    say("| figure | " + " | ".join(folder.name for folder in options.folders) + " |\n|---|---|---|")
-    for name in tables[0]:
-        cells = (numpy.nanquantile(table[name], (0.5, 0.1, 0.9)) for table in tables)
-        say(f"| {name} | " + " | ".join("{:.2f} ({:.2f} to {:.2f})".format(*cell) for cell in cells) + " |")
+    parser.add_argument("--quick", action="store_true", help="within a minute, of simulated walks")
+    options = parser.parse_args([token for token in argv if token != "--debug"])
+    if options.quick:
+        sys.exit(report("pictures", "", "", *simulated(), write=False))
+    if len(options.folders) != 2 or not options.axes:
+        parser.error("expected two folders and --axes, or --quick")
+    given = options.axes, options.pictures
+    say(beside({folder.name: statistics_of(folder, *given) for folder in options.folders}))
+
+
+def beside(found: dict[str, dict[str, list[float]]]) -> str:
+    """The table: a column for each set of pictures."""
+    rows = []
+    for name in next(iter(found.values())):
+        cells = (numpy.nanquantile(figures[name], (0.5, 0.1, 0.9)) for figures in found.values())
+        rows.append([name, *("{:.2f} ({:.2f} to {:.2f})".format(*cell) for cell in cells)])
+    return table(("figure", *found), rows)
+
+
+def simulated() -> tuple[str, list[str]]:
+    """The table of simulated walks, and what of them is not as simulated."""
+    with tempfile.TemporaryDirectory() as scratch:
+        write_walks(Path(scratch), people=4, each=6)
+        with open(Path(scratch) / "truth.csv", newline="", encoding="utf-8") as file:
+            truth = list(csv.DictReader(file))
+        edges = [float(truth[0][name]) for name in ("lowest_mps", "highest_mps", "start_s", "end_s")]
+        axes = [*edges[:2], edges[3] - edges[2]]
+        found = [
+            figures_of(preprocess(Image.open(Path(scratch) / row["path"]).convert("RGB")), axes)
+            for row in truth
+        ]
+    figures = {name: [row[name] for row in found] for name in found[0]}
+    true = numpy.array([float(row["torso_mean_mps"]) for row in truth])
+    error = float(numpy.median(numpy.abs(figures["torso velocity (m/s)"] - true)))
+    wrong = f"torso velocity differs by {error:.2f} m/s from the simulated one"
+    return beside({"simulated": figures}), [wrong] * (not error <= TOLERANCE_MPS)
 
 
 def statistics_of(folder: Path, axes: list[float], count: int) -> dict[str, list[float]]:

@@ -1,5 +1,5 @@
-"""Images to measure with, quickly made: smooth noise, about as hard to compress as a spectrogram; and how
-much fine detail images hold.
+"""Images to measure with: smooth noise, about as hard to compress as a spectrogram, and simulated
+walks; and how much fine detail images hold.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import numpy
 import torch
 from PIL import Image
 from torch import Tensor
+
+import stage0_prepare
 
 PEOPLE = 4
 FINE_DETAIL = 0.1  # cycles per pixel: detail finer than ten pixels, at 256 pixels an image
@@ -23,6 +25,12 @@ def write_pictures(folder: Path, count: int) -> None:
         person = folder / f"ID_{index % PEOPLE + 1}"
         person.mkdir(parents=True, exist_ok=True)
         coarse.resize((256, 256), Image.Resampling.BICUBIC).save(person / f"{index:05d}.jpg", quality=90)
+
+
+def write_walks(folder: Path, people: int, each: int) -> None:
+    """`each` images of every simulated person, as stage 0 writes them: with axes.csv and truth.csv."""
+    sizes = ["--num_users", str(people), "--samples_per_user", str(each)]
+    stage0_prepare.main(["simulate", "--output_dir", str(folder), *sizes])
 
 
 def high_frequency_energy(images: Tensor, cutoff: float = FINE_DETAIL) -> Tensor:

@@ -1,6 +1,7 @@
 """The benchmarks' own verdicts: the plain loop and ours agree, and a wrong one is noticed."""
 
 import math
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -9,10 +10,12 @@ from browser import browser
 from conftest import PROJECT
 from PIL import Image
 
+from benchmarks import __main__ as every
 from benchmarks import (
     bench_copies,
     bench_pipeline,
     bench_sampling,
+    bench_scale,
     bench_study,
     bench_tokenizer,
     bench_training,
@@ -48,12 +51,6 @@ OPTIONS = SimpleNamespace(steps=3, compile=False, precision="32")
 @pytest.fixture(autouse=True)
 def on_the_cpu(monkeypatch):
     monkeypatch.setattr(bench_training, "resolve_device", lambda name: torch.device("cpu"))
-
-
-def test_our_step_has_the_losses_of_the_published_loop():
-    rows, faults = bench_training.measure("tiny:4", TINY, 4, OPTIONS)
-    assert faults == [] and [row[1] for row in rows] == ["published, 32", "ours, 32"]
-    assert rows[1][5] == "1.00" and len(rows[0]) == 8
 
 
 def test_a_loop_that_learns_otherwise_is_noticed(monkeypatch):
@@ -114,6 +111,7 @@ def test_functions_are_called_in_turn_and_the_warm_up_is_left_out(monkeypatch):
         bench_copies,
         bench_pipeline,
         bench_sampling,
+        bench_scale,
         bench_study,
         bench_tokenizer,
         bench_training,
@@ -127,13 +125,21 @@ def test_every_tool_says_how_it_is_used(tool, capsys):
     assert ended.value.code == 0 and "python -m benchmarks." in capsys.readouterr().out
 
 
-@pytest.mark.slow
-def test_the_sampling_benchmark_finds_the_default_more_exact_than_the_recipe(capsys, monkeypatch):
-    monkeypatch.setattr(bench_sampling, "speed", lambda *arguments: "")
-    monkeypatch.setattr(bench_sampling, "resolve_device", lambda name: torch.device("cpu"))
+def test_all_quick_variants_are_run_and_every_wrong_one_is_named(monkeypatch, capsys):
+    tools = [path for kind in ("bench", "compare") for path in PROJECT.glob(f"benchmarks/{kind}_*.py")]
+    quick = {f"benchmarks.{path.stem}" for path in tools if '"--quick"' in path.read_text(encoding="utf-8")}
+    assert {module.__name__ for module, *_ in every.BENCHMARKS} == quick
+    given = []
+
+    def ends(status):
+        return lambda argv: given.append(argv) or sys.exit(status)
+
+    tools = [SimpleNamespace(__name__=name, main=ends(status)) for name, status in (("a", 0), ("b", 1))]
+    monkeypatch.setattr(every, "BENCHMARKS", [(tools[0],), (tools[1], "--more"), (tools[0],)])
     with pytest.raises(SystemExit) as ended:
-        bench_sampling.main(["--quick", "--images", "1"])
-    assert ended.value.code == 0 and "**default**" in capsys.readouterr().out
+        every.main(["--quick"])
+    assert ended.value.code == 1 and given == [["--quick"], ["--quick", "--more"], ["--quick"]]
+    assert capsys.readouterr().out.endswith("wrong: b\n")
 
 
 @pytest.mark.parametrize("bins, energy", ((4, 0.0), (6, 0.0), (7, 0.5 * 0.3**2), (20, 0.5 * 0.3**2)))
