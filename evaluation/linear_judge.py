@@ -21,6 +21,7 @@ from radar.colormap import from_rgb
 
 BANDS, CADENCES = 64, 12  # of velocity; periods in an image, from 1 on
 RIDGES = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)  # each starts at the solution of the one before
+AT_ONCE = 256  # images: 100 MB while they are transformed
 USUAL_RIDGE = 0.01  # where there are no validation images to choose by
 
 
@@ -52,11 +53,14 @@ def cadence_velocity(images: numpy.ndarray, colour_map: str) -> numpy.ndarray:
     """(N, BANDS * CADENCES + V) float64 of uint8 images (N, V, T, 3): the cadence-velocity diagram in bands
     of velocity, then the mean over time of each row. Errors of `radar.colormap.from_rgb`.
     """
-    brightness = from_rgb(images, colour_map).astype(numpy.float64)
-    count, rows, times = brightness.shape
-    diagram = numpy.abs(numpy.fft.rfft(brightness, axis=2)[:, :, 1 : CADENCES + 1]) / times
-    banded = diagram.reshape(count, BANDS, rows // BANDS, CADENCES).mean(2)
-    return numpy.hstack([banded.reshape(count, -1), brightness.mean(2)])
+    found = numpy.empty((len(images), BANDS * CADENCES + images.shape[1]))
+    for first in range(0, len(images), AT_ONCE):
+        brightness = from_rgb(images[first : first + AT_ONCE], colour_map).astype(numpy.float64)
+        count, rows, times = brightness.shape
+        diagram = numpy.abs(numpy.fft.rfft(brightness, axis=2)[:, :, 1 : CADENCES + 1]) / times
+        banded = diagram.reshape(count, BANDS, rows // BANDS, CADENCES).mean(2)
+        found[first : first + count] = numpy.hstack([banded.reshape(count, -1), brightness.mean(2)])
+    return found
 
 
 def train_linear_judge(

@@ -30,7 +30,8 @@ BLENDED = 2  # training images in a blend
 NONE, SOME, MANY = 0, 1, 2
 SURE = 0.025
 EXACT = 0.01  # of an image's own norm: a distance below counts as 0, float32 could not tell it from 0
-SIDE, CHUNK, FINER = 64, 32, 4
+SIDE, FINER = 64, 4
+CHUNK, TRAINING_CHUNK = 32, 1024  # images, and training images, compared at once: 70 MB
 FASTEST = 24  # cycles an image: what is faster changes with where the cells begin, by aliasing
 LUMA = numpy.array([0.299, 0.587, 0.114], dtype=numpy.float32)  # ITU-R BT.601
 
@@ -54,11 +55,15 @@ def luma(images: numpy.ndarray) -> numpy.ndarray:
     """uint8 RGB (N, V, T, 3) to float32 (N, 64, 64) in about [0, 1], by area averaging and without what is
     faster than FASTEST; V and T multiples of 64.
     """
-    count, height, width, _ = images.shape
-    cells = (images @ LUMA / 255).reshape(count, SIDE, height // SIDE, SIDE, width // SIDE)
-    spectrum = torch.fft.rfft(torch.from_numpy(cells.mean(axis=(2, 4), dtype=numpy.float32)))
-    spectrum[..., FASTEST + 1 :] = 0
-    return torch.fft.irfft(spectrum, n=SIDE).numpy()
+    height, width = images.shape[1:3]
+    found = numpy.empty((len(images), SIDE, SIDE), numpy.float32)
+    for first in range(0, len(images), CHUNK):
+        part = images[first : first + CHUNK] @ LUMA / 255
+        cells = part.reshape(len(part), SIDE, height // SIDE, SIDE, width // SIDE)
+        spectrum = torch.fft.rfft(torch.from_numpy(cells.mean(axis=(2, 4), dtype=numpy.float32)))
+        spectrum[..., FASTEST + 1 :] = 0
+        found[first : first + len(part)] = torch.fft.irfft(spectrum, n=SIDE).numpy()
+    return found
 
 
 def nearness(pictures: numpy.ndarray, training: numpy.ndarray, quiet: bool = False) -> Nearness:
@@ -114,10 +119,19 @@ def shift_distances(pictures: numpy.ndarray, others: numpy.ndarray) -> Iterator[
         spectrum[-1] /= 2  # half the cells' rate: among finer points it stands for two frequencies
     energy = all_others.square().sum((1, 2))
     for part in torch.from_numpy(pictures - level).split(CHUNK):
-        correlation = torch.fft.irfft(_spectrum(part) @ spectrum, n=FINER * part.shape[-1], dim=0).amax(0)
+        correlation = _correlation(part, spectrum, FINER * part.shape[-1])
         norms = part.square().sum((1, 2))[:, None]
         distances = (norms + energy - 2 * correlation).clamp(min=0).sqrt()
         yield distances * (distances >= EXACT * norms.sqrt())
+
+
+def _correlation(pictures: Tensor, spectrum: Tensor, points: int) -> Tensor:
+    """(N, M), the largest at any of so many shifts in time: of images (N, V, T) with those of the spectrum
+    (T // 2 + 1, V, M), conjugated.
+    """
+    own = _spectrum(pictures)
+    parts = spectrum.split(TRAINING_CHUNK, dim=2)
+    return torch.cat([torch.fft.irfft(own @ part, n=points, dim=0).amax(0) for part in parts], dim=1)
 
 
 def _spectrum(pictures: Tensor) -> Tensor:
@@ -140,8 +154,8 @@ def unexplained(pictures: numpy.ndarray, training: numpy.ndarray) -> Iterator[Te
         rest = part
         basis: list[Tensor] = []
         for _ in range(BLENDED):
-            correlation = torch.fft.irfft(_spectrum(rest) @ spectrum, n=part.shape[-1], dim=0).amax(0)
-            atom = _aligned(atoms[correlation.argmax(1)], rest)
+            alike = _correlation(rest, spectrum, part.shape[-1])
+            atom = _aligned(atoms[alike.argmax(1)], rest)
             for earlier in basis:
                 atom = atom - _dot(atom, earlier) * earlier
             basis.append(_unit(atom))
