@@ -4,8 +4,9 @@ average updated parameter by parameter, the loss read after every step.
     python -m benchmarks.bench_training [--runs XS:16 S/2:64 B/1:32] [--steps 5] [--compile] [--quick]
 
 Each run is a model and a batch size; XS is configs/microdoppler_xs.yaml. "ours, 32" is stage 2's eager step
-in fp32: what other arithmetic and compiled blocks gain is told against it. All loops see the same samples,
-noise and times, so their losses must agree; the exit status is 1 where they do not.
+in fp32: what other arithmetic and compiled blocks gain is told against it. These loops see the same samples,
+noise and times, so their losses must agree; the exit status is 1 where they do not. Beside them, where they
+are installed, torchcfm's loop around diffusers' network of the same sizes (`benchmarks.peer_training`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import shlex
 import statistics
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,13 +25,15 @@ import torch
 from safetensors import safe_open
 
 from benchmarks.form import table
+from benchmarks.peer_training import ABSENT, PeerLoop, installed
 from benchmarks.turns import report
 from configs.command_line import run_script
 from configs.load import load_preset, resolve
+from configs.schema import TrainConfig
 from data.labels import LabelTable
 from data.latent_files import LatentFiles
 from data.latent_stats import LatentStatistics
-from data.latents import read_latents
+from data.latents import LatentSet, read_latents
 from data.progress import progress
 from models.lightningdit import LightningDiT_models
 from runtime.devices import autocast, resolve_device, resolve_precision
@@ -51,14 +55,7 @@ class Loop:
 
     def __init__(self, arguments: dict[str, Any], batch_size: int, precision: str, compile: bool) -> None:
         self.device, self.precision = resolve_device("auto"), precision
-        settings = {
-            "latent_dir": "-",
-            "batch_size": batch_size,
-            "compile": compile,
-            "warmup_steps": 0,
-            "lr": 1e-3,
-        }
-        self.config = resolve(("train",), {"train": settings})["train"]
+        self.config = settings(batch_size, compile)
         statistics = LatentStatistics(torch.zeros(1, 32, 1, 1), torch.ones(1, 32, 1, 1))
         payload = DitPayload(
             arguments, {}, LabelTable([f"ID_{i}" for i in range(PEOPLE)]), statistics, None, {}, {}
@@ -179,7 +176,7 @@ def main(argv: list[str]) -> None:
         "loading",
     )
     command = shlex.join(["python", "-m", "benchmarks.bench_training", *argv])
-    body = table(columns, rows)
+    body = table(columns, rows) + ("" if installed() else f"\n\n{ABSENT}")
     sys.exit(report("training", "A step of training", command, body, faults, write=not options.quick))
 
 
@@ -191,12 +188,16 @@ def measure(
     precision = resolve_precision(options.precision, device)
     with tempfile.TemporaryDirectory() as work:
         write_samples(Path(work))
-        loops: dict[str, Loop] = {"published, 32": Published(Path(work), arguments, batch, "32", False)}
+        loops: dict[str, Loop | PeerLoop] = {
+            "published, 32": Published(Path(work), arguments, batch, "32", False)
+        }
         arithmetics = dict.fromkeys(("32", precision))
         for name in arithmetics:
             loops[f"ours, {name}"] = Ours(Path(work), arguments, batch, name, False)
         for name in arithmetics if options.compile else ():
             loops[f"ours, {name}, compiled"] = Ours(Path(work), arguments, batch, name, True)
+        own = tuple(loops)
+        loops |= peers(read_latents(Path(work), "train"), arguments, batch, arithmetics, options.compile)
         seconds: dict[str, list[float]] = {name: [] for name in loops}
         losses: dict[str, list[float]] = {name: [] for name in loops}
         for _ in progress(range(options.steps + 1), description=run):
@@ -207,8 +208,8 @@ def measure(
                 losses[name].append(float(loss))
     published = losses["published, 32"]
     faults = []
-    for name, own in losses.items():
-        difference = max(abs(a - b) / b for a, b in zip(own, published))
+    for name in own:
+        difference = max(abs(a - b) / b for a, b in zip(losses[name], published))
         if not difference <= LARGEST_DIFFERENCE[loops[name].precision]:
             faults.append(f"{run}: losses of '{name}' differ by {difference:.1e} from the published loop's")
     slow = statistics.median(seconds["ours, 32"][1:])
@@ -225,11 +226,33 @@ def measure(
                 f"{second * 1000:.0f} ms",
                 f"{batch / second:.2f}",
                 f"{slow / second:.2f}",
-                f"{flops / second / rates[loop.precision]:.0%}",
+                f"{flops / second / rates[loop.precision]:.0%}" if name in own else "",
                 f"{loop.loaded / sum(seconds[name]):.1%}",
             )
         )
     return rows, faults
+
+
+def peers(
+    latents: LatentSet, arguments: dict[str, Any], batch: int, arithmetics: Iterable[str], compile: bool
+) -> dict[str, PeerLoop]:
+    """Others' loops by name, eager and, where asked for, compiled; none where they are not installed."""
+    if not installed():
+        return {}
+    device, found = resolve_device("auto"), {}
+    data = LatentDataModule(latents, batch, 10**6, 0)
+    data.move_to(device)
+    for name in arithmetics:
+        for way in ("", ", compiled")[: 1 + compile]:
+            loop = PeerLoop(data.fetch, SAMPLES, arguments, settings(batch), device, name, bool(way))
+            found[f"torchcfm, diffusers ({loop.millions:.1f} M), {name}{way}"] = loop
+    return found
+
+
+def settings(batch_size: int, compile: bool = False) -> TrainConfig:
+    """Of all loops."""
+    given = {"latent_dir": "-", "batch_size": batch_size, "compile": compile, "warmup_steps": 0, "lr": 1e-3}
+    return resolve(("train",), {"train": given})["train"]
 
 
 def write_samples(folder: Path) -> None:

@@ -25,6 +25,7 @@ from benchmarks import (
     draw_page,
     draw_strip,
     form,
+    peer_tokenizer,
     pictures,
     turns,
 )
@@ -32,6 +33,7 @@ from benchmarks.pictures import high_frequency_energy
 from configs.errors import UserError
 from data.images import find_images
 from data.latents import read_latents
+from tokenizer.vavae import VAVAE
 
 TINY = {
     "input_size": 16,
@@ -63,6 +65,27 @@ def test_a_loop_that_learns_otherwise_is_noticed(monkeypatch):
     monkeypatch.setattr(bench_training.Published, "__init__", slower)
     _, faults = bench_training.measure("tiny:4", TINY, 4, OPTIONS)
     assert len(faults) == 1 and "losses of 'ours, 32' differ" in faults[0]
+
+
+def test_without_their_libraries_peers_are_left_out(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    bench_training.write_samples(tmp_path)
+    latents = read_latents(tmp_path, "train")
+    assert bench_training.peers(latents, TINY, 4, ["32"], False) == {}
+    assert peer_tokenizer.peers({}, "encode", torch.zeros(1), "32", False) == {}
+
+
+def test_peers_have_our_sizes(tmp_path):
+    pytest.importorskip("diffusers")
+    config = VAVAE.from_file("compact").model.config
+    images = torch.zeros(1, 3, 256, 256, dtype=torch.uint8)
+    (encode,) = peer_tokenizer.peers(config, "encode", images, "32", False).values()
+    (decode,) = peer_tokenizer.peers(config, "decode", encode(), "32", False).values()
+    assert encode().shape == (1, 32, 16, 16) and decode().shape == images.shape
+    pytest.importorskip("torchcfm")
+    bench_training.write_samples(tmp_path)
+    (loop,) = bench_training.peers(read_latents(tmp_path, "train"), TINY, 4, ["32"], False).values()
+    assert loop.step().isfinite()
 
 
 def test_item_by_item_is_what_a_gather_gives(tmp_path):
