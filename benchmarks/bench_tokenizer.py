@@ -1,12 +1,12 @@
 """What a tokenizer keeps of people's images, and how fast it is beside the full-size f16d32.
 
     python -m benchmarks.bench_tokenizer --data_dir data_split [--tokenizer compact] [--judge]
-    python -m benchmarks.bench_tokenizer [--batch_size 2] [--images 32] [--quick]
+    python -m benchmarks.bench_tokenizer [--batch_size 2] [--images 32] [--compact] [--quick]
 
-Without --data_dir only speed: the full-size f16d32 with random weights against its own fp32 NCHW eager form
-(and diffusers' AutoencoderKL of that shape, where installed), the share of this device's rate in large matrix
-products at our precision that each reaches, and stage 1 from JPEG files to safetensors against encoding
-alone; exit status 1 where the results are not those of fp32 by 40 dB.
+Without --data_dir only speed: the full-size f16d32 with random weights, or the compact one, against its own
+fp32 NCHW eager form (and diffusers' AutoencoderKL of the full size, where installed), the share of this
+device's rate in large matrix products at our precision that each reaches, and stage 1 from JPEG files to
+safetensors against encoding alone; exit status 1 where the results are not those of fp32 by 40 dB.
 
 The images are the test split, else val, of a folder of stage 0. With --judge an identity classifier is
 trained on the train split and asked to name the images and their reconstructions.
@@ -62,6 +62,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--images", type=int, default=32, help="images of the run of stage 1 (default 32)")
     parser.add_argument("--precision", default="auto", help="of ours; auto: by the GPU, 32 on a CPU")
     parser.add_argument("--compile", action="store_true", help="also the compiled networks")
+    parser.add_argument("--compact", action="store_true", help="the compact tokenizer's speed")
     parser.add_argument("--quick", action="store_true", help="within a minute: the compact tokenizer alone")
     options = parser.parse_args([token for token in argv if token != "--debug"])
     if options.data_dir is None:
@@ -161,7 +162,8 @@ def speed_alone(options: argparse.Namespace) -> tuple[str, list[str]]:
     """The tables of speed, and what is wrong: results that are not those of fp32 by 40 dB."""
     device = resolve_device("auto")
     precision = tokenizer_precision(resolve_precision(options.precision, device))
-    model = VAVAE.from_file("compact").model if options.quick else full_size()
+    compact = options.compact or options.quick
+    model = VAVAE.from_file("compact").model if compact else full_size()
     plain = copy.deepcopy(model).to(device).to(memory_format=torch.contiguous_format)
     ours = VAVAE(model, device, precision)
     images, latents = (value.to(device) for value in random_inputs(options.batch_size))
@@ -171,7 +173,7 @@ def speed_alone(options: argparse.Namespace) -> tuple[str, list[str]]:
             "fp32 NCHW eager": partial(reference, plain, name, argument),
             f"ours ({precision}, NHWC)": partial(getattr(ours, name), argument),
         }
-        if not options.quick:
+        if not compact:
             ways |= peers(name, argument)
         if options.compile:
             ways["ours, compiled"] = partial(getattr(compiled_tokenizer(ours), name), argument)

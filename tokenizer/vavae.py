@@ -81,12 +81,13 @@ def preprocess(image: Image.Image, size: int = 256, geometry: str = "stretch") -
 def to_float(images: Tensor) -> Tensor:
     """uint8 of any shape -> float32 in [-1, 1]."""
     assert images.dtype == torch.uint8, images.dtype
-    return images.float() / 127.5 - 1.0
+    return images.float().div_(127.5).sub_(1.0)
 
 
 def to_uint8(images: Tensor) -> Tensor:
     """Floats of any shape, about [-1, 1] -> uint8: clamp(127.5 x + 128, 0, 255), truncated."""
-    return (127.5 * images.float() + 128.0).clamp(0.0, 255.0).to(torch.uint8)
+    scaled = 127.5 * images.float()  # a new tensor: from here on in place
+    return scaled.add_(128.0).clamp_(0.0, 255.0).to(torch.uint8)
 
 
 def as_rows(images: Tensor) -> numpy.ndarray:
@@ -107,7 +108,7 @@ def _check_precision(precision: str, device: torch.device) -> None:
 
 def _finite(values: Tensor, what: str, precision: str) -> Tensor:
     """`values` as they are; UserError where a network overflowed, which uint8 would hide."""
-    if not torch.isfinite(values).all():
+    if not torch.isfinite(values.sum()) and not torch.isfinite(values).all():  # the sum is read only once
         raise UserError(
             f"tokenizer at precision {precision!r} gave {what} that are not finite: check its "
             "weights and input, or choose precision '32'"

@@ -8,7 +8,7 @@ from conftest import reference_weights_, relative_error
 from safetensors.torch import load_file
 
 from tokenizer.autoencoder import AutoencoderKL, DiagonalGaussian
-from tokenizer.blocks import AttnBlock, Downsample, Upsample
+from tokenizer.blocks import AttnBlock, Downsample, Upsample, group_norm, unfolded
 
 SMALL = dict(embed_dim=8, ch_mult=(1, 2), ch=32, num_res_blocks=1, attn_resolutions=(16,), resolution=32)
 
@@ -121,6 +121,28 @@ def test_resampling_reads_the_right_pixels():
         up.conv.weight.zero_()[0, 0, 1, 1] = 1
         up.conv.bias.zero_()
         assert torch.equal(up(x), x.repeat_interleave(2, 2).repeat_interleave(2, 3))
+
+
+def test_doubling_in_bf16_is_the_convolution_of_the_doubled_map():
+    """Whole numbers, which bf16 holds exactly, on maps of two sides."""
+    draw = torch.Generator().manual_seed(2)
+    up = Upsample(3)
+    with torch.no_grad():
+        for parameter in up.parameters():
+            parameter.copy_(torch.randint(-1, 2, parameter.shape, generator=draw))
+        x = torch.randint(-1, 2, (2, 3, 4, 5), generator=draw).float()
+        assert torch.equal(up.bfloat16()(x.bfloat16()).float(), up.float()(x))
+
+
+def test_norms_of_small_maps_in_bf16_are_those_of_float32_rounded():
+    norm = reference_weights_(group_norm(64))
+    x = torch.randn(2, 64, 5, 6, generator=torch.Generator().manual_seed(3)).bfloat16()
+    assert torch.equal(norm(x), norm(x.float()).bfloat16())
+
+
+def test_unfolded_is_pixel_shuffle():
+    x = torch.arange(2 * 12 * 3 * 5).reshape(2, 12, 3, 5)
+    assert torch.equal(unfolded(x, 2), torch.nn.functional.pixel_shuffle(x, 2))
 
 
 def test_shortcuts_are_linear_maps_of_a_cells_pixels():
