@@ -9,6 +9,7 @@ do mirrored windows of one walk.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,11 +21,13 @@ from data.examination import colour_map_of, plot_area
 from data.folders import FileRecord
 from data.images import open_rgb
 from data.labels import listing
+from data.progress import progress
 from data.tree import leave_out_flag
 from radar.colormap import from_rgb
 
 ALIKE = 0.93
 SIDE = 64
+BLOCK = 2048  # images that are compared with as many at once: 100 MB
 FINER = 4  # shifts are tried to a quarter of a column
 FLAT = 1e-3  # deviation of brightness (of 1) below which an image tells nothing
 
@@ -44,8 +47,12 @@ def signatures(records: Sequence[FileRecord], by_map: bool) -> numpy.ndarray:
         except (UserError, OSError):
             return numpy.zeros((len(ways), SIDE, SIDE // 2 + 1), numpy.complex64)
 
+    found = numpy.empty((len(ways), len(records), SIDE, SIDE // 2 + 1), numpy.complex64)
     with ThreadPoolExecutor(4) as pool:
-        return numpy.stack([*pool.map(of, records)], axis=1)
+        bar = progress(pool.map(of, records), total=len(records), description="seeking copies", unit="img")
+        for place, one in enumerate(bar):
+            found[:, place] = one
+    return found
 
 
 def signature(image: Image.Image, by_map: bool = False) -> numpy.ndarray:
@@ -72,22 +79,27 @@ def _weighed(spectrum: numpy.ndarray) -> numpy.ndarray:
 
 
 def alike(some: numpy.ndarray, others: numpy.ndarray, least: float = ALIKE) -> list[tuple[int, int, float]]:
-    """(place in `some`, place in `others`, correlation) of all pairs that are nearly equal.
+    """(place in `some`, place in `others`, correlation) of all pairs that are nearly equal; where `others` is
+    `some`, each pair once, the earlier place first.
 
-    The product of the magnitudes is an upper bound of the correlation at any shift: one matrix product leaves
-    few pairs to try.
+    The product of the magnitudes is an upper bound of the correlation at any shift: one matrix product for
+    each two blocks leaves few pairs to try.
     """
-    found: dict[tuple[int, int], float] = {}
-    flat = _magnitudes(some)
-    for seen in (others, others[:, ::-1]):  # as it is, and mirrored in velocity
-        bound = _magnitudes(seen).T
-        for first in range(0, len(some), 512):
-            rows, columns = numpy.nonzero(flat[first : first + 512] @ bound >= least)
-            for row, column in zip((rows + first).tolist(), columns.tolist()):
+    itself, found = others is some, dict[tuple[int, int], float]()
+    starts = itertools.product(range(0, len(some), BLOCK), range(0, len(others), BLOCK))
+    blocks = [pair for pair in starts if not itself or pair[0] <= pair[1]]
+    shown = progress(blocks, description="comparing", unit="block") if len(blocks) > 1 else blocks
+    for first, second in shown:
+        flat, part = _magnitudes(some[first : first + BLOCK]), others[second : second + BLOCK]
+        for seen in (part, part[:, ::-1]):  # as it is, and mirrored in velocity
+            for row, column in numpy.argwhere(flat @ _magnitudes(seen).T >= least).tolist():
+                pair = row + first, column + second
+                if itself and pair[0] >= pair[1]:
+                    continue
                 mirrored_in_time = seen[column].conj()
-                best = max(correlate(some[row], one) for one in (seen[column], mirrored_in_time))
+                best = max(correlate(some[pair[0]], one) for one in (seen[column], mirrored_in_time))
                 if best >= least:
-                    found[row, column] = max(best, found.get((row, column), best))
+                    found[pair] = max(best, found.get(pair, best))
     return [(row, column, best) for (row, column), best in sorted(found.items())]
 
 
@@ -103,10 +115,11 @@ def correlate(one: numpy.ndarray, other: numpy.ndarray) -> float:
 
 
 def _pairs(some: Sequence[FileRecord], others: Sequence[FileRecord], by_map: bool) -> list[tuple[int, int]]:
-    """Places of all nearly equal images."""
+    """Places of all nearly equal images; where `others` is `some`, as of `alike`."""
     first = signatures(some, by_map)
     second = first if others is some else signatures(others, by_map)
-    return sorted({(row, column) for a, b in zip(first, second) for row, column, _ in alike(a, b)})
+    found = [alike(one, one if second is first else other) for one, other in zip(first, second)]
+    return sorted({(row, column) for pairs in found for row, column, _ in pairs})
 
 
 def firsts(records: Sequence[FileRecord], by_map: bool = False) -> dict[str, str]:
@@ -115,7 +128,7 @@ def firsts(records: Sequence[FileRecord], by_map: bool = False) -> dict[str, str
 
     UserError: one image stands under two people.
     """
-    pairs = [(row, column) for row, column in _pairs(records, records, by_map) if row < column]
+    pairs = _pairs(records, records, by_map)
     across = [(row, column) for row, column in pairs if records[row].user != records[column].user]
     if across:
         shown = _equations(records, records, across)

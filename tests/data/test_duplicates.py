@@ -54,6 +54,16 @@ def test_a_copy_is_alike_and_nothing_else(kind):
     assert correlate(some[0], others[1]) < 0.6
 
 
+def test_each_pair_of_a_set_is_told_once_whatever_the_blocks(monkeypatch):
+    images = [picture(walk(seed)) for seed in range(4)]
+    some = numpy.stack([signature(image) for image in (*images, COPIES["darker"](images[1]), images[0])])
+    expected = [(0, 5), (1, 4)]
+    for block in (2048, 2):
+        monkeypatch.setattr("data.duplicates.BLOCK", block)
+        assert [pair[:2] for pair in alike(some, some)] == expected
+        assert [pair[:2] for pair in alike(some[:4], some[4:])] == [(0, 1), (1, 0)]
+
+
 def test_windows_that_share_three_quarters_are_not_alike():
     long = walk(1, columns=1000)
     windows = numpy.stack([signature(picture(long[:, first : first + 256])) for first in range(0, 700, 64)])

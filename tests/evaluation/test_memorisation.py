@@ -43,6 +43,15 @@ def test_distances_are_those_of_a_plain_search(odd):
     assert found.ratios == pytest.approx(found.distances[:, 0] / found.distances[:, 1])
 
 
+def test_training_images_may_be_compared_in_parts(training, monkeypatch):
+    pictures = numpy.random.default_rng(3).random((3, 64, 64), dtype=numpy.float32)
+    whole = seen(pictures, training)
+    monkeypatch.setattr("evaluation.memorisation.TRAINING_CHUNK", 7)
+    parts = seen(pictures, training)
+    assert (parts.places == whole.places).all()
+    assert numpy.allclose(parts.distances, whole.distances) and numpy.allclose(parts.left, whole.left)
+
+
 def test_copies_and_shifted_copies_are_memorised(training):
     rng = numpy.random.default_rng(2)
     copies = training[[3, 17, 39]]
