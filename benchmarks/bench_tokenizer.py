@@ -28,7 +28,6 @@ import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-import stage1_extract_features as stage1
 from benchmarks.form import table
 from benchmarks.pictures import high_frequency_energy, write_pictures
 from benchmarks.turns import in_turn, report
@@ -42,6 +41,7 @@ from runtime.compiling import compiled_tokenizer
 from runtime.devices import resolve_device, resolve_precision, tokenizer_precision
 from runtime.precision import DTYPES, measured_rate
 from runtime.processes import ProcessGroup
+from stages import extract_features as stage1
 from tokenizer.autoencoder import AutoencoderKL, DiagonalGaussian
 from tokenizer.losses import psnr, ssim
 from tokenizer.vavae import VAVAE, preprocess, to_float, to_uint8

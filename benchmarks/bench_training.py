@@ -41,8 +41,9 @@ from runtime.precision import DTYPES, measured_rate, now
 from sampling.model_file import DitPayload
 from training.batches import BatchStream, LatentDataModule
 from training.callbacks import training_flops
-from training.dit_module import DiTModule, initial_network
+from training.dit_module import DiTModule
 from training.ema import decay_at, update_ema_
+from training.start import initial_network
 from transport import create_transport
 
 SAMPLES, PEOPLE = 256, 4

@@ -12,7 +12,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy
-from scipy.stats import rankdata
+import scipy
 
 from data.labels import LabelTable
 
@@ -35,7 +35,7 @@ def rank_test(values: numpy.ndarray, others: numpy.ndarray) -> Ranked:
     """How far `values` (M,) lie above `others` (N,), with ties (Mann & Whitney, Annals of Mathematical
     Statistics 18, 1947); neither is empty.
     """
-    ranks = rankdata(numpy.concatenate([values, others]))
+    ranks = scipy.stats.rankdata(numpy.concatenate([values, others]))
     count, pairs = len(ranks), len(values) * len(others)
     ties = numpy.unique(ranks, return_counts=True)[1].astype(float)
     deviation = ranks[: len(values)].sum() - len(values) * (len(values) + 1) / 2 - pairs / 2

@@ -6,8 +6,7 @@ import math
 from typing import Any
 
 import numpy
-from scipy.stats import binomtest
-from scipy.stats import t as student
+import scipy
 
 from data.labels import LabelTable
 
@@ -22,7 +21,7 @@ def figures(values: numpy.ndarray, labels: numpy.ndarray, people: LabelTable) ->
 def share_of(flags: numpy.ndarray) -> dict[str, Any]:
     """Share of true ones with Wilson's score interval (JASA 22, 1927), 95 %."""
     hits, count = int(flags.sum()), len(flags)
-    ends = binomtest(hits, count).proportion_ci(method="wilson")
+    ends = scipy.stats.binomtest(hits, count).proportion_ci(method="wilson")
     interval = [float(ends.low), float(ends.high)]
     return {"hits": hits, "count": count, "share": hits / count, "interval": interval}
 
@@ -36,7 +35,7 @@ def mean_of(values: numpy.ndarray) -> dict[str, Any]:
     error = interval = None
     if mean is not None and len(known) > 1:
         error = float(known.std(ddof=1) / math.sqrt(len(known)))
-        half = error * float(student.ppf(0.975, len(known) - 1))
+        half = error * float(scipy.stats.t.ppf(0.975, len(known) - 1))
         interval = [mean - half, mean + half]
     return {"mean": mean, "standard_error": error, "interval": interval, "count": len(known)}
 

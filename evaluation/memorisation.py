@@ -18,8 +18,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy
+import scipy
 import torch
-from scipy.stats import fisher_exact
 from torch import Tensor
 
 from data.progress import progress
@@ -98,7 +98,7 @@ def verdict(generated: dict[str, Any], real: dict[str, Any]) -> int:
     occur among generated ones only, else NONE.
     """
     table = [[one["hits"], one["count"] - one["hits"]] for one in (generated, real)]
-    if fisher_exact(table, alternative="greater").pvalue <= SURE:
+    if scipy.stats.fisher_exact(table, alternative="greater").pvalue <= SURE:
         return MANY
     return SOME if generated["hits"] and not real["hits"] else NONE
 

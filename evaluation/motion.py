@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy
-from scipy.spatial import KDTree
-from scipy.stats import wasserstein_distance
+import scipy
 
 from data.labels import LabelTable
 from evaluation.distances import BLOCK, NEIGHBOURS, OTHERS, REFERENCE, Draw, Draws, compare
@@ -53,7 +52,7 @@ def outside_real_range(motion: numpy.ndarray, training: numpy.ndarray) -> numpy.
     def scaled(values: numpy.ndarray) -> numpy.ndarray:
         return numpy.where(numpy.isnan(values), usual, values) / numpy.where(scale > 1e-9, scale, 1.0)
 
-    tree = KDTree(scaled(training))
+    tree = scipy.spatial.KDTree(scaled(training))
     distances, places = tree.query(scaled(training), k=NEIGHBOURS + 2 * BLOCK + 1)
     near = numpy.abs(places - numpy.arange(len(training))[:, None]) <= BLOCK  # windows of the same steps
     reach = numpy.sort(numpy.where(near, numpy.inf, distances), axis=1)[:, NEIGHBOURS - 1]
@@ -65,7 +64,7 @@ def outside_real_range(motion: numpy.ndarray, training: numpy.ndarray) -> numpy.
 def differences(x: numpy.ndarray, y: numpy.ndarray, draw: Draw | None = None) -> dict[str, float]:
     """Wasserstein-1 distance of each quantity between motions (N, 6) and (M, 6), in its own unit."""
     columns = [(a[numpy.isfinite(a)], b[numpy.isfinite(b)]) for a, b in zip(x.T, y.T)]
-    found = [wasserstein_distance(a, b) if len(a) and len(b) else numpy.nan for a, b in columns]
+    found = [scipy.stats.wasserstein_distance(a, b) if len(a) and len(b) else numpy.nan for a, b in columns]
     return dict(zip(QUANTITIES, found))
 
 

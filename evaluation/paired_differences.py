@@ -27,9 +27,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy
-from scipy import stats
-from scipy.fft import dct
-from scipy.optimize import brentq
+import scipy
 
 from data.labels import LabelTable
 from evaluation.distances import BLOCK
@@ -66,7 +64,7 @@ class Spread(NamedTuple):
 
     @property
     def quantile(self) -> float:
-        return float(stats.t.ppf(1 - LEVEL / 2, self.degrees))
+        return float(scipy.stats.t.ppf(1 - LEVEL / 2, self.degrees))
 
     def scaled(self, growth: float) -> float:
         """Variance by its growth; where nothing varied, BLOCK neighbours count as one image."""
@@ -196,7 +194,7 @@ def slow_parts(values: numpy.ndarray, tested: HeldOut) -> Iterator[tuple[numpy.n
             totals = numpy.stack([apart[..., days == day].sum(-1) for day in known], axis=-1)
             yield totals * len(known) / math.sqrt(len(known) - 1) / values.shape[-1], len(known) - 1
         elif count > 1:
-            slow = dct(own, norm="ortho")[..., 1 : 1 + max(1, count // LEAST_IMAGES)]
+            slow = scipy.fft.dct(own, norm="ortho")[..., 1 : 1 + max(1, count // LEAST_IMAGES)]
             yield slow * math.sqrt(count) / values.shape[-1], slow.shape[-1]
 
 
@@ -239,7 +237,7 @@ def _first_refused(value: float, scale: float, growth: Callable[[float], float],
     near = value + 1e-9 * (bound - value)
     if abs(bound - value) < 1e-9 or surplus(bound) <= 0:
         return bound
-    return float(brentq(surplus, near, bound)) if surplus(near) < 0 else value
+    return float(scipy.optimize.brentq(surplus, near, bound)) if surplus(near) < 0 else value
 
 
 def discordance(x: float, gained: float, lost: float) -> float:
@@ -256,7 +254,9 @@ def detectable(spread: Spread, discordant: float) -> float:
     """The smallest true difference that is told from 0 at the two-sided 5 % level with 80 % power (Bloom,
     Evaluation Review 19, 1995), by the spread that was measured where a share of answers was `discordant`.
     """
-    scale = (spread.quantile + float(stats.t.ppf(POWER, spread.degrees))) ** 2 * spread.scaled(discordant)
+    scale = (spread.quantile + float(scipy.stats.t.ppf(POWER, spread.degrees))) ** 2 * spread.scaled(
+        discordant
+    )
     return _first_refused(0.0, scale, lambda x: discordance(x, discordant / 2, discordant / 2), 1.0)
 
 
@@ -264,7 +264,7 @@ def sign_flip_test(values: numpy.ndarray) -> float:
     """Two-sided p of the mean of values (S,) among those with their signs flipped (Fisher 1935): exact up to
     14 values, 2 / 2^S at the least.
     """
-    test = stats.permutation_test(
+    test = scipy.stats.permutation_test(
         (values,), numpy.mean, permutation_type="samples", n_resamples=FLIPS, vectorized=True, random_state=0
     )
     return float(test.pvalue)

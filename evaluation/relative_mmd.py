@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy
-from scipy.stats import t as student
+import scipy
 
 from evaluation.distances import BLOCK, REFERENCE, squared_distances, usual_width
 
@@ -54,12 +54,12 @@ def relative_test(
         return {"value": value, "interval": [value, value], "count": len(differences), "p": float(value == 0)}
     # Welch and Satterthwaite (Biometrics Bulletin 2, 1946)
     freedom = variance**2 / sum(part.variance**2 / part.freedom for part in parts)
-    half = error * float(student.ppf(0.975, freedom))
+    half = error * float(scipy.stats.t.ppf(0.975, freedom))
     return {
         "value": value,
         "interval": [value - half, value + half],
         "count": len(differences),
-        "p": 2 * float(student.sf(abs(value) / error, freedom)),
+        "p": 2 * float(scipy.stats.t.sf(abs(value) / error, freedom)),
     }
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-from scipy.stats import t as student
+import scipy
 
 from configs.errors import UserError
 from data.conditions import Conditions
@@ -158,7 +158,7 @@ def slope(conditions: Conditions, base: Velocities, moved: Velocities, speeds: V
     interval = None
     if len(each) > 1:
         error = math.sqrt((share**2 @ (each - value) ** 2) * len(each) / (len(each) - 1))
-        half = error * float(student.ppf(0.975, len(each) - 1))
+        half = error * float(scipy.stats.t.ppf(0.975, len(each) - 1))
         interval = [value - half, value + half]
     return {"value": value, "interval": interval, **counts}
 

@@ -17,10 +17,6 @@ from configs.command_line import parse, run_script, say
 from configs.dry_run import tell_plan
 from configs.errors import UserError
 from configs.schema import PlaygroundConfig
-from data.run_record import claim_folder
-from playground.drawing import Drawing
-from playground.user_study import ANSWERS, Answers, open_study
-from weight_files.hub import with_local_files
 
 LEAST = 6, 20  # of Gradio; pages of versions before ask another host for a script
 
@@ -30,6 +26,8 @@ def run(config: PlaygroundConfig) -> None:
 
     Errors of `Drawing.load` and of `open_study`; UserError: Gradio is not installed, or the port is taken.
     """
+    from weight_files.hub import with_local_files
+
     config = with_local_files(config)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when it is imported
     (study if config.study else play)(config)
@@ -37,6 +35,8 @@ def run(config: PlaygroundConfig) -> None:
 
 def play(config: PlaygroundConfig) -> None:
     """Load what `config` names and serve the page to play with."""
+    from playground.drawing import Drawing
+
     require_gradio()
     require_address(config.host, config.port)
     drawing = Drawing.load(config)
@@ -52,6 +52,9 @@ def play(config: PlaygroundConfig) -> None:
 
 def study(config: PlaygroundConfig) -> None:
     """Ask what has no answer yet; say the figures of a study that is done."""
+    from data.run_record import claim_folder
+    from playground.user_study import ANSWERS, Answers, open_study
+
     material, trials, settings = open_study(config)
     folder = Path(config.output_dir)
     with claim_folder(folder, settings, ANSWERS, config.dry_run):

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-from matplotlib.colors import ListedColormap
-from matplotlib.figure import Figure
 from PIL import Image
 
 from configs.errors import UserError
@@ -99,6 +97,9 @@ def middles(axes: Axes, shape: tuple[int, ...]) -> tuple[numpy.ndarray, numpy.nd
 
 def write_figure(path: Path, title: str, images: Sequence[Path], axes: Axes) -> None:
     """A figure of the first SHOWN `images` of a person, with axes in s and m/s and a colour bar in dB."""
+    from matplotlib.colors import ListedColormap
+    from matplotlib.figure import Figure
+
     axes = with_map_of_files(axes, images)
     assert axes.range_db and axes.colour_map
     shown = images[:SHOWN]

@@ -9,17 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
-
-from jinja2 import Template
+from typing import TYPE_CHECKING, Any
 
 from configs.command_line import run_script, say
 from configs.errors import UserError
-from data.labels import listing
-from sampling.model_file import DitPayload, load_trained
-from tokenizer.vavae import load_tokenizer
-from tokenizer.weights import COMPACT_FILE, digest
-from weight_files.hub import endpoint, explained
+
+if TYPE_CHECKING:
+    from sampling.model_file import DitPayload
 
 MODEL, CARD = "best.safetensors", "README.md"
 WAY_OUT = "log in by `hf auth login`, or set HF_TOKEN to a token that may write there"
@@ -31,6 +27,11 @@ def run(options: argparse.Namespace) -> list[str]:
 
     UserError: no slim file of stage 2, no figures of stage 4, or the Hub refuses.
     """
+    # Not at the top, here and below: --help needs neither torch nor its seconds of loading
+    from data.labels import listing
+    from sampling.model_file import load_trained
+    from weight_files.hub import endpoint, explained
+
     # What is published
     if options.model.suffix != ".safetensors":
         raise UserError(
@@ -50,7 +51,7 @@ def run(options: argparse.Namespace) -> list[str]:
         ]
 
     # Closed before anything is in it
-    from huggingface_hub import CommitOperationAdd, HfApi  # here, because no other command uploads
+    from huggingface_hub import CommitOperationAdd, HfApi
 
     api = HfApi(endpoint=endpoint())
     files: dict[str, Any] = {CARD: card.encode(), MODEL: str(options.model)}
@@ -87,6 +88,9 @@ def read_metrics(path: Path) -> dict[str, Any]:
 
 def tokenizer_of(payload: DitPayload) -> str:
     """What --vavae_path is for the model: compact, or what its digest names."""
+    from tokenizer.vavae import load_tokenizer
+    from tokenizer.weights import COMPACT_FILE, digest
+
     expected = payload.tokenizer_digest
     if expected and expected == digest(load_tokenizer(COMPACT_FILE)):
         return "compact"
@@ -97,6 +101,8 @@ def card_of(
     options: argparse.Namespace, payload: DitPayload, parameters: int, metrics: dict[str, Any] | None
 ) -> str:
     """The model card as Markdown, with the metadata that the Hub reads."""
+    from jinja2 import Template
+
     template = Template(
         (Path(__file__).parent / "model_card.md").read_text(encoding="utf-8"), trim_blocks=True
     )

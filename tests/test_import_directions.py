@@ -23,6 +23,7 @@ ROOMS = {
     "evaluation": 4,
     "preparation": 5,
     "playground": 5,
+    "stages": 6,
 }
 LAYER_1 = {"tokenizer", "models", "transport", "radar"}
 BELOW_4 = {"configs", "weight_files", *LAYER_1, "data", "runtime", "sampling"}
@@ -39,6 +40,7 @@ ALLOWED = {
     "evaluation": BELOW_4,
     "preparation": {*BELOW_4, "training", "evaluation"},
     "playground": {*BELOW_4, "evaluation"},
+    "stages": {*BELOW_4, "training", "evaluation"},
     "run_complete_pipeline": {"configs"},
     "example": {"sampling"},
 }

@@ -32,6 +32,7 @@ from data.latent_stats import LatentStatistics
 from data.latents import read_latents
 from evaluation.selection import Selector
 from sampling.model_file import load_trained
+from stages.evaluate import PICTURES
 from tokenizer.vavae import VAVAE
 
 STEPS = 4
@@ -273,7 +274,7 @@ def metrics_in(folder: Path) -> torch.Tensor:
 
     metrics = json.loads((folder / "metrics.json").read_text(), parse_constant=refuse)
     assert (folder / "report.html").stat().st_size > 10_000
-    assert all((folder / f"{name}.png").is_file() for name in stage4_evaluate.PICTURES)
+    assert all((folder / f"{name}.png").is_file() for name in PICTURES)
     return torch.tensor([float(metrics[kind]["judged_right"]["count"]) for kind in ("real", "generated")])
 
 

@@ -1,17 +1,20 @@
 """To a slim file: `python -m tokenizer.convert published.pt slim.safetensors --dtype float16`."""
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from configs.errors import UserError
-from tokenizer.vavae import build_tokenizer, load_tokenizer
-from tokenizer.weights import SLIM_DTYPES, Checkpoint, digest, read_checkpoint, save_slim, slim_values
-from weight_files.hub import local_file
 
-DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in SLIM_DTYPES}
+if TYPE_CHECKING:
+    from tokenizer.weights import Checkpoint
+
+DTYPES = ("float16", "bfloat16", "float32")  # tokenizer.weights.SLIM_DTYPES
 
 
 def describe_ignored(checkpoint: Checkpoint) -> str:
@@ -29,6 +32,11 @@ def run(source: Path, target: Path, dtype: str = "float16", dry_run: bool = Fals
 
     The reader's and writer's errors, and UserError where the two are the same file.
     """
+    # Not at the top: --help needs neither torch nor its seconds of loading.
+    from tokenizer.vavae import build_tokenizer, load_tokenizer
+    from tokenizer.weights import SLIM_DTYPES, digest, read_checkpoint, save_slim, slim_values
+
+    values = dict(zip(DTYPES, SLIM_DTYPES))[dtype]
     if target.exists() and source.exists() and target.samefile(source):
         raise UserError(f"{target}: the target is the source; choose another name for the slim file")
     checkpoint = read_checkpoint(source)
@@ -42,9 +50,9 @@ def run(source: Path, target: Path, dtype: str = "float16", dry_run: bool = Fals
         f"{parameters:,} parameters",
     ]
     if dry_run:
-        slim_values(model, target, DTYPES[dtype])  # refuses as writing would
+        slim_values(model, target, values)  # refuses as writing would
         return [*lines, f"would write {target}: {dtype}", "dry run: nothing was written"]
-    save_slim(model, target, DTYPES[dtype])
+    save_slim(model, target, values)
     return [
         *lines,
         f"wrote {target}: {_megabytes(target)}, {dtype}",
@@ -60,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dtype", choices=DTYPES, default="float16", help="precision of the slim file")
     parser.add_argument("--dry_run", action="store_true", help="say what would be written, and write nothing")
     options = parser.parse_args(arguments)
+    from weight_files.hub import local_file
+
     try:
         lines = run(local_file(options.source), options.target, options.dtype, options.dry_run)
     except (UserError, OSError) as error:

@@ -81,20 +81,6 @@ class BatchStream:
         self.position = state["position"]
 
 
-def run_length(
-    num_samples: int,
-    batch_size: int,
-    world_size: int,
-    accumulate: int,
-    max_epochs: int,
-    max_steps: int | None,
-) -> tuple[int, int]:
-    """Optimizer steps of a run and of one pass over the data; `max_steps` overrides `max_epochs`."""
-    batches_per_pass = max(1, num_samples // (batch_size * world_size))
-    steps_per_pass = max(1, batches_per_pass // accumulate)
-    return max_steps or max_epochs * steps_per_pass, steps_per_pass
-
-
 class LatentDataModule(pl.LightningDataModule):
     """Training batches {mean, std, labels, position} from a `LatentSet`; `std` is absent when the set has
     none.

@@ -13,7 +13,7 @@ from configs.schema import TrainConfig
 from data.latents import LatentSet
 from models.lightningdit import LightningDiT
 from runtime.compiling import compile_blocks_
-from runtime.seeds import generator, noise_for
+from runtime.seeds import noise_for
 from sampling.model_file import PAYLOAD_KEY, DitPayload, write_slim
 from training.fine_tuning import freeze_
 from training.resumable import ResumableModule
@@ -155,10 +155,3 @@ def validation_means(sums: Tensor, users: tuple[str, ...]) -> dict[str, float]:
         if sums[1, index].sum() > 0:
             metrics[f"val_loss_user_{user}"] = float(sums[0, index].sum() / sums[1, index].sum())
     return metrics
-
-
-def initial_network(arguments: dict[str, Any], seed: int) -> LightningDiT:
-    """A fresh LightningDiT whose weights depend on `seed` only; the global random state is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(generator(seed, "weights").initial_seed())
-        return LightningDiT(**arguments)

@@ -1,4 +1,4 @@
-"""One way to run a training: refuse a folder that holds another run, resume if it holds this one, fit."""
+"""One way to fit, by Lightning: from the last checkpoint, as far as the run goes."""
 
 from __future__ import annotations
 
@@ -7,79 +7,23 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.plugins.precision import Precision
 from pytorch_lightning.strategies import DDPStrategy
 
-from configs.command_line import is_main_process, say
 from configs.errors import UserError
 from configs.schema import FitConfig
-from data.atomic import share_file
-from data.run_record import check_record, claim_folder, lock_folder
-from runtime.devices import lightning_precision, resolve_devices, resolve_precision
+from runtime.devices import lightning_precision, resolve_devices
 from runtime.out_of_memory import is_out_of_memory
 from training.callbacks import progress_callback
-from training.loggers import loggers_of, require_loggers
+from training.claim import training_precision
+from training.loggers import loggers_of
 from training.resumable import ResumableModule
-from training.run_files import TIME_IS_UP, AtomicCheckpointIO, RunFiles
-from weight_files.reading import WeightFile
-
-
-@contextmanager
-def claim_run(folder: Path, settings: dict[str, dict[str, Any]], config: FitConfig) -> Iterator[int]:
-    """Keep `folder` for the run with `settings` (by section) within the block, bringing what
-    `config.resume_from` holds into an empty one.
-
-    Yields the optimizer steps already done. UserError: the folder or the earlier one holds another run,
-    another process writes there, or what `config.logger` requires is not installed.
-    """
-    require_loggers(config.logger)
-    fixed = {f"{section}.{key}": value for section in settings for key, value in settings[section].items()}
-    last = folder / "checkpoints" / "last.ckpt"
-    earlier = Path(config.resume_from) if config.resume_from and not last.is_file() else None
-    if earlier is not None:
-        if not ((earlier / "run.json").is_file() and (earlier / "checkpoints" / "last.ckpt").is_file()):
-            raise UserError(
-                f"--resume_from {earlier}: no run.json and checkpoints/last.ckpt inside; expected the "
-                "--output_dir of an earlier session"
-            )
-        check_record(earlier, fixed, way_out="repeat its settings, or leave --resume_from out")
-    with claim_folder(folder, fixed, "checkpoints/*", config.dry_run):
-        if is_main_process() and not config.dry_run:
-            last.parent.mkdir(exist_ok=True)
-            (folder / TIME_IS_UP).unlink(missing_ok=True)
-            if earlier is not None:
-                with lock_folder(earlier):
-                    bring(earlier, folder)
-        yield steps_done(earlier if config.dry_run and earlier else folder)
-
-
-def bring(earlier: Path, folder: Path) -> None:
-    """Copy or link a run's files; last.ckpt at the end, being what makes the folder one to go on from."""
-    files = [path for path in (*earlier.iterdir(), *(earlier / "checkpoints").iterdir()) if path.is_file()]
-    for path in sorted(files, key=lambda path: path.name == "last.ckpt"):
-        if not path.name.startswith(".") and path.name != "run.json":
-            share_file(path, folder / path.relative_to(earlier))
-    say(f"starting from {earlier}")
-
-
-def steps_done(folder: Path) -> int:
-    """Optimizer steps in `folder`'s last checkpoint; 0 without one, UserError for a damaged one."""
-    last = folder / "checkpoints" / "last.ckpt"
-    if not last.is_file():
-        return 0
-    file = WeightFile(last, "checkpoint", "restore it, or delete the folder")
-    checkpoint = file.torch()
-    if not isinstance(checkpoint, dict) or "global_step" not in checkpoint:
-        raise file.refusal("not a checkpoint of a training")
-    return int(checkpoint["global_step"])
+from training.run_files import AtomicCheckpointIO, RunFiles
 
 
 def fit(
@@ -152,12 +96,6 @@ def trainer_of(
         default_root_dir=files.folder,
         enable_progress_bar=sys.stderr.isatty(),
     )
-
-
-def training_precision(config: FitConfig) -> str:
-    """The resolved precision of a run on the devices it asks for."""
-    accelerator, _ = resolve_devices(config.accelerator, config.devices)
-    return resolve_precision(config.precision, torch.device(accelerator))
 
 
 def strategy(count: int) -> Any:

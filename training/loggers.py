@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -12,19 +11,9 @@ import numpy
 from PIL import Image
 from pytorch_lightning.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
-from configs.errors import UserError
+from training.claim import NO_LOGGER
 
 PROJECT = "micro-doppler"  # what trackers call all runs together
-NONE = "none"
-
-
-def require_loggers(names: Sequence[str]) -> None:
-    """UserError: a package is not installed, or none stands beside others."""
-    if NONE in names and len(names) > 1:
-        raise UserError(f"--logger {' '.join(names)}: expected none alone, or names without it")
-    lacking = [name for name in names if name in ("wandb", "mlflow") and not importlib.util.find_spec(name)]
-    if lacking:
-        raise UserError(f"--logger {lacking[0]}: requires the package {lacking[0]}: pip install {lacking[0]}")
 
 
 def loggers_of(names: Sequence[str], folder: Path, settings: dict[str, Any]) -> list[Logger]:
@@ -43,7 +32,7 @@ def loggers_of(names: Sequence[str], folder: Path, settings: dict[str, Any]) -> 
         "wandb": lambda: WandbLogger(name=folder.name, save_dir=folder, project=PROJECT),
         "mlflow": lambda: MLFlowLogger(PROJECT, folder.name, **tracked),
     }
-    made = [makers[name]() for name in names if name != NONE]
+    made = [makers[name]() for name in names if name != NO_LOGGER]
     for logger in made:
         if isinstance(logger, (WandbLogger, MLFlowLogger)):
             logger.log_hyperparams(settings)

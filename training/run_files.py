@@ -16,12 +16,12 @@ from configs.command_line import is_main_process, say
 from configs.errors import UserError
 from data.atomic import replacing, write_text
 from data.tables import csv_text, read_rows
+from training.claim import TIME_IS_UP
 from training.resumable import ResumableModule
 
 TOLERATED = 0.01  # share of copies beyond that of held-out data
 CHECKED = 0.2  # share of held-out data that look copied themselves, above which they measure nothing
 Rank = tuple[bool, float]  # whether it copies, and the metric, lower being better
-TIME_IS_UP = "time_is_up.txt"  # there while a run is unfinished because --max_hours have passed
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

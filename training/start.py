@@ -16,8 +16,8 @@ from data.conditions import Conditions
 from data.latent_stats import LatentStatistics, read_recommendation
 from data.latents import UPSTREAM_LAYOUT, LatentSet, read_latents
 from models.lightningdit import LightningDiT, LightningDiT_models
+from runtime.seeds import generator
 from sampling.imagenet import class_numbers
-from training.dit_module import initial_network
 from training.fine_tuning import (
     Initial,
     adapted_arguments,
@@ -137,6 +137,13 @@ def model_arguments(
     preset = preset_for(len(train.labels)) if preset == "auto" else preset
     with torch.device("meta"):
         return LightningDiT(**{**LightningDiT_models[preset].keywords, **chosen, **fixed}).config
+
+
+def initial_network(arguments: dict[str, Any], seed: int) -> LightningDiT:
+    """A fresh LightningDiT whose weights depend on `seed` only; the global random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(generator(seed, "weights").initial_seed())
+        return LightningDiT(**arguments)
 
 
 def starting_network(

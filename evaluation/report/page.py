@@ -23,7 +23,7 @@ from PIL import Image
 
 from data.atomic import write_text
 from data.sheets import data_uri
-from evaluation.report import charts, tables
+from evaluation.report import tables
 from evaluation.report.sheets import GLANCE, at_the_top, corners
 from evaluation.report.tables import KINDS, words
 
@@ -98,6 +98,8 @@ def write_report(folder: Path, metrics: dict[str, Any], pictures: dict[str, Path
 
 def environment(**given: Any) -> Environment:
     """Templates that know `given` and all of `tables` and `charts`; HTML escapes what it shows."""
+    from evaluation.report import charts
+
     pages = Environment(
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=select_autoescape(["html"]),

@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy
-from matplotlib.figure import Figure
 
 from data.atomic import replacing
 from data.images import ImageRecord, open_rgb
@@ -123,6 +121,9 @@ def overlap(
     """The first two principal components of the real training features (N, D): held-out images as rings,
     generated ones filled, a colour per person.
     """
+    import matplotlib
+    from matplotlib.figure import Figure
+
     centre = features["train"].mean(0)
     _, values, axes = numpy.linalg.svd(features["train"] - centre, full_matrices=False)
     share = values**2 / (values**2).sum()

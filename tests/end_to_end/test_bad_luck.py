@@ -14,6 +14,7 @@ import pytest
 from test_kills import contents
 from toy_run import EXACT, TINY_MODEL, Toy, output_of, refusal_of
 
+import preparation.simulation
 import stage0_prepare
 import stage1_extract_features
 import stage2_train_dit
@@ -150,7 +151,7 @@ def test_a_folder_that_cannot_be_written(name, toy, tmp_path):
         ("extract", VAVAE, "encode"),
         ("train", training.run_files, "draw_report"),
         ("draw", VAVAE, "decode"),
-        ("simulate", stage0_prepare, "simulate_user"),
+        ("simulate", preparation.simulation, "simulate_user"),
     ],
 )
 def test_a_folder_that_vanishes_meanwhile(name, owner, function, toy, tmp_path, monkeypatch):

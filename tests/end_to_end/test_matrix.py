@@ -23,7 +23,7 @@ from whole_commands import ROWS, STEPS, Inputs
 
 import configs.stage_process
 from configs.schema import PRECISIONS, SECTIONS, FitConfig
-from training.fit import steps_done
+from training.claim import steps_done
 
 pytestmark = pytest.mark.usefixtures("brief_judges")
 

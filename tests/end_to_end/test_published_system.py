@@ -16,6 +16,7 @@ import stage1_extract_features as stage1
 import stage2_train_dit as stage2
 import stage3_inference as stage3
 from configs.load import load_preset, resolve
+from data.images import open_rgb
 from data.labels import LabelTable
 from data.latent_stats import LatentStatistics
 from data.latents import read_latents
@@ -24,7 +25,7 @@ from models.lightningdit import LightningDiT, LightningDiT_models
 from preparation.download import PUBLISHED
 from sampling.imagenet import DEMO_CLASSES, class_numbers
 from sampling.model_file import load_trained
-from tokenizer.vavae import VAVAE
+from tokenizer.vavae import VAVAE, preprocess
 
 PRESET = PROJECT / "configs" / "imagenet256_xl_vavae.yaml"
 CLASSES = LabelTable(tuple(map(str, range(1000))))
@@ -153,7 +154,7 @@ def test_flips_and_upstream_s_shards(toy, photographs, tmp_path):
     mirrored = extract(tmp_path / "flips", "--time_flip", "--export", "lightningdit")
     vae = VAVAE.from_file(toy.tokenizer)
     path = photographs / "train" / mirrored.paths[0]
-    image = stage1.preprocess(stage1.open_rgb(path), vae.image_size, "crop")[None]
+    image = preprocess(open_rgb(path), vae.image_size, "crop")[None]
     for images, found in ((image, mirrored.latents[0]), (image.flip(-1), mirrored.latents_flip[0])):
         assert torch.allclose(vae.encode(images).mean[0], found, atol=1e-5)
     plain = extract(tmp_path / "plain")

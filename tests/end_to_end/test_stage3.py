@@ -113,7 +113,8 @@ import pytorch_lightning  # it takes torchvision where it is installed
 sys.path.insert(0, {project!r})
 for name in ("torchdiffeq", "torchvision", "torchvision.models", "timm", "h5py", "torch_fidelity"):
     sys.modules[name] = None  # importing it fails
-import stage0_prepare, stage1_extract_features, stage2_train_dit, stage4_evaluate, train_tokenizer
+import stages.evaluate, stages.extract_features, stages.train_dit, stages.train_tokenizer
+import training.dit_run, training.tokenizer_run
 from stage3_inference import main
 for sampler in {samplers!r}:
     main([*{given!r}, "--output_dir", {out!r} + "/" + sampler, "--sampler", sampler])

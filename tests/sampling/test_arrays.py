@@ -75,7 +75,7 @@ def test_a_figure_shows_the_images_with_axes_and_a_colour_bar(tmp_path, monkeypa
     for name in "abcde":
         Image.fromarray(of_map("jet")[0]).save(tmp_path / f"{name}.png")
     drawn = []
-    monkeypatch.setattr("sampling.arrays.Figure.savefig", lambda figure, path, **_: drawn.append(figure))
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path, **_: drawn.append(figure))
     monkeypatch.setattr("os.replace", lambda *_: None)
     write_figure(tmp_path / "f.png", "$ID_7$", [tmp_path / f"{name}.png" for name in "abcde"], AXES)
     *panels, bar = drawn[0].axes

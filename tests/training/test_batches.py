@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from training.batches import BatchStream, run_length
+from training.batches import BatchStream
+from training.claim import run_length
 
 
 def stream(num_samples=23, batch_size=4, num_batches=12, seed=5, rank=0, world_size=1) -> BatchStream:

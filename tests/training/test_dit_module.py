@@ -9,8 +9,9 @@ from tiny_runs import CHANNELS, SIDE, USERS, tiny_batch, tiny_module, tiny_netwo
 
 from data.latents import read_latents
 from runtime.seeds import generator, noise_for
-from training.dit_module import GOLDEN_RATIO, initial_network, total_loss, validation_means
+from training.dit_module import GOLDEN_RATIO, total_loss, validation_means
 from training.resumable import rate_factor
+from training.start import initial_network
 
 
 @pytest.fixture(scope="module")

@@ -18,11 +18,15 @@ from saved_latents import write_latents
 from tiny_runs import USERS, assert_same, assert_same_run, read_last, stage2_settings, write_tiny_latents
 
 import stage2_train_dit
+import training.fit
 import training.run_files
 from configs.load import resolve
 from data.latent_stats import LatentStatistics
 from data.latents import read_latents
-from training.fit import steps_done
+from evaluation.copy_watch import CopyWatch
+from training.batches import LatentDataModule
+from training.claim import steps_done
+from training.dit_run import comparable
 from training.run_files import RunFiles, draw_report, reference_curve
 
 
@@ -57,9 +61,9 @@ def train(latents: Path, folder: Path, **changes) -> None:
 
 def train_stopped(monkeypatch, stop: Stop, latents: Path, folder: Path, **changes) -> None:
     """A run with `stop` among its callbacks."""
-    fit = stage2_train_dit.fit
+    fit = training.fit.fit
     with monkeypatch.context() as patch:
-        patch.setattr(stage2_train_dit, "fit", lambda *most: fit(*most[:-1], [*most[-1], stop]))
+        patch.setattr(training.fit, "fit", lambda *most: fit(*most[:-1], [*most[-1], stop]))
         train(latents, folder, **changes)
 
 
@@ -259,7 +263,7 @@ def test_weights_that_copy_are_best_only_where_all_do(latents, tmp_path, monkeyp
         def watch(self, module):
             return {"memorised": float(module.trainer.global_step >= copying_from), "memorised_val": 0.0}
 
-        monkeypatch.setattr(stage2_train_dit.CopyWatch, "__call__", watch)
+        monkeypatch.setattr(CopyWatch, "__call__", watch)
 
     for name, copying_from, expected in (("some", 9, 3), ("all", 0, 9), ("none", 99, 9)):
         told(copying_from)
@@ -282,7 +286,7 @@ def test_the_shipped_model_s_curve_is_grey_where_the_loss_is_the_same(
     drawn = []
     monkeypatch.setattr(Axes, "plot", lambda axes, *values, **style: drawn.append((values, style)))
     transport = resolve(("transport",), {"transport": {"use_cosine_loss": cosine}})["transport"]
-    files = RunFiles(tmp_path, "-", 1, 9, 1, "val_loss", reference=stage2_train_dit.comparable(transport))
+    files = RunFiles(tmp_path, "-", 1, 9, 1, "val_loss", reference=comparable(transport))
     files.rows = [{"step": last, "train_loss": 1.0, "val_loss": 1.2}]
     files.draw()
     grey = [values for values, style in drawn if "shipped" in style["label"]]
@@ -433,14 +437,14 @@ def test_an_infinite_loss_stops_before_anything_is_written(latents, tmp_path):
 def test_a_late_infinite_loss_keeps_the_checkpoints(latents, tmp_path, monkeypatch):
     train(latents, tmp_path, max_steps=6)
     before = {path.name: path.read_bytes() for path in (tmp_path / "checkpoints").iterdir()}
-    fetch = stage2_train_dit.LatentDataModule.fetch
+    fetch = LatentDataModule.fetch
 
     def fetch_nan(self, indices):
         batch = fetch(self, indices)
         return {**batch, "mean": torch.full_like(batch["mean"], float("nan"))}
 
     with monkeypatch.context() as patch:
-        patch.setattr(stage2_train_dit.LatentDataModule, "fetch", fetch_nan)
+        patch.setattr(LatentDataModule, "fetch", fetch_nan)
         message = refusal(train, latents, tmp_path, max_steps=12)
     assert "at step 7" in message and "last.ckpt is intact" in message and "lower lr" in message
     assert {path.name: path.read_bytes() for path in (tmp_path / "checkpoints").iterdir()} == before

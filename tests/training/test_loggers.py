@@ -8,7 +8,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from configs.errors import UserError
-from training.loggers import log_picture, loggers_of, require_loggers
+from training.claim import require_loggers
+from training.loggers import log_picture, loggers_of
 
 SETTINGS = {"lr": 1e-3, "logger": ["csv"]}
 

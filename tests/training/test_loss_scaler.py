@@ -20,11 +20,11 @@ from pytorch_lightning.plugins.precision import MixedPrecision, Precision
 from tiny_runs import assert_same, read_last, stage2_settings, tiny_network, tiny_payload, write_tiny_latents
 from torch import Tensor
 
-import train_tokenizer
 from configs.errors import UserError
 from configs.load import resolve
 from data.latents import read_latents
 from runtime.seeds import generator
+from stages.train_tokenizer import fresh_tokenizer
 from training.batches import LatentDataModule
 from training.dit_module import DiTModule
 from training.fit import fit
@@ -117,7 +117,7 @@ def tokenizer_parts(
 ) -> tuple[ResumableModule, pl.LightningDataModule]:
     config = resolve(("tokenizer",), {"tokenizer": {**TOKENIZER, **changes}})["tokenizer"]
     images = torch.randint(0, 256, (7, 3, 64, 64), generator=generator("images")).to(torch.uint8)
-    net = train_tokenizer.fresh_tokenizer(config)
+    net = fresh_tokenizer(config)
     module = TokenizerModule(net, config, config.max_steps, images[5:], teacher)
     return module, ImageDataModule(images[:5], config.batch_size, config.max_steps * config.accumulate, 0)
 

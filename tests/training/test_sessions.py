@@ -11,8 +11,8 @@ import torch
 from tiny_runs import assert_same, assert_same_run, read_last, stage2_settings, write_tiny_latents
 
 import stage2_train_dit
-from training.fit import steps_done
-from training.run_files import TIME_IS_UP
+import training.fit
+from training.claim import TIME_IS_UP, steps_done
 
 AT_ONCE = 1e-9  # hours: every start stops after its first step
 
@@ -122,9 +122,9 @@ class AfterBackward(pl.Callback):
 
 def train_with(callback, monkeypatch, latents, folder, **changes) -> str:
     """The refusal with which a run ends that `callback` takes part in."""
-    fit = stage2_train_dit.fit
+    fit = training.fit.fit
     with monkeypatch.context() as patch, pytest.raises(ValueError) as caught:
-        patch.setattr(stage2_train_dit, "fit", lambda *most: fit(*most[:-1], [*most[-1], callback]))
+        patch.setattr(training.fit, "fit", lambda *most: fit(*most[:-1], [*most[-1], callback]))
         train(latents, folder, **changes)
     assert "\n" not in str(caught.value)
     return str(caught.value)

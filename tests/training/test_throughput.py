@@ -14,6 +14,7 @@ from models.lightningdit import LightningDiT, LightningDiT_models, LightningDiTB
 from runtime import compiling
 from tokenizer.vavae import VAVAE
 from training import callbacks as throughput
+from training import dit_run
 from training.callbacks import counted_flops, training_flops
 from training.start import model_arguments, read_splits
 
@@ -148,11 +149,11 @@ def test_the_end_of_a_recomputation_is_no_failure_of_a_compiler(monkeypatch):
     ],
 )
 def test_long_runs_on_a_cpu_are_compiled(asked, steps, compiler, expected, monkeypatch, capsys):
-    monkeypatch.setattr(stage2_train_dit, "has_compiler", lambda: compiler)
+    monkeypatch.setattr(dit_run, "has_compiler", lambda: compiler)
     settings = {"latent_dir": "-", "compile": asked, "accelerator": "cpu", "batch_size": 16}
     config = resolve(("train",), {"train": settings})["train"]
     arguments = {**LATENTS, "patch_size": 2, "hidden_size": 192, "num_heads": 3, "depth": 6}
-    assert stage2_train_dit.compiles(config, arguments, steps) == expected
+    assert dit_run.compiles(config, arguments, steps) == expected
     assert ("no C++ compiler" in capsys.readouterr().out) == (not compiler and asked is None)
 
 

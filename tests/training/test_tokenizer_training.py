@@ -10,7 +10,9 @@ from PIL import Image
 from safetensors import safe_open
 from tiny_runs import assert_same_run, read_last
 
+import stages.train_tokenizer
 import train_tokenizer
+import training.fit
 from configs.load import resolve
 from data.images import open_rgb
 from runtime.seeds import generator
@@ -79,9 +81,9 @@ def test_a_run_that_fell_over_is_the_run(images, four, tmp_path, monkeypatch):
             if trainer.global_step == 3:
                 raise RuntimeError("power cut")
 
-    fit = train_tokenizer.fit
+    fit = training.fit.fit
     with monkeypatch.context() as patch:
-        patch.setattr(train_tokenizer, "fit", lambda *arguments: fit(*arguments, [Cut()]))
+        patch.setattr(training.fit, "fit", lambda *arguments: fit(*arguments, [Cut()]))
         with pytest.raises(RuntimeError, match="power cut"):
             train(images, tmp_path)
     train(images, tmp_path)
@@ -192,7 +194,7 @@ class Teacher:
 def module_of(images, tmp_path, teacher=None, **changes) -> TokenizerModule:
     layer = {**SETTINGS, "data_dir": str(images), "output_dir": str(tmp_path), **changes}
     config = resolve(("tokenizer",), {"tokenizer": layer})["tokenizer"]
-    net = train_tokenizer.fresh_tokenizer(config)
+    net = stages.train_tokenizer.fresh_tokenizer(config)
     return TokenizerModule(net, config, 2, torch.empty(0, 3, 256, 256, dtype=torch.uint8), teacher)
 
 
@@ -220,7 +222,7 @@ def test_every_further_option_trains_another_network(images, plain, tmp_path, op
 
 
 def test_an_alignment_trains_another_network_and_its_own_projection(images, plain, tmp_path, monkeypatch):
-    monkeypatch.setattr(train_tokenizer, "teacher_of", lambda config: Teacher())
+    monkeypatch.setattr(stages.train_tokenizer, "teacher_of", lambda config: Teacher())
     train(images, tmp_path, **TWO)
     assert trained_otherwise(tmp_path, plain)
     every_parameter_moved(tmp_path, module_of(images, tmp_path, Teacher()), "linear_proj.")
@@ -251,7 +253,7 @@ def test_all_initial_weights_depend_on_the_seed_only(images, tmp_path):
 
 
 def test_a_run_with_everything_on_and_its_continuation_are_the_run_at_once(images, tmp_path, monkeypatch):
-    monkeypatch.setattr(train_tokenizer, "teacher_of", lambda config: Teacher())
+    monkeypatch.setattr(stages.train_tokenizer, "teacher_of", lambda config: Teacher())
     train(images, tmp_path / "once", **OPTIONS)
     train(images, tmp_path / "twice", max_steps=2, **OPTIONS)
     train(images, tmp_path / "twice", max_steps=4, **OPTIONS)

@@ -18,7 +18,7 @@ from tiny_runs import (
 
 import stage2_train_dit
 from runtime import precision
-from training import start
+from training import dit_run, start
 from training.trial_steps import step_of
 
 CPU = torch.device("cpu")
@@ -113,12 +113,12 @@ def test_a_run_goes_on_in_what_it_was_begun_with(latents, tmp_path, clock):
 
 def test_a_trial_is_not_longer_for_a_deep_network(latents, tmp_path, monkeypatch):
     depths = []
-    monkeypatch.setattr(stage2_train_dit, "MOST_BLOCKS", 2)
+    monkeypatch.setattr(dit_run, "MOST_BLOCKS", 2)
     monkeypatch.setattr(precision, "LEAST_STEPS", 6)
     monkeypatch.setattr(precision, "worth_trying", lambda names, device: list(names))
     monkeypatch.setattr(precision, "timed", lambda step, name, device: step(name) or 1.0)
-    draw = stage2_train_dit.initial_network
-    for module in (stage2_train_dit, start):
+    draw = start.initial_network
+    for module in (dit_run, start):
         monkeypatch.setattr(
             module,
             "initial_network",

@@ -1,0 +1,384 @@
+"""What stage 1 does: every image encoded once by a frozen tokenizer, latents and statistics written."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from configs.command_line import is_main_process, say
+from configs.dry_run import tell_plan
+from configs.errors import UserError
+from configs.schema import ExtractConfig
+from data.axes import Axes, axes_of_images
+from data.examination import Examination
+from data.folders import WHITE, Rules
+from data.imagenet_stats import imagenet_statistics, with_channels
+from data.images import ImageRecord, Splits, find_splits, inputs_digest, open_rgb, scan_images
+from data.kept_values import KeptValues
+from data.labels import LabelTable, listing
+from data.latent_files import LatentFiles, change_entry, export_lightningdit
+from data.latent_stats import LatentStatistics, write_statistics
+from data.latents import KINDS, LatentSet, read_latents, read_metadata
+from data.progress import advance, progress
+from data.run_record import lock_folder
+from data.sheets import grid, save_png
+from data.split_check import check_split
+from data.tree import SPLIT_NAMES, leave_out_flag
+from runtime.compiling import compiled_tokenizer
+from runtime.devices import resolve_device, resolve_devices, resolve_precision, tokenizer_precision
+from runtime.disk import require_space
+from runtime.out_of_memory import Fitting
+from runtime.precision import RECORD, choose_tokenizer
+from runtime.processes import ProcessGroup, start_process_group
+from tokenizer.losses import psnr
+from tokenizer.vavae import VAVAE, as_rows, preprocess
+from tokenizer.weights import resolve_path
+from weight_files.hub import with_local_files
+
+READ_AHEAD = 2  # batches
+MOST_READERS = 8  # threads; more wait for the interpreter's lock
+CHECKED_IMAGES = 6
+LOW_PSNR_DB = 18.0
+CHECK_IMAGE = "reconstruction_check.png"
+EXPORT = "lightningdit"
+DERIVED = (CHECK_IMAGE, "latents_stats.pt", "stats_recommendation.txt", f"{EXPORT}/latents_stats.pt")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One split to encode: its images, and what is written beside their latents."""
+
+    split: str
+    records: list[ImageRecord]
+    labels: LabelTable
+    metadata: dict[str, Any]
+
+
+def run(config: ExtractConfig) -> None:
+    """Extract every split of `config.data_dir`; what is already there for the same inputs is left alone.
+
+    Raises UserError or FileNotFoundError in one line for bad input; nothing is written then.
+    """
+    config = with_local_files(config)
+    device = resolve_device(config.device)
+    resolve_devices(device.type, config.devices)
+    # The main process alone looks at the inputs and refuses; further processes get the jobs from it.
+    inputs = read_inputs(config, device) if is_main_process() else None
+    with lock_folder(Path(config.output_path), config.dry_run):
+        jobs = jobs_of(inputs, config) if inputs else []
+        if inputs and config.dry_run:
+            return tell(inputs, jobs, config)
+        record_axes(inputs, jobs, config)
+        remove_derived(jobs, config)
+        jobs = in_arithmetic(jobs, inputs.vae, config) if inputs and jobs else jobs
+        group = start_process_group(device, config.devices)
+        vae = inputs.vae if inputs else load_tokenizer(config, group.device)
+        jobs = group.broadcast(jobs)
+        vae = vae.at(jobs[0].metadata["precision"]) if jobs else vae
+        vae = compiled_tokenizer(vae) if config.compile else vae
+        for job in jobs:
+            extract_split(job, vae, config, group)
+        if inputs:
+            finish(replace(inputs, vae=vae), jobs, config)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All images, their digest by split and their axes, and what encodes them."""
+
+    splits: Splits
+    digests: dict[str, str]
+    vae: VAVAE
+    imagenet: LatentStatistics | None
+    axes: Axes | None
+
+
+def read_inputs(config: ExtractConfig, device: torch.device) -> Inputs:
+    """Read and check all inputs; nothing is written."""
+    folder = Path(config.output_path)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--output_path {folder}: is a file, expected a folder; choose another name")
+    imagenet = imagenet_statistics(config.imagenet_stats, resolve_path(config.vavae_path), folder)
+    # Links to nowhere count as images that cannot be read, of which all are told at once.
+    splits = find_splits(config.data_dir, Rules(leave_out=config.leave_out), dead_links=True)
+    splits, digests = check_images(splits, config)
+    seen = check_split(splits, config.data_dir, config.margins)
+    axes = axes_of(splits, seen, config)
+    vae = load_tokenizer(config, device)
+    imagenet = with_channels(imagenet, vae.latent_shape[0], config.imagenet_stats)
+    say(f"tokenizer {Path(config.vavae_path).name} on {device}, digest {vae.digest[:12]}")
+    return Inputs(splits, digests, vae, imagenet, axes)
+
+
+def axes_of(splits: Splits, seen: Examination, config: ExtractConfig) -> Axes | None:
+    """What axes.csv or --axes tell of all images, with the colour map that these have; None: not known."""
+    axes = axes_of_images(config.data_dir, splits.paths(), config.axes)
+    if axes is None:
+        say("axes of the images: not known; --axes tells them, once for all stages")
+        return None
+    if config.geometry != "stretch" and any(width != height for width, height in seen.sizes):
+        say(f"--geometry {config.geometry} moves the edges of these images: their axes are not carried on")
+        return None
+    say(f"axes of all images: {axes}")
+    maps = [name for name in seen.colour_maps if name]
+    return replace(axes, colour_map=maps[0] if len(maps) == 1 else None)
+
+
+def tell(inputs: Inputs, jobs: list[Job], config: ExtractConfig) -> None:
+    """What a dry run says."""
+    counts = ", ".join(f"{len(entries)} of {split}" for split, entries in inputs.splits.records.items())
+    encoded = sum(len(job.records) for job in jobs)
+    tell_plan(
+        {"extract": config},
+        reads=[f"{config.data_dir}: images, {counts}"],
+        writes=[f"{config.output_path}: latents of {listing(job.split for job in jobs) or 'none'}"],
+        does=f"encode {encoded} images, {config.batch_size} at once",
+    )
+
+
+def remove_derived(jobs: list[Job], config: ExtractConfig) -> None:
+    """Remove what was made from latents that are to be replaced."""
+    for name in DERIVED if jobs else ():
+        (Path(config.output_path) / name).unlink(missing_ok=True)
+
+
+def jobs_of(inputs: Inputs, config: ExtractConfig) -> list[Job]:
+    """The splits to encode."""
+    folder, vae, jobs = Path(config.output_path), inputs.vae, []
+    for split, entries in inputs.splits.records.items():
+        flips = {"time_flip": True} if config.time_flip else {}
+        depth = {"white": entries[0].white} if entries[0].white != WHITE else {}
+        metadata = {
+            "tokenizer_digest": vae.digest,
+            "inputs_digest": inputs.digests[split],
+            "preprocessing": {"geometry": config.geometry, "size": vae.image_size, **flips, **depth},
+            "precision": vae.precision,
+            **({"axes": inputs.axes.known()} if inputs.axes else {}),
+        }
+        if is_current(read_metadata(folder, split), metadata, inputs.splits.labels, config):
+            say(f"{split}: {len(entries)} latents are there for the same images and tokenizer; skipped")
+            continue
+        space = len(entries) * math.prod(vae.latent_shape) * 4 * (3 if config.time_flip else 2)
+        require_space(folder, space, f"the latents of {split}")
+        jobs.append(Job(split, entries, inputs.splits.labels, metadata))
+    return jobs
+
+
+def record_axes(inputs: Inputs | None, jobs: list[Job], config: ExtractConfig) -> None:
+    """Put the axes into latents that stay and say others, or none."""
+    if not inputs or not inputs.axes:
+        return
+    folder, axes = Path(config.output_path), inputs.axes.known()
+    for split in inputs.splits.records.keys() - {job.split for job in jobs}:
+        if (read_metadata(folder, split) or {}).get("axes") != axes:
+            change_entry(folder, split, "axes", axes)
+            say(f"{split}: the axes are in its latents now")
+
+
+def in_arithmetic(jobs: Sequence[Job], vae: VAVAE, config: ExtractConfig) -> list[Job]:
+    """The jobs with the tokenizer's precision in their metadata, for `auto` the faster one."""
+    store, images = KeptValues(Path(config.output_path) / RECORD), sum(len(job.records) for job in jobs)
+
+    def encode(precision: str, count: int) -> torch.Tensor:
+        grey = torch.full((count, 3, vae.image_size, vae.image_size), 128, dtype=torch.uint8)
+        return vae.at(precision).encode(grey).mean
+
+    precision = choose_tokenizer(config.precision, encode, vae.device, images, config.batch_size, store)
+    return [replace(job, metadata={**job.metadata, "precision": precision}) for job in jobs]
+
+
+def load_tokenizer(config: ExtractConfig, device: torch.device) -> VAVAE:
+    precision = tokenizer_precision(resolve_precision(config.precision, device))
+    return VAVAE.from_file(config.vavae_path, device=device, precision=precision)
+
+
+def finish(inputs: Inputs, jobs: Sequence[Job], config: ExtractConfig) -> None:
+    """What the main process makes of all latents: statistics, the check image, the export."""
+    folder, records = Path(config.output_path), inputs.splits.records
+    remove_other_splits(folder, records)
+    train = read_latents(folder, "train")
+    statistics = LatentStatistics.from_latents(train.latents, train.latents_std)
+    say(f"Recommendation: {write_statistics(folder, statistics, inputs.imagenet).choice}")
+    if not (folder / CHECK_IMAGE).exists():
+        check_reconstruction(records.get("val", records["train"]), inputs.vae, config, folder / CHECK_IMAGE)
+    write_export(train, folder, config)
+    say(inputs.splits.account())
+    extracted = sum(len(job.records) for job in jobs)
+    say(f"wrote {extracted} latents to {folder}; next: python stage2_train_dit.py --latent_dir {folder}")
+
+
+def check_images(splits: Splits, config: ExtractConfig) -> tuple[Splits, dict[str, str]]:
+    """Decode every image once: the good ones per split, and a digest of their names and contents.
+
+    All unreadable images are reported together (UserError), or left out with `skip_bad_images`; not all
+    training images of a person, though.
+    """
+    bad: dict[str, str] = {}
+    kept, digests = {}, {}
+    for split, entries in splits.records.items():
+        with progress(total=len(entries), description=f"checking {split}", unit="img") as bar:
+            scan = scan_images(entries, num_readers(config), partial(advance, bar))
+        bad |= {f"{split}/{name}": reason for name, reason in scan.bad.items()}
+        kept[split] = [record for record in entries if record.relative not in scan.bad]
+        digests[split] = inputs_digest(kept[split], scan.digests)
+    missing = set(splits.labels.names) - {record.user for record in kept["train"]}
+    refuse_bad(bad, [name for name in splits.labels.names if name in missing], config)
+    for name, reason in bad.items():
+        say(f"skipped {name}: {reason}")
+    for split in [split for split, entries in kept.items() if not entries]:
+        say(f"warning: no readable image is left in {split}; it is left out")
+        del kept[split]
+    unread = {"unreadable": list(bad)} if bad else {}
+    return replace(splits, records=kept, left_out={**splits.left_out, **unread}), digests
+
+
+def refuse_bad(bad: dict[str, str], missing: list[str], config: ExtractConfig) -> None:
+    """UserError for images that cannot be read, and for people of whom none is left."""
+    if bad and not config.skip_bad_images:
+        listed = "; ".join(f"{name}: {reason}" for name, reason in bad.items())
+        raise UserError(
+            f"{len(bad)} images cannot be read, nothing was written: {listed}; repair or remove them, or go "
+            f"on without them by --skip_bad_images{f' {leave_out_flag(missing, ())}' if missing else ''}"
+        )
+    if missing:
+        raise UserError(
+            f"--data_dir {config.data_dir}: no readable training image is left of {listing(missing)}; repair "
+            f"them, or go on without these people by {leave_out_flag(missing, ())}"
+        )
+
+
+def is_current(
+    existing: dict[str, Any] | None, metadata: dict[str, Any], labels: LabelTable, config: ExtractConfig
+) -> bool:
+    """True when an existing file's metadata agree with what would be written, people included.
+
+    The precision counts only where one was asked for: with auto, another machine's latents are kept. Axes
+    change no latent: `record_axes` puts them into files that are there.
+    """
+    if existing is None or existing.get("label_table") != list(labels.names):
+        return False
+    free = {"axes", *(["precision"] if config.precision == "auto" else [])}
+    return all(existing.get(name) == value for name, value in metadata.items() if name not in free)
+
+
+def extract_split(job: Job, vae: VAVAE, config: ExtractConfig, group: ProcessGroup) -> None:
+    """Encode this process's share of one split, batch by batch, into the split's files: posterior means and
+    standard deviations, and with `time_flip` the means of the mirrored images.
+
+    The batches are the same for every number of processes, and so are the latents.
+    """
+    indices = torch.tensor([job.labels.index(record.user) for record in job.records])
+    names = [record.relative for record in job.records]
+    kinds = KINDS if config.time_flip else KINDS[:2]
+    files = LatentFiles(
+        config.output_path, job.split, vae.latent_shape, indices, job.labels, names, job.metadata, kinds
+    )
+
+    def encoded(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        posterior = vae.encode(images)
+        rows = posterior.mean.cpu(), posterior.std.cpu()
+        return (*rows, vae.encode(images.flip(-1)).mean.cpu()) if config.time_flip else rows
+
+    encode = Fitting(encoded, config.batch_size)
+    firsts = list(range(0, len(job.records), config.batch_size))
+    with files.written() if not group.rank else nullcontext():
+        group.barrier()  # for the reserved files
+        shard = group.shard(firsts)
+        images = sum(len(job.records[first : first + config.batch_size]) for first in shard)
+        with (
+            progress(total=images, description=f"encoding {job.split}", unit="img") as bar,
+            ThreadPoolExecutor(1) as writer,
+        ):
+            written = None
+            for first, batch in zip(shard, image_batches(job.records, shard, config, vae.image_size)):
+                group.end_with_the_main_process()
+                rows = encode(batch)
+                if written:
+                    written.result()  # one batch is written while the next is encoded, no more
+                written = writer.submit(files.put, first, *rows)
+                bar.update(len(batch))
+            if written:
+                written.result()
+        group.barrier()  # for every row
+    group.barrier()  # for the file under its own name
+
+
+def image_batches(
+    records: Sequence[ImageRecord], firsts: Sequence[int], config: ExtractConfig, size: int
+) -> Iterator[torch.Tensor]:
+    """uint8 batches (B,3,size,size) that begin at the records `firsts`; threads read the next `READ_AHEAD`
+    ones while the caller encodes.
+    """
+
+    def load(record: ImageRecord) -> torch.Tensor:
+        return preprocess(open_rgb(record), size, config.geometry)
+
+    with ThreadPoolExecutor(num_readers(config)) as pool:
+        waiting: deque[list[Future]] = deque()
+        for first in [*firsts, *[None] * READ_AHEAD]:
+            chosen = [] if first is None else records[first : first + config.batch_size]
+            waiting.append([pool.submit(load, record) for record in chosen])
+            if len(waiting) > READ_AHEAD:
+                yield torch.stack([future.result() for future in waiting.popleft()])
+
+
+def num_readers(config: ExtractConfig) -> int:
+    """Threads that read images: as asked, else one for each core, eight at most."""
+    return config.num_workers or min(MOST_READERS, os.cpu_count() or 1)
+
+
+def remove_other_splits(folder: Path, records: dict[str, Any]) -> None:
+    """Remove latents of splits that the data folder no longer has, so that nobody trains or validates on
+    them.
+    """
+    for split in SPLIT_NAMES:
+        for path in [folder / f"{split}.safetensors", *folder.glob(f"{split}-*-of-*.safetensors")]:
+            if split not in records and path.exists():
+                path.unlink()
+                say(f"removed {path}: the data folder has no {split} any more")
+
+
+def write_export(train: LatentSet, folder: Path, config: ExtractConfig) -> None:
+    """The folder for upstream's loader, when asked for; one made earlier follows the latents."""
+    export = folder / EXPORT
+    complete = (export / "latents_stats.pt").exists()  # written last
+    if not complete and (config.export == EXPORT or export.is_dir()):
+        export_lightningdit(train, export)
+
+
+def check_reconstruction(
+    records: Sequence[ImageRecord], vae: VAVAE, config: ExtractConfig, path: Path
+) -> None:
+    """Encode and decode a few images, print their PSNR beside that of a flat image, and save them side by
+    side.
+    """
+    step = max(1, len(records) // CHECKED_IMAGES)
+    chosen = list(records)[::step][:CHECKED_IMAGES]
+    batch = torch.stack([preprocess(open_rgb(record), vae.image_size, config.geometry) for record in chosen])
+    decoded = torch.cat(
+        [vae.decode(vae.encode(one[None]).mean) for one in batch]
+    )  # one by one: memory of a small card
+    flat = batch.float().mean((2, 3), keepdim=True).expand(batch.shape).to(torch.uint8)
+    quality, baseline = (float(psnr(batch, other).mean()) for other in (decoded, flat))
+    rows = list(zip(as_rows(batch), as_rows(decoded)))
+    save_png(grid(rows, [record.user for record in chosen]), path)
+    say(
+        f"reconstruction of {len(chosen)} images: {quality:.1f} dB PSNR (a flat image: {baseline:.1f} "
+        f"dB); see {path}"
+    )
+    if quality < LOW_PSNR_DB or quality < baseline + 3:
+        say(
+            f"warning: {config.vavae_path} does not suit these images: {quality:.1f} dB PSNR; generated "
+            f"images cannot be better than its reconstructions. Look at {path}, check --geometry, or "
+            "train a tokenizer with train_tokenizer.py"
+        )

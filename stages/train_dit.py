@@ -1,0 +1,205 @@
+"""What stage 2 does: read and describe, then train what the folder's run lacks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from configs.command_line import is_main_process, say
+from configs.dry_run import tell_plan
+from configs.errors import UserError
+from configs.keys import identity, recorded
+from configs.load import to_yaml
+from configs.schema import TrainConfig
+from data.atomic import write_text
+from data.latents import LatentSet
+from runtime.devices import resolve_device, resolve_devices
+from sampling.model_file import DitPayload
+from tokenizer.vavae import VAVAE
+from training.budget import count_parameters, require_checkpoint_space, training_memory
+from training.claim import claim_run, run_length, steps_done, training_precision
+from training.fine_tuning import Initial
+from training.start import (
+    as_built,
+    axes_of,
+    chosen_statistics,
+    load_start,
+    model_arguments,
+    read_people,
+    read_statistics,
+    starting_network,
+    with_all_people,
+)
+from transport import create_transport
+from weight_files.hub import with_local_files
+
+
+def run(configs: dict[str, Any], preset: str | None = None) -> None:
+    """Train; `configs` holds the sections train, model and transport, `preset` is the file they came from.
+
+    Raises UserError or FileNotFoundError in one line for bad input, and when the loss is no longer finite.
+    """
+    config: TrainConfig = with_local_files(configs["train"])
+    configs = {**configs, "train": config}
+    folder = Path(config.output_dir)
+
+    # People, latents, and the network to start from
+    train, val, conditions = read_people(config)
+    initial = load_start(config, configs["transport"], train)
+    train, val = with_all_people(config, initial, train, val)
+    arguments = model_arguments(configs["model"], train, initial, conditions)
+    if initial:
+        configs = {**configs, "model": as_built(configs["model"], arguments)}
+
+    # Length and arithmetic
+    accelerator, count = resolve_devices(config.accelerator, config.devices)
+    count *= config.num_nodes
+    lengths = config.max_epochs, config.max_steps
+    total_steps, steps_per_pass = run_length(
+        len(train.labels), config.batch_size, count, config.accumulate, *lengths
+    )
+    precision = training_precision(config)
+    describe(configs, arguments, train, val, total_steps, f"{count} x {accelerator}", precision)
+
+    # What identifies the run, and what its files carry
+    settings = deciding_settings(configs, arguments, train, initial)
+    payload = make_payload(configs, arguments, train, initial)
+    vae = load_preview_tokenizer(config, payload)
+    # In every process: where only one refuses, the others would wait for it.
+    if steps_done(folder) < total_steps:
+        require_checkpoint_space(folder, arguments, config.tune)
+
+    # Training
+    with claim_run(folder, settings, config) as done:
+        if config.dry_run:
+            return tell(config, done, total_steps)
+        if done >= total_steps:
+            say(f"{folder} already holds {done} of {total_steps} steps with these settings; skipped")
+            return say_next(folder, preset)
+        # Only where something is fitted: Lightning takes longer to load than all above.
+        from evaluation.copy_watch import CopyWatch
+        from training.batches import LatentDataModule
+        from training.dit_module import DiTModule
+        from training.dit_run import arithmetic, callbacks_of, compiles, files_of
+        from training.fit import fit
+
+        transport = create_transport(**asdict(configs["transport"]))
+        data = LatentDataModule(train, config.batch_size, total_steps * config.accumulate, config.seed)
+        precision = arithmetic(config, arguments, transport, payload, data, total_steps - done)
+        config = replace(config, precision=precision, compile=compiles(config, arguments, total_steps))
+        net = starting_network(initial, arguments, config, train)
+        initial = None  # its memory is wanted for the training
+        watch = CopyWatch(train, val, config.watch_copies, precision) if val and config.watch_copies else None
+        module = DiTModule(net, transport, config, payload, total_steps, val, watch)
+        files = files_of(configs, total_steps, steps_per_pass)
+        callbacks = callbacks_of(config, arguments, files.every, vae)
+        if is_main_process():
+            write_text(folder / "config.yaml", to_yaml(configs))
+        if done:
+            say(f"going on from step {done}")
+        fit(module, data, files, config, callbacks)
+        if not files.stopped_early:
+            say_next(folder, preset)
+
+
+def tell(config: TrainConfig, done: int, total: int) -> None:
+    """What a dry run says after the model has been described."""
+    tell_plan(
+        {},
+        reads=[f"{config.latent_dir}: latents and statistics"],
+        writes=[config.output_dir],
+        does=f"train {max(0, total - done)} steps, {done} of {total} are done",
+    )
+
+
+def describe(
+    configs: dict[str, Any],
+    arguments: dict[str, Any],
+    train: LatentSet,
+    val: LatentSet | None,
+    total_steps: int,
+    hardware: str,
+    precision: str,
+) -> None:
+    """Print the resolved configuration, the model's size and what the run will be."""
+    config = configs["train"]
+    parameters, tuned = count_parameters(arguments, config.tune)
+    needed = training_memory(arguments, config.batch_size, precision, config.ema_on_host, config.tune)
+    activations = needed.pop("activations")
+    shown = "precision auto" if config.precision == "auto" else precision
+    say(to_yaml(configs).rstrip())
+    say(
+        f"LightningDiT depth {arguments['depth']}, hidden {arguments['hidden_size']}, heads "
+        f"{arguments['num_heads']}, "
+        f"patch {arguments['patch_size']}: {parameters / 1e6:.1f} M parameters, "
+        + (f"{tuned / 1e6:.2f} M of them tuned, " if tuned < parameters else "")
+        + f"{sum(needed.values()) / 2**30:.2f} GiB for {', '.join(name for name in needed if needed[name])}, "
+        f"{activations / 2**30:.2f} GiB for activations"
+    )
+    say(
+        f"{len(train.labels)} training and {len(val.labels) if val else 0} validation latents of "
+        f"{len(train.label_table)} people; {total_steps} steps of {config.batch_size} x "
+        f"accumulation {config.accumulate} on {hardware}, {shown}"
+    )
+
+
+def deciding_settings(
+    configs: dict[str, Any], arguments: dict[str, Any], train: LatentSet, initial: Initial | None
+) -> dict[str, dict[str, Any]]:
+    """What a folder's run is known by, section by section."""
+    built = as_built(configs["model"], arguments)
+    return {
+        "train": identity(configs["train"], **contents(configs["train"], train, initial)),
+        # A preset is known by what it stands for.
+        "model": {**arguments, **identity(built), "use_checkpoint": None, "preset": None},
+        "transport": identity(configs["transport"]),
+    }
+
+
+def contents(config: TrainConfig, train: LatentSet, initial: Initial | None) -> dict[str, Any]:
+    """What the latents and the weights to start from are known by."""
+    names = ("inputs_digest", "tokenizer_digest", "preprocessing")
+    known = {name: train.metadata.get(name) for name in names}
+    latents = {"statistics": chosen_statistics(config, initial), "count": len(train.labels), **known}
+    return {"latent_dir": latents, "init_from": initial.digest if initial else None}
+
+
+def make_payload(
+    configs: dict[str, Any], arguments: dict[str, Any], train: LatentSet, initial: Initial | None
+) -> DitPayload:
+    """What travels in the checkpoint beside the weights."""
+    settings = recorded(configs["train"], **contents(configs["train"], train, initial))
+    return DitPayload(
+        {**arguments, "use_checkpoint": False},
+        asdict(configs["transport"]),
+        train.label_table,
+        read_statistics(configs["train"], train.latents.shape[1], initial),
+        train.metadata.get("tokenizer_digest"),
+        train.metadata.get("preprocessing") or {},
+        settings,
+        axes_of(train, configs["train"].latent_dir),
+    )
+
+
+def load_preview_tokenizer(config: TrainConfig, payload: DitPayload) -> VAVAE | None:
+    """The tokenizer for previews on the main process; it must be the one that made the latents."""
+    if not config.vavae_path or not is_main_process():
+        return None
+    device = resolve_device(resolve_devices(config.accelerator, config.devices)[0])
+    vae = VAVAE.from_file(config.vavae_path, device=device)
+    if payload.tokenizer_digest not in (None, vae.digest):
+        raise UserError(
+            f"--vavae_path {config.vavae_path}: not the tokenizer of these latents (digest "
+            f"{vae.digest[:12]}, "
+            f"expected {payload.tokenizer_digest[:12]}); give the one that stage 1 used"
+        )
+    return vae
+
+
+def say_next(folder: Path, preset: str | None) -> None:
+    further = f" --config {preset}" if preset else ""  # its settings of drawing
+    say(
+        f"wrote {folder / 'checkpoints'}; next: python stage3_inference.py --dit_checkpoint "
+        f"{folder / 'checkpoints' / 'best.ckpt'} --vavae_path <tokenizer> --user_ids all{further}"
+    )

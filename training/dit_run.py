@@ -1,0 +1,103 @@
+"""The parts of a run of stage 2: its arithmetic, whether it compiles, its files and callbacks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback
+
+from configs.command_line import say
+from configs.schema import TrainConfig, TransportConfig
+from runtime.compiling import has_compiler
+from runtime.devices import resolve_devices, tokenizer_precision
+from sampling.model_file import DitPayload
+from tokenizer.vavae import VAVAE
+from training.batches import LatentDataModule
+from training.callbacks import Previews, Throughput, training_flops
+from training.dit_module import DiTModule
+from training.run_files import RunFiles
+from training.start import initial_network
+from training.trial_steps import Trial, training_arithmetic
+from transport import Transport
+
+VALIDATIONS_IN_A_RUN = 50
+MOST_BLOCKS = 6  # of the network on which arithmetic is tried
+# Operations that take one core of a CPU ten minutes in fp32. Compiling costs it about one, and shortens steps
+# by a tenth in fp32, by a quarter in bf16 (benchmarks/results).
+LONG = 6e13
+# Of the validation loss. Less tells no models apart, while gaits still grow more regular with the passes.
+INDISTINCT = 0.005
+
+
+def files_of(configs: dict[str, Any], total_steps: int, steps_per_pass: int) -> RunFiles:
+    """What validates, logs and saves the run, `validate_every` steps or 50 times in all."""
+    config: TrainConfig = configs["train"]
+    return RunFiles(
+        Path(config.output_dir),
+        "checkpoints/best.safetensors",
+        config.validate_every or max(1, round(total_steps / VALIDATIONS_IN_A_RUN)),
+        total_steps,
+        steps_per_pass,
+        "val_loss",
+        indistinct=INDISTINCT,
+        reference=comparable(configs["transport"]),
+    )
+
+
+def callbacks_of(
+    config: TrainConfig, arguments: dict[str, Any], every: int, vae: VAVAE | None
+) -> list[Callback]:
+    """Throughput at every validation, and previews where a tokenizer draws them; `config.precision` is the
+    run's.
+    """
+    callbacks: list[Callback] = [Throughput(training_flops(arguments), every, config.precision)]
+    if vae:
+        shown = every * config.preview_every, config.preview_users
+        vae = vae.at(tokenizer_precision(config.precision))
+        callbacks.append(Previews(vae, Path(config.output_dir) / "previews", *shown, config.precision))
+    return callbacks
+
+
+def comparable(transport: TransportConfig) -> bool:
+    """Whether the validation loss is the function that the shipped model's was. The training times do not
+    matter: validation has its own."""
+    return transport.use_cosine_loss and (transport.path_type, transport.prediction) == ("Linear", "velocity")
+
+
+def arithmetic(
+    config: TrainConfig,
+    arguments: dict[str, Any],
+    transport: Transport,
+    payload: DitPayload,
+    data: LatentDataModule,
+    steps: int,
+) -> str:
+    """The precision of the `steps` that are left, for `auto` as tried on the network with its first
+    `MOST_BLOCKS` blocks: all blocks are alike, and a few show which arithmetic is faster.
+    """
+    blocks = min(arguments["depth"], MOST_BLOCKS)
+
+    def trial() -> Trial:
+        net = initial_network({**arguments, "depth": blocks}, config.seed)
+        module = DiTModule(net, transport, replace(config, compile=False), payload, steps, None)
+        rows = torch.arange(config.batch_size) % len(data.tensors["labels"])
+        return module, {**data.fetch(rows), "position": 0}
+
+    batches = steps * config.accumulate * arguments["depth"] / blocks
+    return training_arithmetic(Path(config.output_dir), config, batches, trial)
+
+
+def compiles(config: TrainConfig, arguments: dict[str, Any], total_steps: int) -> bool:
+    """Whether the run of `total_steps` compiles the network's blocks: as asked, else on a CPU where it is
+    long. That hangs on nothing measured, so that a run gone on with goes on alike.
+    """
+    on_cpu = resolve_devices(config.accelerator, config.devices)[0] == "cpu"
+    operations = training_flops(arguments, config.batch_size) * config.accumulate * total_steps
+    if config.compile is not None or not on_cpu or operations < LONG:
+        return bool(config.compile)
+    if not has_compiler():
+        say("compile: no C++ compiler (g++) here, which would shorten steps by a tenth to a quarter")
+    return has_compiler()

@@ -1,0 +1,49 @@
+"""The parts of a tokenizer's training: its files, its arithmetic."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import torch
+
+from configs.schema import TokenizerConfig
+from runtime.devices import tokenizer_candidates
+from tokenizer.alignment import FoundationTeacher
+from tokenizer.autoencoder import AutoencoderKL
+from training.run_files import RunFiles
+from training.tokenizer_module import ImageDataModule, TokenizerModule
+from training.trial_steps import Trial, training_arithmetic
+
+VALIDATIONS_IN_A_RUN = 20
+
+
+def files_of(config: TokenizerConfig, total_steps: int, steps_per_pass: int) -> RunFiles:
+    """What validates, logs and saves the run, `validate_every` steps or 20 times in all."""
+    return RunFiles(
+        Path(config.output_dir),
+        "tokenizer.safetensors",
+        config.validate_every or max(1, round(total_steps / VALIDATIONS_IN_A_RUN)),
+        total_steps,
+        steps_per_pass,
+        "val_psnr",
+        higher_is_better=True,
+    )
+
+
+def arithmetic(
+    config: TokenizerConfig,
+    net: AutoencoderKL,
+    teacher: FoundationTeacher | None,
+    images: ImageDataModule,
+    steps: int,
+) -> str:
+    """The precision of the `steps` that are left, for `auto` as tried on a copy of the network."""
+
+    def trial() -> Trial:
+        module = TokenizerModule(copy.deepcopy(net), config, steps, images.images[:0], teacher)
+        rows = torch.arange(config.batch_size) % len(images.images)
+        return module, {"images": images.images[rows], "position": 0}
+
+    steps *= config.accumulate
+    return training_arithmetic(Path(config.output_dir), config, steps, trial, tokenizer_candidates)
