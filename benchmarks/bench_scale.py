@@ -4,16 +4,15 @@
 
 Stage 0 simulates and divides the images of ten people, stage 1 encodes them with the compact tokenizer, stage
 2 trains configs/microdoppler_xs.yaml for a few steps, stage 3 draws with its defaults, and stage 4 compares
-val, as if it were generated, with the rest; each is its own process. Above 10,000 images are the same ones
-again, as other people's, and the tokenizer is a tiny one: what is measured is all that surrounds it. With
---work nothing is thrown away or made twice, what the stages said is kept, too, and no form is written.
+val, as if it were generated, with the rest; each is its own process. With `--stages 2` alone the latents are
+random ones, as many as asked for. With --work nothing is thrown away or made twice, what the stages said is
+kept, too, and no form is written.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import shlex
 import sys
@@ -27,15 +26,17 @@ from benchmarks.bench_pipeline import run
 from benchmarks.form import table
 from benchmarks.turns import report
 from configs.command_line import run_script
+from data.labels import LabelTable
+from data.latent_files import ROWS_AT_ONCE, LatentFiles
+from data.latent_stats import LatentStatistics, write_statistics
+from data.latents import read_latents
 from data.progress import progress
-from tokenizer.autoencoder import AutoencoderKL
-from tokenizer.weights import save_slim
 
-PEOPLE, MOST_SIMULATED, PER_RECORDING, STEPS = 10, 10_000, 25, 20
+PEOPLE, PER_RECORDING, HELD_OUT, STEPS = 10, 25, 0.15, 20
 XS, TOKENIZER = ("--config", "configs/microdoppler_xs.yaml"), ("--vavae_path", "compact")
 SIMULATE = ("stage0_prepare.py", "simulate")
-SPLIT = ("stage0_prepare.py", "split", "--test_fraction", 0.15)
-EXTRACT = "stage1_extract_features.py"
+SPLIT = ("stage0_prepare.py", "split", "--test_fraction", HELD_OUT)
+EXTRACT = ("stage1_extract_features.py", *TOKENIZER)
 TRAIN = ("stage2_train_dit.py", *XS, "--max_steps", STEPS, f"train.validate_every={STEPS}")
 DRAW = ("stage3_inference.py", *XS, *TOKENIZER)
 EVALUATE = ("stage4_evaluate.py",)
@@ -61,8 +62,6 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--drawn", nargs="+", type=int, default=[100, 400], help="images of stage 3")
     parser.add_argument("--work", type=Path, help="folder that keeps everything (default: none is kept)")
     options = parser.parse_args([token for token in argv if token != "--debug"])
-    if any(count > MOST_SIMULATED and count % MOST_SIMULATED for count in options.images):
-        parser.error(f"--images: expected multiples of {MOST_SIMULATED} above it")
     with tempfile.TemporaryDirectory() as scratch:
         work = (options.work or Path(scratch)).resolve()
         rows = [row for count in progress(sorted(options.images)) for row in stages(work, count, options)]
@@ -95,21 +94,19 @@ def stages(work: Path, count: int, options: argparse.Namespace) -> list[Row]:
         if int(name.split()[1]) in options.stages:
             rows.append(Row(*json.loads(known.read_text())))
 
-    # Images
-    simulated = min(count, MOST_SIMULATED) // PEOPLE
-    sizes = ["--num_users", PEOPLE, "--samples_per_user", simulated]
-    sizes += ["--recordings_per_user", max(1, simulated // PER_RECORDING)]
-    first = work / f"raw{simulated * PEOPLE}"
-    stage("stage 0 simulate", simulated * PEOPLE, first, *SIMULATE, *sizes, "--output_dir", first)
-    if not raw.is_dir():
-        repeat(first, raw, count // MOST_SIMULATED)
-    stage("stage 0 split", count, split, *SPLIT, "--input_dir", raw, "--output_dir", split)
+    # Images and latents
+    if {*options.stages} == {2}:
+        if not latents.is_dir():
+            write_random_latents(latents, count)
+    else:
+        sizes = ["--num_users", PEOPLE, "--samples_per_user", count // PEOPLE]
+        sizes += ["--recordings_per_user", max(1, count // PEOPLE // PER_RECORDING)]
+        stage("stage 0 simulate", count, raw, *SIMULATE, *sizes, "--output_dir", raw)
+        stage("stage 0 split", count, split, *SPLIT, "--input_dir", raw, "--output_dir", split)
+        if {1, 2, 3} & {*options.stages}:
+            stage("stage 1", count, latents, *EXTRACT, "--data_dir", split, "--output_path", latents)
 
-    # Latents, training, drawing
-    if {1, 2, 3} & {*options.stages}:
-        tokenizer = TOKENIZER if count <= MOST_SIMULATED else ("--vavae_path", tiny_tokenizer(work))
-        folders = ["--data_dir", split, "--output_path", latents]
-        stage("stage 1", count, latents, EXTRACT, *folders, *tokenizer)
+    # Training and drawing
     if {2, 3} & {*options.stages}:
         stage("stage 2", count, model, *TRAIN, "--latent_dir", latents, "--output_dir", model)
     if 3 in options.stages and count == min(options.images):
@@ -126,28 +123,25 @@ def stages(work: Path, count: int, options: argparse.Namespace) -> list[Row]:
     return rows
 
 
-def tiny_tokenizer(folder: Path) -> Path:
-    """A file of one that costs next to nothing: random weights, one level, latents of 32 x 16 x 16."""
-    torch.manual_seed(0)
-    model = AutoencoderKL(ch=32, ch_mult=(1,), num_res_blocks=1, attn_resolutions=(), patch_size=16)
-    save_slim(model, folder / "tiny.safetensors")
-    return folder / "tiny.safetensors"
+def write_random_latents(folder: Path, count: int) -> None:
+    """Latents of 32 x 16 x 16 as stage 1 writes them, of parts as SPLIT has them."""
+    people, draw = LabelTable([f"ID_{number + 1}" for number in range(PEOPLE)]), torch.Generator()
+    contents = {"tokenizer_digest": "-", "inputs_digest": "-", "preprocessing": {"geometry": "stretch"}}
+    for part, share in (("train", 1 - 2 * HELD_OUT), ("val", HELD_OUT), ("test", HELD_OUT)):
+        labels = torch.arange(round(share * count)) % PEOPLE
+        paths = [f"{part}/{number}.png" for number in range(len(labels))]
+        files = LatentFiles(folder, part, (32, 16, 16), labels, people, paths, contents)
+        with files.written():
+            for first, rows in enumerate(labels.split(ROWS_AT_ONCE)):
+                latents = torch.randn(len(rows), 32, 16, 16, generator=draw)
+                files.put(first * ROWS_AT_ONCE, latents, 0.1 * latents.abs())
+    write_statistics(folder, LatentStatistics.from_latents(read_latents(folder, "train").latents), None)
 
 
 def processor_seconds() -> float:
     """Of all processes that this one started and that have ended."""
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     return spent.ru_utime + spent.ru_stime
-
-
-def repeat(source: Path, out: Path, times: int) -> None:
-    """The people of `source` again and again under other numbers, their files linked."""
-    for person in sorted(source.glob("ID_*")):
-        for turn in range(times):
-            folder = out / f"ID_{int(person.name[3:]) + turn * PEOPLE}"
-            folder.mkdir(parents=True)
-            for path in person.iterdir():
-                os.link(path, folder / path.name)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from configs.schema import TrainConfig
 from data.latents import LatentSet
+from data.progress import progress
 from models.lightningdit import LightningDiT
 from runtime.compiling import compile_blocks_
 from runtime.seeds import noise_for
@@ -20,6 +21,7 @@ from training.resumable import ResumableModule
 from transport import Transport
 
 TIME_BINS = 5
+MANY = 256  # batches of a validation, which then shows its progress
 GOLDEN_RATIO = 0.6180339887498949
 
 
@@ -100,11 +102,11 @@ class DiTModule(ResumableModule):
             return {}
         users, bins = len(self.payload.labels), TIME_BINS
         sums = torch.zeros(2, users, bins, dtype=torch.float64)
-        rank, world = self.trainer.global_rank, self.trainer.world_size
-        for first in range(
-            rank * self.config.batch_size, len(self.val.labels), world * self.config.batch_size
-        ):
-            chosen = torch.arange(first, min(first + self.config.batch_size, len(self.val.labels)))
+        rank, size = self.trainer.global_rank, self.config.batch_size
+        starts = range(rank * size, len(self.val.labels), self.trainer.world_size * size)
+        shown = progress(starts, description="validating", unit="batch") if len(starts) > MANY else starts
+        for first in shown:
+            chosen = torch.arange(first, min(first + size, len(self.val.labels)))
             losses = self._validation_losses(chosen).double().cpu()
             where = (self.val.labels[chosen], chosen % bins)
             sums[0].index_put_(where, losses, accumulate=True)
