@@ -84,14 +84,22 @@ def from_rgb(rgb: numpy.ndarray, name: str = "jet") -> numpy.ndarray:
     if not rgb.size:
         return numpy.zeros(rgb.shape[:-1], numpy.float32)
     red, green, blue = numpy.moveaxis(rgb.astype(numpy.int32), -1, 0)
-    codes, where = numpy.unique((red << 16 | green << 8 | blue).ravel(), return_inverse=True)
+    codes, places = (red << 16 | green << 8 | blue).ravel(), _places(name)
+    found = places[codes]
+    if not found.all():
+        new = numpy.unique(codes[found == 0])
+        places[new] = _nearest(new, inverse) + 1
+        found = places[codes]
+    return inverse.values[found - 1].reshape(rgb.shape[:-1])
+
+
+def _nearest(codes: numpy.ndarray, inverse: Inverse) -> numpy.ndarray:
+    """(N,) places in the map of the colours nearest to those of red << 16 | green << 8 | blue (N,)."""
     colours = numpy.stack([codes >> 16, codes >> 8 & 255, codes & 255, codes * 0 + 1], 1, dtype=numpy.float32)
     # whole numbers below 2^24 are exact in float32
-    nearest = [
-        (colours[first : first + COLOURS_AT_ONCE] @ inverse.distance).argmin(1)
-        for first in range(0, len(colours), COLOURS_AT_ONCE)
-    ]
-    return inverse.values[numpy.concatenate(nearest)][where].reshape(rgb.shape[:-1])
+    parts = range(0, len(colours), COLOURS_AT_ONCE)
+    near = [(colours[first : first + COLOURS_AT_ONCE] @ inverse.distance).argmin(1) for first in parts]
+    return numpy.concatenate(near)
 
 
 def distances_to(colours: numpy.ndarray, name: str) -> numpy.ndarray:
@@ -112,6 +120,15 @@ def _table(name: str) -> numpy.ndarray:
     if name not in colormaps:
         raise UserError(f"colour map {name!r}: matplotlib knows none of this name; try jet, viridis or gray")
     return colormaps[name](numpy.linspace(0, 1, ENTRIES), bytes=True)[:, :3]
+
+
+@lru_cache
+def _places(name: str) -> numpy.ndarray:
+    """(2^24,) uint16: one more than the place in the map of each colour that `from_rgb` has met, else 0. An
+    image's colours are mostly those of the images before, and finding its different ones takes a sort. Memory
+    is taken where colours are met, 32 MiB at most.
+    """
+    return numpy.zeros(1 << 24, numpy.uint16)
 
 
 @lru_cache

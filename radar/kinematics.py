@@ -127,11 +127,12 @@ def _best_path(reward: numpy.ndarray) -> numpy.ndarray:
     jumps = numpy.arange(-reach, reach + 1)
     cost = JUMP_COST * jumps**2
     padded = numpy.full(bins + 2 * reach, -numpy.inf)
+    within_reach = numpy.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1)  # shows what it holds
     origin = numpy.empty((frames, bins), dtype=numpy.int64)
     best = reward[:, 0]
     for frame in range(1, frames):
         padded[reach : reach + bins] = best
-        options = numpy.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1) - cost
+        options = within_reach - cost
         choice = options.argmax(axis=1)
         origin[frame] = numpy.arange(bins) + jumps[choice]
         best = options[numpy.arange(bins), choice] + reward[:, frame]

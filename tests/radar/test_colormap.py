@@ -47,6 +47,13 @@ def test_any_colour_goes_to_the_nearest_entry(name):
     assert (chosen == distance.min(-1)).all()
 
 
+def test_colours_met_before_among_new_ones_read_alike():
+    colours = numpy.random.default_rng(2).integers(0, 256, (3, 50, 3), numpy.uint8)
+    alone = numpy.stack([from_rgb(row, "magma") for row in colours[:2]])
+    both = from_rgb(colours, "magma")  # a third of them new
+    assert (both[:2] == alone).all() and (from_rgb(colours[2], "magma") == both[2]).all()
+
+
 @pytest.mark.parametrize("name", MAPS)
 def test_a_jpeg_can_be_read_back(name):
     picture, file = to_image(speckled(), name), io.BytesIO()
