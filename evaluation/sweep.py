@@ -121,7 +121,9 @@ def table(sweep: dict[str, Any]) -> list[str]:
 
 
 def run(config: SweepConfig) -> None:
-    """Draw and score a small set for every network, sampler and guidance scale; sweep.json, sweep.png."""
+    """Draw and score a small set for every network, sampler, number of restarts and guidance scale;
+    sweep.json, sweep.png.
+    """
     config = with_local_files(config)
     splits, colour_map = open_real(config)
     people, real = splits.labels, splits.records
@@ -140,7 +142,7 @@ def run(config: SweepConfig) -> None:
     )
     with claim_folder(folder, claimed, "sweep.*", config.dry_run):
         if config.dry_run:
-            settings = len(models) * len(config.samplers) * len(config.guidance)
+            settings = len(models) * len(config.samplers) * len(config.restarts) * len(config.guidance)
             number = settings * len(people) * config.num_samples_per_user
             return tell_plan(
                 {"sweep": config},
@@ -193,17 +195,20 @@ def score_settings(
     usual: dict[str, Any] = {}
     further = [path for path in models if path != config.dit_checkpoint]
     prefixes = {path: f"{weights_digest(models[path].net)[:12]}_" for path in further}
-    for path, sampler, guidance in product(models, config.samplers, config.guidance):
-        networks = models[path]
-        drawn = folder / f"{prefixes.get(path, '')}{sampler}_{guidance:g}_{config.num_steps}"
-        asked = draw_setting(replace(config, dit_checkpoint=path), networks, sampler, guidance, drawn)
+    for path, sampler, restarts, guidance in product(
+        models, config.samplers, config.restarts, config.guidance
+    ):
+        networks, again = models[path], f"_{restarts}" if restarts else ""
+        drawn = folder / f"{prefixes.get(path, '')}{sampler}_{guidance:g}_{config.num_steps}{again}"
+        chosen = {"sampler": sampler, "guidance_scale": guidance, "restarts": restarts}
+        asked = draw_setting(replace(config, dit_checkpoint=path), networks, chosen, drawn)
         # An earlier run may have drawn more; settings compare by equally many.
         found_there = find_generated(drawn, people).records
         records = [record for record in found_there if record.path.name in asked]
         generated = read(records, people, config.axes, config.colour_map)
         compared = {"train": sets["train"], "held_out": sets[held_out], "generated": generated}
         found, usual = score(judge, compared, people, units_of(bool(config.axes)), config.seed)
-        named = f"{sampler}, {path}" if len(models) > 1 else sampler
+        named = ", ".join([sampler, *[f"{restarts} restarts"] * (restarts > 0), *[path] * (len(models) > 1)])
         settings.append({"guidance": guidance, "sampler": named, **found})
     best = recommend(settings, usual)
     found = {"settings": settings, "recommended": best, "rule": RULE, "real": usual}
@@ -212,13 +217,13 @@ def score_settings(
     say("\n".join([*table(found), f"wrote {folder / 'sweep.json'} and {folder / 'sweep.png'}"]))
 
 
-def draw_setting(
-    config: SweepConfig, networks: Networks, solver: str, guidance: float, folder: Path
-) -> set[str]:
-    """Draw everybody into `folder` as stage 3 does; what is there stays. Names of the images asked for."""
+def draw_setting(config: SweepConfig, networks: Networks, chosen: dict[str, Any], folder: Path) -> set[str]:
+    """Draw everybody into `folder` as stage 3 does with the settings `chosen`; what is there stays. Names of
+    the images asked for.
+    """
     names = ("dit_checkpoint", "vavae_path", "num_samples_per_user", "num_steps", "seed")
     given = {name: getattr(config, name) for name in names}
-    given |= {"sampler": solver, "guidance_scale": guidance, "output_dir": str(folder)}
+    given |= chosen | {"output_dir": str(folder)}
     settings: SampleConfig = resolve(("sample",), {"sample": given})["sample"]
     labels = networks.payload.labels
     sampler, claimed = build_image_sampler(

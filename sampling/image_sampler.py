@@ -38,6 +38,7 @@ from sampling.model_file import DitPayload, weights_digest
 from tokenizer.vavae import VAVAE, as_rows
 
 METADATA = "micro_doppler"
+RESTART_KEYS = ("restarts", "restart_interval")  # in no folder's record before there were restarts
 PATTERNS = {"flat": "micro_doppler_*.png", "folders": "*/micro_doppler_*.png"}  # of the images, by layout
 
 
@@ -129,9 +130,17 @@ class PersonSampler:
         return as_rows(pixels)
 
     def _starts(self, batch: Sequence[Wanted]) -> tuple[Tensor, Tensor]:
-        """Noise and labels of a batch."""
+        """Noise (N, 1 + restarts, C, h, w) and labels (N,) of a batch."""
         names, shape = self.payload.labels.names, self.vae.latent_shape
-        noise = [noise_for(shape, self.seed, "sample", names[one.label], one.number) for one in batch]
+
+        def noise_of(one: Wanted, purpose: str, *number: int) -> Tensor:
+            return noise_for(shape, self.seed, purpose, names[one.label], one.number, *number)
+
+        restarts = range(self.draw.settings.restarts)
+        noise = [
+            torch.stack([noise_of(one, "sample"), *(noise_of(one, "restart", k) for k in restarts)])
+            for one in batch
+        ]
         return torch.stack(noise), torch.tensor([one.label for one in batch])
 
     def _draw(self, noise: Tensor, labels: Tensor) -> tuple[Tensor]:
@@ -201,7 +210,7 @@ def arithmetic(sampler: ImageSampler, config: SampleConfig, images: int) -> tupl
     def decode(precision: str, count: int) -> Tensor:
         return sampler.vae.at(precision).decode(torch.zeros(count, *sampler.vae.latent_shape))
 
-    network, evaluations = resolve_precision(config.precision, device), images * config.num_steps
+    network, evaluations = resolve_precision(config.precision, device), images * sampler.draw.solve.num_steps
     if config.precision == "auto":
         size = trial_size(1 if config.sampler == "dopri5" else config.batch_size, evaluations)
         network = choose(
@@ -251,6 +260,7 @@ def build_image_sampler(
     )
     # None, as what is not there, in folders that versions before these keys made.
     claimed |= {"axes": config.axes or None, "layout": None if config.layout == "flat" else config.layout}
+    claimed |= {name: getattr(config, name) if config.restarts else None for name in RESTART_KEYS}
     settings = {**recorded(config), **digests, "precision": precision, "device": vae.device.type}
     del settings["axes"]  # each a column of its own
     settings |= axes.known() if axes else {}

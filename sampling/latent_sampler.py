@@ -57,6 +57,8 @@ class LatentSampler:
             timestep_shift=settings.timestep_shift,
             timestep_cosine=settings.timestep_cosine,
             breaks=self.guidance.breaks,
+            restarts=settings.restarts,
+            restart_interval=settings.restart_interval,
         )
         self.network_evaluations = 0
 
@@ -69,18 +71,25 @@ class LatentSampler:
     def one_evaluation(self) -> LatentSampler:
         """A sampler that takes one guided evaluation a call, which is what the time of a call goes into."""
         one = replace(
-            self.settings, sampler="euler", num_steps=1, guidance_interval=[0.0, 1.0], compile=False
+            self.settings,
+            sampler="euler",
+            num_steps=1,
+            guidance_interval=[0.0, 1.0],
+            restarts=0,
+            compile=False,
         )
         return LatentSampler(self.net, self.payload, one, self.device, self.precision)
 
     @torch.inference_mode()
     def __call__(self, noise: Tensor, labels: Tensor) -> Tensor:
-        """Noise (N,C,H,W) and labels (N,) to latents (N,C,H,W) in the tokenizer's own scale, float32 on
-        the device.
+        """Noise (N,1+R,C,H,W), of the start and of each of R restarts, or (N,C,H,W) where there are none, and
+        labels (N,) to latents (N,C,H,W) in the tokenizer's own scale, float32 on the device.
 
         dopri5 chooses its steps from all images of a call together; it is run image by image, so that an
         image does not depend on its neighbours.
         """
+        noise = noise if noise.ndim == 5 else noise[:, None]
+        assert noise.shape[1] == 1 + self.settings.restarts, noise.shape
         noise, labels = noise.to(self.device), labels.to(self.device)
         size = 1 if self.settings.sampler == "dopri5" else len(noise)
         before = self.guidance.evaluations
@@ -93,7 +102,8 @@ class LatentSampler:
             with autocast(self.device, self.precision):
                 return self.guidance(x, t, labels).float()
 
-        return self.solve(noise, velocity)
+        start, *fresh = noise.unbind(1)
+        return self.solve(start, velocity, fresh=fresh)
 
 
 def midway_of(scale: float | None, payload: DitPayload, device: torch.device) -> Midway | None:

@@ -46,6 +46,8 @@ class Settings(TypedDict, total=False):
     sampler: str
     timestep_shift: float
     timestep_cosine: float
+    restarts: int
+    restart_interval: Sequence[float]
     atol: float
     rtol: float
     seed: int

@@ -103,8 +103,14 @@ def tell(prepared: Prepared, config: SampleConfig) -> None:
         {"sample": config},
         reads=[config.dit_checkpoint, config.vavae_path],
         writes=[folder],
-        does=f"{does}; {config.sampler}, {config.num_steps} steps",
+        does=f"{does}; {solver_of(config)}",
     )
+
+
+def solver_of(config: SampleConfig) -> str:
+    """abm3, 15 steps, 5 restarts"""
+    restarts = f", {config.restarts} restarts" if config.restarts else ""
+    return f"{config.sampler}, {config.num_steps} steps{restarts}"
 
 
 def wished(prepared: Prepared, config: SampleConfig) -> tuple[list[Wanted], set[Wanted]]:
@@ -138,7 +144,7 @@ def draw_all(prepared: Prepared | None, config: SampleConfig, device: torch.devi
     say(
         f"{len(images)} images of {people_of(images)} people, {len(images) - len(missing)} of them there: "
         + (f"drawing {len(missing)} on {device} ({sampler.draw.precision})" if missing else "drawing skipped")
-        + f"; {config.sampler}, {config.num_steps} steps, guidance {config.guidance_scale:g}"
+        + f"; {solver_of(config)}, guidance {config.guidance_scale:g}"
     )
     batches = batches_of(images, config.batch_size)
     # Only the main process looks which are there: another may have begun to draw.

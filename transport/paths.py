@@ -53,6 +53,14 @@ class Path(ABC):
         t = broadcast_time(t, x1)
         return self.alpha(t) * x1 + self.sigma(t) * x0
 
+    def noised_back(self, x: Tensor, noise: Tensor, t: float, earlier: float) -> Tensor:
+        """State at an `earlier` time from a state x at t and fresh noise: in distribution what the path has
+        there, where x has what it has at t."""
+        late, early = (torch.tensor(time, dtype=torch.float64) for time in (t, earlier))
+        kept = self.alpha(early) / self.alpha(late)
+        added = (self.sigma(early) ** 2 - (kept * self.sigma(late)) ** 2).sqrt()
+        return float(kept) * x + float(added) * noise
+
     def target(self, x0: Tensor, x1: Tensor, t: Tensor) -> Tensor:
         """Velocity dx_t/dt for the pair x0, x1: what a velocity model regresses."""
         t = broadcast_time(t, x1)

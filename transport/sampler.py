@@ -1,13 +1,14 @@
 """Sampler: from noise to data along the probability-flow ODE."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from transport.names import require_known
+from transport.paths import Path
 from transport.solvers import (
     ADAPTIVE_SOLVERS,
     SOLVERS,
@@ -17,7 +18,7 @@ from transport.solvers import (
     solve_dopri5,
     solve_fixed,
 )
-from transport.timesteps import grids_between, time_grid
+from transport.timesteps import grids_between, restarted_grids, time_grid
 from transport.transport import Transport
 
 
@@ -38,22 +39,34 @@ class Sampler:
         timestep_shift: float = 0.0,
         timestep_cosine: float = 0.0,
         breaks: Sequence[float] = (),
+        restarts: int = 0,
+        restart_interval: Sequence[float] = (0.2, 0.6),
     ) -> "OdeSample":
-        """Deterministic sampler: sample(noise, velocity) -> end state, with sample.nfe of the last call.
+        """Sampler: sample(noise, velocity) -> end state, with sample.nfe of the last call.
 
         `sampling_method`: euler, heun or abm3 (see `solvers.Adams`) on num_steps intervals (see
         `timesteps.time_grid`), or dopri5, which chooses its own steps from atol and
         rtol. At `breaks` the velocity jumps, as `Guidance.breaks` says: steps end there, and each part sees
-        its own side only. Euler, of order 1 anyway, keeps the published grid. Raises UserError for an
-        unknown name or an invalid value, and for dopri5 without torchdiffeq.
+        its own side only. Euler, of order 1 anyway, keeps the published grid.
+
+        `restarts` times the state that reached the later end of `restart_interval` is noised back to its
+        earlier end and carried forth again (Restart sampling, arXiv 2306.14878), by steps as dense as
+        the grid's there; fresh noise shrinks the errors that the steps before and the network have left.
+
+        Raises UserError for an unknown name or an invalid value, for a grid too coarse to restart, and for
+        dopri5 without torchdiffeq.
         """
         require_known("sampling_method", sampling_method, (*SOLVERS, *ADAPTIVE_SOLVERS))
         if sampling_method in ADAPTIVE_SOLVERS:
             adaptive_solver()  # absent, it is missed now and not at the first step
         make = partial(time_grid, timestep_shift=timestep_shift, cosine=timestep_cosine)
         breaks = () if sampling_method == "euler" else breaks
-        grids = grids_between(num_steps, breaks, make, *self.transport.sample_interval)
-        return OdeSample(sampling_method, grids, atol, rtol)
+        interval = self.transport.sample_interval
+        if not restarts:
+            grids = grids_between(num_steps, breaks, make, *interval)
+        else:
+            grids = restarted_grids(num_steps, breaks, make, interval, restarts, restart_interval)
+        return OdeSample(sampling_method, grids, atol, rtol, self.transport.path)
 
 
 def _after(on_step: Callable[[int], None], done: int, steps: int) -> None:
@@ -62,23 +75,42 @@ def _after(on_step: Callable[[int], None], done: int, steps: int) -> None:
 
 
 class OdeSample:
-    """Callable made by `Sampler.sample_ode`; `nfe` counts velocity evaluations of its last call."""
+    """Callable made by `Sampler.sample_ode`; `nfe` counts velocity evaluations of its last call.
 
-    def __init__(self, method: str, grids: list[list[float]], atol: float, rtol: float) -> None:
+    A grid that begins before the one in front of it ends is a restart.
+    """
+
+    def __init__(self, method: str, grids: list[list[float]], atol: float, rtol: float, path: Path) -> None:
         self.method = method
         self.grids = grids
         self.atol = atol
         self.rtol = rtol
+        self.path = path
         self.nfe = 0
+
+    @property
+    def num_steps(self) -> int:
+        """Intervals of all grids together."""
+        return sum(len(grid) - 1 for grid in self.grids)
 
     @torch.no_grad()
     def __call__(
-        self, noise: Tensor, velocity: Velocity, on_step: Callable[[int], None] | None = None
+        self,
+        noise: Tensor,
+        velocity: Velocity,
+        on_step: Callable[[int], None] | None = None,
+        fresh: Iterable[Tensor] = (),
     ) -> Tensor:
-        """Carry noise (N, ...) to data, in float32 at least; on_step(steps done) follows every fixed step."""
+        """Carry noise (N, ...) to data, in float32 at least; on_step(steps done) follows every fixed step.
+        `fresh` is the noise of each restart, like `noise`.
+        """
         x = noise.to(torch.promote_types(noise.dtype, torch.float32))
         self.nfe = done = 0
+        fresh, reached = iter(fresh), -math.inf
         for grid in self.grids:
+            if grid[0] < reached:
+                x = self.path.noised_back(x, next(fresh).to(x), reached, grid[0])
+            reached = grid[-1]
             # The hair that keeps an evaluation off a jump also keeps it on this part's side.
             t0 = grid[0] if grid is self.grids[0] else math.nextafter(grid[0], math.inf)
             t1 = grid[-1] if grid is self.grids[-1] else math.nextafter(grid[-1], -math.inf)

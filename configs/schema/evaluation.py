@@ -147,6 +147,7 @@ class SweepConfig(Command):
         choices=SOLVERS,
         affects="run",
     )
+    restarts: List[int] = key([0], "Numbers of restarts to try.", low=0, high=100, affects="run")
     num_samples_per_user: int = key(8, "Images per person and setting.", low=1, affects="run")
     num_steps: int = key(
         SampleConfig.num_steps,

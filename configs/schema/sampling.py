@@ -115,6 +115,16 @@ class SampleConfig(Command):
         high=1,
         affects="output",
     )
+    restarts: int = key(
+        0,
+        "Times that each image is noised back and drawn forth again: motion more regular, drawing slower.",
+        low=0,
+        high=100,
+        affects="output",
+    )
+    restart_interval: List[float] = key(
+        [0.2, 0.6], "Times between which restarts go back and forth.", low=0, high=1, affects="output"
+    )
     demo_grid: bool = key(
         False, "Draw upstream's eight demo classes, at its demo's settings, into a 2 x 4 grid.", affects="run"
     )

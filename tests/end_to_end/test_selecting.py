@@ -200,7 +200,9 @@ def test_the_sweep_draws_and_scores_every_setting(toy, real, tmp_path):
         "4",
         "--samplers",
         "euler",
-        "heun",
+        "--restarts",
+        "0",
+        "1",
         *DRAWING[:2],
         "--num_steps",
         "2",
@@ -210,7 +212,8 @@ def test_the_sweep_draws_and_scores_every_setting(toy, real, tmp_path):
     said = output_of(stage4.main, *given)
     found = json.loads((tmp_path / "sweep.json").read_text())
     settings = [(own["sampler"], own["guidance"]) for own in found["settings"]]
-    assert settings == [("euler", 1), ("euler", 4), ("heun", 1), ("heun", 4)]
+    once = "euler, 1 restarts"
+    assert settings == [("euler", 1), ("euler", 4), (once, 1), (once, 4)]
     assert [own["judged_right"]["count"] for own in found["settings"]] == [6] * 4
     assert all(own["kid"]["value"] is not None for own in found["settings"])
     assert found["rule"] in said and (tmp_path / "sweep.png").is_file()

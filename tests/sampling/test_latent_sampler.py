@@ -48,6 +48,17 @@ def test_an_untrained_network_leaves_the_noise(solver):
     torch.testing.assert_close(draw(NOISE, LABELS), expected, rtol=rtol, atol=rtol)
 
 
+def test_restarts_take_their_own_noise_and_evaluations():
+    draw = sampler(restarts=2, guidance_scale=1.0)
+    noise = torch.stack([NOISE, NOISE.flip(0), NOISE.roll(1, 0)], dim=1)
+    whole = draw(noise, LABELS)
+    assert draw.network_evaluations == draw.solve.num_steps == 6 + 2 * 5
+    alone = draw(noise[2:3], LABELS[2:3])
+    assert relative_error(alone[0], whole[2]) < 1e-5
+    other = draw(torch.stack([NOISE, NOISE.flip(0), NOISE], dim=1), LABELS)
+    assert relative_error(other, whole) > 1e-2
+
+
 def constant_network(values: torch.Tensor) -> LightningDiT:
     """A network whose velocity is `values` (C,) at every position, whatever the time and label."""
     net = LightningDiT(**tiny_network().config).eval().requires_grad_(False)

@@ -47,6 +47,7 @@ def of_stage_3(networks, folder, people, count, *flags):
         (("--sampler", "heun", "--timestep_shift", 0.3), {"sampler": "heun", "timestep_shift": 0.3}),
         (("--guidance_interval", 0.0, 0.5), {"guidance_interval": (0.0, 0.5)}),
         (("--guidance_channels", 3), {"guidance_channels": 3}),
+        (("--restarts", 2), {"restarts": 2}),
     ],
     ids=str,
 )
@@ -138,6 +139,7 @@ def test_axes_are_the_model_s_or_told(toy, model):
         ({"n": 0}, "num_samples_per_user=0: expected at least 1"),
         ({"sampler": "rk4"}, "sampler='rk4': expected one of euler, heun"),
         ({"guidance": "much"}, "guidance_scale"),
+        ({"restarts": 1, "restart_interval": [0.6, 0.2]}, "restart_interval="),
         ({"guidance_condition": 2.0}, "knows people only, in no conditions"),
     ],
     ids=str,

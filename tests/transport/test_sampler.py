@@ -164,3 +164,20 @@ def test_guided_fixed_steps_never_read_a_tensor_back(method, prediction):
 def test_unknown_names_and_values_are_refused(make, words):
     with pytest.raises(ValueError, match=words):
         make(Sampler(create_transport()))
+
+
+@pytest.mark.parametrize("path_type", sorted(PATHS))
+@pytest.mark.parametrize("method", ["abm3", "dopri5"])
+def test_a_restart_noises_back_and_carries_forth_again(path_type, method):
+    transport = create_transport(path_type)
+    flow, path, (t0, t1) = GaussianFlow(transport.path), transport.path, transport.sample_interval
+    sample = Sampler(transport).sample_ode(method, 100, 1e-9, 1e-9, restarts=2, restart_interval=(0.3, 0.7))
+    z, *fresh = (torch.randn(20_000, 1, generator=seeded(k), dtype=torch.float64) for k in range(3))
+    x = flow.flow(z, t0, 0.7)
+    for noise in fresh:
+        x = flow.flow(path.noised_back(x, noise, 0.7, 0.3), 0.3, 0.7)
+    end = sample(z, flow.velocity, fresh=fresh)
+    torch.testing.assert_close(end, flow.flow(x, 0.7, t1), rtol=0, atol=1e-4)
+    last = torch.tensor(t1, dtype=torch.float64)
+    assert float(end.mean()) == pytest.approx(float(flow.centre(last)), abs=0.015)
+    assert float(end.std()) == pytest.approx(float(flow.variance(last).sqrt()), abs=0.015)

@@ -4,8 +4,16 @@ import pytest
 import torch
 from scipy.stats import kstest, norm
 
+from configs.errors import UserError
 from transport import create_transport
-from transport.timesteps import grids_between, logit_normal_times, time_grid, time_interval, uniform_times
+from transport.timesteps import (
+    grids_between,
+    logit_normal_times,
+    restarted_grids,
+    time_grid,
+    time_interval,
+    uniform_times,
+)
 
 NUM = 20000
 
@@ -109,3 +117,21 @@ def test_grids_meet_at_the_breaks_and_spend_the_steps_where_one_grid_would():
 def test_impossible_grids_are_refused(num_steps, shift):
     with pytest.raises(ValueError, match="num_steps=|timestep_shift="):
         time_grid(num_steps, shift)
+
+
+def test_restarted_grids_walk_their_interval_again_and_share_out_the_steps():
+    first, again, other, last = restarted_grids(10, (), time_grid, (0.0, 1.0), 2, (0.2, 0.8))
+    assert (first[0], first[-1], again[0], again[-1], last[0], last[-1]) == (0, 0.8, 0.2, 0.8, 0.8, 1)
+    assert again == other and [len(grid) - 1 for grid in (first, again, last)] == [8, 6, 2]
+    parts = restarted_grids(10, (0.3,), time_grid, (0.0, 1.0), 1, (0.2, 0.8))
+    assert [(grid[0], grid[-1]) for grid in parts] == [(0, 0.3), (0.3, 0.8), (0.2, 0.3), (0.3, 0.8), (0.8, 1)]
+    fewest = restarted_grids(2, (0.1,), time_grid, (0.0, 1.0), 1, (0.2, 0.6))
+    assert [len(grid) - 1 for grid in fewest] == [1, 5, 1]
+
+
+@pytest.mark.parametrize("interval", [(0.0, 0.6), (0.6, 0.2), (0.2, 1.0)])
+def test_impossible_restarts_are_refused(interval):
+    with pytest.raises(UserError, match="restart_interval="):
+        restarted_grids(10, (), time_grid, (0.0, 1.0), 1, interval)
+    with pytest.raises(UserError, match="restarts=3 requires num_steps of 2 or more, found 1"):
+        restarted_grids(1, (), time_grid, (0.0, 1.0), 3, (0.2, 0.6))
