@@ -20,7 +20,7 @@ from evaluation.classifiers import Labelled
 from evaluation.comparison import compare_generators
 from evaluation.distances import REFERENCE
 from evaluation.examples import examples_of
-from evaluation.features import NETWORKS, ImageSet, describe, encoder, read, through
+from evaluation.features import NETWORKS, ImageSet, Networks, describe, encoder, read, read_with
 from evaluation.folders import ALONE, places_of
 from evaluation.generated import Generated
 from evaluation.groups import PARTS as GROUPED_PARTS
@@ -39,14 +39,17 @@ from evaluation.velocity_intervention import followed_speeds
 from runtime.devices import resolve_device
 from tokenizer.vavae import VAVAE
 
+LATENTS = "latents"  # among the networks: the tokenizer
+
 
 class Seen(NamedTuple):
-    """Records and images, in time order, of "train", "held_out" and every generator; validation images, and
-    these beside the held-out ones.
+    """Records and images, in time order, of "train", "held_out" and every generator, and what each network
+    says of them, {network: {set: (N, ...)}}; validation images, and these beside the held-out ones.
     """
 
     records: dict[str, list[ImageRecord]]
     sets: dict[str, ImageSet]
+    features: dict[str, dict[str, numpy.ndarray]]
     val: ImageSet | None
     everything: ImageSet
 
@@ -57,17 +60,22 @@ def look(
     real: Mapping[str, list[ImageRecord]],
     drawn: Mapping[str, list[ImageRecord]],
     side: int | None,
+    networks: Networks,
 ) -> Seen:
-    """Read every image once, for a judge that takes whole ones of `side` pixels, or reduced ones."""
+    """Read every image once, for a judge that takes whole ones of `side` pixels, or reduced ones, and for
+    `networks`.
+    """
     given = people, config.axes, config.colour_map, side
     records = {"train": real["train"], "held_out": real.get("test", real.get("val", [])), **drawn}
-    sets = {name: read(part, *given) for name, part in records.items()}
+    found = {name: read_with(networks, part, *given) for name, part in records.items()}
+    sets = {name: images for name, (images, _) in found.items()}
+    features = {network: {name: own[network] for name, (_, own) in found.items()} for network in networks}
     tell_unread(sets)
     held_out = sets["held_out"]
     if "test" not in real:
-        return Seen(records, sets, held_out, held_out)
+        return Seen(records, sets, features, held_out, held_out)
     val = read(real["val"], *given) if "val" in real else None
-    return Seen(records, sets, val, val.beside(held_out) if val else held_out)
+    return Seen(records, sets, features, val, val.beside(held_out) if val else held_out)
 
 
 def evaluate(
@@ -90,23 +98,28 @@ def evaluate(
     """
     # Networks, images, and features by the networks
     seconds, drawn = Stopwatch(), {name: one.records for name, one in generated.items()}
-    vae, named, network = load_networks(config)
+    vae, further, network = load_networks(config)
+    networks = {**further, **({LATENTS: (encoder(vae), vae.image_size)} if vae else {})}
     with seconds.part("reading"):
-        seen = look(config, people, real, drawn, network.side)
+        seen = look(config, people, real, drawn, network.side, networks)
     with seconds.part("judges"):
         learnt_from = seen.sets["train"].at(places_of(judged, real["train"]))
         seeds = config.seed, config.judge_seeds
         judges = obtain_judges(folder, learnt_from, seen.val, people, *seeds, network.build)
         linear = train_linear_judge(learnt_from, seen.val, len(people), config.colour_map)
-    further = by_networks(named, seen.records, seconds)
-    latents = check = None
-    if vae:
+    latents, check = seen.features.pop(LATENTS, None), None
+    if vae and latents:
         with seconds.part("tokenizer"):
-            latents, check = try_tokenizer(vae, seen, judges[0], config, network.side)
+            check = try_tokenizer(vae, latents["held_out"], seen, judges[0], config, network.side)
 
     # Figures, first those that are the same for every generator
     units = units_of(bool(config.axes))
-    more: dict[str, Any] = {"latents": latents, "further": further, "seed": config.seed, "seconds": seconds}
+    more: dict[str, Any] = {
+        "latents": latents,
+        "further": seen.features,
+        "seed": config.seed,
+        "seconds": seconds,
+    }
     found = measure_each(seen.sets, judges, people, units, [*generated], linear=linear, **more)
     held_out = "test" if "test" in real else "val"
     shared = dict[str, Any](people=people.names, chance=1 / len(people), held_out=held_out, units=units)
@@ -251,29 +264,16 @@ def load_networks(config: EvaluateConfig) -> tuple[VAVAE | None, dict[str, tuple
     return vae, further, network_named(config.judge, device)
 
 
-def by_networks(
-    named: dict[str, tuple[Any, int]], of_set: Mapping[str, list[ImageRecord]], seconds: Stopwatch
-) -> dict[str, dict[str, numpy.ndarray]]:
-    """Features of every set by every network that the user named."""
-    found = {}
-    for name, (network, size) in named.items():
-        with seconds.part(name):
-            found[name] = {part: through(network, records, size, name) for part, records in of_set.items()}
-    return found
-
-
 def try_tokenizer(
-    vae: VAVAE, seen: Seen, judge: Judge, config: EvaluateConfig, side: int | None
-) -> tuple[dict[str, numpy.ndarray], dict[str, Any]]:
-    """Latents of every set, and the tokenizer's check, for which the sets gain "reconstructed"."""
+    vae: VAVAE, latents: numpy.ndarray, seen: Seen, judge: Judge, config: EvaluateConfig, side: int | None
+) -> dict[str, Any]:
+    """The tokenizer's check on the held-out images, of which `latents` are; the sets gain "reconstructed"."""
     fidelity: dict[str, list[float]] = {}
-    of_set, sets = seen.records, seen.sets
-    latents = {name: through(encoder(vae), part, vae.image_size, "encoding") for name, part in of_set.items()}
-    rebuilt = reconstructions(vae, latents["held_out"], of_set["held_out"], fidelity)
-    real = sets["held_out"]
+    rebuilt = reconstructions(vae, latents, seen.records["held_out"], fidelity)
+    real, sets = seen.sets["held_out"], seen.sets
     sets["reconstructed"] = describe(rebuilt, real.labels, config.axes, config.colour_map, side)
     unit = "mps" if config.axes else "bins"
-    return latents, tokenizer_check(judge, real, sets["reconstructed"], fidelity, unit)
+    return tokenizer_check(judge, real, sets["reconstructed"], fidelity, unit)
 
 
 def draw_pictures(

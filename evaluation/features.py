@@ -10,7 +10,7 @@ inception, dinov2  networks whose weights the user has; distances in them do not
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy
@@ -30,6 +30,7 @@ from tokenizer.vavae import VAVAE, preprocess, to_float
 
 UNKNOWN_AXES = (0.0, 128.0, 2.0)  # Doppler bins; cadence is then sought at 2 to 6 steps an image
 BANDS, LATENT_BANDS, BATCH = 32, 4, 16
+Networks = Mapping[str, tuple[Callable[[Tensor], Tensor], int]]  # by name, and the side of what they see
 
 
 class ImageSet(NamedTuple):
@@ -102,9 +103,28 @@ def read(
     side: int | None = None,
 ) -> ImageSet:
     """`describe` of images of files."""
+    return read_with({}, records, people, axes, colour_map, side)[0]
+
+
+def read_with(
+    networks: Networks,
+    records: Sequence[ImageRecord],
+    people: LabelTable,
+    axes: Sequence[float],
+    colour_map: str,
+    side: int | None = None,
+) -> tuple[ImageSet, dict[str, numpy.ndarray]]:
+    """`read`, and (N, ...) of each of `networks`: every file is decoded once for all."""
     labels = numpy.array([people.index(record.user) for record in records])
-    opened = (open_rgb(record) for record in progress(records, description="reading", unit="img"))
-    return describe(opened, labels, axes, colour_map, side)
+    features: dict[str, list[numpy.ndarray]] = {}
+    opened = seen_by(networks, images_of(records, "reading"), features)
+    images = describe(opened, labels, axes, colour_map, side)
+    return images, {name: numpy.concatenate(parts) for name, parts in features.items()}
+
+
+def images_of(records: Sequence[ImageRecord], description: str) -> Iterator[Image.Image]:
+    """Each image, with a bar."""
+    return (open_rgb(record) for record in progress(records, description=description, unit="img"))
 
 
 # Spaces
@@ -144,19 +164,40 @@ def latent_space(latents: dict[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
     return common_scale({name: pooled(z) for name, z in latents.items()})
 
 
-# Networks over files
+# Networks over images
+
+
+def seen_by(
+    networks: Networks, pictures: Iterable[Image.Image], features: dict[str, list[numpy.ndarray]]
+) -> Iterator[Image.Image]:
+    """The images as they come. Of every BATCH of them float32 (B, ...) of each network, which sees uint8
+    (B, 3, size, size), goes to `features` by its name.
+    """
+    waiting: dict[str, list[Tensor]] = {name: [] for name in networks}
+
+    def look(name: str) -> None:
+        found = networks[name][0](torch.stack(waiting[name]))
+        features.setdefault(name, []).append(found.float().cpu().numpy())
+        waiting[name].clear()
+
+    for picture in pictures:
+        for name, (_, size) in networks.items():
+            waiting[name].append(preprocess(picture, size))
+            if len(waiting[name]) == BATCH:
+                look(name)
+        yield picture
+    for name in filter(waiting.get, networks):
+        look(name)
 
 
 def through(
     network: Callable[[Tensor], Tensor], records: Sequence[ImageRecord], size: int, description: str
 ) -> numpy.ndarray:
-    """(N, ...) float32 of `network` over uint8 batches (B, 3, size, size)."""
-    found = []
-    batches = [records[first : first + BATCH] for first in range(0, len(records), BATCH)]
-    for batch in progress(batches, description=description, unit="batch"):
-        images = torch.stack([preprocess(open_rgb(record), size) for record in batch])
-        found.append(network(images).float().cpu().numpy())
-    return numpy.concatenate(found)
+    """(N, ...) float32 of `network` over uint8 batches (B, 3, size, size) of files."""
+    features: dict[str, list[numpy.ndarray]] = {}
+    for _ in seen_by({description: (network, size)}, images_of(records, description), features):
+        pass
+    return numpy.concatenate(features[description])
 
 
 def encoder(vae: VAVAE) -> Callable[[Tensor], Tensor]:

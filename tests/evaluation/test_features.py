@@ -6,9 +6,19 @@ import torch
 from PIL import Image
 
 from benchmarks.compare_fid import write_random_weights
-from data.images import ImageRecord
+from data.images import ImageRecord, open_rgb
+from data.labels import LabelTable
 from evaluation import features
-from evaluation.features import BANDS, QUANTITIES, ImageSet, common_scale, latent_space, radar_space, through
+from evaluation.features import (
+    BANDS,
+    QUANTITIES,
+    ImageSet,
+    common_scale,
+    latent_space,
+    radar_space,
+    read_with,
+    through,
+)
 from evaluation.judge import SmallJudge
 from evaluation.reconstruction import perceptual_distance
 
@@ -58,13 +68,30 @@ def test_the_perceptual_distance_is_none_to_itself_and_grows():
     assert much.max() <= 4  # between vectors of length 1
 
 
+def records_of(count, folder):
+    """Images of 12 x 9 pixels, as red as their number, of one person."""
+    paths = [folder / f"{number}.png" for number in range(count)]
+    for number, path in enumerate(paths):
+        Image.new("RGB", (12, 9), (number, 0, 0)).save(path)
+    return [ImageRecord(path, f"ID_1/{path.name}", "ID_1") for path in paths]
+
+
 def test_batches_come_back_in_order(tmp_path):
-    records = []
-    for number in range(features.BATCH + 3):
-        Image.new("RGB", (12, 9), (number, 0, 0)).save(tmp_path / f"{number}.png")
-        records.append(ImageRecord(tmp_path / f"{number}.png", f"ID_1/{number}.png", "ID_1"))
+    records = records_of(features.BATCH + 3, tmp_path)
     found = through(lambda images: images[:, :1, 0, 0].double(), records, 8, "trying")
     assert found.dtype == numpy.float32 and found[:, 0].tolist() == list(range(features.BATCH + 3))
+
+
+def test_a_file_is_decoded_once_for_all_that_look_at_it(tmp_path, monkeypatch):
+    decoded, (record,) = [], records_of(1, tmp_path)
+    monkeypatch.setattr(features, "open_rgb", lambda one: decoded.append(one) or open_rgb(one))
+    networks = {
+        "red": (lambda images: images[:, 0].float().mean((1, 2)), 4),
+        "shape": (lambda images: torch.tensor([[*images.shape[2:]]]), 6),
+    }
+    images, found = read_with(networks, [record], LabelTable(("ID_1",)), (), "jet")
+    assert decoded == [record] and len(images.labels) == 1
+    assert found["red"].tolist() == [0.0] and found["shape"].tolist() == [[6.0, 6.0]]
 
 
 @pytest.mark.slow
