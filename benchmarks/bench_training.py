@@ -35,12 +35,12 @@ from data.latent_files import LatentFiles
 from data.latent_stats import LatentStatistics
 from data.latents import LatentSet, read_latents
 from data.progress import progress
+from models.flops import training_flops
 from models.lightningdit import LightningDiT_models
 from runtime.devices import autocast, resolve_device, resolve_precision
 from runtime.precision import DTYPES, measured_rate, now
 from sampling.model_file import DitPayload
 from training.batches import BatchStream, LatentDataModule
-from training.callbacks import training_flops
 from training.dit_module import DiTModule
 from training.ema import decay_at, update_ema_
 from training.start import initial_network

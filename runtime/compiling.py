@@ -8,12 +8,16 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 
 from configs.command_line import say
 
+# Operations from which on compiling repays itself on one core of a CPU. It costs half a minute to draw, a
+# whole one to train, and shortens the work by a tenth in fp32, by a quarter in bf16 (benchmarks/results).
+LONG = {"draw": 2e13, "train": 6e13}
+Network = TypeVar("Network", bound=torch.nn.Module)
 Tokenizer = TypeVar("Tokenizer", bound=Any)  # has `model.encode` and `model.decode`
 
 
@@ -55,6 +59,14 @@ def compile_blocks_(net: Any) -> None:
         block.forward = partial(forward, block)
 
 
+def with_compiled_blocks(net: Network) -> Network:
+    """A copy of `net` with the same weights whose blocks run compiled; others may use `net` as it is."""
+    weights = {id(tensor): tensor for tensor in (*net.parameters(), *net.buffers())}
+    fast = copy.deepcopy(net, weights)
+    compile_blocks_(fast)
+    return fast
+
+
 def keep_compiled_code() -> None:
     """Have torch keep what it compiles in the user's cache, where the next run finds it; /tmp may be emptied
     between two runs. A folder that the user named stays the one.
@@ -62,6 +74,20 @@ def keep_compiled_code() -> None:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     if os.access(cache if cache.is_dir() else cache.parent, os.W_OK):
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache / "torch" / "inductor"))
+
+
+def worth_compiling(
+    asked: bool | None, work: Literal["draw", "train"], operations: float, device: str
+) -> bool:
+    """Whether a network's blocks are compiled for work of so many `operations` on a device of that type: as
+    asked, else on a CPU where that is long. It hangs on nothing measured, so that work gone on with goes on
+    alike.
+    """
+    if asked is not None or device != "cpu" or operations < LONG[work]:
+        return bool(asked)
+    if not has_compiler():
+        say("compile: no C++ compiler (g++) here, which would shorten the work by a tenth to a quarter")
+    return has_compiler()
 
 
 def has_compiler() -> bool:

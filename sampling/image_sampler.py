@@ -27,7 +27,9 @@ from data.axes import FLAG, agreed, given_axes
 from data.kept_values import KeptValues
 from data.labels import LabelTable
 from data.sheets import save_png
+from models.flops import evaluation_flops
 from models.lightningdit import LightningDiT
+from runtime.compiling import worth_compiling
 from runtime.devices import candidate_precisions, resolve_precision
 from runtime.out_of_memory import Fitting
 from runtime.precision import RECORD, choose, choose_tokenizer, trial_size
@@ -163,10 +165,11 @@ class ImageSampler(PersonSampler):
     folder: Path
     settings: dict[str, Any]
 
-    def at(self, network: str, tokenizer: str) -> ImageSampler:
-        """This sampler in another arithmetic."""
-        settings = {**self.settings, "precision": network, "tokenizer_precision": tokenizer}
-        return replace(self, draw=self.draw.at(network), vae=self.vae.at(tokenizer), settings=settings)
+    def at(self, network: str, tokenizer: str, compile: bool) -> ImageSampler:
+        """This sampler in another arithmetic, with the network's blocks compiled or not."""
+        taken = {"precision": network, "tokenizer_precision": tokenizer, "compile": compile}
+        draw = self.draw.at(network).compiled(compile)
+        return replace(self, draw=draw, vae=self.vae.at(tokenizer), settings={**self.settings, **taken})
 
     def draw_batch(self, batch: Sequence[Wanted]) -> int:
         """Draw one batch and write those of its images that are not there; how many they were.
@@ -198,19 +201,23 @@ class ImageSampler(PersonSampler):
         save_png(Image.fromarray(pixels), path, {METADATA: json.dumps(row)})
 
 
-def arithmetic(sampler: ImageSampler, config: SampleConfig, images: int) -> tuple[str, str]:
-    """The arithmetic of network and tokenizer that draw `images` into the sampler's folder: as asked for, or
-    for `auto` each as kept there, else the faster one as tried on an evaluation and a decoding. It is kept
-    even where nothing was tried, so that all images of a folder are drawn alike.
+def arithmetic(
+    sampler: ImageSampler, config: SampleConfig, images: int, missing: int
+) -> tuple[str, str, bool]:
+    """The arithmetic of network and tokenizer that draw what is `missing` of the `images` of the sampler's
+    folder: as asked for, or for `auto` each as kept there, else the faster one as tried on an evaluation and
+    a decoding. It is kept even where nothing was tried, so that all images of a folder are drawn alike.
+
+    Last, whether the network's blocks are compiled; all `images` decide that, the drawn ones, too.
     """
     device, store = sampler.draw.device, KeptValues(sampler.folder / RECORD)
-    if not images:
-        return sampler.draw.precision, sampler.vae.precision
+    if not missing:
+        return sampler.draw.precision, sampler.vae.precision, False
 
     def decode(precision: str, count: int) -> Tensor:
         return sampler.vae.at(precision).decode(torch.zeros(count, *sampler.vae.latent_shape))
 
-    network, evaluations = resolve_precision(config.precision, device), images * sampler.draw.solve.num_steps
+    network, evaluations = resolve_precision(config.precision, device), missing * sampler.draw.solve.num_steps
     if config.precision == "auto":
         size = trial_size(1 if config.sampler == "dopri5" else config.batch_size, evaluations)
         network = choose(
@@ -223,9 +230,10 @@ def arithmetic(sampler: ImageSampler, config: SampleConfig, images: int) -> tupl
             lasting=True,
         )
     tokenizer = choose_tokenizer(
-        config.precision, decode, device, images, config.batch_size, store, lasting=True
+        config.precision, decode, device, missing, config.batch_size, store, lasting=True
     )
-    return network, tokenizer
+    operations = images * sampler.draw.evaluations() * evaluation_flops(sampler.payload.model)
+    return network, tokenizer, worth_compiling(config.compile, "draw", operations, device.type)
 
 
 def evaluation(sampler: ImageSampler, size: int) -> Callable[[str], Tensor]:
@@ -261,7 +269,8 @@ def build_image_sampler(
     # None, as what is not there, in folders that versions before these keys made.
     claimed |= {"axes": config.axes or None, "layout": None if config.layout == "flat" else config.layout}
     claimed |= {name: getattr(config, name) if config.restarts else None for name in RESTART_KEYS}
-    settings = {**recorded(config), **digests, "precision": precision, "device": vae.device.type}
+    taken = {"precision": precision, "compile": bool(config.compile), "device": vae.device.type}
+    settings = {**recorded(config), **digests, **taken}
     del settings["axes"]  # each a column of its own
     settings |= axes.known() if axes else {}
     return ImageSampler(payload, draw, vae, config.seed, Path(config.output_dir), settings), claimed

@@ -12,7 +12,7 @@ from configs.errors import UserError
 from configs.schema import SampleConfig
 from data.conditions import Conditions
 from models.lightningdit import LightningDiT
-from runtime.compiling import compiled
+from runtime.compiling import with_compiled_blocks
 from runtime.devices import autocast
 from sampling.model_file import DitPayload
 from transport import Guidance, Midway, Sampler, create_transport
@@ -41,7 +41,7 @@ class LatentSampler:
             )
         self.transport = create_transport(**payload.transport)
         self.guidance = Guidance(
-            self.transport.velocity(compiled(self.net) if settings.compile else self.net),
+            self.transport.velocity(with_compiled_blocks(self.net) if settings.compile else self.net),
             net.null_class if net.config["class_dropout_prob"] else None,
             settings.guidance_scale,
             settings.guidance_interval,
@@ -67,6 +67,23 @@ class LatentSampler:
         other = copy.copy(self)
         other.precision = precision
         return other
+
+    def compiled(self, compile: bool) -> LatentSampler:
+        """This sampler with the network's blocks compiled or not; its weights are shared."""
+        settings = replace(self.settings, compile=compile)
+        return LatentSampler(self.net, self.payload, settings, self.device, self.precision)
+
+    def evaluations(self) -> int:
+        """Network evaluations that an image takes, unconditional ones counted; with dopri5, which finds its
+        steps as it goes, those of `num_steps` of Euler.
+        """
+        solver = "euler" if self.settings.sampler == "dopri5" else self.settings.sampler
+        settings = replace(self.settings, sampler=solver, compile=False)
+        still = LatentSampler(self.net, self.payload, settings, self.device, "32")
+        still.guidance.model = lambda x, t, y: torch.zeros_like(x)
+        noise = torch.zeros(1, 1 + settings.restarts, self.net.in_channels, 1, 1)
+        still(noise, torch.zeros(1, dtype=torch.int64))
+        return still.network_evaluations
 
     def one_evaluation(self) -> LatentSampler:
         """A sampler that takes one guided evaluation a call, which is what the time of a call goes into."""

@@ -133,7 +133,7 @@ def require_room(
 
 def draw_all(prepared: Prepared | None, config: SampleConfig, device: torch.device) -> None:
     """Draw what is missing, shared by as many processes as were asked for."""
-    taken = prepared and arithmetic(prepared.sampler, config, len(wished(prepared, config)[1]))
+    taken = prepared and arithmetic(prepared.sampler, config, *map(len, wished(prepared, config)))
     group = start_process_group(device, config.devices)
     taken = group.broadcast(taken)
     prepared = prepared or prepare(config, group.device)
@@ -242,7 +242,7 @@ def draw_selected(prepared: Prepared, selector: Selector, config: SampleConfig) 
     table, rows, images = folder / "selection.csv", selection_rows(folder), []
     keep = config.keep or config.num_samples_per_user
     missing = keep * len(users) - sum(row["decision"] == KEPT for row in rows)
-    sampler = sampler.at(*arithmetic(sampler, config, max(0, missing)))
+    sampler = sampler.at(*arithmetic(sampler, config, keep * len(users), max(0, missing)))
     say(f"selecting {keep} images of each of {len(users)} people from at most {config.attempts * keep}")
     with progress(total=keep * len(users), description="selecting", unit="img") as bar:
         for user in users:

@@ -13,40 +13,16 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.throughput import get_available_flops
 from pytorch_lightning.callbacks import TQDMProgressBar
-from torch.utils.flop_counter import FlopCounterMode
 
 from configs.command_line import is_main_process, say
 from data.progress import SECONDS_BETWEEN_LINES
 from data.sheets import grid, save_png
-from models.lightningdit import LightningDiT
 from runtime.precision import DTYPES, measured_rate, now
 from runtime.seeds import noise_for
 from sampling.latent_sampler import LatentSampler, usual_settings
 from tokenizer.vavae import VAVAE, as_rows
 from training.dit_module import DiTModule
 from training.loggers import log_picture
-
-
-def training_flops(arguments: dict[str, Any], batch_size: int = 1) -> int:
-    """Operations of one forward and backward pass of `LightningDiT(**arguments)`, two per multiply-add.
-
-    Exact for matrix products, convolutions and attention, which is all that counts; what activation
-    checkpointing computes twice counts once (arXiv 2204.02311, appendix B). All blocks are alike, so two
-    shallow networks tell those of a deep one.
-    """
-    one, two = (counted_flops({**arguments, "depth": depth}, batch_size) for depth in (1, 2))
-    return one + (arguments["depth"] - 1) * (two - one)
-
-
-def counted_flops(arguments: dict[str, Any], batch_size: int) -> int:
-    """The same, counted as the network runs on shapes alone."""
-    with torch.device("meta"):
-        net = LightningDiT(**{**arguments, "use_checkpoint": False})
-        x = torch.empty(batch_size, net.in_channels, net.input_size, net.input_size)
-        t, y = torch.empty(batch_size), torch.empty(batch_size, dtype=torch.int64)
-        with FlopCounterMode(display=False) as counter:
-            net(x, t, y, None).sum().backward()
-    return counter.get_total_flops()
 
 
 def peak_rate(device: torch.device, precision: str) -> tuple[float, str]:

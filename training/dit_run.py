@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback
 
-from configs.command_line import say
 from configs.schema import TrainConfig, TransportConfig
-from runtime.compiling import has_compiler
+from models.flops import training_flops
+from runtime.compiling import worth_compiling
 from runtime.devices import resolve_devices, tokenizer_precision
 from sampling.model_file import DitPayload
 from tokenizer.vavae import VAVAE
 from training.batches import LatentDataModule
-from training.callbacks import Previews, Throughput, training_flops
+from training.callbacks import Previews, Throughput
 from training.dit_module import DiTModule
 from training.run_files import RunFiles
 from training.start import initial_network
@@ -25,9 +25,6 @@ from transport import Transport
 
 VALIDATIONS_IN_A_RUN = 50
 MOST_BLOCKS = 6  # of the network on which arithmetic is tried
-# Operations that take one core of a CPU ten minutes in fp32. Compiling costs it about one, and shortens steps
-# by a tenth in fp32, by a quarter in bf16 (benchmarks/results).
-LONG = 6e13
 # Of the validation loss. Less tells no models apart, while gaits still grow more regular with the passes.
 INDISTINCT = 0.005
 
@@ -91,13 +88,7 @@ def arithmetic(
 
 
 def compiles(config: TrainConfig, arguments: dict[str, Any], total_steps: int) -> bool:
-    """Whether the run of `total_steps` compiles the network's blocks: as asked, else on a CPU where it is
-    long. That hangs on nothing measured, so that a run gone on with goes on alike.
-    """
-    on_cpu = resolve_devices(config.accelerator, config.devices)[0] == "cpu"
+    """Whether the run of `total_steps` compiles the network's blocks (`runtime.compiling`)."""
+    device, _ = resolve_devices(config.accelerator, config.devices)
     operations = training_flops(arguments, config.batch_size) * config.accumulate * total_steps
-    if config.compile is not None or not on_cpu or operations < LONG:
-        return bool(config.compile)
-    if not has_compiler():
-        say("compile: no C++ compiler (g++) here, which would shorten steps by a tenth to a quarter")
-    return has_compiler()
+    return worth_compiling(config.compile, "train", operations, device)

@@ -122,6 +122,26 @@ def test_a_network_that_does_not_compile_is_drawn_with_as_it_is(monkeypatch, cap
     assert (said.out + said.err).count("no compiler here") == 1
 
 
+def test_compiled_blocks_are_a_copy_with_the_same_weights(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda function: function)
+    net = tiny_network()
+    compiled, plain = sampler(net, compile=True), sampler(net)
+    assert torch.equal(compiled(NOISE, LABELS), plain(NOISE, LABELS))
+    assert not [block for block in net.blocks if "forward" in vars(block)]  # as compiled ones have
+    with torch.no_grad():
+        net.final_layer.linear.bias += 1.0
+    assert torch.equal(compiled(NOISE, LABELS), plain(NOISE, LABELS))
+
+
+@pytest.mark.parametrize("solver", EVALUATIONS)
+def test_evaluations_are_known_before(solver):
+    for settings in ({}, {"guidance_scale": 1.0}, {"guidance_scale": 2.0, "guidance_interval": [0.2, 0.7]}):
+        draw = sampler(sampler=solver, num_steps=9, **settings)
+        known = draw.evaluations()
+        draw(NOISE, LABELS)
+        assert draw.network_evaluations == known
+
+
 def test_dopri5_counts_per_image():
     draw = sampler(sampler="dopri5", guidance_scale=1.0, rtol=1e-2, atol=1e-2)
     draw(NOISE[:1], LABELS[:1])

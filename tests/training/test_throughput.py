@@ -10,12 +10,12 @@ from torch.utils.checkpoint import checkpoint
 
 import stage2_train_dit
 from configs.load import resolve
+from models.flops import counted_flops, evaluation_flops, training_flops
 from models.lightningdit import LightningDiT, LightningDiT_models, LightningDiTBlock
 from runtime import compiling
 from tokenizer.vavae import VAVAE
 from training import callbacks as throughput
 from training import dit_run
-from training.callbacks import counted_flops, training_flops
 from training.start import model_arguments, read_splits
 
 LATENTS = {"input_size": 16, "in_channels": 32, "num_classes": 31, "class_dropout_prob": 0.1}
@@ -27,6 +27,7 @@ LATENTS = {"input_size": 16, "in_channels": 32, "num_classes": 31, "class_dropou
 def test_training_costs_three_forward_passes(preset, gigaflop):
     arguments = {**LightningDiT_models[f"LightningDiT-{preset}"].keywords, **LATENTS}
     assert training_flops(arguments) == pytest.approx(3e9 * gigaflop, rel=0.012)
+    assert evaluation_flops(arguments) == pytest.approx(1e9 * gigaflop, rel=0.012)
 
 
 def test_shallow_networks_tell_a_deep_one_and_samples_add_up():
@@ -56,6 +57,7 @@ def test_a_plain_network_by_hand():
     forward = block + last + times + tokens * patch * d
     without_gradient = tokens * patch * d + 256 * d
     assert training_flops(arguments) == 2 * (3 * forward - without_gradient)
+    assert evaluation_flops(arguments) == 2 * forward
 
 
 def logged(folder) -> list[dict[str, float]]:
@@ -149,12 +151,27 @@ def test_the_end_of_a_recomputation_is_no_failure_of_a_compiler(monkeypatch):
     ],
 )
 def test_long_runs_on_a_cpu_are_compiled(asked, steps, compiler, expected, monkeypatch, capsys):
-    monkeypatch.setattr(dit_run, "has_compiler", lambda: compiler)
+    monkeypatch.setattr(compiling, "has_compiler", lambda: compiler)
     settings = {"latent_dir": "-", "compile": asked, "accelerator": "cpu", "batch_size": 16}
     config = resolve(("train",), {"train": settings})["train"]
     arguments = {**LATENTS, "patch_size": 2, "hidden_size": 192, "num_heads": 3, "depth": 6}
     assert dit_run.compiles(config, arguments, steps) == expected
     assert ("no C++ compiler" in capsys.readouterr().out) == (not compiler and asked is None)
+
+
+@pytest.mark.parametrize(
+    ("asked", "operations", "device", "expected"),
+    [
+        (None, 1.9e13, "cpu", False),
+        (None, 2.1e13, "cpu", True),
+        (None, 1e15, "cuda", False),
+        (True, 1, "cuda", True),
+        (False, 1e15, "cpu", False),
+    ],
+)
+def test_long_drawing_on_a_cpu_is_compiled(asked, operations, device, expected, monkeypatch):
+    monkeypatch.setattr(compiling, "has_compiler", lambda: True)
+    assert compiling.worth_compiling(asked, "draw", operations, device) == expected
 
 
 @pytest.mark.slow
