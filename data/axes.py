@@ -130,7 +130,8 @@ def read_axes(folder: str | Path) -> dict[str, dict[str, str]]:
 def axes_row(path: str, edges: Mapping[str, float], range_db: float, frames_per_s: float) -> dict[str, str]:
     """Row of axes.csv for an image with `edges` start_s, end_s, lowest_mps, highest_mps."""
     numbers = {**edges, "range_db": range_db, "frames_per_s": frames_per_s}
-    return {"path": path} | {key: f"{value:.6g}" for key, value in numbers.items()}
+    # A start that rounding left at 1e-18 s is 0; adding 0.0 takes the sign from -0.
+    return {"path": path} | {key: f"{round(value, 9) + 0.0:.6g}" for key, value in numbers.items()}
 
 
 def carried(rows: Mapping[str, Mapping[str, str]], placed: Mapping[str, str]) -> str | None:

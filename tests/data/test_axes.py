@@ -7,7 +7,7 @@ from drawn_walks import drawn, write
 
 import stage0_prepare
 from configs.errors import UserError
-from data.axes import Axes, agreed, common_axes, given_axes
+from data.axes import Axes, agreed, axes_row, common_axes, given_axes
 
 HEAD = ["path", "start_s", "end_s", "lowest_mps", "highest_mps"]
 
@@ -80,3 +80,9 @@ def test_sources_agree_fill_each_other_or_are_refused():
     assert agreed(("a", None)) is None
     with pytest.raises(UserError, match="--axes: 0 to 5 m/s in 2 s, 40 dB, but b: .*30 dB.*leave --axes out"):
         agreed(("b", first), ("--axes", Axes(0, 5, 2, 40)))
+
+
+def test_a_start_that_only_rounding_moved_is_zero():
+    edges = {"start_s": 8.7e-19, "end_s": 2.1, "lowest_mps": -1e-17, "highest_mps": 5.0}
+    row = axes_row("a.png", edges, 32.0, 30.0)
+    assert (row["start_s"], row["end_s"], row["lowest_mps"]) == ("0", "2.1", "0")
