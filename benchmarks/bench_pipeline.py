@@ -153,15 +153,23 @@ def run(arguments: list[str], log: Path | None = None) -> tuple[float, Held]:
 
 
 def held_by(pid: int) -> Held:
-    """What a process and its children hold; 0 where the system does not tell."""
+    """What a process and its children hold, but for those that still share its memory because they have not
+    begun their own program; 0 where the system does not tell.
+    """
     try:
         status = Path(f"/proc/{pid}/status").read_text()
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        children = [child for child in children if program(int(child)) != program(pid)]
     except OSError:
         return Held(0, 0)
     kib = [status.partition(f"{name}:")[2].split()[:1] or ["0"] for name in ("RssAnon", "VmRSS")]
     held = [Held(*(int(value) * 1024 for (value,) in kib)), *(held_by(int(child)) for child in children)]
     return Held(*map(sum, zip(*held)))
+
+
+def program(pid: int) -> bytes:
+    """What the system told a process's program as it began: addresses that no other run has."""
+    return Path(f"/proc/{pid}/auxv").read_bytes()
 
 
 def complete(stage: int, folder: Path, count: int) -> bool:
