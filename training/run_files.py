@@ -237,7 +237,7 @@ def unchecked(row: dict[str, float]) -> bool:
 
 
 REFERENCE = Path(__file__).resolve().parents[1] / "pretrained" / "microdoppler_dit_demo_curve.csv"
-REFERENCE_LABEL = "val_loss of the shipped demo model: microdoppler_xs, 31 simulated walkers, batches of 16"
+REFERENCE_LABEL = "val_loss of the shipped demo model: microdoppler_xs, 100 simulated walkers, batches of 16"
 
 
 def reference_curve() -> list[tuple[int, float]]:
