@@ -282,9 +282,9 @@ def draw_report(
                 other.plot(*zip(*known), label=label, marker=".", markersize=3, color=colour)
             if other is not axes:
                 other.set_ylabel(name)
-        if heading == "loss" and reference:
-            ahead = sum(step < rows[-1]["step"] for step, _ in reference) + 1
-            axes.plot(*zip(*reference[: max(2, ahead)]), label=REFERENCE_LABEL, color="0.6", zorder=1)
+        ahead = sum(step < rows[-1]["step"] for step, _ in reference or ()) + 1
+        if heading == "loss" and reference and ahead > 1:  # a shorter run would be a sliver beside it
+            axes.plot(*zip(*reference[:ahead]), label=REFERENCE_LABEL, color="0.6", zorder=1)
         if names == list(WATCHED):
             axes.set_ylim(-0.005, max(0.05, axes.get_ylim()[1]))
         axes.set_ylabel(heading)
