@@ -53,8 +53,7 @@ class Sampler:
         earlier end and carried forth again (Restart sampling, arXiv 2306.14878), by steps as dense as
         the grid's there; fresh noise shrinks the errors that the steps before and the network have left.
 
-        Raises UserError for an unknown name or an invalid value, for a grid too coarse to restart, and for
-        dopri5 without torchdiffeq.
+        Raises UserError for an unknown name or an invalid value, and for dopri5 without torchdiffeq.
         """
         require_known("sampling_method", sampling_method, (*SOLVERS, *ADAPTIVE_SOLVERS))
         if sampling_method in ADAPTIVE_SOLVERS:

@@ -116,17 +116,15 @@ def restarted_grids(
     """Grids as of `grids_between` from the start of `interval` to the later end of `restart_interval` (low,
     high), `restarts` times from low to high, and on to the end of `interval`.
 
-    `num_steps` intervals are shared by the first and the last part, those between low and high are as many
-    again each time, but at least START_STEPS. Raises UserError where low and high do not lie inside
-    `interval` in this order, and for fewer than two steps.
+    `num_steps` intervals are shared by the first and the last part, each of which has one at least; those
+    between low and high are as many again each time, but at least START_STEPS. Raises UserError where low and
+    high do not lie inside `interval` in this order.
     """
     (t0, t1), (low, high) = interval, restart_interval
     if not t0 < low < high < t1:
         raise UserError(f"restart_interval={[low, high]!r}: expected {t0:g} < low < high < {t1:g}")
-    if num_steps < 2:
-        raise UserError(f"restarts={restarts} requires num_steps of 2 or more, found {num_steps}")
     times = make(num_steps, t0=t0, t1=t1)
-    until = min(max(int((times <= high).sum()) - 1, 1), num_steps - 1)
+    until = max(1, min(int((times <= high).sum()) - 1, num_steps - 1))
     again = max(int(((times > low) & (times <= high)).sum()), START_STEPS)
-    parts = [(until, t0, high), *[(again, low, high)] * restarts, (num_steps - until, high, t1)]
+    parts = [(until, t0, high), *[(again, low, high)] * restarts, (max(1, num_steps - until), high, t1)]
     return [grid for steps, start, end in parts for grid in grids_between(steps, breaks, make, start, end)]
