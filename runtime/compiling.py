@@ -77,13 +77,13 @@ def keep_compiled_code() -> None:
 
 
 def worth_compiling(
-    asked: bool | None, work: Literal["draw", "train"], operations: float, device: str
+    asked: bool | None, work: Literal["draw", "train"], operations: Callable[[], float], device: str
 ) -> bool:
-    """Whether a network's blocks are compiled for work of so many `operations` on a device of that type: as
-    asked, else on a CPU where that is long. It hangs on nothing measured, so that work gone on with goes on
-    alike.
+    """Whether a network's blocks are compiled for work of so many `operations`, which are counted only where
+    that matters, on a device of that type: as asked, else on a CPU where that is long. It hangs on nothing
+    measured, so that work gone on with goes on alike.
     """
-    if asked is not None or device != "cpu" or operations < LONG[work]:
+    if asked is not None or device != "cpu" or operations() < LONG[work]:
         return bool(asked)
     if not has_compiler():
         say("compile: no C++ compiler (g++) here, which would shorten the work by a tenth to a quarter")

@@ -232,7 +232,10 @@ def arithmetic(
     tokenizer = choose_tokenizer(
         config.precision, decode, device, missing, config.batch_size, store, lasting=True
     )
-    operations = images * sampler.draw.evaluations() * evaluation_flops(sampler.payload.model)
+
+    def operations() -> int:
+        return images * sampler.draw.evaluations() * evaluation_flops(sampler.payload.model)
+
     return network, tokenizer, worth_compiling(config.compile, "draw", operations, device.type)
 
 

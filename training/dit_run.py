@@ -18,7 +18,7 @@ from tokenizer.vavae import VAVAE
 from training.batches import LatentDataModule
 from training.callbacks import Previews, Throughput
 from training.dit_module import DiTModule
-from training.run_files import RunFiles
+from training.run_files import RunFiles, validation_interval
 from training.start import initial_network
 from training.trial_steps import Trial, training_arithmetic
 from transport import Transport
@@ -35,7 +35,7 @@ def files_of(configs: dict[str, Any], total_steps: int, steps_per_pass: int) -> 
     return RunFiles(
         Path(config.output_dir),
         "checkpoints/best.safetensors",
-        config.validate_every or max(1, round(total_steps / VALIDATIONS_IN_A_RUN)),
+        validation_interval(config, total_steps, VALIDATIONS_IN_A_RUN),
         total_steps,
         steps_per_pass,
         "val_loss",
@@ -90,5 +90,8 @@ def arithmetic(
 def compiles(config: TrainConfig, arguments: dict[str, Any], total_steps: int) -> bool:
     """Whether the run of `total_steps` compiles the network's blocks (`runtime.compiling`)."""
     device, _ = resolve_devices(config.accelerator, config.devices)
-    operations = training_flops(arguments, config.batch_size) * config.accumulate * total_steps
+
+    def operations() -> int:
+        return training_flops(arguments, config.batch_size) * config.accumulate * total_steps
+
     return worth_compiling(config.compile, "train", operations, device)

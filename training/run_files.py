@@ -14,6 +14,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from configs.command_line import is_main_process, say
 from configs.errors import UserError
+from configs.schema import FitConfig
 from data.atomic import replacing, write_text
 from data.tables import csv_text, read_rows
 from training.claim import TIME_IS_UP
@@ -43,6 +44,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True
     ) -> dict[str, Any]:
         return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def validation_interval(config: FitConfig, total_steps: int, times: int) -> int:
+    """Steps from one validation to the next: as `config` says, else of about so many `times` in a run."""
+    return config.validate_every or max(1, round(total_steps / times))
 
 
 class RunFiles(Checkpoint):

@@ -11,7 +11,7 @@ from configs.schema import TokenizerConfig
 from runtime.devices import tokenizer_candidates
 from tokenizer.alignment import FoundationTeacher
 from tokenizer.autoencoder import AutoencoderKL
-from training.run_files import RunFiles
+from training.run_files import RunFiles, validation_interval
 from training.tokenizer_module import ImageDataModule, TokenizerModule
 from training.trial_steps import Trial, training_arithmetic
 
@@ -23,7 +23,7 @@ def files_of(config: TokenizerConfig, total_steps: int, steps_per_pass: int) -> 
     return RunFiles(
         Path(config.output_dir),
         "tokenizer.safetensors",
-        config.validate_every or max(1, round(total_steps / VALIDATIONS_IN_A_RUN)),
+        validation_interval(config, total_steps, VALIDATIONS_IN_A_RUN),
         total_steps,
         steps_per_pass,
         "val_psnr",

@@ -171,7 +171,7 @@ def test_long_runs_on_a_cpu_are_compiled(asked, steps, compiler, expected, monke
 )
 def test_long_drawing_on_a_cpu_is_compiled(asked, operations, device, expected, monkeypatch):
     monkeypatch.setattr(compiling, "has_compiler", lambda: True)
-    assert compiling.worth_compiling(asked, "draw", operations, device) == expected
+    assert compiling.worth_compiling(asked, "draw", lambda: operations, device) == expected
 
 
 @pytest.mark.slow
