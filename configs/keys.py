@@ -25,6 +25,7 @@ def key(
     positional: bool = False,
     named: bool = False,
     renamed: dict[str, str] | None = None,
+    counts_with: str = "",
 ) -> Any:
     """A dataclass field with its one-sentence description and, where they exist, the values it may take.
 
@@ -35,7 +36,8 @@ def key(
     `weights`: the value names a weights file, which may be one of the Hub (hf://owner/repository/file).
     `positional`: on the command line its values stand without a flag. `named`: they may be NAME=VALUE there,
     which is no override unless NAME is a key. `renamed`: words of older versions that
-    are still taken, and what they are called now.
+    are still taken, and what they are called now. `counts_with`: a key of the section, the default of which
+    is what folders of before that key were made with; this key counts only beside another value of it.
     """
     metadata = dict(
         sentence=sentence,
@@ -50,6 +52,7 @@ def key(
         positional=positional,
         named=named,
         renamed=renamed or {},
+        counts_with=counts_with,
     )
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
@@ -138,13 +141,17 @@ def identity(config: Any, **contents: Any) -> dict[str, Any]:
     """What a folder that `config` made is known by: the keys that affect the output.
 
     `contents` holds, for each key that names a file or folder, what its content is known by (JSON). A key
-    without one is a defect (TypeError), and so is one too many.
+    without one is a defect (TypeError), and so is one too many. None, as what is not there, stands for a key
+    that does not count (`key`'s `counts_with`).
     """
     deciding = [item for item in fields(config) if item.metadata["affects"] == "output"]
     named = {item.name for item in deciding if item.metadata["content"]}
     if named != set(contents):
         raise TypeError(f"{type(config).__name__}: contents of {sorted(contents)}, expected {sorted(named)}")
-    return {item.name: contents.get(item.name, getattr(config, item.name)) for item in deciding}
+    values = {item.name: contents.get(item.name, getattr(config, item.name)) for item in deciding}
+    usual = {item.name for item in fields(config) if getattr(config, item.name) == default_of(item)}
+    silent = {item.name for item in deciding if item.metadata["counts_with"] in usual}
+    return values | dict.fromkeys(silent)
 
 
 def recorded(config: Any, **contents: Any) -> dict[str, Any]:

@@ -40,7 +40,6 @@ from sampling.model_file import DitPayload, weights_digest
 from tokenizer.vavae import VAVAE, as_rows
 
 METADATA = "micro_doppler"
-RESTART_KEYS = ("restarts", "restart_interval")  # in no folder's record before there were restarts
 PATTERNS = {"flat": "micro_doppler_*.png", "folders": "*/micro_doppler_*.png"}  # of the images, by layout
 
 
@@ -269,9 +268,6 @@ def build_image_sampler(
         latents_stats=payload.statistics.digest(),
         select=judges.get("selector"),
     )
-    # None, as what is not there, in folders that versions before these keys made.
-    claimed |= {"axes": config.axes or None, "layout": None if config.layout == "flat" else config.layout}
-    claimed |= {name: getattr(config, name) if config.restarts else None for name in RESTART_KEYS}
     taken = {"precision": precision, "compile": bool(config.compile), "device": vae.device.type}
     settings = {**recorded(config), **digests, **taken}
     del settings["axes"]  # each a column of its own

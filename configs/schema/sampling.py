@@ -33,6 +33,7 @@ class SampleConfig(Command):
         "flat = all images side by side; folders = a folder per person, for torchvision's ImageFolder.",
         choices=("flat", "folders"),
         affects="output",
+        counts_with="layout",
     )
     arrays: bool = key(
         False,
@@ -121,9 +122,15 @@ class SampleConfig(Command):
         low=0,
         high=100,
         affects="output",
+        counts_with="restarts",
     )
     restart_interval: List[float] = key(
-        [0.2, 0.6], "Times between which restarts go back and forth.", low=0, high=1, affects="output"
+        [0.2, 0.6],
+        "Times between which restarts go back and forth.",
+        low=0,
+        high=1,
+        affects="output",
+        counts_with="restarts",
     )
     demo_grid: bool = key(
         False, "Draw upstream's eight demo classes, at its demo's settings, into a 2 x 4 grid.", affects="run"
@@ -133,7 +140,7 @@ class SampleConfig(Command):
     latents_stats: Optional[str] = weights_key(
         None, "latents_stats.pt, only for published checkpoints, which carry none.", affects="output"
     )
-    axes: List[float] = axes_key(affects="output")
+    axes: List[float] = axes_key(affects="output", counts_with="axes")
     batch_size: int = key(16, "Images drawn at once.", low=1, high=65536, affects="nothing")
     compile: Optional[bool] = key(
         None,

@@ -7,7 +7,7 @@ from typing import get_type_hints
 import pytest
 from omegaconf import MISSING as REQUIRED
 
-from configs.keys import check_ranges, default_of
+from configs.keys import check_ranges, default_of, identity
 from configs.load import resolve
 from configs.schema import SECTIONS
 
@@ -135,3 +135,15 @@ def test_list_entries_are_checked_one_by_one():
 def test_empty_text_is_refused(section, name):
     with pytest.raises(ValueError, match=f"{section}.{name}='': expected a value, got nothing"):
         with_value(section, name, "")
+
+
+def test_folders_of_before_a_key_are_as_made_at_its_default():
+    for section, item in KEYS:
+        assert item.metadata["counts_with"] in ("", *TYPES[section])
+    files = dict.fromkeys(("dit_checkpoint", "vavae_path", "latents_stats", "select"), "digest")
+    younger = ("layout", "axes", "restarts", "restart_interval")
+    before = identity(with_value("sample", "restart_interval", [0.1, 0.9]), **files)
+    assert [before[name] for name in younger] == [None] * 4
+    given = {**REQUIRED_KEYS["sample"], "layout": "folders", "axes": [-1, 5, 2], "restarts": 2}
+    now = identity(resolve(("sample",), {"sample": given})["sample"], **files)
+    assert [now[name] for name in younger] == ["folders", [-1, 5, 2], 2, [0.2, 0.6]]
