@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from configs.command_line import run_script, say
+from configs.command_line import OneLineParser, run_script, say
 from configs.errors import UserError
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def card_of(
 
 
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m sampling.push", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("model", type=Path, help="best.safetensors of stage 2")

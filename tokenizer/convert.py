@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from configs.command_line import OneLineParser, run_script, say
 from configs.errors import UserError
 
 if TYPE_CHECKING:
@@ -60,24 +58,17 @@ def run(source: Path, target: Path, dtype: str = "float16", dry_run: bool = Fals
     ]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; exit status 2 and one line on stderr for what the user can put right."""
-    parser = argparse.ArgumentParser(prog="python -m tokenizer.convert", description=__doc__)
+def main(argv: list[str]) -> None:
+    parser = OneLineParser(prog="python -m tokenizer.convert", description=__doc__)
     parser.add_argument("source", help="any tokenizer file: published .pt, .ckpt, .safetensors, or hf://…")
     parser.add_argument("target", type=Path, help="slim file to write, ending in .safetensors")
     parser.add_argument("--dtype", choices=DTYPES, default="float16", help="precision of the slim file")
     parser.add_argument("--dry_run", action="store_true", help="say what would be written, and write nothing")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(argv)
     from weight_files.hub import local_file
 
-    try:
-        lines = run(local_file(options.source), options.target, options.dtype, options.dry_run)
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print("\n".join(lines))
-    return 0
+    say("\n".join(run(local_file(options.source), options.target, options.dtype, options.dry_run)))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

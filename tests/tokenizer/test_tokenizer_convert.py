@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import reference_weights_
+from toy_run import output_of, refusal_of
 
 from tokenizer.autoencoder import AutoencoderKL
 from tokenizer.convert import main
@@ -51,32 +52,31 @@ def test_errors_are_one_line_and_status_2(published, tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ("bfloat16", "float32"))
-def test_other_precisions(dtype, published, tmp_path, capsys):
+def test_other_precisions(dtype, published, tmp_path):
     source, model = published
     target = tmp_path / "slim.safetensors"
-    assert main([str(source), str(target), "--dtype", dtype]) == 0
+    said = output_of(main, source, target, "--dtype", dtype)
     slim = load_tokenizer(target)
-    assert digest(slim) in capsys.readouterr().out
+    assert digest(slim) in said
     expected = model.quant_conv.weight.to(getattr(torch, dtype)).float()
     assert torch.equal(slim.quant_conv.weight, expected)
 
 
-def test_the_source_is_not_overwritten(published, tmp_path, capsys):
+def test_the_source_is_not_overwritten(published, tmp_path):
     source, _ = published
-    before = source.read_bytes()
-    assert main([str(source), str(source)]) == 2
-    assert "the target is the source" in capsys.readouterr().err
-    assert main([str(source), str(tmp_path / "slim.bin")]) == 2
-    assert "ending in .safetensors" in capsys.readouterr().err
-    assert source.read_bytes() == before
+    slim = tmp_path / "slim.safetensors"
+    for given, said in (
+        ((source,), "the target is the source"),
+        ((tmp_path / "slim.bin",), "ending in .safetensors"),
+        ((slim, "--dtype", "float8"), "invalid choice: 'float8'"),
+    ):
+        assert said in refusal_of(main, source, *given, unchanged=tmp_path)
 
 
-def test_a_dry_run_says_the_same_and_writes_nothing(published, tmp_path, capsys):
+def test_a_dry_run_says_the_same_and_writes_nothing(published, tmp_path):
     source, _ = published
     before = set(tmp_path.iterdir())
-    assert main([str(source), str(tmp_path / "new/slim.safetensors"), "--dry_run"]) == 0
-    said = capsys.readouterr().out
+    said = output_of(main, source, tmp_path / "new/slim.safetensors", "--dry_run")
     assert "parameters\nwould write " in said and said.endswith("dry run: nothing was written\n")
-    assert main([str(source), str(tmp_path / "slim.pt"), "--dry_run"]) == 2
-    assert "expected a name ending in .safetensors" in capsys.readouterr().err
+    assert "ending in .safetensors" in refusal_of(main, source, tmp_path / "slim.pt", "--dry_run")
     assert set(tmp_path.iterdir()) == before
