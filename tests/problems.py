@@ -94,10 +94,6 @@ class GaussianFlow:
         deviation, t = self._deviation(x, t)
         return (self.path.sigma(t) * deviation).to(x.dtype)
 
-    def data(self, x: Tensor, t: float | Tensor) -> Tensor:
-        deviation, t = self._deviation(x, t)
-        return (self.mean + self.path.alpha(t) * self.std**2 * deviation).to(x.dtype)
-
     def velocity(self, x: Tensor, t: float | Tensor) -> Tensor:
         deviation, t = self._deviation(x, t)
         data = self.mean + self.path.alpha(t) * self.std**2 * deviation

@@ -5,7 +5,7 @@ Linear and GVP are those of SiT (arXiv 2401.08740), VP is the variance-preservin
 
 Shapes: t is (N,) or a scalar tensor; x and everything of its kind is (N, ...) or any shape when t is a
 scalar. Conversions are named `a_from_b(b, x, t)`. With the marginal of x_t, score = -noise / sigma, and both
-the velocity and (x, noise) are linear in (x0, x1), so each conversion is exact, not an approximation.
+the velocity and (x, noise) are linear in (x0, x1), so they are exact, not approximations.
 """
 
 import math
@@ -75,32 +75,6 @@ class Path(ABC):
         """Velocity from the expected noise E[x0 | x_t]; needs alpha(t) > 0."""
         t = broadcast_time(t, x)
         return self.d_log_alpha(t) * (x - self.sigma(t) * noise) + self.d_sigma(t) * noise
-
-    def noise_from_velocity(self, velocity: Tensor, x: Tensor, t: Tensor) -> Tensor:
-        """Expected noise E[x0 | x_t] from the velocity; finite at both ends on Linear and GVP."""
-        t = broadcast_time(t, x)
-        return (self.d_alpha(t) * x - self.alpha(t) * velocity) / self._wronskian(t)
-
-    def data_from_velocity(self, velocity: Tensor, x: Tensor, t: Tensor) -> Tensor:
-        """Expected data E[x1 | x_t] from the velocity; finite at both ends on Linear and GVP."""
-        t = broadcast_time(t, x)
-        return (self.sigma(t) * velocity - self.d_sigma(t) * x) / self._wronskian(t)
-
-    def score_from_velocity(self, velocity: Tensor, x: Tensor, t: Tensor) -> Tensor:
-        """Score of the marginal from the velocity; needs sigma(t) > 0."""
-        return self.score_from_noise(self.noise_from_velocity(velocity, x, t), x, t)
-
-    def score_from_noise(self, noise: Tensor, x: Tensor, t: Tensor) -> Tensor:
-        """Score of the marginal from the expected noise; needs sigma(t) > 0."""
-        return -noise / self.sigma(broadcast_time(t, x))
-
-    def noise_from_score(self, score: Tensor, x: Tensor, t: Tensor) -> Tensor:
-        """Expected noise E[x0 | x_t] from the score."""
-        return -score * self.sigma(broadcast_time(t, x))
-
-    def _wronskian(self, t: Tensor) -> Tensor:
-        # Determinant of (x0, x1) -> (x, velocity). Unlike 1 / drift_var it has no pole at t = 0.
-        return self.d_alpha(t) * self.sigma(t) - self.alpha(t) * self.d_sigma(t)
 
 
 class Linear(Path):

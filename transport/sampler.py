@@ -1,7 +1,8 @@
 """Sampler: from noise to data along the probability-flow ODE."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -68,24 +69,19 @@ class Sampler:
         return OdeSample(sampling_method, grids, atol, rtol, self.transport.path)
 
 
-def _after(on_step: Callable[[int], None], done: int, steps: int) -> None:
-    """Report `steps` of a part of the grid before which `done` were taken."""
-    on_step(done + steps)
-
-
+@dataclass
 class OdeSample:
     """Callable made by `Sampler.sample_ode`; `nfe` counts velocity evaluations of its last call.
 
     A grid that begins before the one in front of it ends is a restart.
     """
 
-    def __init__(self, method: str, grids: list[list[float]], atol: float, rtol: float, path: Path) -> None:
-        self.method = method
-        self.grids = grids
-        self.atol = atol
-        self.rtol = rtol
-        self.path = path
-        self.nfe = 0
+    method: str
+    grids: list[list[float]]
+    atol: float
+    rtol: float
+    path: Path
+    nfe: int = 0
 
     @property
     def num_steps(self) -> int:
@@ -93,18 +89,10 @@ class OdeSample:
         return sum(len(grid) - 1 for grid in self.grids)
 
     @torch.no_grad()
-    def __call__(
-        self,
-        noise: Tensor,
-        velocity: Velocity,
-        on_step: Callable[[int], None] | None = None,
-        fresh: Iterable[Tensor] = (),
-    ) -> Tensor:
-        """Carry noise (N, ...) to data, in float32 at least; on_step(steps done) follows every fixed step.
-        `fresh` is the noise of each restart, like `noise`.
-        """
+    def __call__(self, noise: Tensor, velocity: Velocity, fresh: Iterable[Tensor] = ()) -> Tensor:
+        """Carry noise (N, ...) to data, in float32 at least; `fresh` is the noise of each restart."""
         x = noise.to(torch.promote_types(noise.dtype, torch.float32))
-        self.nfe = done = 0
+        self.nfe = 0
         fresh, reached = iter(fresh), -math.inf
         for grid in self.grids:
             if grid[0] < reached:
@@ -114,17 +102,13 @@ class OdeSample:
             t0 = grid[0] if grid is self.grids[0] else math.nextafter(grid[0], math.inf)
             t1 = grid[-1] if grid is self.grids[-1] else math.nextafter(grid[-1], -math.inf)
             counted = CountedVelocity(velocity, t0, t1)
-            report = on_step and partial(_after, on_step, done)
-            x = self._solve(counted, x, grid, report)
+            x = self._solve(counted, x, grid)
             self.nfe += counted.nfe
-            done += len(grid) - 1
         return x
 
-    def _solve(
-        self, counted: CountedVelocity, x: Tensor, grid: list[float], on_step: Callable[[int], None] | None
-    ) -> Tensor:
+    def _solve(self, counted: CountedVelocity, x: Tensor, grid: list[float]) -> Tensor:
         if self.method in SOLVERS:
-            return solve_fixed(counted, x, grid, SOLVERS[self.method](), on_step)
+            return solve_fixed(counted, x, grid, SOLVERS[self.method]())
         # Published dopri5 results look past t = 1. An interval that ends before 1 does so because of a pole.
         if pass_end := counted.t1 == 1:
             counted.t1 = math.inf

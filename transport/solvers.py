@@ -6,6 +6,7 @@ ODEs I, II.1 (one step) and III.5 (several steps on uneven grids).
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy
 import torch
@@ -75,35 +76,27 @@ SOLVERS: dict[str, Callable[[], Callable[..., Tensor]]] = {
 ADAPTIVE_SOLVERS = ("dopri5",)
 
 
+@dataclass
 class CountedVelocity:
     """Velocity as solvers call it: counted, answered in the state's dtype, never asked outside [t0, t1].
 
     Rounding takes t + dt a hair past the end of the grid, where a path may be undefined and guidance off.
     """
 
-    def __init__(self, velocity: Velocity, t0: float, t1: float) -> None:
-        self.velocity = velocity
-        self.t0 = t0
-        self.t1 = t1
-        self.nfe = 0
+    velocity: Velocity
+    t0: float
+    t1: float
+    nfe: int = 0
 
     def __call__(self, x: Tensor, t: float) -> Tensor:
         self.nfe += 1
         return self.velocity(x, min(max(t, self.t0), self.t1)).to(x.dtype)
 
 
-def solve_fixed(
-    f: Velocity,
-    x: Tensor,
-    grid: Sequence[float],
-    step: Callable[..., Tensor],
-    on_step: Callable[[int], None] | None = None,
-) -> Tensor:
-    """Walk x along `grid`, calling on_step(number of steps done) after each; returns the end state."""
-    for index, (t, t_next) in enumerate(zip(grid, grid[1:])):
+def solve_fixed(f: Velocity, x: Tensor, grid: Sequence[float], step: Callable[..., Tensor]) -> Tensor:
+    """Walk x along `grid`; returns the end state."""
+    for t, t_next in zip(grid, grid[1:]):
         x = step(f, t, t_next - t, x)
-        if on_step is not None:
-            on_step(index + 1)
     return x
 
 

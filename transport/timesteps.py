@@ -26,13 +26,12 @@ def logit_normal_times(
     num: int,
     interval: tuple[float, float] = (0.0, 1.0),
     loc: float = 0.0,
-    scale: float = 1.0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Draw (num,) float32 times sigmoid(loc + scale n), n ~ N(0, 1), stretched onto `interval` (arXiv
+    """Draw (num,) float32 times sigmoid(loc + n), n ~ N(0, 1), stretched onto `interval` (arXiv
     2403.03206)."""
     draw = torch.randn(num, generator=generator, device=generator.device if generator else None)
-    return interval[0] + (interval[1] - interval[0]) * torch.sigmoid(loc + scale * draw)
+    return interval[0] + (interval[1] - interval[0]) * torch.sigmoid(loc + draw)
 
 
 def time_interval(

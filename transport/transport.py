@@ -1,6 +1,7 @@
 """Transport: a path, what the model predicts, and how it is trained."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,15 +12,7 @@ from transport.paths import PATHS, Path
 from transport.timesteps import logit_normal_times, time_interval, uniform_times
 
 
-def draw_noise(
-    shape: torch.Size, device: torch.device, dtype: torch.dtype, generator: torch.Generator | None = None
-) -> Tensor:
-    """Standard normal noise; drawn on the generator's device, so that one seed gives one noise on every
-    device."""
-    drawn_on = generator.device if generator else device
-    return torch.randn(shape, generator=generator, device=drawn_on, dtype=dtype).to(device)
-
-
+@dataclass(frozen=True)
 class Transport:
     """Training losses of a model along a path, and the velocity that the model implies.
 
@@ -27,25 +20,14 @@ class Transport:
     `create_transport`.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        prediction: str,
-        loss_weight: str | None,
-        train_interval: tuple[float, float],
-        sample_interval: tuple[float, float],
-        use_cosine_loss: bool,
-        use_lognorm: bool,
-        lognorm_loc: float,
-    ) -> None:
-        self.path = path
-        self.prediction = prediction
-        self.loss_weight = loss_weight
-        self.train_interval = train_interval
-        self.sample_interval = sample_interval
-        self.use_cosine_loss = use_cosine_loss
-        self.use_lognorm = use_lognorm
-        self.lognorm_loc = lognorm_loc
+    path: Path
+    prediction: str
+    loss_weight: str | None
+    train_interval: tuple[float, float]
+    sample_interval: tuple[float, float]
+    use_cosine_loss: bool
+    use_lognorm: bool
+    lognorm_loc: float
 
     def draw_times(self, num: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw (num,) float32 training times on the generator's device (CPU without one)."""
@@ -61,17 +43,16 @@ class Transport:
         *,
         x0: Tensor | None = None,
         t: Tensor | None = None,
-        generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
         """Losses of model(x_t, t, **model_kwargs) on data x1 (N, C, ...), computed in float32 at least.
 
-        Noise x0 (like x1) and times t (N,) are drawn, times first, from `generator` unless given. Returns
-        "loss" (N,), "t" (N,) for binning, and "cos_loss" (N,) for velocity models with the cosine term; the
-        training loss is mean(loss) + mean(cos_loss).
+        Noise x0 (like x1) and times t (N,) are drawn unless given. Returns "loss" (N,), "t" (N,) for binning,
+        and "cos_loss" (N,) for velocity models with the cosine term; the training loss is mean(loss) +
+        mean(cos_loss).
         """
         x1 = x1.to(torch.promote_types(x1.dtype, torch.float32))
-        t = self.draw_times(len(x1), generator) if t is None else t
-        x0 = draw_noise(x1.shape, x1.device, x1.dtype, generator) if x0 is None else x0
+        t = self.draw_times(len(x1)) if t is None else t
+        x0 = torch.randn_like(x1) if x0 is None else x0
         t, x0 = t.to(x1), x0.to(x1)
         assert t.shape == x1.shape[:1], f"t must be ({len(x1)},), got {tuple(t.shape)}"
         assert x0.shape == x1.shape, f"x0 must be {tuple(x1.shape)}, got {tuple(x0.shape)}"
