@@ -98,11 +98,7 @@ class LabelEmbedder(nn.Module):
         `drop` (N,) bool says which labels become the null class, whatever the mode; with combinations it may
         be (N, 2), for the two parts on their own. Without it, training mode draws them from the global
         random generator at the dropout's probability; evaluation drops none.
-
-        Raises UserError for dropping without a null class and, on the CPU, where looking costs no wait, for
-        labels out of range.
         """
-        self._check(labels, drop)
         if drop is None and self.training and self.dropout > 0:
             drop = torch.rand((len(labels), self.num_parts), device=labels.device) < self.dropout
         if drop is not None and drop.ndim == 1:
@@ -127,30 +123,6 @@ class LabelEmbedder(nn.Module):
     def num_parts(self) -> int:
         """Into how many parts, each dropped on its own, a label falls: 2 with combinations, else 1."""
         return 1 if self.combinations is None else 2
-
-    def _check(self, labels: Tensor, drop: Tensor | None) -> None:
-        if drop is not None and not self.dropout > 0:
-            raise UserError(
-                "labels cannot be dropped: this model was built with class_dropout_prob 0 and has no null "
-                "class; sample without guidance, or train with class_dropout_prob above 0"
-            )
-        shapes = (labels.shape, (len(labels), self.num_parts))
-        assert drop is None or (drop.dtype == torch.bool and drop.shape in shapes), "one bool a label or part"
-        if labels.device.type == "cpu" and labels.numel() and not torch.compiler.is_compiling():
-            self._check_range(int(labels.min()), int(labels.max()))
-
-    def _check_range(self, low: int, high: int) -> None:
-        if low >= 0 and high < self.num_classes + int(self.dropout > 0):
-            return
-        if low >= 0 and high == self.null_class:
-            raise UserError(
-                f"label {high} is the null class, which this model, built with class_dropout_prob 0, lacks; "
-                "sample without guidance, or train with class_dropout_prob above 0"
-            )
-        raise UserError(
-            f"label {low if low < 0 else high} is out of range: expected 0 to {self.num_classes - 1} "
-            f"for {self.num_classes} classes (and {self.null_class} for the null class)"
-        )
 
 
 def table_rows(

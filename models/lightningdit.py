@@ -181,10 +181,7 @@ class LightningDiT(nn.Module):
 
         `drop` (N,) bool replaces labels by the null class; without it, training mode drops at random (see
         `LabelEmbedder`, also for labels of two parts).
-
-        Raises UserError for latents of another shape than the model's and bad labels.
         """
-        self._check_latents(x)
         tokens = self.x_embedder(x) + self.pos_embed  # (N, T, D)
         c = self.t_embedder(t) + self.y_embedder(y, drop)  # (N, D)
         for block in self.blocks:
@@ -194,14 +191,6 @@ class LightningDiT(nn.Module):
                 tokens = block(tokens, c, self.feat_rope)
         images = unpatchify(self.final_layer(tokens, c), self.patch_size)
         return images[:, : self.in_channels]
-
-    def _check_latents(self, x: Tensor) -> None:
-        expected = (self.in_channels, self.input_size, self.input_size)
-        if tuple(x.shape[1:]) != expected:
-            raise UserError(
-                f"latents are {tuple(x.shape[1:])} a sample but this model takes {expected}; build it with "
-                "the in_channels and input_size of the latents, or encode images of the matching size"
-            )
 
 
 def check_sizes(

@@ -116,9 +116,7 @@ def resolve_precision(name: str, device: torch.device) -> str:
 
 
 def tokenizer_precision(precision: str) -> str:
-    """`32`, `bf16` or `16` for the convolutional tokenizer: fp32 on fp16-only cards, where its activations
-    overflow.
-    """
+    """`32` or `bf16` for the convolutional tokenizer: fp32 on fp16-only cards, where it overflows."""
     return "bf16" if precision == "bf16-mixed" else "32"
 
 

@@ -112,30 +112,13 @@ class AutoencoderKL(nn.Module):
         patch_size: int = 1,
         shortcut: bool = False,
     ) -> None:
+        given = {**locals(), "ch_mult": list(ch_mult), "attn_resolutions": list(attn_resolutions)}
         super().__init__()
-        self._config: dict[str, Any] = dict(
-            embed_dim=embed_dim,
-            ch_mult=list(ch_mult),
-            model_type=model_type,
-            ch=ch,
-            num_res_blocks=num_res_blocks,
-            attn_resolutions=list(attn_resolutions),
-            resolution=resolution,
-            in_channels=in_channels,
-            patch_size=patch_size,
-            shortcut=shortcut,
-        )
+        self._config = {key: given[key] for key in self.CONFIG_KEYS}
         _check_config(self._config)
-        shared: dict[str, Any] = dict(
-            ch=ch,
-            ch_mult=ch_mult,
-            num_res_blocks=num_res_blocks,
-            resolution=resolution,
-            attn_resolutions=attn_resolutions,
-            z_channels=embed_dim,
-            patch_size=patch_size,
-            shortcut=shortcut,
-        )
+        apart = ("embed_dim", "model_type", "in_channels")
+        shared = {key: value for key, value in self._config.items() if key not in apart}
+        shared["z_channels"] = embed_dim
         self.encoder = Encoder(in_channels=in_channels, **shared)
         self.decoder = Decoder(out_channels=in_channels, level_attention=model_type == "vavae", **shared)
         self.quant_conv = nn.Conv2d(2 * embed_dim, 2 * embed_dim, 1)

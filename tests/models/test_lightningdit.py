@@ -167,9 +167,3 @@ def test_impossible_sizes_are_refused(changes, told):
     with pytest.raises(ValueError, match=told) as refusal:
         LightningDiT(**{**SMALL, **changes})
     assert "\n" not in str(refusal.value)
-
-
-def test_latents_of_another_shape_are_refused():
-    _, t, y = inputs()
-    with pytest.raises(ValueError, match=r"\(4, 8, 8\).*\(4, 4, 4\)"):
-        LightningDiT(**SMALL)(torch.zeros(3, 4, 8, 8), t, y)
