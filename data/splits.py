@@ -16,7 +16,7 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -83,13 +83,6 @@ def split_records(
     does not match, or users with too few files or recordings (all of them in one message).
     """
     method = method or ("recordings" if recordings else "blocks")
-    _check_settings(method, recordings, val_fraction, test_fraction)
-    if hold_out:
-        return _held_out(
-            records, hold_out, method, recordings, val_fraction, test_fraction, guard, seed, same
-        )
-    fractions = {"train": 1 - val_fraction - test_fraction, "val": val_fraction, "test": test_fraction}
-    fractions = {name: fractions[name] for name in SPLIT_NAMES if fractions[name] > 0}
     settings: dict[str, object] = {
         "method": method,
         "recordings": recordings,
@@ -97,26 +90,34 @@ def split_records(
         "test_fraction": test_fraction,
         "guard": guard,
         "seed": seed,
+        **({"hold_out": sorted(hold_out)} if hold_out else {}),
     }
-    same = same or {}
-    users: dict[str, list[ImageRecord]] = {}
-    for record in records:
-        if method == "recordings" or record.relative not in same:
-            users.setdefault(record.user, []).append(record)
+    _check_settings(method, recordings, val_fraction, test_fraction, hold_out)
+    fractions = {"train": 1 - val_fraction - test_fraction, "val": val_fraction, "test": test_fraction}
+    fractions = {name: fractions[name] for name in SPLIT_NAMES if fractions[name] > 0}
+    pattern = re.compile(recordings) if recordings else None
+
+    # What is not held out is divided, copies beside their originals
+    rest = _not_held_out(records, hold_out)
+    kept = {record.relative for record in rest}
+    same = {copy: first for copy, first in (same or {}).items() if {copy, first} <= kept}
     if method == "recordings":
-        pattern = re.compile(recordings) if recordings else None
-        return Split(_by_recording(users, pattern, fractions, seed, same), settings)
-    shuffled = method == "random"
-    placed = _by_position(users, fractions, 0 if shuffled else guard, seed if shuffled else None)
-    side = {item.record.relative: item.split for item in placed}
+        placed = _by_recording(rest, pattern, fractions, seed, same)
+    elif method == "random":
+        placed = _by_position(rest, fractions, 0, same, seed)
+    else:
+        placed = _by_position(rest, fractions, guard, same)
+    known = {item.record: item for item in placed}
     assignments = [
-        Assignment(record, side[same.get(record.relative, record.relative)], _recording_name(record) or "")
+        known.get(record) or Assignment(record, "test", _recording_name(record, pattern) or "")
         for record in records
     ]
-    return Split(assignments, settings, RANDOM_WARNING if shuffled else None)
+    return Split(assignments, settings, RANDOM_WARNING if method == "random" else None)
 
 
-def _check_settings(method: str, recordings: str | None, val_fraction: float, test_fraction: float) -> None:
+def _check_settings(
+    method: str, recordings: str | None, val_fraction: float, test_fraction: float, hold_out: Sequence[str]
+) -> None:
     if recordings and method != "recordings":
         raise UserError(
             f"method {method!r} with recordings {recordings!r}: a pattern and the method "
@@ -131,11 +132,28 @@ def _check_settings(method: str, recordings: str | None, val_fraction: float, te
         re.compile(recordings or "")
     except re.error as error:
         raise UserError(f"recordings {recordings!r}: not a regular expression ({error})") from error
+    if hold_out and test_fraction:
+        raise UserError(
+            f"test_fraction {test_fraction} with hold_out {' '.join(hold_out)}: the images held "
+            "out are the test split; give one of the two"
+        )
+
+
+def _by_user(records: Iterable[ImageRecord]) -> dict[str, list[ImageRecord]]:
+    users: dict[str, list[ImageRecord]] = {}
+    for record in records:
+        users.setdefault(record.user, []).append(record)
+    return users
 
 
 def _by_position(
-    users: dict[str, list[ImageRecord]], fractions: dict[str, float], guard: int, shuffle_seed: int | None
+    records: Sequence[ImageRecord],
+    fractions: dict[str, float],
+    guard: int,
+    same: Mapping[str, str],
+    shuffle_seed: int | None = None,
 ) -> list[Assignment]:
+    users = _by_user(record for record in records if record.relative not in same)
     need = len(fractions) + guard * (len(fractions) - 1)
     short = [f"{user} has {len(files)}" for user, files in users.items() if len(files) < need]
     if short:
@@ -145,13 +163,16 @@ def _by_position(
             f"least {need} a user; add images, give a lower --guard or --test_fraction 0, or "
             "--leave_out these people"
         )
-    assignments = []
+    side: dict[str, str] = {}
     for user, files in users.items():
         names = _block_names(len(files), fractions, guard)
         if shuffle_seed is not None:
             random.Random(f"{shuffle_seed}:{user}").shuffle(names)
-        assignments += [Assignment(record, name, "") for record, name in zip(files, names)]
-    return assignments
+        side |= {record.relative: name for record, name in zip(files, names)}
+    return [
+        Assignment(record, side[same.get(record.relative, record.relative)], _recording_name(record) or "")
+        for record in records
+    ]
 
 
 def _block_names(count: int, fractions: dict[str, float], guard: int) -> list[str]:
@@ -167,15 +188,13 @@ def _block_names(count: int, fractions: dict[str, float], guard: int) -> list[st
 
 
 def _by_recording(
-    users: dict[str, list[ImageRecord]],
+    records: Sequence[ImageRecord],
     pattern: re.Pattern | None,
     fractions: dict[str, float],
     seed: int,
     same: Mapping[str, str],
 ) -> list[Assignment]:
-    named = {
-        record.relative: _recording_name(record, pattern) for files in users.values() for record in files
-    }
+    named = {record.relative: _recording_name(record, pattern) for record in records}
     of_file = {relative: name for relative, name in named.items() if name is not None}
     unmatched = [relative for relative in named if relative not in of_file]
     if unmatched:
@@ -184,7 +203,10 @@ def _by_recording(
             f"{given} {listing(unmatched, 5)}; expected a recording of every file: change the pattern"
         )
     of_file = _joined(of_file, same)
-    sizes = {user: Counter(of_file[record.relative] for record in files) for user, files in users.items()}
+    sizes = {
+        user: Counter(of_file[record.relative] for record in files)
+        for user, files in _by_user(records).items()
+    }
     short = [f"{user} has {len(counts)}" for user, counts in sizes.items() if len(counts) < len(fractions)]
     if short:
         raise UserError(
@@ -193,9 +215,8 @@ def _by_recording(
         )
     chosen = {user: _share_recordings(counts, fractions, f"{seed}:{user}") for user, counts in sizes.items()}
     return [
-        Assignment(record, chosen[user][of_file[record.relative]], of_file[record.relative])
-        for user, files in users.items()
-        for record in files
+        Assignment(record, chosen[record.user][of_file[record.relative]], of_file[record.relative])
+        for record in records
     ]
 
 
@@ -222,31 +243,13 @@ def _recording_name(record: ImageRecord, pattern: re.Pattern | None = None) -> s
 
 def enough_recordings(records: Sequence[ImageRecord], parts: int, hold_out: Sequence[str] = ()) -> bool:
     """Whether the groups of every image tell its recording, and each person has `parts` of them or more."""
-    pairs = _pairs(records, hold_out)
-    rest = [record for record in records if pairs.isdisjoint(record.groups)]
-    known: dict[str, set[str | None]] = {}
-    for record in rest:
-        known.setdefault(record.user, set()).add(_recording_name(record))
-    return all(len(names) >= parts and None not in names for names in known.values())
+    users = _by_user(_not_held_out(records, hold_out)).values()
+    known = [{_recording_name(record) for record in files} for files in users]
+    return all(len(names) >= parts and None not in names for names in known)
 
 
-def _held_out(
-    records: Sequence[ImageRecord],
-    hold_out: Sequence[str],
-    method: str,
-    recordings: str | None,
-    val_fraction: float,
-    test_fraction: float,
-    guard: int,
-    seed: int,
-    same: Mapping[str, str] | None,
-) -> Split:
-    """The images of some groups as test, the rest divided into train and val."""
-    if test_fraction:
-        raise UserError(
-            f"test_fraction {test_fraction} with hold_out {' '.join(hold_out)}: the images held "
-            "out are the test split; give one of the two"
-        )
+def _not_held_out(records: Sequence[ImageRecord], hold_out: Sequence[str]) -> list[ImageRecord]:
+    """The images of no group that is held out; UserError: none of somebody."""
     pairs = _pairs(records, hold_out)
     rest = [record for record in records if pairs.isdisjoint(record.groups)]
     lost = {record.user for record in records} - {record.user for record in rest}
@@ -256,16 +259,7 @@ def _held_out(
             f"{listing(sorted(lost, key=natural_key))}; hold out less, or go on without these "
             "people by --leave_out"
         )
-    kept = {record.relative for record in rest}
-    same = {copy: first for copy, first in (same or {}).items() if {copy, first} <= kept}
-    split = split_records(rest, method, recordings, val_fraction, 0.0, guard, seed, same=same)
-    known = {item.record: item for item in split.assignments}
-    pattern = re.compile(recordings) if recordings else None
-    assignments = [
-        known.get(record) or Assignment(record, "test", _recording_name(record, pattern) or "")
-        for record in records
-    ]
-    return Split(assignments, split.settings | {"hold_out": sorted(hold_out)}, split.warning)
+    return rest
 
 
 def _pairs(records: Sequence[ImageRecord], hold_out: Sequence[str]) -> set[tuple[str, str]]:
