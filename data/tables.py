@@ -1,4 +1,4 @@
-"""Tables as CSV text, and files of them."""
+"""Tables as CSV text, files of them, and lines to read."""
 
 import csv
 import io
@@ -31,3 +31,9 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def aligned(rows: Sequence[Sequence[str]], left: bool = False) -> list[str]:
+    """Rows of equally many cells as lines, a column's cells flush right, or flush `left`."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return ["  ".join(map(str.ljust if left else str.rjust, row, widths)).rstrip() for row in rows]

@@ -16,6 +16,7 @@ from PIL import Image
 
 from data.images import ImageRecord, open_rgb
 from data.labels import LabelTable
+from data.tables import aligned
 from evaluation.data_copying import three_samples
 from evaluation.estimates import share_of, shown
 from evaluation.features import ImageSet
@@ -194,10 +195,9 @@ def planted_lines(table: dict[str, Any]) -> list[str]:
     for kind, own in kinds.items():
         shares = [f"{one['some']['share']:.0%} ({one['many']['share']:.0%})" for one in own["sets"]]
         rows.append([kind, shown(own["found"], True), shown(own["by_ratio"]), *shares])
-    widths = [max(map(len, column)) for column in zip(*rows)]
     alarms = [f"{shown(one, True)} {name.replace('_', '-')}" for name, one in table["unplanted"].items()]
     return [
-        *("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows),
+        *aligned(rows, left=True),
         f"on the right: sets with so many planted that are called out (as Copies); without any, counted as "
         f"copies: {', '.join(alarms)}",
     ]

@@ -22,6 +22,7 @@ from data.images import ImageRecord, inputs_digest
 from data.labels import LabelTable, listing
 from data.progress import progress
 from data.run_record import claim_folder
+from data.tables import aligned
 from evaluation.features import ImageSet, read
 from evaluation.folders import open_real
 from evaluation.generated import find_generated
@@ -114,10 +115,8 @@ def table(sweep: dict[str, Any]) -> list[str]:
         figures = [said(one[name], name)[0] for name in MEASURES]
         rows.append([one["sampler"], f"{one['guidance']:g}{mark}", *figures])
     rows.append(["held-out real", "", *(said(sweep["real"][name], name)[0] for name in MEASURES)])
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ["  ".join(map(str.rjust, row, widths)) for row in rows]
     verdict = "recommended (*)" if sweep["recommended"] is not None else "none is recommended; the rule"
-    return [*lines, f"{verdict}: {sweep['rule']}"]
+    return [*aligned(rows), f"{verdict}: {sweep['rule']}"]
 
 
 def run(config: SweepConfig) -> None:

@@ -98,9 +98,3 @@ def _d_prime(question: str, rows: Sequence[Mapping[str, Any]]) -> Sensitivity | 
         return None
     signals, noises = called[GENERATED], called[REAL]
     return yes_no(sum(signals), len(signals), sum(noises), len(noises))
-
-
-def as_text(lines: Sequence[Sequence[str]]) -> str:
-    """Cells under HEAD in columns."""
-    widths = [max(map(len, column)) for column in zip(HEAD, *lines)]
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in (HEAD, *lines))

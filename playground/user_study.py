@@ -20,10 +20,10 @@ from configs.schema import PlaygroundConfig
 from data.atomic import write_text
 from data.images import ImageRecord, Splits, inputs_digest, open_rgb
 from data.labels import listing
-from data.tables import csv_text, read_rows
+from data.tables import aligned, csv_text, read_rows
 from evaluation.folders import find_real
 from evaluation.generated import Generated, find_generated
-from playground.detection import GENERATED, KIND, REAL, WHICH, as_text, table
+from playground.detection import GENERATED, HEAD, KIND, REAL, WHICH, table
 
 LEFT, RIGHT = "left", "right"
 REFERENCES = 3  # images of the person who is asked for
@@ -157,7 +157,7 @@ class Answers:
     def account(self) -> str:
         """The figures at the end, before it how far the study is."""
         if self.next is None:
-            return as_text(table(self.rows))
+            return "\n".join(aligned([HEAD, *table(self.rows)], left=True))
         return f"{len(self.rows)} of {len(self.trials)} questions answered; figures come with the last answer"
 
 

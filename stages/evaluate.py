@@ -25,6 +25,7 @@ from data.labels import LabelTable
 from data.run_record import claim_folder
 from data.split_check import check_split
 from data.split_files import SPLIT_TABLE, read_groups
+from data.tables import aligned
 from evaluation.agreement import agreement_lines
 from evaluation.augmentation_study import study_lines
 from evaluation.data_copying import lean_line
@@ -201,8 +202,7 @@ def table(metrics: dict[str, Any]) -> list[str]:
     for person in metrics["people"]:
         pairs = [[shown(one[name]["per_person"].get(person)) for one in kinds.values()] for name in COLUMNS]
         rows.append([person, *map(" / ".join, pairs)])
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ["  ".join(map(str.rjust, row, widths)) for row in rows]
+    lines = aligned(rows)
     for name in ("judged_right", "memorised"):
         said = ", ".join(f"{kind} {shown(one[name], interval=True)}" for kind, one in kinds.items())
         lines.append(f"{name.replace('_', ' ')}: {said}")

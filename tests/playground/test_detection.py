@@ -5,13 +5,14 @@ import math
 import numpy
 import pytest
 
+from data.tables import aligned
 from playground.detection import (
     EVERYBODY,
     GENERATED,
+    HEAD,
     KIND,
     REAL,
     WHICH,
-    as_text,
     table,
     two_alternatives,
     yes_no,
@@ -79,7 +80,8 @@ def test_answers_become_a_table_by_question_kind_and_person():
     ]
     assert lines[0][3] == "50% (22% to 78% of 8)" and lines[0][4].startswith("0.00 (")
     assert lines[3][3].startswith("100% (") and lines[5][3].startswith("0% (")
-    assert len({line.index("everybody") for line in as_text(lines).splitlines() if EVERYBODY in line}) == 1
+    said = aligned([HEAD, *lines], left=True)
+    assert len({line.index(EVERYBODY) for line in said if EVERYBODY in line}) == 1
 
 
 def test_without_one_of_the_kinds_there_is_no_d_prime():
