@@ -42,6 +42,31 @@ from tokenizer.vavae import VAVAE
 LATENTS = "latents"  # among the networks: the tokenizer
 
 
+class Inputs(NamedTuple):
+    """What is measured: the people, real images by part of the split, and every generator's; the part of
+    train that the judges learn from; groups of held-out images; the range in dB that colours stand for, if
+    known; and what folders mean, if asked for.
+    """
+
+    people: LabelTable
+    real: dict[str, list[ImageRecord]]
+    generated: Mapping[str, Generated]
+    judged: list[ImageRecord]
+    groups: dict[str, Grouped]
+    range_db: float | None = None
+    conditions: Conditions | None = None
+
+    @property
+    def held_out(self) -> str:
+        """The part of the split that generated images stand beside."""
+        return "test" if "test" in self.real else "val"
+
+    @property
+    def drawn(self) -> dict[str, list[ImageRecord]]:
+        """The images of every generator."""
+        return {name: one.records for name, one in self.generated.items()}
+
+
 class Seen(NamedTuple):
     """Records and images, in time order, of "train", "held_out" and every generator, and what each network
     says of them, {network: {set: (N, ...)}}; validation images, and these beside the held-out ones.
@@ -54,56 +79,36 @@ class Seen(NamedTuple):
     everything: ImageSet
 
 
-def look(
-    config: EvaluateConfig,
-    people: LabelTable,
-    real: Mapping[str, list[ImageRecord]],
-    drawn: Mapping[str, list[ImageRecord]],
-    side: int | None,
-    networks: Networks,
-) -> Seen:
+def look(config: EvaluateConfig, inputs: Inputs, side: int | None, networks: Networks) -> Seen:
     """Read every image once, for a judge that takes whole ones of `side` pixels, or reduced ones, and for
     `networks`.
     """
-    given = people, config.axes, config.colour_map, side
-    records = {"train": real["train"], "held_out": real.get("test", real.get("val", [])), **drawn}
+    given, real = (inputs.people, config.axes, config.colour_map, side), inputs.real
+    records = {"train": real["train"], "held_out": real[inputs.held_out], **inputs.drawn}
     found = {name: read_with(networks, part, *given) for name, part in records.items()}
     sets = {name: images for name, (images, _) in found.items()}
     features = {network: {name: own[network] for name, (_, own) in found.items()} for network in networks}
     tell_unread(sets)
     held_out = sets["held_out"]
-    if "test" not in real:
+    if inputs.held_out == "val":
         return Seen(records, sets, features, held_out, held_out)
     val = read(real["val"], *given) if "val" in real else None
     return Seen(records, sets, features, val, val.beside(held_out) if val else held_out)
 
 
-def evaluate(
-    config: EvaluateConfig,
-    people: LabelTable,
-    real: dict[str, list[ImageRecord]],
-    generated: Mapping[str, Generated],
-    judged: list[ImageRecord],
-    folder: Path,
-    groups: dict[str, Grouped],
-    range_db: float | None = None,
-    conditions: Conditions | None = None,
-) -> dict[str, Any]:
+def evaluate(config: EvaluateConfig, inputs: Inputs, folder: Path) -> dict[str, Any]:
     """All sections of metrics.json but the inputs; images and judges go into `folder`.
 
-    The judges learn from `judged`, a part of train or all of it; the colours stand for `range_db`, if known;
-    `conditions` are what folders mean, if asked for.
     Of several generators the sections that are theirs are in "generators" by name, with "comparison" beside
     them, and their images in a folder each.
     """
     # Networks, images, and features by the networks
-    seconds, drawn = Stopwatch(), {name: one.records for name, one in generated.items()}
-    vae, further, network = load_networks(config)
-    networks = {**further, **({LATENTS: (encoder(vae), vae.image_size)} if vae else {})}
+    people, seconds = inputs.people, Stopwatch()
+    vae, networks, network = load_networks(config)
     with seconds.part("reading"):
-        seen = look(config, people, real, drawn, network.side, networks)
+        seen = look(config, inputs, network.side, networks)
     with seconds.part("judges"):
-        learnt_from = seen.sets["train"].at(places_of(judged, real["train"]))
+        learnt_from = seen.sets["train"].at(places_of(inputs.judged, inputs.real["train"]))
         seeds = config.seed, config.judge_seeds
         judges = obtain_judges(folder, learnt_from, seen.val, people, *seeds, network.build)
         linear = train_linear_judge(learnt_from, seen.val, len(people), config.colour_map)
@@ -114,70 +119,46 @@ def evaluate(
 
     # Figures, first those that are the same for every generator
     units = units_of(bool(config.axes))
-    more: dict[str, Any] = {
-        "latents": latents,
-        "further": seen.features,
-        "seed": config.seed,
-        "seconds": seconds,
-    }
-    found = measure_each(seen.sets, judges, people, units, [*generated], linear=linear, **more)
-    held_out = "test" if "test" in real else "val"
-    shared = dict[str, Any](people=people.names, chance=1 / len(people), held_out=held_out, units=units)
-    shared |= found.shared
+    known: dict[str, Any] = {"linear": linear, "latents": latents, "further": seen.features}
+    known |= {"seed": config.seed, "seconds": seconds}
+    found = measure_each(seen.sets, judges, people, units, [*inputs.generated], **known)
+    shared: dict[str, Any] = {"people": people.names, "chance": 1 / len(people)}
+    shared |= {"held_out": inputs.held_out, "units": units, **found.shared}
     if check:
         shared["tokenizer"] = check | {"judged_right": shared["reconstructed"]["judged_right"]}
-    if groups:
-        shared["groups"] = group_figures(judges[0], seen.everything, groups, people)
+    if inputs.groups:
+        shared["groups"] = group_figures(judges[0], seen.everything, inputs.groups, people)
     if config.sweep:
         shared["sweep"] = json.loads(Path(config.sweep).read_text(encoding="utf-8"))
-    further_sections = asked_for(config, seen, found, generated, people, groups, real, range_db, seconds)
-    if conditions:
-        for name, own in further_sections.items():
-            new = generated[name].unrecorded
-            unrecorded = read(new, conditions.labels, config.axes, config.colour_map) if new else None
-            sets = of_generator(seen.sets, name)
-            own["velocity_intervention"] = followed_speeds(conditions, sets, unrecorded, people, config.truth)
+    alone, requested = len(inputs.generated) == 1, on_request(config, inputs, seen, found, seconds)
     for name, own in found.sections.items():
-        own["selected"] = generated[name].selected_by is not None
-        own |= further_sections[name]
+        own |= {"selected": inputs.generated[name].selected_by is not None, **requested[name]}
         with seconds.part("pictures"):
-            draw_pictures(folder if len(generated) == 1 else folder / name, name, own, seen, found, people)
+            draw_pictures(folder if alone else folder / name, name, own, seen, found, people)
         own |= {"answers": answers(shared | own), "summary": sentences(shared | own)}
-    counts = {name: len(part) for name, part in {**real, **drawn}.items()}
+    counts = {name: len(part) for name, part in {**inputs.real, **inputs.drawn}.items()}
     shared |= {"counts": counts, "seconds": seconds}
-    if len(generated) == 1:
+    if alone:
         return shared | found.sections[ALONE]
-
     with seconds.part("comparison"):
         comparison = compare(found, seen.sets, people, config.seed)
-        beside = {"real": seen.records["held_out"], **drawn}
+        beside = {"real": seen.records["held_out"], **inputs.drawn}
         sheets.generators_beside_real(folder / "generators_beside_real.png", beside, people)
-    return {
-        **shared,
-        "generators": found.sections,
-        "comparison": comparison,
-        "summary": comparison["summary"],
-    }
+    of_each = {"generators": found.sections, "comparison": comparison}
+    return {**shared, **of_each, "summary": comparison["summary"]}
 
 
-def asked_for(
-    config: EvaluateConfig,
-    seen: Seen,
-    found: Measured,
-    generated: Mapping[str, Generated],
-    people: LabelTable,
-    groups: dict[str, Grouped],
-    real: dict[str, list[ImageRecord]],
-    range_db: float | None,
-    seconds: Stopwatch,
+def on_request(
+    config: EvaluateConfig, inputs: Inputs, seen: Seen, found: Measured, seconds: Stopwatch
 ) -> dict[str, dict[str, Any]]:
-    """Sections of each generator that are made on request: planted copies, the augmentation study. What does
-    not depend on the generator is done once.
+    """Sections of each generator that are made on request: planted copies, the augmentation study, whether
+    velocities follow conditions. What does not depend on the generator is done once.
     """
+    people = inputs.people
     sections: dict[str, dict[str, Any]] = {name: {} for name in found.sections}
     if config.planted:
         with seconds.part("planted"):
-            copies = plant(real["train"], config.colour_map, range_db, config.seed)
+            copies = plant(inputs.real["train"], config.colour_map, inputs.range_db, config.seed)
             beside = beside_their_originals(copies, seen.sets["train"].images)
             for name, own in sections.items():
                 sets, near = of_generator(seen.sets, name), of_generator(found.near, name)
@@ -186,9 +167,13 @@ def asked_for(
         shared: Answers = {}
         with seconds.part("verdict"):
             for name, own in sections.items():
-                sets = of_generator(seen.sets, name)
-                runs = numpy.array(generated[name].runs or [0] * len(sets["generated"].labels))
-                own |= augmentation_study(config, sets, seen.everything, people, groups, real, runs, shared)
+                own |= augmentation_study(config, inputs, seen, name, shared)
+    if conditions := inputs.conditions:
+        for name, own in sections.items():
+            new = inputs.generated[name].unrecorded
+            unrecorded = read(new, conditions.labels, config.axes, config.colour_map) if new else None
+            sets = of_generator(seen.sets, name)
+            own["velocity_intervention"] = followed_speeds(conditions, sets, unrecorded, people, config.truth)
     return sections
 
 
@@ -208,36 +193,29 @@ def sections_of(metrics: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def augmentation_study(
-    config: EvaluateConfig,
-    sets: dict[str, ImageSet],
-    everything: ImageSet,
-    people: LabelTable,
-    groups: dict[str, Grouped],
-    records: dict[str, list[ImageRecord]],
-    runs: numpy.ndarray,
-    shared: Answers,
+    config: EvaluateConfig, inputs: Inputs, seen: Seen, name: str, shared: Answers
 ) -> dict[str, Any]:
-    """Whether generated images help a classifier, also by the groups of all held-out ones, `everything`;
-    `runs` and `shared` as in `evaluation.augmentation_study.study`.
+    """Whether images of the generator `name` help a classifier, also by the groups of all held-out ones;
+    `shared` as in `evaluation.augmentation_study.study`.
     """
-    table = read_groups(config.real)
-    held = [(part, record) for part in GROUPED_PARTS for record in records.get(part, ())]
-    tested = [one for one in held if one[0] == ("test" if "test" in records else "val")]
-    real, held_out, generated = (Labelled(*sets[name][:2]) for name in SETS)
+    sets, table = of_generator(seen.sets, name), read_groups(config.real)
+    held = [(part, record) for part in GROUPED_PARTS for record in inputs.real.get(part, ())]
+    tested = [one for one in held if one[0] == inputs.held_out]
+    real, held_out, generated = (Labelled(*sets[kind][:2]) for kind in SETS)
     held_out = held_out._replace(days=pieces_of(table, tested))
-    both = {name: group.places for name, group in groups.items() if group.both}
-    grouped = Labelled(*everything[:2], pieces_of(table, held))
+    both = {group: own.places for group, own in inputs.groups.items() if own.both}
+    grouped = Labelled(*seen.everything[:2], pieces_of(table, held))
     physical = Physical(config.axes[:2], config.colour_map) if config.axes else None
     if not physical:
         say(WITHOUT_AXES)
     return study(
-        *(real, held_out, generated, people),
+        *(real, held_out, generated, inputs.people),
         seeds=config.verdict_seeds,
         seed=config.seed,
         grouped=grouped,
         groups=both,
         physical=physical,
-        runs=runs,
+        runs=numpy.array(inputs.generated[name].runs or [0] * len(generated.labels)),
         shared=shared,
     )
 
@@ -254,14 +232,15 @@ def tell_unread(sets: dict[str, ImageSet]) -> None:
 
 
 def load_networks(config: EvaluateConfig) -> tuple[VAVAE | None, dict[str, tuple[Any, int]], Network]:
-    """The tokenizer, the networks of further features, and what makes judges; their errors come before any
-    work.
+    """The tokenizer, the networks of features (LATENTS: its encoder), and what makes judges; their errors
+    come before any work.
     """
     device = resolve_device(config.device)
     vae = VAVAE.from_file(config.vavae_path, device=device) if config.vavae_path else None
     given = {name: getattr(config, name) for name in NETWORKS if getattr(config, name)}
-    further = {name: (NETWORKS[name][0](path, device), NETWORKS[name][1]) for name, path in given.items()}
-    return vae, further, network_named(config.judge, device)
+    networks = {name: (NETWORKS[name][0](path, device), NETWORKS[name][1]) for name, path in given.items()}
+    networks |= {LATENTS: (encoder(vae), vae.image_size)} if vae else {}
+    return vae, networks, network_named(config.judge, device)
 
 
 def try_tokenizer(

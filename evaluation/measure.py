@@ -96,43 +96,46 @@ def measure_each(
         name: [judge.predict(sets[name].seen) for judge in (judges[:1] if name == REBUILT else judges)]
         for name in near
     }
-    flags = {
-        name: flags_of(own[0], sets[name], sets["train"], copies[name]) for name, own in opinions.items()
-    }
-    figures_by_set = {
-        name: figures_of(own[0], sets[name], flags[name], people) for name, own in opinions.items()
-    }
-    shared = {"impossible_rule": RULE, "real": figures_by_set["held_out"]}
-    shared |= {key: figures_by_set[key] for key in (REBUILT,) if key in figures_by_set}
-    sections = {
-        name: {
-            "judge": judge_section(judges[0], of_generator(opinions, name), of_generator(sets, name)),
-            "closest_pairs": closest_pairs(near[name]),
-            "data_copying": data_copying(of_generator(near, name), of_generator(sets, name), people),
-            "generated": figures_by_set[name],
-        }
-        for name in generators
-    }
-    if linear:
-        right = {name: own["judged_right"] for name, own in flags.items()}
-        said = {name: linear.predict(sets[name].images) for name in near}
-        for name in generators:
-            pair = of_generator(right, name), of_generator(said, name)
-            section = agreement_section(linear, *pair, of_generator(sets, name), people)
-            sections[name]["agreement"] = section
+    first = {name: own[0] for name, own in opinions.items()}
+    flags = {name: flags_of(own, sets[name], sets["train"], copies[name]) for name, own in first.items()}
+    of_each = {name: figures_of(own, sets[name], flags[name], people) for name, own in first.items()}
+    shared = {"impossible_rule": RULE, "real": of_each["held_out"]}
+    shared |= {REBUILT: of_each[REBUILT]} if REBUILT in of_each else {}
 
     # Sets of images
     compared = {name: sets[name] for name in ("train", "held_out", *generators)}
     judged = {name: judges[0].features(part.seen) for name, part in compared.items()}
-    spaces = {"judge": common_scale(judged), "radar": radar_space(compared)}
-    spaces |= {"latents": latent_space(latents)} if latents else {}
-    spaces |= {name: common_scale(features) for name, features in (further or {}).items()}
-    with seconds.part("distances"):
-        for name in generators:
-            own = {space: of_generator(features, name) for space, features in spaces.items()}
-            sections[name] |= distances_of(own, of_generator(sets, name), people, units, seed)
-    first = {name: own[0] for name, own in opinions.items()}
+    spaces = spaces_of(judged, compared, latents, further or {})
+    right = {name: own["judged_right"] for name, own in flags.items()}
+    said = {name: linear.predict(sets[name].images) for name in near} if linear else None
+    sections = {}
+    for name in generators:
+        own = of_generator(sets, name)
+        sections[name] = {
+            "judge": judge_section(judges[0], of_generator(opinions, name), own),
+            "closest_pairs": closest_pairs(near[name]),
+            "data_copying": data_copying(of_generator(near, name), own, people),
+            "generated": of_each[name],
+        }
+        if linear and said:
+            pair = of_generator(right, name), of_generator(said, name)
+            sections[name]["agreement"] = agreement_section(linear, *pair, own, people)
+        with seconds.part("distances"):
+            beside = {space: of_generator(features, name) for space, features in spaces.items()}
+            sections[name] |= distances_of(beside, own, people, units, seed)
     return Measured(sections, shared, spaces, judged, first, {name: flags[name] for name in generators}, near)
+
+
+def spaces_of(
+    judged: dict[str, numpy.ndarray],
+    sets: dict[str, ImageSet],
+    latents: dict[str, numpy.ndarray] | None,
+    further: dict[str, dict[str, numpy.ndarray]],
+) -> dict[str, dict[str, numpy.ndarray]]:
+    """Features (N, D) of every set in each space in which sets are compared."""
+    spaces = {"judge": common_scale(judged), "radar": radar_space(sets)}
+    spaces |= {"latents": latent_space(latents)} if latents else {}
+    return spaces | {name: common_scale(features) for name, features in further.items()}
 
 
 def of_generator(sets: Mapping[str, Kind], name: str) -> dict[str, Kind]:

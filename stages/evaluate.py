@@ -30,7 +30,7 @@ from evaluation.agreement import agreement_lines
 from evaluation.augmentation_study import study_lines
 from evaluation.data_copying import lean_line
 from evaluation.estimates import shown
-from evaluation.evaluate import evaluate, load_networks, sections_of
+from evaluation.evaluate import Inputs, evaluate, load_networks, sections_of
 from evaluation.features import NETWORKS
 from evaluation.folders import ALONE, find_real, named_folders
 from evaluation.generated import Generated, find_generated, together
@@ -105,8 +105,8 @@ def run(config: EvaluateConfig) -> None:
             say(f"{path} was measured on the same images: skipped")
         else:
             range_db = axes.range_db if axes else None
-            more = groups, range_db, conditions
-            measured = evaluate(config, people, real, found, judged, folder, *more)
+            images = Inputs(people, real, found, judged, groups, range_db, conditions)
+            measured = evaluate(config, images, folder)
             known = {"versions": versions(), "seed": config.seed, "axes": axes and axes.known()}
             metrics = {"inputs": inputs, **known, **measured}
             write_files(folder, metrics)
