@@ -11,9 +11,9 @@ import numpy
 
 from evaluation.agreement import said_by_judges
 from evaluation.data_copying import COPYING
-from evaluation.estimates import share_difference
+from evaluation.estimates import share_difference, shown
 from evaluation.memorisation import MANY, NONE, SOME, verdict
-from evaluation.paired_differences import HARMS, HELPS, LEAST_SEEDS, limit_of, reach_of
+from evaluation.paired_differences import HARMS, HELPS, LEAST_SEEDS, in_points, limit_of, reach_of
 from evaluation.velocity_intervention import sentence as speed_sentence
 
 Metrics = dict[str, Any]
@@ -61,11 +61,6 @@ def standing(figure: Metrics, other: Metrics) -> int:
     return (low > other_high) - (high < other_low)
 
 
-def _share(figure: Metrics) -> str:
-    low, high = figure["interval"]
-    return f"{figure['share']:.0%} ({low:.0%} to {high:.0%} of {figure['count']})"
-
-
 def _known(both: Metrics) -> bool:
     return both["generated"]["interval"] is not None and both["floor"]["interval"] is not None
 
@@ -80,7 +75,7 @@ def _person(metrics: Metrics) -> Answer:
         if "difference" in one and standing(drawn, one["same"]["judged_right"]) < 0
     }
     opinion = _recognised(drawn, real, chance, of_training)
-    shares = f"{_share(drawn)} generated, {_share(real)} real held-out, {chance:.0%} by chance"
+    shares = f"{shown(drawn, True)} generated, {shown(real, True)} real held-out, {chance:.0%} by chance"
     if "agreement" in metrics:
         return _by_two_judges(opinion, metrics, bool(of_training), shares)
     return Answer(opinion.word, f"{opinion.head}: the judge {opinion.said}; {shares}.")
@@ -109,7 +104,7 @@ def _recognised(drawn: Metrics, real: Metrics, chance: float, of_training: Metri
     if lower:
         return Opinion(DOUBTFUL, "The person in part", less_often)
     if of_training:
-        days = " or ".join(f"{name} as training ({_share(one)})" for name, one in of_training.items())
+        days = " or ".join(f"{name} as training ({shown(one, True)})" for name, one in of_training.items())
         return Opinion(DOUBTFUL, "The person in part", f"{less_often} of the same {days}")
     enough, able = no_worse(drawn, real, 1), real["share"] >= LEAST_CEILING
     said = "recognises generated images as it does real ones"
@@ -148,8 +143,8 @@ def _days(metrics: Metrics) -> str | None:
     if lost:
         verdict = f"The judge knows people less well on another {' or '.join(lost)}"
     shares = "; ".join(
-        f"{_share(one['same']['judged_right'])} of the same {name} as training, "
-        f"{_share(one['other']['judged_right'])} of another"
+        f"{shown(one['same']['judged_right'], True)} of the same {name} as training, "
+        f"{shown(one['other']['judged_right'], True)} of another"
         for name, one in both.items()
     )
     return f"{verdict}; of held-out real images it names right {shares}."
@@ -164,7 +159,7 @@ def _new(metrics: Metrics) -> Answer:
             copied, some = max(copied, verdict(drawn, real)), max(some, drawn["hits"])
             unsure |= real["interval"][0] > CHECKED
             enough &= no_worse(drawn, real, -1)
-            shares.append(f"in {where} {_share(drawn)}, real held-out {_share(real)}")
+            shares.append(f"in {where} {shown(drawn, True)}, real held-out {shown(real, True)}")
     word = DOUBTFUL
     if copied == MANY:
         word, said = POOR, "Copies: more generated images repeat training images than held-out ones do"
@@ -203,7 +198,7 @@ def _physical(metrics: Metrics) -> Answer:
         often, word = ("Mostly not", POOR) if drawn["interval"][0] > 0.5 else ("Not always", DOUBTFUL)
         verdict = f"{often} physical: more images than real ones show motion that no real walker does"
     differing = f"; differing: {', '.join(apart)}" if apart else ""
-    shares = f"outside the real range {_share(drawn)} generated, {_share(real)} held-out"
+    shares = f"outside the real range {shown(drawn, True)} generated, {shown(real, True)} held-out"
     return Answer(word, f"{verdict}; {shares}{differing}.")
 
 
@@ -254,7 +249,7 @@ def _tokenizer(metrics: Metrics) -> str | None:
     kept = metrics["tokenizer"]
     return (
         f"The tokenizer's ceiling: of held-out images that only passed through it the judge names "
-        f"{_share(kept['judged_right'])} right; PSNR {kept['psnr_db']['value']:.1f} dB, "
+        f"{shown(kept['judged_right'], True)} right; PSNR {kept['psnr_db']['value']:.1f} dB, "
         f"SSIM {kept['ssim']['value']:.2f}."
     )
 
@@ -264,15 +259,14 @@ def _helps(metrics: Metrics) -> Answer:
     if not verdict:
         return Answer(UNKNOWN, "Useful: not tried; --verdict trains classifiers with and without them.")
     found, beyond = verdict["differences"][verdict["primary"]], verdict["beyond_best_real"]
-    low, high = (100 * end for end in found["interval"])
     reach = reach_of({**found, "sentence": verdict["sentence"]})
     words = {HELPS: GOOD, HARMS: POOR}
     word = words.get(verdict["sentence"], DOUBTFUL if found.get("equal_within") else UNKNOWN)
     return Answer(
         word,
         f"To a classifier that has all real images it {verdict['sentence']} to add generated ones: "
-        f"{100 * found['value']:+.1f} points ({low:+.1f} to {high:+.1f}) over {found['reference']}, "
-        f"{100 * beyond['value']:+.1f} over {beyond['reference']}, the best without generated ones"
+        f"{in_points(found)} over {found['reference']}, {100 * beyond['value']:+.1f} over "
+        f"{beyond['reference']}, the best without generated ones"
         f"{f' ({reach})' if reach else ''}.",
     )
 
