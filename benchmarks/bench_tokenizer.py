@@ -112,10 +112,7 @@ def motion(pictures: torch.Tensor, decoded: torch.Tensor) -> list[tuple[str, str
     """Mean absolute errors of torso line and envelopes in Doppler bins, per image averaged over time."""
     errors = {"torso line": [], "upper envelope": [], "lower envelope": []}
     for before, after in zip(pictures, decoded):
-        found = [
-            from_image(image.permute(1, 2, 0).numpy(), duration_s=2.0, velocity_low=0.0, velocity_high=BINS)
-            for image in (before, after)
-        ]
+        found = [from_image(image.permute(1, 2, 0).numpy(), (0.0, BINS, 2.0)) for image in (before, after)]
         for name, key in zip(errors, ("torso_mps", "upper_mps", "lower_mps")):
             a, b = (getattr(kinematics, key) for kinematics in found)
             errors[name].append(numpy.nanmean(numpy.abs(a - b)))

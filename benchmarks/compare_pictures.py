@@ -87,10 +87,9 @@ def statistics_of(folder: Path, axes: list[float], count: int) -> dict[str, list
 
 def figures_of(image: torch.Tensor, axes: list[float]) -> dict[str, float]:
     """Figures of one picture, uint8 (3,256,256)."""
-    low, high, duration = axes
     rgb = image.permute(1, 2, 0).numpy()
     unit = from_rgb(rgb, "jet")
-    moved = from_image(rgb, duration_s=duration, velocity_low=low, velocity_high=high)
+    moved = from_image(rgb, axes)
     swing = numpy.diff(numpy.nanpercentile(moved.torso_mps, (5, 95)))
     return {
         "share of the picture at the floor": float((unit <= FLOOR).mean()),

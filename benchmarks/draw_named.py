@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
 def write(path: Path, image: numpy.ndarray) -> None:
     """The image (256, 256, 3) uint8 with its torso line and envelopes, named."""
     low, high, duration = DEMO_AXES.edges()
-    read = from_image(image, duration_s=duration, velocity_low=low, velocity_high=high)
+    read = from_image(image, DEMO_AXES.edges())
     time = (numpy.arange(len(read.torso_mps)) + 0.5) / len(read.torso_mps) * duration
     figure = Figure(figsize=(8, 4.2), dpi=110, layout="constrained")
     panel = figure.subplots()

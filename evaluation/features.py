@@ -9,7 +9,6 @@ inception, dinov2  networks whose weights the user has; distances in them do not
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -72,25 +71,16 @@ def describe(
     """Of RGB images of any size, whose they are (N,), and `axes` as `data.axes.Axes.scales` gives them, or
     none; with `side` whole images, too. Errors of `radar.colormap.from_rgb`.
     """
-    low, high, duration, *frames = axes or UNKNOWN_AXES
-    frames_per_s = frames[0] if frames else math.inf
     images, motion, profiles, whole = [], [], [], []
     for picture in pictures:
-        found = from_image(
-            numpy.asarray(picture),
-            duration_s=duration,
-            velocity_low=low,
-            velocity_high=high,
-            colormap=colour_map,
-            frames_per_s=frames_per_s,
-        )
+        found = from_image(numpy.asarray(picture), axes or UNKNOWN_AXES, colour_map)
         images.append(reduced(picture))
         if side:
             whole.append(preprocess(picture, side).permute(1, 2, 0).numpy())
         motion.append(quantities(found))
         profiles.append(found.profile.reshape(BANDS, -1).mean(1))
     figures = numpy.array(motion)
-    figures[:, QUANTITIES.index("cadence")] *= 1 if axes else duration
+    figures[:, QUANTITIES.index("cadence")] *= 1 if axes else UNKNOWN_AXES[2]
     kept = numpy.stack(images), numpy.asarray(labels), figures, numpy.stack(profiles)
     return ImageSet(*kept, numpy.stack(whole) if whole else None)
 

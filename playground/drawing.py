@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import shlex
 import time
 from collections.abc import Sequence
@@ -29,7 +28,7 @@ from evaluation.judge import reduced
 from evaluation.memorisation import THRESHOLD, luma, nearness
 from evaluation.selection import Selector
 from playground.templates import png, render
-from radar.kinematics import Kinematics, from_image
+from radar.kinematics import from_image
 from sampling import load
 from sampling.arrays import arrays_of, with_colour_map
 from sampling.trained_model import TrainedModel
@@ -198,7 +197,7 @@ def card(name: str, pixels: numpy.ndarray, axes: Axes | None, torso: bool) -> di
     shown: dict[str, Any] = {"name": name, "png": data_uri(png(pixels), "image/png")}
     if axes is None:
         return shown
-    found, (low, high, duration) = motion_of(pixels, axes), axes.edges()
+    found, (low, high, duration) = from_image(pixels, axes.scales(), axes.colour_map or "jet"), axes.edges()
     shown |= {"motion": found, "times": ticks(0, duration), "velocities": ticks(low, high)}
     known = numpy.isfinite(found.torso_mps)
     if torso and known.any():
@@ -218,16 +217,3 @@ def ticks(low: float, high: float) -> list[tuple[float, str]]:
         one for one in MaxNLocator(8, steps=(1, 2, 5, 10)).tick_values(low, high) if low <= one <= high
     ]
     return [(SIDE * (one - low) / (high - low), f"{one:g}") for one in numbers]
-
-
-def motion_of(pixels: numpy.ndarray, axes: Axes) -> Kinematics:
-    """Torso line and cadence, as stage 4 measures them."""
-    low, high, duration = axes.edges()
-    return from_image(
-        pixels,
-        duration_s=duration,
-        velocity_low=low,
-        velocity_high=high,
-        colormap=axes.colour_map or "jet",
-        frames_per_s=axes.frames_per_s or math.inf,
-    )

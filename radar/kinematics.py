@@ -10,6 +10,7 @@ offset of the image, and mirrors when the image is mirrored in velocity.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy
@@ -23,6 +24,7 @@ LEAST_CONTRAST = 0.02  # of the unit scale: what is flatter shows nothing
 EXCESS = 0.12  # of the contrast above a column's floor: what is darker counts as noise
 TAIL = 0.01  # share of a column's power outside each envelope
 JUMP_BINS, JUMP_COST = 8, 0.015  # largest jump of the torso between frames; cost of a jump of one bin
+BINS, FRAMES = 128, 55  # to which images are averaged
 LEAST_FRAMES = 16  # fewer cannot hold two steps and a harmonic fit
 
 
@@ -71,31 +73,22 @@ def measure(
     return Kinematics(torso, upper, lower, relative.mean(axis=1), *figures)
 
 
-def from_image(
-    rgb: numpy.ndarray,
-    *,
-    duration_s: float,
-    velocity_low: float,
-    velocity_high: float,
-    num_frames: int = 55,
-    num_bins: int = 128,
-    colormap: str = "jet",
-    frames_per_s: float = math.inf,
-) -> Kinematics:
-    """Kinematics of an image (H, W, 3) uint8, time to the right, velocity upwards from edge to edge in m/s.
+def from_image(rgb: numpy.ndarray, axes: Sequence[float], colour_map: str = "jet") -> Kinematics:
+    """Kinematics of an image (H, W, 3) uint8, time to the right, velocity upwards.
 
-    Its colours are read back and averaged over the areas of the native grid, `num_bins` x `num_frames`.
-    `frames_per_s`, of which it was drawn, bound the steps that can be told (`visible_steps`).
+    `axes` are the velocities (m/s) at its lower and upper edge, its length (s), and where they are known the
+    frames a second of which it was drawn, which bound the steps that can be told (`visible_steps`). Its
+    colours are read back and averaged over the areas of a grid of BINS x FRAMES.
     """
-    unit = from_rgb(rgb, colormap)[::-1].astype(numpy.float64)
-    native = _area_weights(num_bins, unit.shape[0]) @ unit @ _area_weights(num_frames, unit.shape[1]).T
-    time = (numpy.arange(num_frames) + 0.5) * duration_s / num_frames
-    share = (numpy.arange(num_bins) + 0.5) / num_bins
-    velocity = velocity_low + share * (velocity_high - velocity_low)
-    return measure(native, time, velocity, visible_steps(frames_per_s))
+    low, high, duration_s, *frames_per_s = axes
+    unit = from_rgb(rgb, colour_map)[::-1].astype(numpy.float64)
+    native = _area_weights(BINS, unit.shape[0]) @ unit @ _area_weights(FRAMES, unit.shape[1]).T
+    time = (numpy.arange(FRAMES) + 0.5) * duration_s / FRAMES
+    velocity = low + (numpy.arange(BINS) + 0.5) / BINS * (high - low)
+    return measure(native, time, velocity, visible_steps(*frames_per_s))
 
 
-def visible_steps(frames_per_s: float) -> tuple[float, float]:
+def visible_steps(frames_per_s: float = math.inf) -> tuple[float, float]:
     """Steps a second that `frames_per_s` frames show together with their harmonic; an empty range where usual
     walks lie beyond them, of which a slower cadence would be told.
     """

@@ -190,12 +190,8 @@ def test_recordings_become_pictures_with_axes(shown):
 def test_a_picture_and_its_axes_give_back_the_walking_speed(shown):
     axes = axes_of(shown[0] / "raw")
     for (name, row), speed in zip(axes.items(), (0.8, 0.8, 0.8, 1.0, 1.2, 1.3), strict=True):
-        found = from_image(
-            numpy.asarray(Image.open(shown[0] / "raw" / name)),
-            duration_s=row["end_s"] - row["start_s"],
-            velocity_low=row["lowest_mps"],
-            velocity_high=row["highest_mps"],
-        )
+        edges = row["lowest_mps"], row["highest_mps"], row["end_s"] - row["start_s"]
+        found = from_image(numpy.asarray(Image.open(shown[0] / "raw" / name)), edges)
         assert found.torso_velocity_mps == pytest.approx(speed, rel=0.04)  # not a whole number of steps
 
 

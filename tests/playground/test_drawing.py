@@ -23,7 +23,8 @@ from data.images import find_images, open_rgb
 from data.labels import LabelTable
 from evaluation.judge import SmallJudge, reduced
 from evaluation.selection import Selector
-from playground.drawing import NO_CONDITION, SIDE, Drawing, motion_of, ranked, ticks
+from playground.drawing import NO_CONDITION, SIDE, Drawing, ranked, ticks
+from radar.kinematics import from_image
 
 ASKED = dict(condition=NO_CONDITION, guidance=4.0, steps=2, seed=7)
 
@@ -70,13 +71,14 @@ def test_what_is_drawn_and_downloaded_is_what_the_shown_command_writes(drawing, 
 def test_torso_and_cadence_are_those_that_stage_4_measures(drawing, toy):
     image = numpy.asarray(open_rgb(find_images(toy.images).records[0]))
     axes = drawing._axes(image[None])
-    found = motion_of(image, axes)
+    found = from_image(image, axes.scales(), axes.colour_map)
     assert (
         numpy.isfinite(found.torso_mps).all()
         and axes.lowest_mps < found.torso_velocity_mps < axes.highest_mps
     )
     html = drawing.draw(["ID_1"], **ASKED)
-    measured = motion_of(numpy.asarray(Image.open(downloads(html, "ID_1.png"))), axes)
+    drawn = numpy.asarray(Image.open(downloads(html, "ID_1.png")))
+    measured = from_image(drawn, axes.scales(), axes.colour_map)
     assert f"{measured.torso_velocity_mps:.2f} m/s" in html
     first = re.search(r'class="torso" points="([\d.]+),([\d.]+) ', html)
     height = axes.highest_mps - float(first[2]) / SIDE * (axes.highest_mps - axes.lowest_mps)

@@ -182,7 +182,7 @@ def test_a_picture_measures_like_the_spectrogram_it_shows():
     power = Gait().power(5)
     rows, columns = (numpy.arange(256) * n // 256 for n in (BINS, FRAMES))
     rgb = to_rgb(power[::-1][rows][:, columns], "jet")
-    measured = from_image(rgb, duration_s=DURATION, velocity_low=-1.2, velocity_high=5.2)
+    measured = from_image(rgb, (-1.2, 5.2, DURATION))
     assert figures(measured) == pytest.approx(figures(read(power)), rel=0.02)
     assert numpy.abs(measured.torso_mps - read(power).torso_mps).mean() < 0.2 * BIN
 
@@ -190,7 +190,7 @@ def test_a_picture_measures_like_the_spectrogram_it_shows():
 @pytest.mark.parametrize("frames_per_s", [26.0, 10.0, 5.0, None])
 def test_steps_are_told_as_far_as_the_frames_show_them(frames_per_s):
     image = to_rgb(Gait().power()[::-1], "jet")
-    known = {} if frames_per_s is None else {"frames_per_s": frames_per_s}
-    found = from_image(image, duration_s=TIME[-1] + TIME[0], velocity_low=-1.2, velocity_high=5.2, **known)
+    known = [] if frames_per_s is None else [frames_per_s]
+    found = from_image(image, (-1.2, 5.2, TIME[-1] + TIME[0], *known))
     expected = numpy.nan if frames_per_s == 5 else Gait().rate
     assert found.cadence_hz == pytest.approx(expected, rel=0.03, nan_ok=True)

@@ -45,12 +45,7 @@ def straight(monkeypatch):
 def read(picture, approaching=True):
     """Kinematics of an image of the default make."""
     low, high = (-1.2, 5.2) if approaching else (-5.2, 1.2)
-    return from_image(
-        numpy.asarray(picture),
-        duration_s=55 * Setup().frame_s,
-        velocity_low=low - HALF_BIN,
-        velocity_high=high - HALF_BIN,
-    )
+    return from_image(numpy.asarray(picture), (low - HALF_BIN, high - HALF_BIN, 55 * Setup().frame_s))
 
 
 def native(picture):
