@@ -67,7 +67,6 @@ def spectrogram(
     iq: numpy.ndarray,
     carrier_hz: float,
     prf_hz: float,
-    window: str = "blackman",
     window_s: float | None = None,
     num_bins: int = 128,
     frames_per_second: float = 26.0,
@@ -92,7 +91,7 @@ def spectrogram(
     samples = _window_samples(iq.shape[-1], length, prf_hz, carrier_hz, window_s)
     hop = max(1, round(prf_hz / frames_per_second))
     transform = ShortTimeFFT(
-        get_window(window, samples), hop, prf_hz, fft_mode="twosided", mfft=length, scale_to="magnitude"
+        get_window("blackman", samples), hop, prf_hz, fft_mode="twosided", mfft=length, scale_to="magnitude"
     )
     frames = slice(-(-transform.m_num_mid // hop), transform.upper_border_begin(iq.shape[-1])[1])
     if frames.stop - frames.start < 2:

@@ -65,7 +65,7 @@ def assemble(path: Path, contents: Contents, hints: Hints) -> Capture | Spectrog
         )
     if "samples" in lengths or "ranges" in lengths:
         cube = contents.cube or ArrayCube([part.reshape(shape) for part in parts], axes)
-        return _followed(path, cube, (carrier, prf), facts, hints, notes)
+        return _followed(cube, (carrier, prf), facts, hints, notes)
     iq, folded = _complex([part.reshape(shape) for part in parts], axes, hints.folded)
     iq = to_order(iq, [axis for axis in axes if axis != "iq"], ("receivers", "ranges", *SLOW))
     iq = iq.reshape(*iq.shape[:2], *_burst_shape(bursts, pulses // bursts, prf, facts))
@@ -79,7 +79,6 @@ def assemble(path: Path, contents: Contents, hints: Hints) -> Capture | Spectrog
         carrier,
         prf,
         facts.burst_period_s if iq.shape[2] > 1 else None,
-        path,
         facts.range_step_m,
         folded=folded,
         notes=tuple(notes),
@@ -87,7 +86,7 @@ def assemble(path: Path, contents: Contents, hints: Hints) -> Capture | Spectrog
 
 
 def _followed(
-    path: Path, cube: Cube, radar: tuple[float, float], facts: Facts, hints: Hints, notes: list[str]
+    cube: Cube, radar: tuple[float, float], facts: Facts, hints: Hints, notes: list[str]
 ) -> Capture:
     """The gate that follows the walker through the range cells of chirps; `radar` is carrier and PRF."""
     carrier, prf = radar
@@ -98,14 +97,7 @@ def _followed(
     iq = followed.iq.conj() if hints.conjugate else followed.iq
     where = followed.cells * facts.range_step_m if facts.range_step_m else None
     return Capture(
-        iq,
-        carrier,
-        prf,
-        period if bursts[0] > 1 else None,
-        path,
-        facts.range_step_m,
-        where,
-        notes=tuple(notes),
+        iq, carrier, prf, period if bursts[0] > 1 else None, facts.range_step_m, where, notes=tuple(notes)
     )
 
 

@@ -18,7 +18,6 @@ from configs.errors import UserError
 CARRIER_HZ = (0.3e9, 300e9)  # lower ones see no limbs, higher ones are optics
 PRF_HZ = (20.0, 1e6)
 PERIOD_S = (1e-4, 5.0)  # of bursts: a step takes half a second
-AXES = ("receivers", "ranges", "bursts", "pulses")
 
 
 class NoCapture(UserError):
@@ -99,7 +98,7 @@ class Contents:
 
 @dataclass(frozen=True, eq=False)
 class Capture:
-    """One recording: `iq` complex64 with `axes` ("receivers", "ranges", "bursts", "pulses").
+    """One recording: `iq` complex64 (receivers, ranges, bursts, pulses).
 
     A continuous recording is one burst. `ranges` are the cells of a gate that follows the walker;
     `range_m` (bursts * pulses,) is where its middle lay, None without range. `folded`: a real channel, whose
@@ -110,12 +109,10 @@ class Capture:
     carrier_hz: float
     prf_hz: float
     burst_period_s: float | None
-    source: Path
     range_step_m: float | None = None
     range_m: numpy.ndarray | None = None
     folded: bool = False
     notes: tuple[str, ...] = ()
-    axes: tuple[str, ...] = AXES
 
     @property
     def receivers(self) -> int:

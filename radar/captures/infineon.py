@@ -7,13 +7,13 @@ import re
 from pathlib import Path
 
 import numpy
+from scipy.constants import speed_of_light
 
 from configs.errors import UserError
 from radar.captures.contract import Contents, Facts, Format, Hints
 
 DOPPLER, REAL, COMPLEX, INTERLEAVED = 0, 0, 1, 2
 HEADING = re.compile(r"#\s*(\w+)\s*=\s*(\S+)")
-SPEED_OF_LIGHT = 299_792_458.0
 
 
 def load_ifrt(path: Path, hints: Hints) -> Contents:
@@ -61,7 +61,7 @@ def load_ifrt(path: Path, hints: Hints) -> Contents:
         1 / said["Pulse_Repetition_Time_sec"] if chirps > 1 else 1 / period,
         None,
         period,
-        SPEED_OF_LIGHT / 2 / (high - low),
+        speed_of_light / 2 / (high - low),
     )
     return Contents(parts, facts, ("frames", "receivers", "chirps", "samples"))
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy
+from scipy.constants import speed_of_light
 
 from configs.errors import UserError
 from radar.captures.contract import Facts, NoCapture
@@ -161,7 +162,7 @@ def find_facts(arrays: Mapping[str, Any], fast_time: bool = False) -> Facts:
     interval, bandwidth = _number(numbers, INTERVAL, SECOND), _number(numbers, BANDWIDTH, HERTZ)
     if prf is None and interval:
         prf = 1 / interval
-    step = 299_792_458 / 2 / bandwidth if bandwidth and bandwidth > 0 else None
+    step = speed_of_light / 2 / bandwidth if bandwidth and bandwidth > 0 else None
     return Facts(carrier, prf, range_step_m=step)
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+from scipy.constants import speed_of_light
 
 from configs.errors import UserError
 from radar.captures.contract import Contents, Facts, Format, Hints
 
-SPEED_OF_LIGHT = 299_792_458.0
 SUFFIXES = (".bin", ".dat", ".raw", ".adc")  # nothing in such a stream says what it is
 PROFILES = (".cfg", ".json")
 LOOK_AT = 1 << 20  # words that decide how numbers are stored
@@ -49,7 +49,7 @@ class Profile:
     def facts(self) -> Facts:
         """Carrier in the middle of the samples, PRF of one transmitter, range step c fs / (2 slope N)."""
         middle = self.adc_start_s + self.samples / self.sample_rate_hz / 2
-        step = SPEED_OF_LIGHT * self.sample_rate_hz / (2 * self.slope_hz_per_s * self.samples)
+        step = speed_of_light * self.sample_rate_hz / (2 * self.slope_hz_per_s * self.samples)
         prf = 1 / (self.transmitters * self.chirp_s) if self.loops > 1 else 1 / self.frame_s
         return Facts(self.start_hz + self.slope_hz_per_s * middle, prf, None, self.frame_s, step)
 
