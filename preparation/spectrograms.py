@@ -75,7 +75,9 @@ def recording_windows(
         shown = whole_spectrogram(capture, config)
         frames = config.frames or (FRAMES if capture.bursts == 1 else min(FRAMES, capture.bursts))
         if frames < LEAST_FRAMES:
-            raise UserError(f"{frames} bursts are no walk; an image needs {LEAST_FRAMES}")
+            raise UserError(
+                f"{frames} bursts are no walk; an image needs {LEAST_FRAMES}: give a longer recording"
+            )
         cut = _cut(shown, frames)
         return Shown(cut, capture.notes, 0 if capture.folded else direction(cut))
     except UserError as error:
@@ -124,7 +126,10 @@ def whole_spectrogram(capture: Capture, config: SpectrogramConfig) -> Spectrogra
     fastest = capture.prf_hz * speed_of_light / capture.carrier_hz / 4
     shown = pair_of(config.velocity_range) or ((0.0, fastest) if capture.folded else None)
     if capture.folded and shown and shown[0] < 0:
-        raise UserError(f"velocity_range {shown[0]:g} to {shown[1]:g} m/s: speeds without a sign begin at 0")
+        raise UserError(
+            f"velocity_range {shown[0]:g} to {shown[1]:g} m/s: speeds without a sign begin at 0; give "
+            f"--velocity_range 0 {max(map(abs, shown)):g}"
+        )
     if capture.bursts > 1 and capture.burst_period_s is not None:
         still = capture.looks - capture.looks.mean(-1, keepdims=True)
         low, high = shown or (-fastest, fastest)

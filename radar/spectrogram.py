@@ -127,7 +127,7 @@ def burst_spectrogram(
     if pulses < LEAST_BURST:
         raise UserError(
             f"a burst of {pulses} pulses tells as many velocities apart, too few: expected "
-            f"{LEAST_BURST} or more"
+            f"{LEAST_BURST} or more; record longer bursts, or give the true number by --burst_samples"
         )
     taper = get_window("blackman", pulses)
     spectrum = numpy.fft.fft(iq * (taper / taper.sum()), length)[..., bins]
@@ -145,7 +145,8 @@ def _velocity_bins(
     if not 0 < high - low <= span * (1 + 0.5 / num_bins):
         raise UserError(
             f"velocity_range {low:g} to {high:g} m/s: expected more than 0 and at most the "
-            f"{span:g} m/s that a PRF of {prf_hz:g} Hz at {carrier_hz:g} Hz tells apart"
+            f"{span:g} m/s that a PRF of {prf_hz:g} Hz at {carrier_hz:g} Hz tells apart; give two velocities "
+            "no farther apart by --velocity_range"
         )
     if (high - low) / num_bins < FINEST_MPS:
         raise UserError(
@@ -181,12 +182,12 @@ def _window_samples(
     if samples > length:
         raise UserError(
             f"window_s {window_s:g}: expected at most the transform's {length / prf_hz:g} s; "
-            "ask for more bins or a narrower velocity_range"
+            "give a smaller --window_s, or a narrower --velocity_range"
         )
     if samples > signal:
         raise UserError(
             f"the signal has {signal} samples, a window needs {samples}: expected at least one "
-            "window; give a longer recording or a smaller window_s"
+            "window; give a longer recording or a smaller --window_s"
         )
     return samples
 

@@ -39,11 +39,15 @@ def load(path: Path, hints: Hints) -> Contents:
     arrays = load_hdf5(path, hints).arrays
     if "radar" not in arrays:
         raise UserError(
-            f"no data set radar, found {', '.join(arrays) or 'none'}; expected the raw recordings"
+            f"no data set radar, found {', '.join(arrays) or 'none'}; expected the raw recordings: download "
+            "these"
         )
     frames = arrays["radar"]
     if frames.size % (CHIRPS * SAMPLES) or len(frames) != frames.size // (CHIRPS * SAMPLES):
-        raise UserError(f"radar {frames.shape}: expected frames of {CHIRPS} chirps of {SAMPLES} samples")
+        raise UserError(
+            f"radar {frames.shape}: expected frames of {CHIRPS} chirps of {SAMPLES} samples; download the "
+            "raw recordings"
+        )
     cube = frames.reshape(len(frames), CHIRPS, SAMPLES)[..., 1:]
     return Contents({"radar": cube}, Facts(range_step_m=RANGE_STEP_M), ("frames", "chirps", "samples"))
 

@@ -46,7 +46,9 @@ def find(source: Path, leave_out: Sequence[str]) -> Found:
                 "view": f"radar{radar}",
             }
     if not named:
-        raise UserError(f"{source / table}: names none of the {len(paths)} files, like {paths[0]}")
+        raise UserError(
+            f"{source / table}: names none of the {len(paths)} files, like {paths[0]}; download both again"
+        )
     left_out |= {GONE: list(gone)} if gone else {}
     return records_of(source, named, leave_out, left_out, files)
 
@@ -55,7 +57,10 @@ def design_table(source: Path) -> tuple[str, dict[str, dict[str, str]]]:
     """Its path, and its rows by the name of the file; UserError: no such table, several, or other columns."""
     tables = sorted(source.rglob(TABLE))
     if len(tables) != 1:
-        raise UserError(f"{source}: {len(tables)} files {TABLE}; expected one, which tells whose a file is")
+        raise UserError(
+            f"{source}: {len(tables)} files {TABLE}; expected one, which tells whose a file is: give the "
+            "folder of one set"
+        )
     rows = read_rows(tables[0], "a table", "download it again")
     if not rows or not all(row.get(name) for row in rows for name in COLUMNS):
         raise UserError(f"{tables[0]}: expected columns {', '.join(COLUMNS)}, in each row; download it again")
@@ -75,7 +80,9 @@ def read(record: FileRecord, hints: Hints) -> Capture | Spectrogram:
         matrices = arrays.get("radar_dat")
         if matrices is None or matrices.ndim != 3 or matrices.shape[2] != RADARS:
             shapes = {name: array.shape for name, array in arrays.items() if array.ndim}
-            raise UserError(f"holds {shapes}; expected radar_dat (velocity, time, {RADARS})")
+            raise UserError(
+                f"holds {shapes}; expected radar_dat (velocity, time, {RADARS}): download it again"
+            )
         matrix = matrices[..., int(record.relative.removesuffix(".h5")[-1])]
         matrix = numpy.abs(matrix) if numpy.iscomplexobj(matrix) else matrix
         return Contents({"radar_dat": matrix}, axes=("velocities", "times"))

@@ -20,7 +20,10 @@ def load_ancortek(path: Path, hints: Hints) -> Contents:
     words = path.read_text(encoding="ascii").replace("i", "j").split()
     carrier, sweep_ms, length, bandwidth = map(float, words[:HEADER])
     if bandwidth <= 0:
-        raise UserError(f"a bandwidth of {bandwidth:g} Hz is of no frequency sweep; expected more than 0")
+        raise UserError(
+            f"a bandwidth of {bandwidth:g} Hz is of no frequency sweep; expected more than 0: save what has "
+            "no sweep as I/Q, in a format of docs/data.md"
+        )
     values = numpy.array(words[HEADER:], numpy.complex128)
     if values.size % int(length):
         raise UserError(

@@ -170,7 +170,7 @@ def _burst_shape(bursts: int, pulses: int, prf: float, facts: Facts) -> tuple[in
     if total % length:
         raise UserError(
             f"{total} pulses are not whole bursts of {length}: the file is cut short, or another "
-            "--burst_samples is true"
+            "--burst_samples is true; copy it again, or give that one"
         )
     if period is None:
         raise UserError(

@@ -53,7 +53,7 @@ class ArrayCube:
             names |= {"frames": "chirps"}
         self.axes = [names.get(name, name) for name in axes if name != "iq"]
         if len(set(self.axes)) < len(self.axes):
-            raise UserError(f"--layout {','.join(axes)}: two axes of one kind")
+            raise UserError(f"--layout {','.join(axes)}: two axes of one kind; name one of them otherwise")
         if self.pair is not None:
             parts = [
                 parts[0].take(index, self.pair)
@@ -66,7 +66,9 @@ class ArrayCube:
         self.is_range = "ranges" in axes
         self.step: float | None = None
         if self.is_range and self.block(slice(0, 1), slice(0, 1)).dtype.kind != "c":
-            raise UserError("range cells without phase hold no velocity; expected complex ones")
+            raise UserError(
+                "range cells without phase hold no velocity; expected complex ones: export them so"
+            )
         if self.is_range:
             self.step = self._phase_step()
 
@@ -192,7 +194,8 @@ def _track(power: numpy.ndarray, when: numpy.ndarray) -> numpy.ndarray:
     floor, peak = numpy.percentile(power_db, (50, 99.9))
     if peak - floor < 3:
         raise UserError(
-            f"nothing in it moves: no range cell is more than {peak - floor:.1f} dB above the others"
+            f"nothing in it moves: no range cell is more than {peak - floor:.1f} dB above the others; give "
+            "another --layout or --cfg if somebody walks there"
         )
     track = torso_bins(numpy.clip((power_db - floor) / (peak - floor), 0, 1.2))
     if len(track) < 3:

@@ -39,6 +39,7 @@ def load_ifrt(path: Path, hints: Hints) -> Contents:
     if len(values) != math.prod(shape):
         raise UserError(
             f"{len(values)} values in {len(numbers)} frames of {math.prod(shape[1:])}: the file is cut short"
+            "; copy it again"
         )
     missing = numpy.flatnonzero(numpy.diff(numbers) != 1)
     if missing.size:

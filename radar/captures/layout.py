@@ -34,7 +34,8 @@ def parse_layout(layout: Sequence[str], shape: tuple[int, ...]) -> tuple[tuple[s
     """
     if len(layout) != len(shape):
         raise UserError(
-            f"--layout {','.join(layout)} names {len(layout)} axes, the array has {len(shape)}: {shape}"
+            f"--layout {','.join(layout)} names {len(layout)} axes, the array has {len(shape)}: {shape}; "
+            "name each of them, in order"
         )
     names, lengths = [], []
     for term, length in zip(layout, shape):
@@ -42,7 +43,7 @@ def parse_layout(layout: Sequence[str], shape: tuple[int, ...]) -> tuple[tuple[s
             names.append(name)
             lengths.append(part)
     if len(set(names)) < len(names):
-        raise UserError(f"--layout {','.join(layout)}: an axis is named twice")
+        raise UserError(f"--layout {','.join(layout)}: an axis is named twice; name each once")
     return tuple(names), tuple(lengths)
 
 
@@ -54,7 +55,9 @@ def _factors(term: str, length: int) -> list[tuple[str, int]]:
     if known.count(None) > 1 and len(parts) > 1:
         raise UserError(f"--layout {term}: give the lengths of all but one, like chirps*samples=64")
     if product == 0 or length % product or (None not in known and product != length):
-        raise UserError(f"--layout {term}: does not fit the axis of length {length}")
+        raise UserError(
+            f"--layout {term}: does not fit the axis of length {length}; give lengths that multiply to it"
+        )
     return [(_axis(name), value or length // product) for (name, _, _), value in zip(parts, known)]
 
 

@@ -28,7 +28,10 @@ def ready_map(
     UserError: an axis or the scale is not known, the values cannot be of this scale, or an axis is not even.
     """
     if sorted(axes) != ["times", "velocities"]:
-        raise UserError(f"--layout {','.join(axes)}: a ready matrix has velocities and times")
+        raise UserError(
+            f"--layout {','.join(axes)}: a ready matrix has velocities and times; give velocities,times, or "
+            "times,velocities"
+        )
     values = numpy.asarray(matrix, numpy.float64)
     values = values if axes[0] == "velocities" else values.T
     bins, frames = values.shape
@@ -71,7 +74,7 @@ def ready_map(
                 "the first and the last row in m/s by --velocity_range"
             )
         if len(axis) < 8 or not numpy.allclose(steps, steps.mean(), rtol=0.01) or not steps.mean():
-            raise UserError(f"{len(axis)} {name}: expected 8 or more at even distances")
+            raise UserError(f"{len(axis)} {name}: expected 8 or more at even distances; export it so")
     if velocity[0] > velocity[-1]:
         velocity, values = velocity[::-1], values[::-1]
     with numpy.errstate(divide="ignore"):
@@ -86,7 +89,7 @@ def _in_db(dtype: numpy.dtype, values: numpy.ndarray, hints: Hints) -> numpy.nda
     if largest is None or hints.scale not in (None, "db") or hints.db_range is None:
         raise UserError(
             "--db_range: dB of 0 and of the largest of 8-bit or 16-bit whole numbers; values are "
-            f"{dtype.name}" + f", --scale is {hints.scale}" * bool(hints.scale)
+            f"{dtype.name}" + f", --scale is {hints.scale}" * bool(hints.scale) + "; leave --db_range out"
         )
     low, high = hints.db_range
     return low + (high - low) * values / largest

@@ -66,10 +66,12 @@ def find_signal(arrays: Mapping[str, Any], variable: str | None = None) -> tuple
         return variable, tuple(_chosen(arrays, part.strip()) for part in variable.split(",", 1))
     chosen = {name: array for name, array in arrays.items() if variable in (None, name, leaf(name))}
     if not chosen:
-        known = f"; it holds {described(arrays)}" if arrays else ""
         if variable is None:
             raise NoCapture("holds no array of numbers; expected I/Q")
-        raise UserError(f"no variable {variable!r}{known}")
+        held = (
+            f"it holds {described(arrays)}: name one of these" if arrays else "it holds no array of numbers"
+        )
+        raise UserError(f"no variable {variable!r}; {held}")
     found = complexes(chosen) | pairs(chosen)
     if not found:
         found = {
@@ -99,7 +101,8 @@ def _chosen(arrays: Mapping[str, Any], part: str) -> Any:
     found = [array for name, array in every.items() if part in (name, leaf(name))]
     if len(found) != 1:
         raise UserError(
-            f"{'several variables' if found else 'no real variable'} {part!r}; it holds {described(every)}"
+            f"{'several variables' if found else 'no real variable'} {part!r}; it holds {described(every)}: "
+            "name two of these, as --variable I,Q"
         )
     return found[0]
 

@@ -58,11 +58,11 @@ def load_parts(path: Path, hints: Hints) -> Contents:
     parts = {name: load_table(file, hints).arrays for name, file in (("I", path), ("Q", other))}
     columns = {name: next(iter(arrays.values())) for name, arrays in parts.items()}
     if any(len(arrays) != 1 or columns[name].ndim != 1 for name, arrays in parts.items()):
-        raise UserError(f"expected one number a line here and in {other.name}")
+        raise UserError(f"expected one number a line here and in {other.name}; export them so")
     if columns["I"].size != columns["Q"].size:
         raise UserError(
             f"{columns['I'].size} samples here, {columns['Q'].size} in {other.name}; expected as "
-            "many: one of them is cut short"
+            "many: one of them is cut short; export both again"
         )
     if not is_real:
         columns = {"I": columns["Q"], "Q": columns["I"]}
@@ -86,7 +86,7 @@ def load_table(path: Path, hints: Hints) -> Contents:
         short = next(number for number, row in enumerate(body, 1) if len(row) != len(body[0]))
         raise UserError(
             f"row {short} of numbers has {len(body[short - 1])} of them, the first has "
-            f"{len(body[0])}; the file is cut short or of another kind"
+            f"{len(body[0])}; the file is cut short or of another kind: export it again"
         )
     table = _numbers(body)
     if len(header) == table.shape[1] and not any("=" in cell for cell in header):
@@ -108,7 +108,7 @@ def load_blocks(path: Path, hints: Hints) -> Contents:
     if len(blocks_of["I"]) != len(blocks_of["Q"]) or len(set(lengths)) != 1:
         raise UserError(
             f"{len(blocks_of['I'])} blocks of I, {len(blocks_of['Q'])} of Q, of {sorted(set(lengths))} "
-            "samples; expected as many of one length: the file is cut short"
+            "samples; expected as many of one length: the file is cut short; copy it again"
         )
     return Contents({part: _numbers(blocks) for part, blocks in blocks_of.items()}, axes=("bursts", "pulses"))
 
@@ -137,7 +137,7 @@ def _numbers(rows: Iterable[list[str]]) -> numpy.ndarray:
             return numpy.array([[complex(cell.replace("i", "j")) for cell in row] for row in rows])
         return numpy.loadtxt(io.StringIO("\n".join(" ".join(row) for row in rows)), ndmin=2)
     except ValueError as error:
-        raise UserError(f"not all numbers: {error}") from error
+        raise UserError(f"not all numbers: {error}; export it again") from error
 
 
 def _plain(name: str) -> str:

@@ -67,11 +67,14 @@ def read_profile(path: Path) -> Profile:
         if isinstance(error, UserError):
             raise
         reason = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
-        raise UserError(f"{path.name}: no profile of a TI radar ({reason})") from error
+        raise UserError(
+            f"{path.name}: no profile of a TI radar ({reason}); give what the radar was set by as --cfg"
+        ) from error
     counts = profile.samples, profile.receivers, profile.transmitters, profile.loops
     if min(counts) < 1 or min(profile.sample_rate_hz, profile.slope_hz_per_s, profile.chirp_s) <= 0:
         raise UserError(
-            f"{path.name}: expected samples, receivers, transmitters, chirps, rate and slope above 0"
+            f"{path.name}: expected samples, receivers, transmitters, chirps, rate and slope above 0; give "
+            "what the radar was set by as --cfg"
         )
     return profile
 
@@ -92,7 +95,7 @@ def _sdk(text: str) -> Profile:
         ):
             lines.setdefault(words[0], []).append([float(word) for word in words[1:]])
     if len(lines["profileCfg"]) > 1:
-        raise UserError("several profileCfg lines; expected one profile for all chirps")
+        raise UserError("several profileCfg lines; expected one profile for all chirps: record with one")
     if lines.get("lvdsStreamCfg", [[0, 0]])[0][1]:
         raise UserError("lvdsStreamCfg turns headers in the stream on; record with enableHeader 0")
     profile, frame, adc = lines["profileCfg"][0], lines["frameCfg"][0], lines["adcCfg"][0]
@@ -124,7 +127,9 @@ def _sdk(text: str) -> Profile:
 def _loops(loops: int, chirps: int, transmitters: int) -> int:
     """Chirps of each transmitter in a frame."""
     if transmitters > 1 and chirps != transmitters:
-        raise UserError(f"{chirps} chirps a loop for {transmitters} transmitters; expected one each in turn")
+        raise UserError(
+            f"{chirps} chirps a loop for {transmitters} transmitters; expected one each in turn: record it so"
+        )
     return loops * chirps // transmitters
 
 
@@ -241,11 +246,14 @@ def load_stream(path: Path, hints: Hints) -> Contents:
     if size == 0 or size % frame_bytes:
         raise UserError(
             f"{size} bytes are {size / frame_bytes:.3f} frames of {frame_bytes} bytes by "
-            f"{profile_path.name}: cut short, or of another profile"
+            f"{profile_path.name}: cut short, or of another profile; copy it again, or give its own by --cfg"
         )
     frames = words.size // profile.frame_words
     if 0 < profile.frames < frames:
-        raise UserError(f"{frames} frames, {profile_path.name} has {profile.frames}: of another profile")
+        raise UserError(
+            f"{frames} frames, {profile_path.name} has {profile.frames}: of another profile; give its own by "
+            "--cfg"
+        )
     short = (f"{frames} of {profile.frames} frames are there",) if frames < profile.frames else ()
     facts = profile.facts
     notes = (

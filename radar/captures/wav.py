@@ -16,7 +16,7 @@ def load_wav(path: Path, hints: Hints) -> Contents:
     if samples.ndim == 1:
         return Contents({"channel": samples}, facts, ("pulses",))
     if samples.shape[1] != 2:
-        raise UserError(f"{samples.shape[1]} channels; expected two (I, Q) or one")
+        raise UserError(f"{samples.shape[1]} channels; expected two (I, Q) or one: export these alone")
     notes = ("left is taken as I, right as Q, as is usual",)
     return Contents({"I": samples[:, 0], "Q": samples[:, 1]}, facts, ("pulses",), notes)
 
