@@ -25,7 +25,6 @@ from radar import captures
 from radar.captures import Capture, Facts, Hints, check_carrier, check_period, check_prf, companions
 from radar.spectrogram import (
     FRAMES,
-    HOP,
     SIZE,
     Spectrogram,
     burst_spectrogram,
@@ -71,21 +70,17 @@ def recording_windows(
             total = capture.time_s.size
             usual = FRAMES / config.frames_per_second / abs(capture.time_s[1] - capture.time_s[0])
             shown = total if whole else min(total, max(LEAST_FRAMES, round(usual)))
-            return Shown(_cut(capture, config.frames or shown))
+            return Shown(windows(capture, config.frames or shown))
         shown = whole_spectrogram(capture, config)
         frames = config.frames or (FRAMES if capture.bursts == 1 else min(FRAMES, capture.bursts))
         if frames < LEAST_FRAMES:
             raise UserError(
                 f"{frames} bursts are no walk; an image needs {LEAST_FRAMES}: give a longer recording"
             )
-        cut = _cut(shown, frames)
+        cut = windows(shown, frames)
         return Shown(cut, capture.notes, 0 if capture.folded else direction(cut))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-
-
-def _cut(shown: Spectrogram, frames: int) -> list[Spectrogram]:
-    return windows(shown, frames, max(1, round(HOP * frames / FRAMES)))
 
 
 def hints_of(config: SpectrogramConfig) -> Hints:

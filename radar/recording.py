@@ -15,7 +15,7 @@ from scipy.constants import speed_of_light
 
 from radar.echoes import Radar, iq_signal
 from radar.person import Walker
-from radar.spectrogram import HOP, remove_clutter, spectrogram, to_image, to_unit, windows
+from radar.spectrogram import FRAMES, hop_of, remove_clutter, spectrogram, to_image, to_unit, windows
 from radar.walker import Walk, draw_walk, motion
 
 SAMPLE_RATE_HZ = 200.0
@@ -36,7 +36,7 @@ class Setup:
 
     radar: Radar = field(default_factory=Radar)
     velocity_mps: tuple[float, float] = SHOWN_MPS
-    num_frames: int = 55
+    num_frames: int = FRAMES
     num_bins: int = 128
     frames_per_second: float = 26.0
     dynamic_range_db: float = 32.0
@@ -80,7 +80,7 @@ def draw_setup(rng: numpy.random.Generator) -> Setup:
     return Setup(
         radar,
         velocity_mps=(low, low + span),
-        num_frames=55 if rng.random() < 0.4 else int(rng.integers(40, 129)),
+        num_frames=FRAMES if rng.random() < 0.4 else int(rng.integers(40, 129)),
         num_bins=bins,
         frames_per_second=float(rng.uniform(20, 40)),
         dynamic_range_db=float(rng.uniform(24, 45)),
@@ -98,15 +98,14 @@ def draw_recording(
     approaching: bool | None = True,
 ) -> tuple[Walk, Iterator[Window]]:
     """A walk, and its images, each a quarter of an image on; `approaching` None: either way."""
-    hop = max(1, round(HOP * setup.num_frames / 55))
-    frames = setup.num_frames + hop * (num_windows - 1)
+    frames = setup.num_frames + hop_of(setup.num_frames) * (num_windows - 1)
     # A window's length and a frame more, because only whole windows give frames.
     walk = draw_walk(rng, (frames + 1) * setup.frame_s + 0.3, walker.speed_mps, approaching)
-    return walk, _images(walker, walk, setup, hop, num_windows, rng)
+    return walk, _images(walker, walk, setup, num_windows, rng)
 
 
 def _images(
-    walker: Walker, walk: Walk, setup: Setup, hop: int, num_windows: int, rng: numpy.random.Generator
+    walker: Walker, walk: Walk, setup: Setup, num_windows: int, rng: numpy.random.Generator
 ) -> Iterator[Window]:
     moved = motion(walker, walk, SAMPLE_RATE_HZ)
     iq = iq_signal(moved.range_m, moved.cross_section_m2, SAMPLE_RATE_HZ, setup.radar, rng)
@@ -119,7 +118,7 @@ def _images(
         frames_per_second=setup.frames_per_second,
         velocity_range=(low, high) if walk.approaching else (-high, -low),
     )
-    for window in windows(shown, setup.num_frames, hop)[:num_windows]:
+    for window in windows(shown, setup.num_frames)[:num_windows]:
         inside = (moved.time_s >= window.time_s[0]) & (moved.time_s <= window.time_s[-1])
         torso, all_parts = moved.torso_velocity_mps[inside], moved.velocity_mps[:, inside]
         unit = to_unit(window.power_db, setup.dynamic_range_db, PEAK_PERCENTILE)

@@ -18,7 +18,7 @@ from scipy.signal import ShortTimeFFT, get_window
 from configs.errors import UserError
 from radar.colormap import to_rgb
 
-FRAMES, HOP, SIZE = 55, 14, 256  # an image; neighbouring images share three quarters
+FRAMES, HOP, SIZE = 55, 14, 256  # of an image, to its neighbour, and its pixels
 CANVAS = 8  # pixels of the canvas for each cell, both ways
 LEAST_BURST = 16  # pulses
 LEAST_WINDOW = 4  # pulses; fewer tell hardly any velocities apart
@@ -192,15 +192,20 @@ def _window_samples(
     return samples
 
 
-def windows(spectrogram: Spectrogram, frames: int = FRAMES, hop: int = HOP) -> list[Spectrogram]:
-    """Sliding windows of `frames` frames, `hop` apart; UserError when not even one fits."""
+def hop_of(frames: int) -> int:
+    """Frames from one window of so many to the next, which shares three quarters with it."""
+    return max(1, round(HOP * frames / FRAMES))
+
+
+def windows(spectrogram: Spectrogram, frames: int = FRAMES) -> list[Spectrogram]:
+    """Sliding windows of `frames` frames, `hop_of` them apart; UserError when not even one fits."""
     total = spectrogram.power_db.shape[1]
     if total < frames:
         raise UserError(
             f"the recording has {total} frames, an image needs {frames}: give a longer recording, "
             f"--frames {total}, or more --frames_per_second"
         )
-    cuts = [slice(first, first + frames) for first in range(0, total - frames + 1, hop)]
+    cuts = [slice(first, first + frames) for first in range(0, total - frames + 1, hop_of(frames))]
     return [
         Spectrogram(spectrogram.power_db[:, cut], spectrogram.time_s[cut], spectrogram.velocity_mps)
         for cut in cuts
