@@ -9,7 +9,7 @@ import scipy
 
 from data.labels import LabelTable
 from evaluation.distances import BLOCK, NEIGHBOURS, OTHERS, REFERENCE, Draw, Draws, compare
-from radar.kinematics import Kinematics
+from radar.kinematics import Kinematics, finite_mean
 
 QUANTITIES = ("torso_velocity", "upper_envelope", "lower_envelope", "bandwidth", "cadence", "periodicity")
 TAIL, RARE = 0.05, 0.01  # shares of training images: that lie as far out, that cannot be measured
@@ -23,7 +23,7 @@ RULE = (
 
 def quantities(found: Kinematics) -> tuple[float, ...]:
     """The six of one image, with velocities positive in the direction of walking."""
-    upper, lower = (_mean(line) for line in (found.upper_mps, found.lower_mps))
+    upper, lower = (finite_mean(line) for line in (found.upper_mps, found.lower_mps))
     if found.torso_velocity_mps < 0:
         upper, lower = -lower, -upper
     return (
@@ -34,11 +34,6 @@ def quantities(found: Kinematics) -> tuple[float, ...]:
         found.cadence_hz,
         found.periodicity,
     )
-
-
-def _mean(line: numpy.ndarray) -> float:
-    known = line[numpy.isfinite(line)]
-    return float(known.mean()) if len(known) else numpy.nan
 
 
 def outside_real_range(motion: numpy.ndarray, training: numpy.ndarray) -> numpy.ndarray:

@@ -69,7 +69,7 @@ def measure(
         for line in (torso_bins(relative), *envelope_bins(relative))
     )
     cadence, periodicity = cadence_of(torso, lower, upper, time_s, step_range_hz)
-    figures = float(torso.mean()), _mean(upper - lower), cadence, periodicity
+    figures = float(torso.mean()), finite_mean(upper - lower), cadence, periodicity
     return Kinematics(torso, upper, lower, relative.mean(axis=1), *figures)
 
 
@@ -171,7 +171,7 @@ def cadence_of(
     """
     if len(time_s) < LEAST_FRAMES:
         return numpy.nan, numpy.nan
-    legs = upper if _mean(upper - torso) > _mean(torso - lower) else lower
+    legs = upper if finite_mean(upper - torso) > finite_mean(torso - lower) else lower
     lines = [_without_trend(line) for line in (torso, legs) if numpy.isfinite(line).mean() > 0.5]
     lines = [line / line.std() for line in lines if line.std() > 1e-6]  # more than rounding
     if not lines:
@@ -240,6 +240,7 @@ def _area_weights(cells: int, pixels: int) -> numpy.ndarray:
     return numpy.clip(overlap, 0, None) * cells / pixels
 
 
-def _mean(values: numpy.ndarray) -> float:
+def finite_mean(values: numpy.ndarray) -> float:
+    """Mean of what is finite; nan where nothing is."""
     finite = values[numpy.isfinite(values)]
     return float(finite.mean()) if finite.size else numpy.nan
