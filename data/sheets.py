@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import io
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy
 from PIL import Image, ImageDraw, ImageFont
@@ -39,6 +41,13 @@ def save_png(image: Image.Image, path: str | os.PathLike, text: dict[str, str] |
         info.add_text(name, value)
     with replacing(path) as temporary:
         image.save(temporary, format="PNG", pnginfo=info)
+
+
+def image_uri(image: Image.Image, kind: str = "png", **options: Any) -> str:
+    """An image as `data_uri` of a file of this kind without text; `options` are Pillow's."""
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return data_uri(stream.getvalue(), f"image/{kind}")
 
 
 def data_uri(content: bytes, kind: str) -> str:

@@ -23,11 +23,11 @@ from data.folders import Rules
 from data.images import ImageRecord, find_splits, open_rgb
 from data.labels import LabelTable, listing
 from data.progress import progress
-from data.sheets import data_uri
+from data.sheets import data_uri, image_uri
 from evaluation.judge import reduced
 from evaluation.memorisation import THRESHOLD, luma, nearness
 from evaluation.selection import Selector
-from playground.templates import png, render
+from playground.templates import render
 from radar.kinematics import from_image
 from sampling import load
 from sampling.arrays import arrays_of, with_colour_map
@@ -165,10 +165,9 @@ class Drawing:
         if len(self.training):
             found = nearness(luma(small[None]), self.training_luma, quiet=True)
             nearest = self.training[found.places[0, 0]]
-            picture = open_rgb(nearest).resize((128, 128))
             said |= {
                 "nearest": nearest.relative,
-                "thumbnail": data_uri(png(numpy.asarray(picture)), "image/png"),
+                "thumbnail": image_uri(open_rgb(nearest).resize((128, 128))),
             }
             said["ratio"] = float(found.ratios[0])
         return said
@@ -194,7 +193,7 @@ def ranked(shares: dict[str, float], name: str) -> list[tuple[str, float]]:
 
 def card(name: str, pixels: numpy.ndarray, axes: Axes | None, torso: bool) -> dict[str, Any]:
     """What the template shows of an image (H, W, 3) uint8."""
-    shown: dict[str, Any] = {"name": name, "png": data_uri(png(pixels), "image/png")}
+    shown: dict[str, Any] = {"name": name, "png": image_uri(Image.fromarray(pixels))}
     if axes is None:
         return shown
     found, (low, high, duration) = from_image(pixels, axes.scales(), axes.colour_map or "jet"), axes.edges()

@@ -6,12 +6,13 @@ from itertools import groupby
 from typing import Any
 
 import gradio
+from PIL import Image
 
 from configs.command_line import say
 from data.images import open_rgb
-from data.sheets import data_uri
+from data.sheets import image_uri
 from playground.detection import KIND, table
-from playground.templates import png, render
+from playground.templates import render
 from playground.user_study import Answers, Material
 from tokenizer.vavae import as_rows, preprocess
 
@@ -32,7 +33,7 @@ def build(answers: Answers, material: Material) -> gradio.Blocks:
 
     def picture(name: str) -> str:
         """As stage 1 sees it, whatever the file's size and format were."""
-        return data_uri(png(as_rows(preprocess(open_rgb(material.images[name]))[None])[0]), "image/png")
+        return image_uri(Image.fromarray(as_rows(preprocess(open_rgb(material.images[name]))[None])[0]))
 
     def sections() -> list[tuple[str, list[tuple[str, ...]]]]:
         grouped = groupby(table(answers.rows), lambda line: line[:2])

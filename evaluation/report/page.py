@@ -11,7 +11,6 @@ under keys of no section is listed at the end of the page.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -22,7 +21,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from data.atomic import write_text
-from data.sheets import data_uri
+from data.sheets import data_uri, image_uri
 from evaluation.report import tables
 from evaluation.report.sheets import GLANCE, at_the_top, corners
 from evaluation.report.tables import KINDS, words
@@ -123,9 +122,7 @@ def cutter() -> Callable[..., str]:
     opened = cache(lambda picture: Image.open(picture).convert("RGB"))
 
     def cut(picture: Path, row: int, column: int, count: int = 1) -> str:
-        buffer = io.BytesIO()
         cells = opened(picture).crop(corners(row, column, count))
-        cells.save(buffer, format="JPEG", quality=85, subsampling=0)
-        return data_uri(buffer.getvalue(), "image/jpeg")
+        return image_uri(cells, "jpeg", quality=85, subsampling=0)
 
     return cut
