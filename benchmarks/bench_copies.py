@@ -28,7 +28,7 @@ from data.images import Splits
 from data.split_check import check_split
 from evaluation.data_copying import three_samples
 from evaluation.estimates import share_of, shown
-from evaluation.features import ImageSet, describe, encoder, read, through
+from evaluation.features import ImageSet, describe, encoder, read, read_with
 from evaluation.folders import find_real
 from evaluation.measure import beside_training
 from evaluation.memorisation import LEFT, luma, memorised, usual_left
@@ -137,8 +137,9 @@ def read_sets(folder: Path, splits: Splits) -> tuple[dict[str, ImageSet], str, f
         for name, part in parts.items()
     }
     vae = VAVAE.from_file("compact", device=torch.device("cpu"))
-    latents = through(encoder(vae), splits.records["test"], vae.image_size, "encoding")
-    images = reconstructions(vae, latents, splits.records["test"], {})
+    networks, test = {"latents": (encoder(vae), vae.image_size)}, splits.records["test"]
+    latents = read_with(networks, test, splits.labels, (), colour_map)[1]["latents"]
+    images = reconstructions(vae, latents, test, {})
     sets["reconstructed"] = describe(images, sets["held_out"].labels, (), colour_map)
     return sets, colour_map, axes.range_db if axes else None
 

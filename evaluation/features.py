@@ -107,14 +107,9 @@ def read_with(
     """`read`, and (N, ...) of each of `networks`: every file is decoded once for all."""
     labels = numpy.array([people.index(record.user) for record in records])
     features: dict[str, list[numpy.ndarray]] = {}
-    opened = seen_by(networks, images_of(records, "reading"), features)
-    images = describe(opened, labels, axes, colour_map, side)
+    opened = map(open_rgb, progress(records, description="reading", unit="img"))
+    images = describe(seen_by(networks, opened, features), labels, axes, colour_map, side)
     return images, {name: numpy.concatenate(parts) for name, parts in features.items()}
-
-
-def images_of(records: Sequence[ImageRecord], description: str) -> Iterator[Image.Image]:
-    """Each image, with a bar."""
-    return (open_rgb(record) for record in progress(records, description=description, unit="img"))
 
 
 # Spaces
@@ -178,16 +173,6 @@ def seen_by(
         yield picture
     for name in filter(waiting.get, networks):
         look(name)
-
-
-def through(
-    network: Callable[[Tensor], Tensor], records: Sequence[ImageRecord], size: int, description: str
-) -> numpy.ndarray:
-    """(N, ...) float32 of `network` over uint8 batches (B, 3, size, size) of files."""
-    features: dict[str, list[numpy.ndarray]] = {}
-    for _ in seen_by({description: (network, size)}, images_of(records, description), features):
-        pass
-    return numpy.concatenate(features[description])
 
 
 def encoder(vae: VAVAE) -> Callable[[Tensor], Tensor]:

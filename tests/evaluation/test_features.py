@@ -17,7 +17,6 @@ from evaluation.features import (
     latent_space,
     radar_space,
     read_with,
-    through,
 )
 from evaluation.judge import SmallJudge
 from evaluation.reconstruction import perceptual_distance
@@ -78,7 +77,8 @@ def records_of(count, folder):
 
 def test_batches_come_back_in_order(tmp_path):
     records = records_of(features.BATCH + 3, tmp_path)
-    found = through(lambda images: images[:, :1, 0, 0].double(), records, 8, "trying")
+    networks = {"red": (lambda images: images[:, :1, 0, 0].double(), 8)}
+    found = read_with(networks, records, LabelTable(("ID_1",)), (), "jet")[1]["red"]
     assert found.dtype == numpy.float32 and found[:, 0].tolist() == list(range(features.BATCH + 3))
 
 
