@@ -44,6 +44,8 @@ TIME = {"t", "time", "times", "timestamp", "timestamps", "seconds", "slowtime"}
 VELOCITY = {"v", "velocity", "velocities", "speed", "speeds"}
 HERTZ = (("ghz", 1e9), ("mhz", 1e6), ("khz", 1e3), ("hz", 1.0), ("", 1.0))
 SECOND = (("us", 1e-6), ("ms", 1e-3), ("sec", 1.0), ("s", 1.0), ("", 1.0))
+SPEED = (("mps", 1.0), ("", 1.0))
+Units = tuple[tuple[str, float], ...]  # what a name may end on, and how large it is
 
 
 def listing(words: Iterable[str], most: int = 8) -> str:
@@ -169,46 +171,39 @@ def find_facts(arrays: Mapping[str, Any], fast_time: bool = False) -> Facts:
     return Facts(carrier, prf, range_step_m=step)
 
 
-def _number(
-    numbers: Mapping[str, float], names: set[str], units: tuple[tuple[str, float], ...]
-) -> float | None:
-    for name, value in numbers.items():
-        plain = "".join(_words(leaf(name)))
-        for unit, factor in units:
-            if plain.endswith(unit) and plain.removesuffix(unit) in names:
-                return value * factor
-    return None
+def _number(numbers: Mapping[str, float], names: set[str], units: Units) -> float | None:
+    known = ((value, _unit_of(name, names, units)) for name, value in numbers.items())
+    return next((value * unit for value, unit in known if unit), None)
+
+
+def _unit_of(name: str, names: set[str], units: Units) -> float | None:
+    """The unit that stands at the end of one of `names`; None: another name."""
+    plain = "".join(_words(leaf(name)))
+    found = (factor for unit, factor in units if plain.endswith(unit) and plain.removesuffix(unit) in names)
+    return next(found, None)
 
 
 def find_time(arrays: Mapping[str, Any], samples: int) -> numpy.ndarray | None:
     """The time of every sample in seconds, where an array is called so."""
-    for name, array in arrays.items():
-        plain = "".join(_words(leaf(name)))
-        for unit, factor in SECOND:
-            if (
-                plain.endswith(unit)
-                and plain.removesuffix(unit) in TIME
-                and size(array) == samples
-                and array.dtype.kind in "fiu"
-            ):
-                return numpy.asarray(array[()], numpy.float64).ravel() * factor
-    return None
+    return _axis(arrays, samples, TIME, SECOND)
 
 
 def find_velocity(arrays: Mapping[str, Any], bins: int) -> numpy.ndarray | None:
     """The velocity of every row in m/s, where an array is called so."""
+    return _axis(arrays, bins, VELOCITY, SPEED)
+
+
+def _axis(arrays: Mapping[str, Any], length: int, names: set[str], units: Units) -> numpy.ndarray | None:
     for name, array in arrays.items():
-        plain = "".join(_words(leaf(name))).removesuffix("mps")
-        if plain in VELOCITY and size(array) == bins and array.dtype.kind in "fiu":
-            return numpy.asarray(array[()], numpy.float64).ravel()
+        unit = _unit_of(name, names, units)
+        if unit and size(array) == length and array.dtype.kind in "fiu":
+            return numpy.asarray(array[()], numpy.float64).ravel() * unit
     return None
 
 
 def is_axis(name: str) -> bool:
-    """Whether an array's name is that of an axis of time."""
-    plain = "".join(_words(leaf(name)))
-    in_time = any(plain.removesuffix(unit) in TIME for unit, _ in SECOND)
-    return in_time or plain.removesuffix("mps") in VELOCITY
+    """Whether an array's name is that of an axis of time or velocity."""
+    return bool(_unit_of(name, TIME, SECOND) or _unit_of(name, VELOCITY, SPEED))
 
 
 def leaf(name: str) -> str:
