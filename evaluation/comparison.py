@@ -77,13 +77,10 @@ def distances_of(sets: Sets, draws: Draws, names: Sequence[str]) -> dict[str, di
 
 def correct(tests: Sequence[dict[str, Any]]) -> None:
     """Give each test the "adjusted_p" of Holm's procedure over all of them whose p is known."""
-    known, largest = (
-        sorted((test for test in tests if test["p"] is not None), key=lambda test: test["p"]),
-        0.0,
-    )
     for test in tests:
         test["adjusted_p"] = None
-    for place, test in enumerate(known):
+    known, largest = [test for test in tests if test["p"] is not None], 0.0
+    for place, test in enumerate(sorted(known, key=lambda test: test["p"])):
         largest = max(largest, min(1.0, (len(known) - place) * test["p"]))
         test["adjusted_p"] = largest
 

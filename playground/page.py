@@ -9,7 +9,6 @@ from playground.drawing import Drawing
 from sampling.trained_model import checked
 
 MOST = 8  # people side by side
-GUIDANCE, STEPS = (0.0, 6.0, 0.1), (1, 60, 1)  # of the sliders: lowest, highest, step
 CSS = """
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1.5rem; }
 .card { margin: 0; }
@@ -50,29 +49,18 @@ def build(drawing: Drawing) -> gradio.Blocks:
         )
         with gradio.Row():
             with gradio.Column(scale=1, min_width=280):
+                names, conditions = drawing.people, drawing.conditions
                 people = gradio.Dropdown(
-                    drawing.people,
-                    value=drawing.people[:1],
-                    multiselect=True,
-                    max_choices=MOST,
-                    label="People",
+                    names, value=names[:1], multiselect=True, max_choices=MOST, label="People"
                 )
                 condition = gradio.Dropdown(
-                    drawing.conditions,
-                    value=drawing.conditions[0],
-                    label="Condition",
-                    visible=len(drawing.conditions) > 1,
+                    conditions, value=conditions[0], label="Condition", visible=len(conditions) > 1
                 )
+                known = "1: none; above 2: caricatures"
                 guidance = gradio.Slider(
-                    *GUIDANCE[:2],
-                    value=usual.guidance_scale,
-                    step=GUIDANCE[2],
-                    label="Guidance",
-                    info="1: none; above 2: caricatures",
+                    0.0, 6.0, usual.guidance_scale, step=0.1, label="Guidance", info=known
                 )
-                steps = gradio.Slider(
-                    *STEPS[:2], value=usual.num_steps, step=STEPS[2], label="Steps of the solver"
-                )
+                steps = gradio.Slider(1, 60, usual.num_steps, step=1, label="Steps of the solver")
                 seed = gradio.Number(usual.seed, precision=0, label="Seed")
                 another = gradio.Button("Another walk", variant="primary")
                 torso = gradio.Checkbox(True, label="Torso line", visible=drawing.model.axes is not None)
