@@ -38,14 +38,11 @@ class LinearJudge(NamedTuple):
 
     def predict(self, images: numpy.ndarray) -> numpy.ndarray:
         """Probabilities (N, people), float64, of uint8 images (N, 128, 64, 3) as `judge.reduced` gives."""
-        return (self.logits(images) / self.temperature).softmax(1).numpy()
+        logits = self.logits(cadence_velocity(images, self.colour_map))
+        return (logits / self.temperature).softmax(1).numpy()
 
-    def logits(self, images: numpy.ndarray) -> Tensor:
-        """(N, people) float64, not yet divided by the temperature."""
-        return self.scores(cadence_velocity(images, self.colour_map))
-
-    def scores(self, features: numpy.ndarray) -> Tensor:
-        """Logits (N, people) of `cadence_velocity` features (N, D)."""
+    def logits(self, features: numpy.ndarray) -> Tensor:
+        """(N, people), not yet divided by the temperature, of `cadence_velocity` features (N, D)."""
         return torch.from_numpy((features - self.mean) / self.scale) @ self.weights + self.bias
 
 
@@ -81,7 +78,7 @@ def train_linear_judge(
     if not val:
         return judges[0]
     tried = cadence_velocity(val.images, colour_map)
-    logits = [judge.scores(tried) for judge in judges]
+    logits = [judge.logits(tried) for judge in judges]
     _, best = min((cross_entropy(own, val.labels), place) for place, own in enumerate(logits))
     return judges[best]._replace(temperature=fit_temperature(logits[best], val.labels))
 
