@@ -108,7 +108,7 @@ def measure_each(
     spaces = spaces_of(judged, compared, latents, further or {})
     right = {name: own["judged_right"] for name, own in flags.items()}
     said = {name: linear.predict(sets[name].images) for name in near} if linear else None
-    sections = {}
+    sections: dict[str, dict[str, Any]] = {}
     for name in generators:
         own = of_generator(sets, name)
         sections[name] = {
