@@ -39,7 +39,7 @@ def rank_test(values: numpy.ndarray, others: numpy.ndarray) -> Ranked:
     count, pairs = len(ranks), len(values) * len(others)
     ties = numpy.unique(ranks, return_counts=True)[1].astype(float)
     deviation = ranks[: len(values)].sum() - len(values) * (len(values) + 1) / 2 - pairs / 2
-    tied = (ties**3 - ties).sum() / (count * max(count - 1, 1))
+    tied = (ties**3 - ties).sum() / (count * (count - 1))
     return Ranked(float(deviation), float(pairs / 12 * (count + 1 - tied)))
 
 

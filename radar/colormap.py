@@ -81,8 +81,6 @@ def from_rgb(rgb: numpy.ndarray, name: str = "jet") -> numpy.ndarray:
     inverse = _inverse(name)
     rgb = numpy.asarray(rgb)
     assert rgb.dtype == numpy.uint8 and rgb.shape[-1] == 3, (rgb.dtype, rgb.shape)
-    if not rgb.size:
-        return numpy.zeros(rgb.shape[:-1], numpy.float32)
     red, green, blue = numpy.moveaxis(rgb.astype(numpy.int32), -1, 0)
     codes, places = (red << 16 | green << 8 | blue).ravel(), _places(name)
     found = places[codes]

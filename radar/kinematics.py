@@ -59,7 +59,7 @@ def measure(
     power = numpy.nan_to_num(numpy.asarray(power, dtype=numpy.float64))
     bins, frames = power.shape
     assert time_s.shape == (frames,) and velocity_mps.shape == (bins,), "one axis value per row and column"
-    floor, peak = numpy.percentile(power, (20, 99.5)) if power.size else (0.0, 0.0)
+    floor, peak = numpy.percentile(power, (20, 99.5))
     if peak - floor < LEAST_CONTRAST:
         nothing = numpy.full(frames, numpy.nan)
         return Kinematics(nothing, nothing, nothing, numpy.zeros(bins), *[numpy.nan] * 4)
