@@ -34,9 +34,7 @@ class Labelled(NamedTuple):
 
     def at(self, places: numpy.ndarray) -> Labelled:
         """Some of them."""
-        return Labelled(
-            self.images[places], self.labels[places], None if self.days is None else self.days[places]
-        )
+        return Labelled(self.images[places], *self.tested.at(places))
 
     @property
     def tested(self) -> HeldOut:

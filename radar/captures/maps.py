@@ -60,6 +60,17 @@ def ready_map(
         raise UserError(
             f"--scale {scale}: values down to {values.min():.4g}; expected --scale db, or 0 and more"
         )
+    _require_even(velocity, time_s)
+    if velocity[0] > velocity[-1]:
+        velocity, values = velocity[::-1], values[::-1]
+    with numpy.errstate(divide="ignore"):
+        power_db = TO_DB[scale](values)
+    lowest = power_db[numpy.isfinite(power_db)].min()
+    return Spectrogram(numpy.maximum(power_db, lowest).astype(numpy.float32), time_s, velocity)
+
+
+def _require_even(velocity: numpy.ndarray, time_s: numpy.ndarray) -> None:
+    """UserError: an axis is of another unit, or not even."""
     for axis, name in ((velocity, "velocities"), (time_s, "times")):
         steps = numpy.diff(axis)
         if name == "times" and len(axis) > 1 and abs(axis[1] - axis[0]) > SLOWEST_S:
@@ -75,12 +86,6 @@ def ready_map(
             )
         if len(axis) < 8 or not numpy.allclose(steps, steps.mean(), rtol=0.01) or not steps.mean():
             raise UserError(f"{len(axis)} {name}: expected 8 or more at even distances; export it so")
-    if velocity[0] > velocity[-1]:
-        velocity, values = velocity[::-1], values[::-1]
-    with numpy.errstate(divide="ignore"):
-        power_db = TO_DB[scale](values)
-    lowest = power_db[numpy.isfinite(power_db)].min()
-    return Spectrogram(numpy.maximum(power_db, lowest).astype(numpy.float32), time_s, velocity)
 
 
 def _in_db(dtype: numpy.dtype, values: numpy.ndarray, hints: Hints) -> numpy.ndarray:
