@@ -25,7 +25,8 @@ def ready_map(
 ) -> Spectrogram:
     """`matrix` with axes velocities and times as a spectrogram in dB; its axes are in the file or told.
 
-    UserError: an axis or the scale is not known, the values cannot be of this scale, or an axis is not even.
+    UserError: an axis or the scale is not known, the values cannot be of this scale or are no numbers, or an
+    axis is not even.
     """
     if sorted(axes) != ["times", "velocities"]:
         raise UserError(
@@ -65,7 +66,10 @@ def ready_map(
         velocity, values = velocity[::-1], values[::-1]
     with numpy.errstate(divide="ignore"):
         power_db = TO_DB[scale](values)
-    lowest = power_db[numpy.isfinite(power_db)].min()
+    seen = ~numpy.isneginf(power_db)
+    if not seen.any() or not numpy.isfinite(power_db[seen]).all():
+        raise UserError("expected finite values that are not all without power; export it again")
+    lowest = power_db[seen].min()
     return Spectrogram(numpy.maximum(power_db, lowest).astype(numpy.float32), time_s, velocity)
 
 

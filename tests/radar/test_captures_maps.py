@@ -45,6 +45,21 @@ def test_what_a_matrix_does_not_say(hints, said, tmp_path):
         read(tmp_path / "a.npy", Hints(**hints))
 
 
+@pytest.mark.parametrize("value", [numpy.nan, numpy.inf, 0.0])
+def test_values_without_power_or_number_are_refused(value, tmp_path):
+    """But some 0 among others are as dark as the darkest of these."""
+    told = Hints(layout=LAYOUT, velocity_mps=(-1.2, 1.2), duration_s=2.0, scale="power")
+    power = SCALES["power"].copy()
+    power[3:5] = 0.0
+    numpy.save(tmp_path / "a.npy", power)
+    dark = read(tmp_path / "a.npy", told).power_db[3:5]
+    assert dark == pytest.approx(numpy.delete(POWER_DB, (3, 4), 0).min(), rel=1e-6)
+    power[0 if value else ...] = value
+    numpy.save(tmp_path / "a.npy", power)
+    with pytest.raises(UserError, match="a.npy: expected finite values"):
+        read(tmp_path / "a.npy", told)
+
+
 @pytest.mark.parametrize("bits", [8, 12, 16])
 def test_a_grey_image_is_power_in_db_upwards(bits, tmp_path):
     white = 2**bits - 1
