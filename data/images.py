@@ -3,7 +3,7 @@
 import hashlib
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,12 +15,12 @@ from configs.errors import UserError
 from data.folders import BY_FOLDER, WHITE, FileRecord, Found, Rules, find_files
 from data.grey_depth import with_white
 from data.labels import LabelTable, listing, natural_key
+from data.progress import progress
 from data.tree import account, leave_out_flag, split_folders
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jfif")
 ImageRecord = FileRecord
 MAX_PIXELS = 2**26  # 8192 x 8192: far above any spectrogram, 200 MB as RGB
-Progress = Callable[[int, int], None]  # (done, total), called from the calling thread
 
 
 @dataclass(frozen=True)
@@ -171,21 +171,20 @@ def _refuse_unknown(folder: Path, people: LabelTable, known: LabelTable) -> None
 
 
 def scan_images(
-    records: Sequence[ImageRecord], num_workers: int = 4, progress: Progress | None = None
+    records: Sequence[ImageRecord], num_workers: int = 4, description: str = "reading"
 ) -> ImageScan:
     """Read every file once: decode it fully, as `open_rgb` does, and hash its bytes, in `num_workers`
-    threads."""
+    threads; a bar with the `description` shows how far it is."""
     bad: dict[str, str] = {}
     digests: dict[str, str] = {}
-    with ThreadPoolExecutor(max(1, num_workers)) as pool:
+    with ThreadPoolExecutor(num_workers) as pool:
         results = pool.map(_scan_one, records)
-        for done, (record, (digest, reason)) in enumerate(zip(records, results), start=1):
+        bar = progress(results, total=len(records), description=description, unit="img")
+        for record, (digest, reason) in zip(records, bar, strict=True):
             if digest is not None:
                 digests[record.relative] = digest
             if reason is not None:
                 bad[record.relative] = reason
-            if progress is not None:
-                progress(done, len(records))
     return ImageScan(bad, digests)
 
 

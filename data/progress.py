@@ -32,8 +32,3 @@ def progress(
         dynamic_ncols=True,
         disable=not is_main_process(),
     )
-
-
-def advance(bar: tqdm, done: int, total: int) -> None:
-    """Set a bar to `done`, for those who report what is done of a total."""
-    bar.update(done - bar.n)

@@ -8,12 +8,14 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
+from tqdm import tqdm
+
 from configs.errors import UserError
 from data.atomic import replacing, write_text_if_new
 from data.axes import AXES, carried
 from data.cropping import SHEET, contact_sheet, cropped_name
 from data.examination import Box
-from data.images import ImageRecord, Progress, inputs_digest, open_rgb
+from data.images import ImageRecord, inputs_digest, open_rgb
 from data.labels import listing
 from data.run_record import lock_folder
 from data.sheets import save_png
@@ -29,7 +31,7 @@ def materialise(
     output_dir: str | os.PathLike,
     link: bool = True,
     inputs: str | None = None,
-    progress: Progress | None = None,
+    bar: tqdm | None = None,
     dry_run: bool = False,
     boxes: Mapping[str, Box] | None = None,
     axes: Mapping[str, Mapping[str, str]] | None = None,
@@ -39,7 +41,8 @@ def materialise(
     With `link`, as hard links, where impossible symbolic links, where impossible copies; else as copies. A
     hard link shares its bytes with the original. Images that `boxes` name by their relative paths are cut
     to these and written as PNG, and shown in SHEET. `axes` are rows of axes.csv, written again
-    where every image has one. `inputs` is the records' `inputs_digest`, computed here when None.
+    where every image has one. `inputs` is the records' `inputs_digest`, computed here when None. `bar` shows
+    how many are placed.
 
     `split.json` (settings and inputs) is written first, `split.csv` (path, user, split, groups such as day,
     recording, and the file placed) last, as the mark of completeness. A killed run is finished by running it
@@ -71,10 +74,10 @@ def materialise(
         placed = 0
         if boxes:
             save_png(contact_sheet([item.record for item in split.assignments], boxes), output_dir / SHEET)
-        for done, (target, record) in enumerate(targets.items(), start=1):
+        for target, record in targets.items():
             placed += _placed(record, target, link, boxes.get(record.relative))
-            if progress is not None:
-                progress(done, len(targets))
+            if bar is not None:
+                bar.update()
         kept = [item for item in split.assignments if item.split != GUARD]
         table = carried(axes or {}, {item.record.relative: placed_at(item, boxes) for item in kept})
         if table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from configs.command_line import say
@@ -16,7 +15,7 @@ from data.examination import examine_files
 from data.folders import FileRecord, Rules
 from data.images import find_images, inputs_digest, scan_images
 from data.labels import listing
-from data.progress import advance, progress
+from data.progress import progress
 from data.split_files import materialise
 from data.splits import GUARD, Split, enough_recordings, split_records
 from data.tree import SPLIT_NAMES, account, leave_out_flag
@@ -27,8 +26,7 @@ def split(config: SplitConfig) -> None:
     # The images: whose they are, whether they can be read, what they look like
     entries = find_images(config.input_dir, Rules(config.name, config.labels, config.leave_out))
     labels, records = entries.labels, entries.records
-    with progress(total=len(records), description="reading", unit="img") as bar:
-        scan = scan_images(records, progress=partial(advance, bar))
+    scan = scan_images(records)
     refuse_unreadable(records, scan.bad)
     seen = examine_files(records)
     say("\n".join(seen.lines()))
@@ -52,7 +50,7 @@ def split(config: SplitConfig) -> None:
             config.output_dir,
             link=not config.copy,
             inputs=inputs_digest(records, scan.digests),
-            progress=partial(advance, bar),
+            bar=bar,
             dry_run=config.dry_run,
             boxes=boxes,
             axes=read_axes(config.input_dir),

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,32 +20,28 @@ from data.axes import Axes, axes_of_images
 from data.examination import Examination
 from data.folders import WHITE, Rules
 from data.imagenet_stats import imagenet_statistics, with_channels
-from data.images import ImageRecord, Splits, find_splits, inputs_digest, open_rgb, scan_images
+from data.images import ImageRecord, Splits, find_splits
 from data.kept_values import KeptValues
 from data.labels import LabelTable, listing
 from data.latent_files import LatentFiles, change_entry, export_lightningdit
 from data.latent_stats import LatentStatistics, write_statistics
 from data.latents import KINDS, LatentSet, read_latents, read_metadata
-from data.progress import advance, progress
+from data.progress import progress
 from data.run_record import lock_folder
-from data.sheets import grid, save_png
 from data.split_check import check_split
-from data.tree import SPLIT_NAMES, leave_out_flag
+from data.tree import SPLIT_NAMES
 from runtime.compiling import compiled_tokenizer
 from runtime.devices import resolve_device, resolve_devices, resolve_precision, tokenizer_precision
 from runtime.disk import require_space
 from runtime.out_of_memory import Fitting
 from runtime.precision import RECORD, choose_tokenizer
 from runtime.processes import ProcessGroup, start_process_group
-from tokenizer.losses import psnr
-from tokenizer.vavae import VAVAE, as_rows, preprocess
+from stages.reconstructions import check_reconstruction
+from stages.source_images import check_images, image_batches
+from tokenizer.vavae import VAVAE
 from tokenizer.weights import resolve_path
 from weight_files.hub import with_local_files
 
-READ_AHEAD = 2  # batches
-MOST_READERS = 8  # threads; more wait for the interpreter's lock
-CHECKED_IMAGES = 6
-LOW_PSNR_DB = 18.0
 CHECK_IMAGE = "reconstruction_check.png"
 EXPORT = "lightningdit"
 DERIVED = (CHECK_IMAGE, "latents_stats.pt", "stats_recommendation.txt", f"{EXPORT}/latents_stats.pt")
@@ -78,9 +71,11 @@ def run(config: ExtractConfig) -> None:
         jobs = jobs_of(inputs, config) if inputs else []
         if inputs and config.dry_run:
             return tell(inputs, jobs, config)
-        record_axes(inputs, jobs, config)
-        remove_derived(jobs, config)
-        jobs = in_arithmetic(jobs, inputs.vae, config) if inputs and jobs else jobs
+        if inputs:
+            record_axes(inputs, jobs, config)
+        if inputs and jobs:
+            remove_derived(config)
+            jobs = in_arithmetic(jobs, inputs.vae, config)
         group = start_process_group(device, config.devices)
         vae = inputs.vae if inputs else load_tokenizer(config, group.device)
         jobs = group.broadcast(jobs)
@@ -146,9 +141,9 @@ def tell(inputs: Inputs, jobs: list[Job], config: ExtractConfig) -> None:
     )
 
 
-def remove_derived(jobs: list[Job], config: ExtractConfig) -> None:
+def remove_derived(config: ExtractConfig) -> None:
     """Remove what was made from latents that are to be replaced."""
-    for name in DERIVED if jobs else ():
+    for name in DERIVED:
         (Path(config.output_path) / name).unlink(missing_ok=True)
 
 
@@ -174,9 +169,9 @@ def jobs_of(inputs: Inputs, config: ExtractConfig) -> list[Job]:
     return jobs
 
 
-def record_axes(inputs: Inputs | None, jobs: list[Job], config: ExtractConfig) -> None:
+def record_axes(inputs: Inputs, jobs: list[Job], config: ExtractConfig) -> None:
     """Put the axes into latents that stay and say others, or none."""
-    if not inputs or not inputs.axes:
+    if not inputs.axes:
         return
     folder, axes = Path(config.output_path), inputs.axes.known()
     for split in inputs.splits.records.keys() - {job.split for job in jobs}:
@@ -215,46 +210,6 @@ def finish(inputs: Inputs, jobs: Sequence[Job], config: ExtractConfig) -> None:
     say(inputs.splits.account())
     extracted = sum(len(job.records) for job in jobs)
     say(f"wrote {extracted} latents to {folder}; next: python stage2_train_dit.py --latent_dir {folder}")
-
-
-def check_images(splits: Splits, config: ExtractConfig) -> tuple[Splits, dict[str, str]]:
-    """Decode every image once: the good ones per split, and a digest of their names and contents.
-
-    All unreadable images are reported together (UserError), or left out with `skip_bad_images`; not all
-    training images of a person, though.
-    """
-    bad: dict[str, str] = {}
-    kept, digests = {}, {}
-    for split, entries in splits.records.items():
-        with progress(total=len(entries), description=f"checking {split}", unit="img") as bar:
-            scan = scan_images(entries, num_readers(config), partial(advance, bar))
-        bad |= {f"{split}/{name}": reason for name, reason in scan.bad.items()}
-        kept[split] = [record for record in entries if record.relative not in scan.bad]
-        digests[split] = inputs_digest(kept[split], scan.digests)
-    missing = set(splits.labels.names) - {record.user for record in kept["train"]}
-    refuse_bad(bad, [name for name in splits.labels.names if name in missing], config)
-    for name, reason in bad.items():
-        say(f"skipped {name}: {reason}")
-    for split in [split for split, entries in kept.items() if not entries]:
-        say(f"warning: no readable image is left in {split}; it is left out")
-        del kept[split]
-    unread = {"unreadable": list(bad)} if bad else {}
-    return replace(splits, records=kept, left_out={**splits.left_out, **unread}), digests
-
-
-def refuse_bad(bad: dict[str, str], missing: list[str], config: ExtractConfig) -> None:
-    """UserError for images that cannot be read, and for people of whom none is left."""
-    if bad and not config.skip_bad_images:
-        listed = "; ".join(f"{name}: {reason}" for name, reason in bad.items())
-        raise UserError(
-            f"{len(bad)} images cannot be read, nothing was written: {listed}; repair or remove them, or go "
-            f"on without them by --skip_bad_images{f' {leave_out_flag(missing, ())}' if missing else ''}"
-        )
-    if missing:
-        raise UserError(
-            f"--data_dir {config.data_dir}: no readable training image is left of {listing(missing)}; repair "
-            f"them, or go on without these people by {leave_out_flag(missing, ())}"
-        )
 
 
 def is_current(
@@ -313,30 +268,6 @@ def extract_split(job: Job, vae: VAVAE, config: ExtractConfig, group: ProcessGro
     group.barrier()  # for the file under its own name
 
 
-def image_batches(
-    records: Sequence[ImageRecord], firsts: Sequence[int], config: ExtractConfig, size: int
-) -> Iterator[torch.Tensor]:
-    """uint8 batches (B,3,size,size) that begin at the records `firsts`; threads read the next `READ_AHEAD`
-    ones while the caller encodes.
-    """
-
-    def load(record: ImageRecord) -> torch.Tensor:
-        return preprocess(open_rgb(record), size, config.geometry)
-
-    with ThreadPoolExecutor(num_readers(config)) as pool:
-        waiting: deque[list[Future]] = deque()
-        for first in [*firsts, *[None] * READ_AHEAD]:
-            chosen = [] if first is None else records[first : first + config.batch_size]
-            waiting.append([pool.submit(load, record) for record in chosen])
-            if len(waiting) > READ_AHEAD:
-                yield torch.stack([future.result() for future in waiting.popleft()])
-
-
-def num_readers(config: ExtractConfig) -> int:
-    """Threads that read images: as asked, else one for each core, eight at most."""
-    return config.num_workers or min(MOST_READERS, os.cpu_count() or 1)
-
-
 def remove_other_splits(folder: Path, records: dict[str, Any]) -> None:
     """Remove latents of splits that the data folder no longer has, so that nobody trains or validates on
     them.
@@ -354,31 +285,3 @@ def write_export(train: LatentSet, folder: Path, config: ExtractConfig) -> None:
     complete = (export / "latents_stats.pt").exists()  # written last
     if not complete and (config.export == EXPORT or export.is_dir()):
         export_lightningdit(train, export)
-
-
-def check_reconstruction(
-    records: Sequence[ImageRecord], vae: VAVAE, config: ExtractConfig, path: Path
-) -> None:
-    """Encode and decode a few images, print their PSNR beside that of a flat image, and save them side by
-    side.
-    """
-    step = max(1, len(records) // CHECKED_IMAGES)
-    chosen = list(records)[::step][:CHECKED_IMAGES]
-    batch = torch.stack([preprocess(open_rgb(record), vae.image_size, config.geometry) for record in chosen])
-    decoded = torch.cat(
-        [vae.decode(vae.encode(one[None]).mean) for one in batch]
-    )  # one by one: memory of a small card
-    flat = batch.float().mean((2, 3), keepdim=True).expand(batch.shape).to(torch.uint8)
-    quality, baseline = (float(psnr(batch, other).mean()) for other in (decoded, flat))
-    rows = list(zip(as_rows(batch), as_rows(decoded)))
-    save_png(grid(rows, [record.user for record in chosen]), path)
-    say(
-        f"reconstruction of {len(chosen)} images: {quality:.1f} dB PSNR (a flat image: {baseline:.1f} "
-        f"dB); see {path}"
-    )
-    if quality < LOW_PSNR_DB or quality < baseline + 3:
-        say(
-            f"warning: {config.vavae_path} does not suit these images: {quality:.1f} dB PSNR; generated "
-            f"images cannot be better than its reconstructions. Look at {path}, check --geometry, or "
-            "train a tokenizer with train_tokenizer.py"
-        )
