@@ -53,14 +53,8 @@ def run(configs: dict[str, Any], preset: str | None = None) -> None:
         configs = {**configs, "model": as_built(configs["model"], arguments)}
 
     # Length and arithmetic
-    accelerator, count = resolve_devices(config.accelerator, config.devices)
-    count *= config.num_nodes
-    lengths = config.max_epochs, config.max_steps
-    total_steps, steps_per_pass = run_length(
-        len(train.labels), config.batch_size, count, config.accumulate, *lengths
-    )
-    precision = training_precision(config)
-    describe(configs, arguments, train, val, total_steps, f"{count} x {accelerator}", precision)
+    total_steps, steps_per_pass = run_length(config, len(train.labels))
+    describe(configs, arguments, train, val, total_steps)
 
     # What identifies the run, and what its files carry
     settings = deciding_settings(configs, arguments, train, initial)
@@ -119,11 +113,11 @@ def describe(
     train: LatentSet,
     val: LatentSet | None,
     total_steps: int,
-    hardware: str,
-    precision: str,
 ) -> None:
     """Print the resolved configuration, the model's size and what the run will be."""
     config = configs["train"]
+    accelerator, count = resolve_devices(config.accelerator, config.devices)
+    precision = training_precision(config)
     parameters, tuned = count_parameters(arguments, config.tune)
     needed = training_memory(arguments, config.batch_size, precision, config.ema_on_host, config.tune)
     activations = needed.pop("activations")
@@ -140,7 +134,7 @@ def describe(
     say(
         f"{len(train.labels)} training and {len(val.labels) if val else 0} validation latents of "
         f"{len(train.label_table)} people; {total_steps} steps of {config.batch_size} x "
-        f"accumulation {config.accumulate} on {hardware}, {shown}"
+        f"accumulation {config.accumulate} on {count * config.num_nodes} x {accelerator}, {shown}"
     )
 
 

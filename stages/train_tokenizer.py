@@ -20,18 +20,16 @@ from data.atomic import write_text
 from data.folders import Rules
 from data.images import ImageRecord, Splits, file_digest, find_splits, inputs_digest, open_rgb
 from data.progress import progress
-from data.sheets import grid, save_png
 from data.split_check import check_split
-from runtime.devices import resolve_devices
 from runtime.seeds import generator
+from stages.reconstructions import SHOWN_IMAGES, show_reconstructions
 from tokenizer.alignment import FoundationTeacher, load_teacher
 from tokenizer.autoencoder import AutoencoderKL
-from tokenizer.vavae import VAVAE, as_rows, load_tokenizer, preprocess
+from tokenizer.vavae import VAVAE, load_tokenizer, preprocess
 from tokenizer.weights import resolve_path
 from training.claim import claim_run, run_length, training_precision
 from weight_files.hub import with_local_files
 
-SHOWN_IMAGES = 6
 LATENT_SIDE = 16
 RESOLUTION = 256
 CROP_UNIT = 32  # pixels; so that crops have whole latent positions
@@ -52,17 +50,11 @@ def run(config: TokenizerConfig) -> None:
     splits = find_splits(data, Rules(leave_out=config.leave_out))
     check_split(splits, config.data_dir, config.margins)
     train, val = (splits.records.get(split, []) for split in ("train", "val"))
-    net = (
-        fresh_tokenizer(config)
-        if config.init_from is None
-        else load_tokenizer(config.init_from).requires_grad_(True)
-    )
+    start = config.init_from
+    net = fresh_tokenizer(config) if start is None else load_tokenizer(start).requires_grad_(True)
 
     # Length and arithmetic
-    count = resolve_devices(config.accelerator, config.devices)[1] * config.num_nodes
-    total_steps, steps_per_pass = run_length(
-        len(train), config.batch_size, count, config.accumulate, config.max_epochs, config.max_steps
-    )
+    total_steps, steps_per_pass = run_length(config, len(train))
     training_precision(config)  # refuses what the device lacks
     describe(config, net, splits, total_steps)
 
@@ -82,24 +74,20 @@ def run(config: TokenizerConfig) -> None:
             say(f"{folder} already holds {done} of {total_steps} steps with these settings; skipped")
             return finish(folder, val or train, config)
         # Only where something is fitted: Lightning takes longer to load than all above.
+        from training.batches import TensorDataModule
         from training.fit import fit
-        from training.tokenizer_module import ImageDataModule, TokenizerModule
+        from training.tokenizer_module import TokenizerModule
         from training.tokenizer_run import arithmetic, files_of
 
-        module = TokenizerModule(
-            net, config, total_steps, load_images(val, config.geometry, "validation"), teacher
-        )
+        held_out = load_images(val, config.geometry, "validation")
+        module = TokenizerModule(net, config, total_steps, held_out, teacher)
         files = files_of(config, total_steps, steps_per_pass)
-        images = ImageDataModule(
-            load_images(train, config.geometry, "training"),
-            config.batch_size,
-            total_steps * config.accumulate,
-            config.seed,
-        )
-        precision = arithmetic(config, net, teacher, images, total_steps - done)
+        images, num_batches = load_images(train, config.geometry, "training"), total_steps * config.accumulate
+        batches = TensorDataModule({"images": images}, config.batch_size, num_batches, config.seed)
+        precision = arithmetic(config, net, teacher, batches, total_steps - done)
         if is_main_process():
             write_text(folder / "config.yaml", to_yaml({"tokenizer": config}))
-        fit(module, images, files, replace(config, precision=precision))
+        fit(module, batches, files, replace(config, precision=precision))
         if not files.stopped_early:
             finish(folder, val or train, config)
 
@@ -130,11 +118,13 @@ def contents(
 
 def finish(folder: Path, records: Sequence[ImageRecord], config: TokenizerConfig) -> None:
     """Show reconstructions, in the main process, and say what comes next."""
+    path = folder / "tokenizer.safetensors"
     if is_main_process():
-        show_reconstructions(folder, records, config)
+        vae, picture = VAVAE.from_file(path), folder / "reconstructions.png"
+        show_reconstructions(records, vae, config.geometry, picture, at_once=SHOWN_IMAGES)
     say(
-        f"wrote {folder / 'tokenizer.safetensors'}; next: python stage1_extract_features.py --data_dir "
-        f"{config.data_dir} --vavae_path {folder / 'tokenizer.safetensors'}"
+        f"wrote {path}; next: python stage1_extract_features.py --data_dir {config.data_dir} "
+        f"--vavae_path {path}"
     )
 
 
@@ -185,13 +175,3 @@ def load_images(records: Sequence[ImageRecord], geometry: str, what: str) -> tor
         ):
             images[index] = image
     return images
-
-
-def show_reconstructions(folder: Path, records: Sequence[ImageRecord], config: TokenizerConfig) -> None:
-    """reconstructions.png: a few images beside what the tokenizer makes of them."""
-    vae = VAVAE.from_file(folder / "tokenizer.safetensors")
-    chosen = list(records)[:: max(1, len(records) // SHOWN_IMAGES)][:SHOWN_IMAGES]
-    batch = load_images(chosen, config.geometry, "shown")
-    decoded = vae.decode(vae.encode(batch).mean)
-    rows = list(zip(as_rows(batch), as_rows(decoded)))
-    save_png(grid(rows, [record.user for record in chosen]), folder / "reconstructions.png")

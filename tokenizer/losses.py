@@ -4,7 +4,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from configs.errors import UserError
 from tokenizer.autoencoder import DiagonalGaussian
 
 SSIM_WINDOW = 11
@@ -18,19 +17,19 @@ def reconstruction_loss(
     l1_weight: float = 1.0,
     l2_weight: float = 1.0,
     kl_weight: float = 1e-6,
-) -> dict[str, Tensor]:
-    """Scalars "loss", "l1", "l2", "kl" for images x, recon (B, C, H, W) in [-1, 1].
+) -> Tensor:
+    """Scalar loss of images x, recon (B, C, H, W) in [-1, 1]: l1_weight * l1 + l2_weight * l2 + kl_weight *
+    kl / D.
 
-    "l1" and "l2" are means over pixel values; "kl" is the batch mean of an image's whole divergence in nats.
-    LDM (arXiv 2112.10752) weighs 1e-6 * kl against the error *summed* over an image. The balance here is
-    LDM's, with everything divided by the number D of pixel values of one image, so that the loss is of the
-    pixel error's size: loss = l1_weight * l1 + l2_weight * l2 + kl_weight * kl / D.
+    l1 and l2 are means over pixel values; kl is the batch mean of an image's whole divergence in nats. LDM
+    (arXiv 2112.10752) weighs 1e-6 * kl against the error *summed* over an image. The balance here is LDM's,
+    with everything divided by the number D of pixel values of one image, so that the loss is of the pixel
+    error's size.
     """
     assert x.shape == recon.shape, (x.shape, recon.shape)
     difference = recon.float() - x.float()
     l1, l2, kl = difference.abs().mean(), difference.square().mean(), posterior.kl().mean()
-    loss = l1_weight * l1 + l2_weight * l2 + kl_weight * kl / x[0].numel()
-    return {"loss": loss, "l1": l1, "l2": l2, "kl": kl}
+    return l1_weight * l1 + l2_weight * l2 + kl_weight * kl / x[0].numel()
 
 
 def _from_zero(images: Tensor) -> tuple[Tensor, float]:
@@ -66,11 +65,6 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     first, so that they give what their uint8 form gives. Only whole windows count. K1 = 0.01, K2 = 0.03.
     """
     assert a.shape == b.shape and a.dtype == b.dtype, (a.shape, a.dtype, b.shape, b.dtype)
-    if min(a.shape[2:]) < SSIM_WINDOW:
-        raise UserError(
-            f"ssim of {a.shape[2]}x{a.shape[3]} images: expected sides of at least "
-            f"{SSIM_WINDOW} pixels (its window); compare larger images"
-        )
     (a, data_range), (b, _) = _from_zero(a), _from_zero(b)
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     mean_a, mean_b = _local_mean(a), _local_mean(b)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,6 +16,7 @@ from runtime.seeds import generator
 SHARE_OF_DEVICE = 0.25  # of its free memory that the latents may take
 
 
+@dataclass(eq=False)
 class BatchStream:
     """All batches of one rank for a whole run; Lightning sees the run as one long epoch.
 
@@ -24,23 +26,15 @@ class BatchStream:
     out: Lightning stores it in the checkpoint. `seconds` is the time spent on making batches so far.
     """
 
-    def __init__(
-        self,
-        fetch: Callable[[torch.Tensor], dict[str, Any]],
-        num_samples: int,
-        batch_size: int,
-        num_batches: int,
-        seed: int,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
-        self.fetch, self.num_samples, self.batch_size, self.num_batches = (
-            fetch,
-            num_samples,
-            batch_size,
-            num_batches,
-        )
-        self.seed, self.rank, self.world_size = seed, rank, world_size
+    fetch: Callable[[torch.Tensor], dict[str, Any]]
+    num_samples: int
+    batch_size: int
+    num_batches: int
+    seed: int
+    rank: int = 0
+    world_size: int = 1
+
+    def __post_init__(self) -> None:
         self.position, self.seconds = 0, 0.0
         self._pass: tuple[int, torch.Tensor] | None = None
 
@@ -81,7 +75,29 @@ class BatchStream:
         self.position = state["position"]
 
 
-class LatentDataModule(pl.LightningDataModule):
+class TensorDataModule(pl.LightningDataModule):
+    """Training batches {name: rows, position} of `tensors` in memory, which have equally many rows."""
+
+    def __init__(self, tensors: dict[str, Any], batch_size: int, num_batches: int, seed: int) -> None:
+        super().__init__()
+        self.tensors, self.num_samples = tensors, len(next(iter(tensors.values())))
+        self.batch_size, self.num_batches, self.seed = batch_size, num_batches, seed
+
+    def fetch(self, indices: torch.Tensor) -> dict[str, Any]:
+        """One batch by index: a gather from memory, no files."""
+        return {name: tensor[indices] for name, tensor in self.tensors.items()}
+
+    def trial_batch(self) -> dict[str, Any]:
+        """The first samples, again and again where they are fewer than a batch."""
+        return {**self.fetch(torch.arange(self.batch_size) % self.num_samples), "position": 0}
+
+    def train_dataloader(self) -> BatchStream:
+        trainer: Any = self.trainer
+        place = trainer.global_rank, trainer.world_size
+        return BatchStream(self.fetch, self.num_samples, self.batch_size, self.num_batches, self.seed, *place)
+
+
+class LatentDataModule(TensorDataModule):
     """Training batches {mean, std, labels, position} from a `LatentSet`; `std` is absent when the set has
     none.
 
@@ -89,20 +105,17 @@ class LatentDataModule(pl.LightningDataModule):
     """
 
     def __init__(self, train: LatentSet, batch_size: int, num_batches: int, seed: int) -> None:
-        super().__init__()
-        self.batch_size, self.num_batches, self.seed = batch_size, num_batches, seed
         parts = {
             "mean": train.latents,
             "labels": train.labels,
             "std": train.latents_std,
             "flip": train.latents_flip,
         }
-        self.tensors: dict[str, Any] = {name: part for name, part in parts.items() if part is not None}
+        tensors = {name: part for name, part in parts.items() if part is not None}
+        super().__init__(tensors, batch_size, num_batches, seed)
 
     def fetch(self, indices: torch.Tensor) -> dict[str, Any]:
-        """One batch by index: a gather from memory, no files."""
-        indices = indices.to(self.tensors["labels"].device, non_blocking=True)
-        return {name: tensor[indices] for name, tensor in self.tensors.items()}
+        return super().fetch(indices.to(self.tensors["labels"].device, non_blocking=True))
 
     def move_to(self, device: torch.device) -> None:
         """Gather on `device` from now on, where the latents take at most a quarter of its free memory."""
@@ -113,12 +126,4 @@ class LatentDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> BatchStream:
         trainer: Any = self.trainer
         self.move_to(trainer.strategy.root_device)
-        return BatchStream(
-            self.fetch,
-            len(self.tensors["labels"]),
-            self.batch_size,
-            self.num_batches,
-            self.seed,
-            trainer.global_rank,
-            trainer.world_size,
-        )
+        return super().train_dataloader()

@@ -6,6 +6,7 @@ import statistics
 import sys
 import time
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,7 @@ class Throughput(pl.Callback):
 SAMPLES_PER_USER = 4
 
 
+@dataclass(eq=False)
 class Previews(pl.Callback):
     """Every `every` steps: a grid of a few people drawn by the averaged weights, `previews/step_0001200.png`.
 
@@ -98,14 +100,11 @@ class Previews(pl.Callback):
     small.
     """
 
-    def __init__(self, vae: VAVAE, folder: Path, every: int, num_users: int, precision: str) -> None:
-        self.vae, self.folder, self.every, self.num_users, self.precision = (
-            vae,
-            Path(folder),
-            every,
-            num_users,
-            precision,
-        )
+    vae: VAVAE
+    folder: Path
+    every: int
+    num_users: int
+    precision: str
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int

@@ -72,18 +72,12 @@ def steps_done(folder: Path) -> int:
     return int(checkpoint["global_step"])
 
 
-def run_length(
-    num_samples: int,
-    batch_size: int,
-    world_size: int,
-    accumulate: int,
-    max_epochs: int,
-    max_steps: int | None,
-) -> tuple[int, int]:
+def run_length(config: FitConfig, num_samples: int) -> tuple[int, int]:
     """Optimizer steps of a run and of one pass over the data; `max_steps` overrides `max_epochs`."""
-    batches_per_pass = max(1, num_samples // (batch_size * world_size))
-    steps_per_pass = max(1, batches_per_pass // accumulate)
-    return max_steps or max_epochs * steps_per_pass, steps_per_pass
+    count = resolve_devices(config.accelerator, config.devices)[1] * config.num_nodes
+    batches_per_pass = max(1, num_samples // (config.batch_size * count))
+    steps_per_pass = max(1, batches_per_pass // config.accumulate)
+    return config.max_steps or config.max_epochs * steps_per_pass, steps_per_pass
 
 
 def training_precision(config: FitConfig) -> str:

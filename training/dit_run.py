@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from pytorch_lightning import Callback
 
 from configs.schema import TrainConfig, TransportConfig
@@ -80,8 +79,7 @@ def arithmetic(
     def trial() -> Trial:
         net = initial_network({**arguments, "depth": blocks}, config.seed)
         module = DiTModule(net, transport, replace(config, compile=False), payload, steps, None)
-        rows = torch.arange(config.batch_size) % len(data.tensors["labels"])
-        return module, {**data.fetch(rows), "position": 0}
+        return module, data.trial_batch()
 
     batches = steps * config.accumulate * arguments["depth"] / blocks
     return training_arithmetic(Path(config.output_dir), config, batches, trial)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from configs.command_line import is_main_process, say
 from configs.errors import UserError
 from configs.schema import FitConfig
 from data.atomic import replacing, write_text
-from data.tables import csv_text, read_rows
+from data.tables import csv_text
 from training.claim import TIME_IS_UP
+from training.curve import draw_report, reference_curve
 from training.resumable import ResumableModule
 
 TOLERATED = 0.01  # share of copies beyond that of held-out data
@@ -51,6 +53,7 @@ def validation_interval(config: FitConfig, total_steps: int, times: int) -> int:
     return config.validate_every or max(1, round(total_steps / times))
 
 
+@dataclass(eq=False)
 class RunFiles(Checkpoint):
     """Validate every `every` steps and at the end, then write, in this order, log and curve, the slim best
     weights, best.ckpt, last.ckpt.
@@ -66,33 +69,23 @@ class RunFiles(Checkpoint):
     many validations without a better one.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        slim_name: str,
-        every: int,
-        total_steps: int,
-        steps_per_pass: int,
-        monitor: str,
-        higher_is_better: bool = False,
-        indistinct: float = 0.0,
-        reference: bool = False,
-    ) -> None:
-        self.folder, self.slim_name, self.every, self.total_steps = (
-            Path(folder),
-            slim_name,
-            every,
-            total_steps,
-        )
-        self.steps_per_pass, self.monitor, self.higher_is_better = steps_per_pass, monitor, higher_is_better
-        self.indistinct, self.reference = indistinct, reference
+    folder: Path
+    slim_name: str
+    every: int
+    total_steps: int
+    steps_per_pass: int
+    monitor: str
+    higher_is_better: bool = False
+    indistinct: float = 0.0
+    reference: bool = False
+
+    def __post_init__(self) -> None:
         self.best: Rank | None = None
-        self.best_step = 0
+        self.best_step = self.seen_step = 0
         self.rows: list[dict[str, float]] = []
         self.deadline = math.inf
         self.patience: int | None = None
         self.saving_time = 0.0  # of the slowest validation and save, in seconds
-        self.seen_step = 0
         self.late = self.stopped_early = False
 
     @property
@@ -240,62 +233,3 @@ def copies(row: dict[str, float]) -> bool:
 def unchecked(row: dict[str, float]) -> bool:
     """Whether held-out data are no measure of copying."""
     return row.get("memorised_val", 0.0) > CHECKED
-
-
-REFERENCE = Path(__file__).resolve().parents[1] / "pretrained" / "microdoppler_dit_demo_curve.csv"
-REFERENCE_LABEL = "val_loss of the shipped demo model: microdoppler_xs, 100 simulated walkers, batches of 16"
-
-
-def reference_curve() -> list[tuple[int, float]]:
-    """Step and validation loss of the run that made the shipped model; its card has the command."""
-    if not REFERENCE.is_file():
-        return []
-    rows = read_rows(REFERENCE, "the curve of the shipped model", "get the project again")
-    return [(int(row["step"]), float(row["val_loss"])) for row in rows]
-
-
-BIN, WATCHED = "val_loss_t", ("memorised", "memorised_val")
-
-
-def draw_report(
-    rows: list[dict[str, float]],
-    monitor: str,
-    title: str,
-    path: Path,
-    reference: list[tuple[int, float]] | None = None,
-) -> None:
-    """A panel each, against steps, for the losses, the validation loss by time and the shares of copies; only
-    those of which `rows` (a dictionary a validation) know. The points `reference` (step, loss) are grey,
-    among the losses, and end soon after the run's own."""
-    # Not at the top: importing it costs seconds that the other ranks and stage 3 save.
-    from matplotlib.figure import Figure
-
-    panels = {
-        "loss": ["train_loss", monitor],
-        "val_loss where t is": sorted(name for name in rows[-1] if name.startswith(BIN)),
-        "share of copies": [name for name in WATCHED if name in rows[-1]],
-    }
-    panels = {heading: names for heading, names in panels.items() if names}
-    figure = Figure(figsize=(8, 1 + 3 * len(panels)), dpi=100, layout="constrained")
-    figure.suptitle(title, fontsize=10)
-    for axes, (heading, names) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels.items()):
-        for name in names:
-            known = [(row["step"], row[name]) for row in rows if name in row]
-            other = axes.twinx() if name == monitor and not name.endswith("loss") else axes
-            label = name.removeprefix(BIN).replace("_", " to ") if name.startswith(BIN) else name
-            if known:
-                colour = None if other is axes else "tab:orange"
-                other.plot(*zip(*known), label=label, marker=".", markersize=3, color=colour)
-            if other is not axes:
-                other.set_ylabel(name)
-        ahead = sum(step < rows[-1]["step"] for step, _ in reference or ()) + 1
-        if heading == "loss" and reference and ahead > 1:  # a shorter run would be a sliver beside it
-            axes.plot(*zip(*reference[:ahead]), label=REFERENCE_LABEL, color="0.6", zorder=1)
-        if names == list(WATCHED):
-            axes.set_ylim(-0.005, max(0.05, axes.get_ylim()[1]))
-        axes.set_ylabel(heading)
-        axes.set_xlabel("optimizer step")
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize=8)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
@@ -16,7 +15,6 @@ from tokenizer.autoencoder import AutoencoderKL
 from tokenizer.losses import psnr, reconstruction_loss, ssim
 from tokenizer.vavae import to_float
 from tokenizer.weights import save_slim
-from training.batches import BatchStream
 from training.resumable import ResumableModule
 
 
@@ -49,9 +47,8 @@ class TokenizerModule(ResumableModule):
         posterior = self.net.encode(x)
         z = posterior.mean + posterior.std * self.normal_like(posterior.mean, draws)
         recon = self.net.decode(z)
-        loss = reconstruction_loss(x, recon, posterior, config.l1_weight, config.l2_weight, config.kl_weight)[
-            "loss"
-        ]
+        weights = config.l1_weight, config.l2_weight, config.kl_weight
+        loss = reconstruction_loss(x, recon, posterior, *weights)
         if self._teacher:
             loss = loss + self.alignment(x, z, loss)
         self.count_loss(loss)
@@ -109,23 +106,3 @@ class TokenizerModule(ResumableModule):
 
     def export(self, path: Path) -> None:
         save_slim(self.ema, path, dtype=torch.float16)
-
-
-class ImageDataModule(pl.LightningDataModule):
-    """Training batches {images, position} from uint8 images (N,3,H,W) in memory."""
-
-    def __init__(self, images: Tensor, batch_size: int, num_batches: int, seed: int) -> None:
-        super().__init__()
-        self.images, self.batch_size, self.num_batches, self.seed = images, batch_size, num_batches, seed
-
-    def train_dataloader(self) -> BatchStream:
-        trainer: Any = self.trainer
-        return BatchStream(
-            lambda chosen: {"images": self.images[chosen]},
-            len(self.images),
-            self.batch_size,
-            self.num_batches,
-            self.seed,
-            trainer.global_rank,
-            trainer.world_size,
-        )

@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
-import torch
-
 from configs.schema import TokenizerConfig
 from runtime.devices import tokenizer_candidates
 from tokenizer.alignment import FoundationTeacher
 from tokenizer.autoencoder import AutoencoderKL
+from training.batches import TensorDataModule
 from training.run_files import RunFiles, validation_interval
-from training.tokenizer_module import ImageDataModule, TokenizerModule
+from training.tokenizer_module import TokenizerModule
 from training.trial_steps import Trial, training_arithmetic
 
 VALIDATIONS_IN_A_RUN = 20
@@ -35,15 +34,14 @@ def arithmetic(
     config: TokenizerConfig,
     net: AutoencoderKL,
     teacher: FoundationTeacher | None,
-    images: ImageDataModule,
+    data: TensorDataModule,
     steps: int,
 ) -> str:
     """The precision of the `steps` that are left, for `auto` as tried on a copy of the network."""
 
     def trial() -> Trial:
-        module = TokenizerModule(copy.deepcopy(net), config, steps, images.images[:0], teacher)
-        rows = torch.arange(config.batch_size) % len(images.images)
-        return module, {"images": images.images[rows], "position": 0}
+        no_val = data.tensors["images"][:0]
+        return TokenizerModule(copy.deepcopy(net), config, steps, no_val, teacher), data.trial_batch()
 
     steps *= config.accumulate
     return training_arithmetic(Path(config.output_dir), config, steps, trial, tokenizer_candidates)

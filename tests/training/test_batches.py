@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from configs.schema import FitConfig
 from training.batches import BatchStream
 from training.claim import run_length
 
@@ -66,18 +67,20 @@ def test_fewer_samples_than_a_batch_are_repeated():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
+    ("num_samples", "settings", "expected"),
     [
-        ((100, 10, 1, 1, 3, None), (30, 10)),
-        ((105, 10, 1, 1, 3, None), (30, 10)),
-        ((100, 10, 2, 1, 3, None), (15, 5)),
-        ((100, 10, 1, 4, 3, None), (6, 2)),
-        ((3, 10, 1, 1, 3, None), (3, 1)),
-        ((100, 10, 1, 1, 3, 7), (7, 10)),
+        (100, {}, (30, 10)),
+        (105, {}, (30, 10)),
+        (100, {"num_nodes": 2}, (15, 5)),
+        (100, {"devices": "2"}, (15, 5)),
+        (100, {"accumulate": 4}, (6, 2)),
+        (3, {}, (3, 1)),
+        (100, {"max_steps": 7}, (7, 10)),
     ],
 )
-def test_run_length_counts_optimizer_steps(arguments, expected):
-    assert run_length(*arguments) == expected
+def test_run_length_counts_optimizer_steps(num_samples, settings, expected):
+    config = FitConfig(batch_size=10, max_epochs=3, accelerator="cpu", **settings)
+    assert run_length(config, num_samples) == expected
 
 
 def test_indices_are_int64():

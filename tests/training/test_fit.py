@@ -26,8 +26,9 @@ from data.latents import read_latents
 from evaluation.copy_watch import CopyWatch
 from training.batches import LatentDataModule
 from training.claim import steps_done
+from training.curve import draw_report, reference_curve
 from training.dit_run import comparable
-from training.run_files import RunFiles, draw_report, reference_curve
+from training.run_files import RunFiles
 
 
 class Stop(pl.Callback):

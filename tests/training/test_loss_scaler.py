@@ -25,12 +25,12 @@ from configs.load import resolve
 from data.latents import read_latents
 from runtime.seeds import generator
 from stages.train_tokenizer import fresh_tokenizer
-from training.batches import LatentDataModule
+from training.batches import LatentDataModule, TensorDataModule
 from training.dit_module import DiTModule
 from training.fit import fit
 from training.resumable import ResumableModule
 from training.run_files import RunFiles
-from training.tokenizer_module import ImageDataModule, TokenizerModule
+from training.tokenizer_module import TokenizerModule
 from transport import create_transport
 
 SLIM = {"dit": "checkpoints/best.safetensors", "tokenizer": "tokenizer.safetensors"}
@@ -119,7 +119,8 @@ def tokenizer_parts(
     images = torch.randint(0, 256, (7, 3, 64, 64), generator=generator("images")).to(torch.uint8)
     net = fresh_tokenizer(config)
     module = TokenizerModule(net, config, config.max_steps, images[5:], teacher)
-    return module, ImageDataModule(images[:5], config.batch_size, config.max_steps * config.accumulate, 0)
+    length = config.batch_size, config.max_steps * config.accumulate
+    return module, TensorDataModule({"images": images[:5]}, *length, 0)
 
 
 PARTS: dict[str, Callable[..., Any]] = {"dit": dit_parts, "tokenizer": tokenizer_parts}
