@@ -32,16 +32,9 @@ def load_networks(
     """
     precision = resolve_precision(precision, device)
     net, payload = load_trained(checkpoint, latents_stats)
-    return Networks(net, payload, load_tokenizer_for(tokenizer, net, payload, device, precision), precision)
-
-
-def load_tokenizer_for(
-    path: str, net: LightningDiT, payload: DitPayload, device: torch.device, precision: str
-) -> VAVAE:
-    """The tokenizer; errors of `require_tokenizer_of`."""
-    vae = VAVAE.from_file(path, device=device, precision=tokenizer_precision(precision))
-    require_tokenizer_of(path, vae, net, payload)
-    return vae
+    vae = VAVAE.from_file(tokenizer, device=device, precision=tokenizer_precision(precision))
+    require_tokenizer_of(tokenizer, vae, net, payload)
+    return Networks(net, payload, vae, precision)
 
 
 def require_tokenizer_of(path: str, vae: VAVAE, net: LightningDiT, payload: DitPayload) -> None:
@@ -54,7 +47,6 @@ def require_tokenizer_of(path: str, vae: VAVAE, net: LightningDiT, payload: DitP
     expected = (net.config["in_channels"], net.config["input_size"], net.config["input_size"])
     if vae.latent_shape != expected:
         raise UserError(
-            f"--vavae_path {path}: latents of shape {vae.latent_shape}, the model draws "
-            f"{expected}; "
+            f"--vavae_path {path}: latents of shape {vae.latent_shape}, the model draws {expected}; "
             "give the tokenizer that stage 1 used"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,14 +67,8 @@ def run(config: EvaluateConfig) -> None:
     conditions = conditions_of(config, people)
     unrecorded = [name for name in conditions.labels.names if name not in people.names] if conditions else []
     seen = check_split(splits, config.real, config.margins)
-    folders = named_folders(config.generated)
-    found = {
-        name: together([find_generated(path, people, unrecorded) for path in paths], people)
-        for name, paths in folders.items()
-    }
+    found = generators_of(config, people, unrecorded)
     several = len(found) > 1
-    if several and config.sweep:
-        raise UserError("--sweep: belongs to one generator; leave it out, or give one folder as --generated")
     axes_told = [(str(one.folder), one.axes) for one in found.values()]
     axes = axes_of_images(config.real, splits.paths(), config.axes, *axes_told)
     if conditions and not axes:
@@ -114,6 +109,21 @@ def run(config: EvaluateConfig) -> None:
     say("\n".join([*accounts, *table(metrics), *study_of(metrics), *metrics["summary"]]))
     picture = folder / f"{TOGETHER if several else PICTURES[0]}.png"
     say(f"all figures are in {path}\nlook at {folder / 'report.html'} and {picture}")
+
+
+def generators_of(
+    config: EvaluateConfig, people: LabelTable, unrecorded: Sequence[str]
+) -> dict[str, Generated]:
+    """The images of each generator, by its name; UserError as of `find_generated`, and for a sweep of
+    several.
+    """
+    found = {
+        name: together([find_generated(path, people, unrecorded) for path in paths], people)
+        for name, paths in named_folders(config.generated).items()
+    }
+    if len(found) > 1 and config.sweep:
+        raise UserError("--sweep: belongs to one generator; leave it out, or give one folder as --generated")
+    return found
 
 
 def conditions_of(config: EvaluateConfig, people: LabelTable) -> Conditions | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -71,18 +70,16 @@ def run(config: SampleConfig) -> None:
     device = resolve_device(config.device)
     resolve_devices(device.type, config.devices)
     # The main process alone refuses; further ones start once all is well.
-    prepared = prepare(config, device) if is_main_process() else None
-    with claim(prepared, config) if prepared else nullcontext():
-        if prepared and config.dry_run:
+    if not is_main_process():
+        return draw_all(None, config, device)
+    prepared = prepare(config, device)
+    with claim_folder(prepared.sampler.folder, prepared.claimed, PATTERNS[config.layout], config.dry_run):
+        if config.dry_run:
             tell(prepared, config)
-        elif prepared and prepared.selector:
+        elif prepared.selector:
             draw_selected(prepared, prepared.selector, config)
         else:
             draw_all(prepared, config, device)
-
-
-def claim(prepared: Prepared, config: SampleConfig) -> AbstractContextManager[None]:
-    return claim_folder(prepared.sampler.folder, prepared.claimed, PATTERNS[config.layout], config.dry_run)
 
 
 def tell(prepared: Prepared, config: SampleConfig) -> None:
@@ -138,7 +135,7 @@ def draw_all(prepared: Prepared | None, config: SampleConfig, device: torch.devi
     taken = group.broadcast(taken)
     prepared = prepared or prepare(config, group.device)
     sampler, users = prepared.sampler.at(*taken), prepared.users
-    folder, labels = sampler.folder, sampler.payload.labels
+    folder = sampler.folder
     images, missing = wished(prepared, config)
     require_room(sampler, images, missing, config)
     say(
@@ -155,15 +152,23 @@ def draw_all(prepared: Prepared | None, config: SampleConfig, device: torch.devi
             bar.update(sampler.draw_batch(batch))
     group.barrier()
     if not group.rank:
-        finish(folder, images, labels, users, DEMO_COLUMNS if config.demo_grid else None, config.layout)
-        write_numbers(sampler, images, config)
-        if config.npz and images:
-            write_npz(folder, images, sampler.vae.image_size)
+        write_beside(sampler, images, users, config)
         say(
             f"wrote {len(missing)} images to {folder}; look at {folder / 'micro_doppler_grid.png'}; "
             f"next: python stage4_evaluate.py --real <data_split> --generated {folder} "
             "--output_dir evaluation_report"
         )
+
+
+def write_beside(
+    sampler: ImageSampler, images: Sequence[Wanted], users: Sequence[int], config: SampleConfig
+) -> None:
+    """What stands beside the images: the tables, the grid, and what --arrays and --npz ask for."""
+    columns = DEMO_COLUMNS if config.demo_grid else None
+    finish(sampler.folder, images, sampler.payload.labels, users, columns, config.layout)
+    write_numbers(sampler, images, config)
+    if config.npz and images:
+        write_npz(sampler.folder, images, sampler.vae.image_size)
 
 
 def write_numbers(sampler: ImageSampler, images: Sequence[Wanted], config: SampleConfig) -> None:
@@ -271,11 +276,7 @@ def draw_selected(prepared: Prepared, selector: Selector, config: SampleConfig) 
                     rows.append({**row, "file": image.name if row["decision"] == KEPT else ""})
                 write_text(table, csv_text(rows))
     say("\n".join(acceptance(rows, labels.names[user], keep) for user in users))
-    shown = [user for user in users if any(one.label == user for one in images)]
-    finish(folder, images, labels, shown, layout=config.layout)
-    write_numbers(sampler, images, config)
-    if config.npz and images:
-        write_npz(folder, images, sampler.vae.image_size)
+    write_beside(sampler, images, users, config)
     say(f"{len(images)} images are in {folder}; every image drawn is told of in {table}")
 
 
