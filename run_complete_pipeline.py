@@ -59,74 +59,48 @@ def stages_of(
     config: PipelineConfig, out: Path, data: Any, tokenizer: Any
 ) -> list[tuple[str, bool, str, dict[str, Any]]]:
     """Name, whether it is skipped, script and flags of each stage; a flag of None is left to the stage."""
-    latents, models = out / "latent_features", out / "trained_models"
-    checkpoint = models / "checkpoints" / "best.ckpt"
-    stages = [
-        (
-            "extraction",
-            config.skip_extraction,
-            "stage1_extract_features.py",
-            {
-                "data_dir": data,
-                "vavae_path": tokenizer,
-                "imagenet_stats": config.imagenet_stats,
-                "output_path": latents,
-                "batch_size": config.batch_size,
-                "devices": config.devices,
-                "precision": config.precision,
-            },
-        ),
-        (
-            "training",
-            config.skip_training,
-            "stage2_train_dit.py",
-            {
-                "latent_dir": latents,
-                "output_dir": models,
-                "batch_size": config.batch_size,
-                "max_epochs": config.max_epochs,
-                "max_steps": config.max_steps,
-                "lr": config.lr,
-                "use_checkpoint": config.use_checkpoint or None,
-                "devices": config.devices,
-                "precision": config.precision,
-                "seed": config.seed,
-                "generate_user_ids": None if config.skip_generation else config.generate_user_ids,
-            },
-        ),
-        (
-            "generation",
-            config.skip_generation,
-            "stage3_inference.py",
-            {
-                "dit_checkpoint": checkpoint,
-                "vavae_path": tokenizer,
-                "output_dir": out / "generated_images",
-                "user_ids": config.generate_user_ids,
-                "num_samples_per_user": config.num_samples_per_user,
-                "guidance_scale": config.guidance_scale,
-                "num_steps": config.num_steps,
-                "devices": config.devices,
-                "precision": config.precision,
-                "seed": config.seed,
-            },
-        ),
-    ]
-    wanted = config.evaluate or config.demo
-    return [*stages, evaluation_of(config, out, data, tokenizer)] if wanted else stages
 
+    def same(*names: str) -> dict[str, Any]:
+        return {name: getattr(config, name) for name in names}
 
-def evaluation_of(
-    config: PipelineConfig, out: Path, data: Any, tokenizer: Any
-) -> tuple[str, bool, str, dict[str, Any]]:
-    """The stage that judges, as in `stages_of`; a demo that generates nothing skips it unless asked."""
-    flags = {
+    latents, models, images = out / "latent_features", out / "trained_models", out / "generated_images"
+    extraction = {
+        "data_dir": data,
+        "vavae_path": tokenizer,
+        **same("imagenet_stats"),
+        "output_path": latents,
+        **same("batch_size", "devices", "precision"),
+    }
+    training = {
+        "latent_dir": latents,
+        "output_dir": models,
+        **same("batch_size", "max_epochs", "max_steps", "lr"),
+        "use_checkpoint": config.use_checkpoint or None,
+        **same("devices", "precision", "seed"),
+        "generate_user_ids": None if config.skip_generation else config.generate_user_ids,
+    }
+    generation = {
+        "dit_checkpoint": models / "checkpoints" / "best.ckpt",
+        "vavae_path": tokenizer,
+        "output_dir": images,
+        "user_ids": config.generate_user_ids,
+        **same("num_samples_per_user", "guidance_scale", "num_steps", "devices", "precision", "seed"),
+    }
+    evaluation = {
         "real": data,
-        "generated": out / "generated_images",
+        "generated": images,
         "output_dir": out / "evaluation",
         "vavae_path": tokenizer,
     }
-    return "evaluation", config.skip_generation and not config.evaluate, "stage4_evaluate.py", flags
+    stages = [
+        ("extraction", config.skip_extraction, "stage1_extract_features.py", extraction),
+        ("training", config.skip_training, "stage2_train_dit.py", training),
+        ("generation", config.skip_generation, "stage3_inference.py", generation),
+    ]
+    if config.evaluate or config.demo:  # a demo that generates nothing skips it unless asked
+        skipped = config.skip_generation and not config.evaluate
+        stages.append(("evaluation", skipped, "stage4_evaluate.py", evaluation))
+    return stages
 
 
 def inputs_of(config: PipelineConfig) -> tuple[str | None, str | None]:
