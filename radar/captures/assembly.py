@@ -188,7 +188,9 @@ def _burst_shape(bursts: int, pulses: int, prf: float, facts: Facts) -> tuple[in
 
 def _check(iq: numpy.ndarray, facts: Facts) -> None:
     """Samples that can be a recording's, and no bursts that nobody told of."""
-    if not numpy.isfinite(iq).all() or not iq.any():
+    with numpy.errstate(over="ignore"):
+        kept = numpy.asarray(iq, numpy.complex64)
+    if not numpy.isfinite(kept).all() or not kept.any():
         raise UserError("expected finite samples that are not all 0; record or export it again")
     length = seam(iq) if iq.shape[2] == 1 and facts.burst_samples is None else None
     if length:

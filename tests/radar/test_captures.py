@@ -271,7 +271,8 @@ def test_what_is_no_recording(tmp_path):
     assert "last 0.2 s" in refusal(path)
     path.write_bytes(b"\x00\x01\xff\xfe" * 99)
     assert "no known format" in refusal(path)
-    for array in (numpy.where(numpy.arange(1000) == 7, numpy.nan, ONE), 0 * ONE):
+    beyond = [ONE.astype(complex) * factor for factor in (1e300, 1e-300, 0.0)]
+    for array in (numpy.where(numpy.arange(1000) == 7, numpy.nan, ONE), *beyond):
         numpy.save(path, array)
         assert "finite samples that are not all 0" in refusal(path)
     numpy.save(path, numpy.array([{}]), allow_pickle=True)
