@@ -33,6 +33,29 @@ def brief_judges():
     train_judge.__kwdefaults__.update(usual)
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """Of `--precision auto`: call with the seconds of a step by arithmetic; the list returned names the steps
+    that are taken from then on.
+    """
+    from runtime import precision
+
+    taken = []
+    monkeypatch.setattr(precision, "worth_trying", lambda names, device: list(names))
+
+    def show(**seconds: float) -> list[str]:
+        def timed(step, name, device):
+            step(name)
+            taken.append(name)
+            return seconds[name]
+
+        taken.clear()
+        monkeypatch.setattr(precision, "timed", timed)
+        return taken
+
+    return show
+
+
 def reference_tensor(name: str, shape) -> torch.Tensor:
     """Weight that the golden rule gives to a parameter `name` of `shape`: anyone can rebuild it from the
     name.

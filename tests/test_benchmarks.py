@@ -1,5 +1,6 @@
 """The benchmarks' own verdicts: the plain loop and ours agree, and a wrong one is noticed."""
 
+import importlib
 import math
 import sys
 from types import SimpleNamespace
@@ -12,15 +13,8 @@ from PIL import Image
 
 from benchmarks import __main__ as every
 from benchmarks import (
-    bench_copies,
-    bench_pipeline,
-    bench_sampling,
-    bench_scale,
-    bench_study,
     bench_tokenizer,
     bench_training,
-    compare_fid,
-    compare_pictures,
     draw_named,
     draw_page,
     draw_strip,
@@ -128,29 +122,19 @@ def test_functions_are_called_in_turn_and_the_warm_up_is_left_out(monkeypatch):
     assert calls == ["a", "b"] * 2 and found == {"a": 1, "b": 3}
 
 
-@pytest.mark.parametrize(
-    "tool",
-    [
-        bench_copies,
-        bench_pipeline,
-        bench_sampling,
-        bench_scale,
-        bench_study,
-        bench_tokenizer,
-        bench_training,
-        compare_fid,
-        compare_pictures,
-    ],
-)
+TOOLS = [path.stem for kind in ("bench", "compare") for path in PROJECT.glob(f"benchmarks/{kind}_*.py")]
+
+
+@pytest.mark.parametrize("tool", TOOLS)
 def test_every_tool_says_how_it_is_used(tool, capsys):
     with pytest.raises(SystemExit) as ended:
-        tool.main(["--help"])
+        importlib.import_module(f"benchmarks.{tool}").main(["--help"])
     assert ended.value.code == 0 and "python -m benchmarks." in capsys.readouterr().out
 
 
 def test_all_quick_variants_are_run_and_every_wrong_one_is_named(monkeypatch, capsys):
-    tools = [path for kind in ("bench", "compare") for path in PROJECT.glob(f"benchmarks/{kind}_*.py")]
-    quick = {f"benchmarks.{path.stem}" for path in tools if '"--quick"' in path.read_text(encoding="utf-8")}
+    sources = {name: (PROJECT / f"benchmarks/{name}.py").read_text(encoding="utf-8") for name in TOOLS}
+    quick = {f"benchmarks.{name}" for name, source in sources.items() if '"--quick"' in source}
     assert {module.__name__ for module, *_ in every.BENCHMARKS} == quick
     given = []
 

@@ -4,11 +4,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 from conftest import reference_weights_
+from pytorch_lightning import Callback
 from pytorch_lightning.plugins.precision import Precision
 from saved_latents import write_latents
 
+import stage2_train_dit
+import training.fit
 from configs.load import resolve
 from data.labels import LabelTable
 from data.latent_stats import LatentStatistics
@@ -31,6 +35,10 @@ TRAIN = {
     "precision": "32",
     "accelerator": "cpu",
     "watch_copies": 0,
+}
+TOKENIZER = {  # keys of the smallest of the family, and of its training
+    **{"ch": 32, "ch_mult": [1], "patch_size": 16, "num_res_blocks": 1, "embed_dim": 4, "shortcut": False},
+    **{"batch_size": 2, "lr": 1e-3, "lr_decay": "constant", "precision": "32", "accelerator": "cpu"},
 }
 CONTENTS = {"tokenizer_digest": "d" * 64, "inputs_digest": "i" * 64, "preprocessing": {"geometry": "stretch"}}
 
@@ -65,6 +73,19 @@ def stage2_settings(latents: Path, output: Path, **changes: Any) -> dict[str, An
         else:
             layers["train"][name] = value
     return resolve(("train", "model", "transport"), layers)
+
+
+def train(latents: Path, output: Path, **changes: Any) -> None:
+    """Stage 2, whole, with such settings."""
+    stage2_train_dit.run(stage2_settings(latents, output, **changes))
+
+
+def train_with(callback: Callback, latents: Path, output: Path, **changes: Any) -> None:
+    """The same with a callback more."""
+    fit = training.fit.fit
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.fit, "fit", lambda *most: fit(*most[:-1], [*most[-1], callback]))
+        train(latents, output, **changes)
 
 
 def tiny_network(**changes: Any) -> LightningDiT:
@@ -124,6 +145,19 @@ def tiny_batch(count: int = 6, position: int = 0) -> dict[str, Any]:
         "labels": torch.arange(count) % len(USERS),
         "position": position,
     }
+
+
+class Teacher:
+    """Features of images that a foundation model might give: mean colours of patches, twice."""
+
+    channels = 6
+
+    def to(self, device: Any) -> "Teacher":
+        return self
+
+    def __call__(self, x: torch.Tensor, side: int) -> torch.Tensor:
+        small = torch.nn.functional.adaptive_avg_pool2d(x, side)
+        return torch.cat([small, small**2], 1)
 
 
 def read_last(folder: Path) -> dict[str, Any]:

@@ -41,6 +41,11 @@ class Toy(NamedTuple):
         return self.models / "checkpoints" / "best.ckpt"
 
     @property
+    def extraction(self) -> tuple[str | Path, ...]:
+        """Flags of stage 1, but for its output."""
+        return "--data_dir", self.data, "--vavae_path", self.tokenizer, "--batch_size 32", *EXACT
+
+    @property
     def networks(self) -> tuple[str | Path, ...]:
         """Flags of stage 3 and of those who draw as it does."""
         return "--dit_checkpoint", self.lively, "--vavae_path", self.tokenizer
@@ -53,53 +58,19 @@ class Toy(NamedTuple):
 
 def make_toy(folder: Path) -> Toy:
     """Run stages 0 to 2 in `folder`, with the flags that users type (paths and lengths aside)."""
-    toy = Toy(
-        *(
-            folder / name
-            for name in (
-                "images",
-                "data_split",
-                "W.safetensors",
-                "latent_features",
-                "trained_models",
-                "lively.safetensors",
-            )
-        )
-    )
-    stage0_prepare.main(
-        ["simulate", "--output_dir", str(toy.images), "--num_users", "3", "--samples_per_user", "8"]
+    names = "images", "data_split", "W.safetensors", "latent_features", "trained_models", "lively.safetensors"
+    toy = Toy(*(folder / name for name in names))
+    output_of(
+        stage0_prepare.main, f"simulate --output_dir {toy.images}", "--num_users 3 --samples_per_user 8"
     )
     (toy.images / "ID_3").rename(toy.images / "ID_10")
     axes = toy.images / "axes.csv"
     axes.write_text(axes.read_text().replace("ID_3/", "ID_10/"))
-    stage0_prepare.main(
-        [
-            "split",
-            "--input_dir",
-            str(toy.images),
-            "--output_dir",
-            str(toy.data),
-            "--recordings",
-            r"rec(\d+)",
-            "--val_fraction",
-            "0.25",
-        ]
-    )
+    split = f"split --input_dir {toy.images} --output_dir {toy.data} --val_fraction 0.25"
+    output_of(stage0_prepare.main, split, "--recordings", r"rec(\d+)")
     save_tokenizer(toy.tokenizer)
-    stage1_extract_features.main(
-        [
-            "--data_dir",
-            str(toy.data),
-            "--vavae_path",
-            str(toy.tokenizer),
-            "--output_path",
-            str(toy.latents),
-            "--batch_size",
-            "32",
-            *EXACT,
-        ]
-    )
-    stage2_train_dit.main([*map(str, toy.training), "--max_epochs", "100", "max_steps=3"])
+    output_of(stage1_extract_features.main, *toy.extraction, "--output_path", toy.latents)
+    output_of(stage2_train_dit.main, *toy.training, "--max_epochs 100", "max_steps=3")
     net, payload = load_trained(toy.checkpoint)
     write_slim(toy.lively, reference_weights_(net).state_dict(), payload)
     return toy
@@ -113,10 +84,16 @@ def save_tokenizer(path: Path, seed: int = 0) -> Path:
     return path
 
 
+def words(argv) -> list[str]:
+    """Arguments as a script gets them; a text with flags in it is split at its spaces."""
+    parts = (part.split() if isinstance(part, str) and "--" in part else [str(part)] for part in argv)
+    return [word for part in parts for word in part]
+
+
 def run_as_script(main, *argv) -> tuple[int, str, str]:
     """Exit status, stdout and stderr of `python script argv`, in this process."""
     out, err, before = io.StringIO(), io.StringIO(), sys.argv
-    sys.argv, status = ["script", *map(str, argv)], 0
+    sys.argv, status = ["script", *words(argv)], 0
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             run_script(main)
@@ -151,6 +128,11 @@ def snapshot(folder: Path) -> dict[str, tuple[int, str]]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def digests(taken: dict[str, tuple[int, str]]) -> dict[str, str]:
+    """A snapshot without its times."""
+    return {name: digest for name, (_, digest) in taken.items()}
 
 
 def names(folder: Path, pattern: str = "*") -> set[str]:

@@ -51,20 +51,8 @@ def test_epochs_asked_for_are_not_overridden_by_the_steps_of_a_preset(tmp_path):
 
 
 def test_text_becomes_the_type_of_the_key(tmp_path):
-    config = train(
-        "--lr",
-        "1e-4",
-        "--batch_size",
-        "16",
-        "--max_steps",
-        "5",
-        "--devices",
-        "2",
-        "--no-sample_posterior",
-        "weight_decay=1e-2",
-        "dry_run=true",
-        "vavae_path=null",
-    )["train"]
+    flags = "--lr 1e-4 --batch_size 16 --max_steps 5 --devices 2 --no-sample_posterior"
+    config = train(*flags.split(), "weight_decay=1e-2", "dry_run=true", "vavae_path=null")["train"]
     assert config.lr == 1e-4 and isinstance(config.lr, float)
     assert (config.batch_size, config.max_steps, config.devices) == (16, 5, "2")
     assert (config.sample_posterior, config.dry_run, config.vavae_path) == (False, True, None)

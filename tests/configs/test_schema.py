@@ -7,8 +7,9 @@ from typing import get_type_hints
 import pytest
 from omegaconf import MISSING as REQUIRED
 
+from configs.errors import UserError
 from configs.keys import check_ranges, default_of, identity
-from configs.load import resolve
+from configs.load import resolve, split_override
 from configs.schema import SECTIONS
 
 KEYS = [(section, item) for section, cls in SECTIONS.items() for item in fields(cls)]
@@ -122,6 +123,30 @@ NUMBERS = [(s, i) for s, i in KEYS if "float" in str(TYPES[s][i.name])]
 @pytest.mark.parametrize(("section", "item"), NUMBERS, ids=[f"{s}.{i.name}" for s, i in NUMBERS])
 def test_not_finite_is_refused(section, item, value):
     assert "finite" in refused(section, item, value)
+
+
+def values_of_another_kind(kind):
+    """Texts that a key of this type cannot be."""
+    hint = str(kind)
+    if "int" in hint or "float" in hint:
+        yield from ("many", "{a: 1}", "1e400", "nan", "true")
+    if "int" in hint:
+        yield "1.5"
+    if "bool" in hint:
+        yield "perhaps"
+    if "List" not in hint:
+        yield "[1, 2]"
+        if "Optional" not in hint:  # there it means none
+            yield ""
+
+
+@pytest.mark.parametrize(("section", "item"), KEYS, ids=NAMES)
+def test_values_of_another_kind_are_refused(section, item):
+    for value in values_of_another_kind(TYPES[section][item.name]):
+        with pytest.raises(UserError, match=f"^{section}") as caught:
+            _, name, read = split_override(f"{section}.{item.name}={value}", section)
+            with_value(section, name, read)
+        assert "\n" not in str(caught.value), value
 
 
 def test_list_entries_are_checked_one_by_one():

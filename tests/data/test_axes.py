@@ -4,6 +4,7 @@ import csv
 
 import pytest
 from drawn_walks import drawn, write
+from tables import rows_of
 
 import stage0_prepare
 from configs.errors import UserError
@@ -29,8 +30,7 @@ def test_axes_go_through_a_split(tmp_path):
     table(tmp_path / "in", [[r.relative, 0.5 * i, 0.5 * i + 2.1, -1.2, 5.2] for i, r in enumerate(records)])
     out = split(tmp_path)
     assert common_axes(out, out.rglob("*.png")).edges() == pytest.approx([-1.2, 5.2, 2.1])
-    with open(out / "axes.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(out / "axes.csv")
     assert len(rows) == 10 and all((out / row["path"]).is_file() for row in rows)
 
 

@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 from saved_latents import write_latents
 
 from data.atomic import replacing, write_text
-from data.labels import LabelTable
 from data.latents import read_latents
 from data.tensor_files import save_tensors
 
@@ -77,16 +76,7 @@ def test_files_have_the_usual_mode(tmp_path):
         try:
             path = tmp_path / f"{mask}.safetensors"
             save_tensors({"a": torch.zeros(1)}, path, {})
-            write_latents(
-                tmp_path / f"{mask}",
-                "train",
-                torch.zeros(2, 1, 2, 2),
-                None,
-                torch.zeros(2).long(),
-                LabelTable(("ID_1",)),
-                ["a", "b"],
-                {},
-            )
+            write_latents(tmp_path / f"{mask}", "train", torch.zeros(2, 1, 2, 2))
         finally:
             os.umask(before)
         assert path.stat().st_mode & 0o777 == mode
@@ -99,8 +89,9 @@ sys.path.append("tests")
 from data.labels import LabelTable
 from saved_latents import write_latents
 x = torch.arange(32.0).view(4, 2, 2, 2)
+metadata = {"tokenizer_digest": "t", "preprocessing": {"geometry": "pad"}}
 write_latents(sys.argv[1], "train", x, x + 1, torch.tensor([0, 1, 0, 1]), LabelTable(("ID_1", "ID_2")),
-              ["a", "b", "c", "d"], {"tokenizer_digest": "t", "preprocessing": {"geometry": "pad"}})
+              metadata=metadata)
 """
 
 
@@ -115,10 +106,7 @@ def test_latents_files_are_equal_between_processes(tmp_path):
 
 def test_a_full_disk_is_one_line_and_keeps_the_old_file(tmp_path):
     def write(value: float) -> None:
-        latents = torch.full((50, 4, 8, 8), value)
-        write_latents(
-            tmp_path, "train", latents, None, torch.zeros(50).long(), LabelTable(("ID_1",)), ["a"] * 50, {}
-        )
+        write_latents(tmp_path, "train", torch.full((50, 4, 8, 8), value))
 
     write(1.0)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

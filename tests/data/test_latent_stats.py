@@ -116,7 +116,12 @@ FINE = torch.ones(1, 2, 1, 1)
     "content, words",
     [
         ({"mean": FINE}, "no std"),
+        ({"std": FINE}, "no mean"),
         ([], "no mean and no std"),
+        ({}, "no mean and no std"),
+        ([FINE, FINE], "no mean and no std"),
+        ({"mean": "a", "std": "b"}, "no plain tensor"),
+        ({"mean": FINE.to_sparse(), "std": FINE}, "no plain tensor"),
         ({"mean": FINE, "std": 1.0}, "no plain tensor"),
         ({"mean": FINE, "std": torch.ones(1, 3, 1, 1)}, "2 channels, std 3"),
         ({"mean": FINE, "std": FINE.view(2)}, "std has shape"),
@@ -124,6 +129,7 @@ FINE = torch.ones(1, 2, 1, 1)
         ({"mean": FINE, "std": FINE * 0}, "not positive"),
         ({"mean": FINE, "std": -FINE}, "not positive"),
         ({"mean": FINE * float("nan"), "std": FINE}, "not finite"),
+        ({"mean": FINE, "std": FINE / 0}, "not finite"),
     ],
 )
 def test_wrong_files_are_refused_with_the_way_out(tmp_path, content, words):

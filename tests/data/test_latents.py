@@ -111,9 +111,7 @@ def test_round_trip_in_shards(tmp_path, shard_size, shards):
 
 def test_std_is_optional_and_other_dtypes_become_float32(tmp_path):
     latent_set = make_set()
-    write_latents(
-        tmp_path, "train", latent_set.latents.double(), None, latent_set.labels, TABLE, latent_set.paths, {}
-    )
+    write_latents(tmp_path, "train", latent_set.latents.double(), None, latent_set.labels, TABLE)
     again = read_latents(tmp_path, "train")
     assert again.latents_std is None and again.latents.dtype == torch.float32
 

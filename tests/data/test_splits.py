@@ -1,13 +1,13 @@
 """No walk on two sides of a split, every file accounted for, and a folder that is complete or says why
 not."""
 
-import csv
 import os
 import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from tables import rows_of
 
 from configs.errors import UserError
 from data import split_files
@@ -184,8 +184,7 @@ def test_materialise_places_every_kept_file_and_lists_all(folder, link):
     assert contents == {record.relative: record.path.read_bytes() for record in kept}
     shared = os.path.samefile(folder / "in/ID_1/w1.png", folder / "out/train/ID_1/w1.png")
     assert shared == link
-    with open(folder / "out" / "split.csv", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = rows_of(folder / "out" / "split.csv")
     assert [row["path"] for row in rows] == [record.relative for record in records]
     assert [row["split"] for row in rows] == [item.split for item in split.assignments]
     assert list(rows[0]) == ["path", "user", "split", "recording", "file"]
@@ -264,9 +263,10 @@ def test_foreign_files_are_refused(folder):
     assert (folder / "used/train/ID_1/w1.png").read_bytes() == b"somebody's"
 
 
-def test_damaged_settings_are_refused(folder):
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"7", b"\xff\xfe", b"[" * 100_000])
+def test_damaged_settings_are_refused(folder, content):
     (folder / "out").mkdir()
-    (folder / "out/split.json").write_text("{")
+    (folder / "out/split.json").write_bytes(content)
     with pytest.raises(ValueError, match="split.json: not readable"):
         materialise(split_records(find_images(folder / "in").records), folder / "out")
 
@@ -347,7 +347,7 @@ def test_the_table_tells_groups_and_where_each_file_went(folder):
         (folder / "in/ID_1/day2" / f"w{k}.png").write_bytes(b"other day" * k)
     records = find_images(folder / "in", Rules(name="(?P<person>ID_[0-9])/(?P<day>day2)?")).records
     materialise(split_records(records, hold_out=["day=day2"]), folder / "out")
-    rows = {row["path"]: row for row in csv.DictReader((folder / "out/split.csv").open(newline=""))}
+    rows = {row["path"]: row for row in rows_of(folder / "out/split.csv")}
     row = rows["ID_1/day2/w3.png"]
     assert (row["split"], row["day"], row["file"]) == ("test", "day2", "test/ID_1/day2_w3.png")
     placed = {row["file"] for row in rows.values() if row["split"] != "guard"}

@@ -1,11 +1,11 @@
 """Axes go from stage 0 to stage 4 without being typed again; whoever says others is refused."""
 
-import csv
 import json
 import shutil
 
 import pytest
 from PIL import Image
+from tables import rows_of
 from toy_run import DRAWING, EXACT, digest_of, output_of, refusal_of
 
 import stage0_prepare
@@ -61,8 +61,7 @@ def test_every_stage_carries_the_axes_on(toy, images):
         assert same(read_metadata(toy.latents, split)["axes"])
     for path in (toy.checkpoint, toy.models / "checkpoints/best.safetensors"):
         assert same(load_trained(path)[1].axes.known())
-    with open(images / "samples.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(images / "samples.csv")
     assert len(rows) == 2 and all(map(same, rows))
     assert same(json.loads(Image.open(images / rows[0]["file"]).info["micro_doppler"]))
 

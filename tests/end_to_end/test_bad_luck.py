@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from test_kills import contents
-from toy_run import EXACT, TINY_MODEL, Toy, output_of, refusal_of
+from toy_run import EXACT, TINY_MODEL, Toy, output_of, refusal_of, words
 
 import preparation.simulation
 import stage0_prepare
@@ -32,58 +32,23 @@ class Stage(NamedTuple):
     arguments: Callable[[Toy, Path], list[Any]]
 
 
+TRAIN = "--precision 32 --max_steps 4 --validate_every 1 accelerator=cpu"
+DRAW = "--num_samples_per_user 2 --num_steps 1 --batch_size 2"
 STAGES = {
     "simulate": Stage(
         stage0_prepare.main,
-        lambda toy, out: ["simulate", "--output_dir", out, "--num_users", 2, "--samples_per_user", 4],
+        lambda toy, out: [f"simulate --output_dir {out} --num_users 2 --samples_per_user 4"],
     ),
     "split": Stage(
-        stage0_prepare.main,
-        lambda toy, out: ["split", "--input_dir", toy.images, "--output_dir", out, "--copy"],
+        stage0_prepare.main, lambda toy, out: [f"split --input_dir {toy.images} --output_dir {out} --copy"]
     ),
-    "extract": Stage(
-        stage1_extract_features.main,
-        lambda toy, out: [
-            "--data_dir",
-            toy.data,
-            "--vavae_path",
-            toy.tokenizer,
-            "--output_path",
-            out,
-            *EXACT,
-        ],
-    ),
+    "extract": Stage(stage1_extract_features.main, lambda toy, out: [*toy.extraction, "--output_path", out]),
     "train": Stage(
         stage2_train_dit.main,
-        lambda toy, out: [
-            "--latent_dir",
-            toy.latents,
-            "--output_dir",
-            out,
-            "--precision",
-            "32",
-            "--max_steps",
-            4,
-            "--validate_every",
-            1,
-            "accelerator=cpu",
-            *TINY_MODEL,
-        ],
+        lambda toy, out: [f"--latent_dir {toy.latents} --output_dir {out} {TRAIN}", *TINY_MODEL],
     ),
     "draw": Stage(
-        stage3_inference.main,
-        lambda toy, out: [
-            *toy.networks,
-            "--output_dir",
-            out,
-            "--num_samples_per_user",
-            2,
-            "--num_steps",
-            1,
-            "--batch_size",
-            2,
-            *EXACT,
-        ],
+        stage3_inference.main, lambda toy, out: [*toy.networks, f"--output_dir {out} {DRAW}", *EXACT]
     ),
 }
 
@@ -171,7 +136,7 @@ def test_a_folder_that_vanishes_meanwhile(name, owner, function, toy, tmp_path, 
 
 @pytest.mark.slow
 def test_two_runs_into_one_folder(toy, tmp_path):
-    arguments = [str(part) for part in STAGES["train"].arguments(toy, tmp_path / "out")]
+    arguments = words(STAGES["train"].arguments(toy, tmp_path / "out"))
     first = subprocess.Popen(
         [sys.executable, "stage2_train_dit.py", *arguments, "max_steps=1000000"],
         cwd=PROJECT,

@@ -12,7 +12,7 @@ from fmcw_walker import walking
 from lock_watch import held_by_another_process, is_locked, watched
 from PIL import Image, ImageChops
 from project_files import sources
-from toy_run import DRAWING, EXACT, TINY_MODEL, output_of, refusal_of, snapshot
+from toy_run import DRAWING, EXACT, TINY_MODEL, output_of, refusal_of, snapshot, words
 
 import configs.stage_process
 import run_complete_pipeline
@@ -28,10 +28,12 @@ from configs.schema import SECTIONS
 
 pytestmark = pytest.mark.usefixtures("brief_judges")
 
+NAMED_OTHERWISE = {"doctor", "setup"}  # refuse a file in the place of a folder as the system does
 NOT_COMMANDS = {"model", "transport", "playground"}  # playground serves a page: tests/playground
 BY_STAGES = {"pipeline"}  # writes by the commands that it starts
 OF_THE_HUB = {"download"}  # tests/preparation/test_download.py, which has a hub
-DRAW = ("--num_steps", 1, "--num_samples_per_user", 1)
+DRAW = "--num_steps 1 --num_samples_per_user 1"
+ON_CPU = "max_steps=1 accelerator=cpu --precision 32"
 
 
 @pytest.fixture(scope="module")
@@ -58,106 +60,52 @@ def draw_from(toy):
 
 def command(section, toy, made, out):
     """The script of a section and the arguments with which it writes into `out`."""
-    real, checkpoint = ("--real", toy.data), toy.networks
+    real, study = (
+        f"--real {made}/real",
+        "--seeds 2 --classifier_steps 5 sample.num_steps=1 sample.precision=32",
+    )
+    images = f"--data_dir {toy.data} --vavae_path {toy.tokenizer}"
     script, *arguments = {
-        "simulate": (stage0_prepare, "simulate", "--num_users", 1, "--samples_per_user", 1),
+        "simulate": (stage0_prepare, "simulate --num_users 1 --samples_per_user 1"),
         "spectrogram": (
             stage0_prepare,
-            "spectrogram",
-            "--input",
-            made / "recordings",
-            "--carrier",
-            "77e9",
-            "--prf",
-            1000,
-            "--layout",
-            "receivers,pulses",
+            f"spectrogram --input {made}/recordings --carrier 77e9 --prf 1000 --layout receivers,pulses",
         ),
-        "import": (stage0_prepare, "import", "sense2gol", "--input", made / "public"),
+        "import": (stage0_prepare, f"import sense2gol --input {made}/public"),
         "split": (
             stage0_prepare,
-            "split",
-            "--input_dir",
-            toy.images,
-            "--recordings",
-            r"rec(\d+)",
-            "--val_fraction",
-            0.25,
+            f"split --input_dir {toy.images} --val_fraction 0.25",
+            r"recordings=rec(\d+)",
         ),
         "download": (stage0_prepare, "download", "latents-stats"),
-        "doctor": (stage0_prepare, "doctor", "--fix"),
+        "doctor": (stage0_prepare, "doctor --fix"),
         "setup": (stage0_prepare, "setup", "--folders", toy.images.parent),
-        "extract": (stage1_extract_features, "--data_dir", toy.data, "--vavae_path", toy.tokenizer, *EXACT),
-        "train": (
-            stage2_train_dit,
-            "--latent_dir",
-            toy.latents,
-            "max_steps=1",
-            *TINY_MODEL,
-            "accelerator=cpu",
-            "--precision",
-            32,
-        ),
-        "sample": (stage3_inference, *draw_from(toy), *DRAW),
-        "evaluate": (stage4_evaluate, *real, "--generated", made / "images", "--judge_seeds", 1),
-        "judge": (stage4_evaluate, "judge", "--real", made / "real"),
+        "extract": (stage1_extract_features, images, *EXACT),
+        "train": (stage2_train_dit, f"--latent_dir {toy.latents} {ON_CPU}", *TINY_MODEL),
+        "sample": (stage3_inference, *draw_from(toy), DRAW),
+        "evaluate": (stage4_evaluate, f"--real {toy.data} --generated {made}/images --judge_seeds 1"),
+        "judge": (stage4_evaluate, f"judge {real}"),
         "sweep": (
             stage4_evaluate,
-            "sweep",
-            *real,
-            *checkpoint,
-            *DRAW,
-            "--guidance",
-            1,
-            "--samplers",
-            "euler",
-            "num_samples_per_user=2",
+            f"sweep --real {toy.data}",
+            *toy.networks,
+            "--num_steps 1 --num_samples_per_user 2 --guidance 1 --samplers euler",
         ),
         "study": (
             stage4_evaluate,
-            "study",
-            "--design",
-            "same-budget",
-            "--real",
-            made / "real",
-            "--vavae_path",
-            toy.tokenizer,
-            "--images_per_person",
-            1,
-            "--seeds",
-            2,
-            "--classifier_steps",
-            5,
-            "train.max_steps=1",
-            "train.precision=32",
-            "sample.num_steps=1",
-            "sample.precision=32",
+            f"study --design same-budget {real} --vavae_path {toy.tokenizer} --images_per_person 1",
+            f"{study} train.max_steps=1 train.precision=32",
             *TINY_MODEL,
         ),
         "fid": (
             stage4_evaluate,
-            "fid",
-            "--generated",
-            made / "images",
-            "--reference",
-            toy.data / "val",
-            "--inception_path",
-            made / "inception.pth",
+            f"fid --generated {made}/images --reference {toy.data}/val --inception_path {made}/inception.pth",
         ),
         "tokenizer": (
             train_tokenizer,
-            "--data_dir",
-            toy.data,
-            "max_steps=1",
-            "ch_mult=[1]",
-            "patch_size=16",
-            "accelerator=cpu",
-            "--precision",
-            32,
-            "--batch_size",
-            2,
+            f"--data_dir {toy.data} ch_mult=[1] patch_size=16 --batch_size 2 {ON_CPU}",
         ),
-        "pipeline": (run_complete_pipeline, "--data_dir", toy.data, "--vavae_path", toy.tokenizer),
+        "pipeline": (run_complete_pipeline, images),
     }[section]
     name = {"extract": "--output_path", "download": "--dir", "doctor": "--latent_dir"}
     return script.main, [*arguments, name.get(section, "--output_dir"), out]
@@ -194,12 +142,24 @@ def test_a_command_is_refused_while_another_process_writes(section, more, toy, m
         assert f"{out}: another process is writing into it" in refusal_of(main, *arguments, unchanged=out)
 
 
+@pytest.mark.parametrize(
+    "section",
+    [name for name in SECTIONS if name not in NOT_COMMANDS | BY_STAGES | OF_THE_HUB | NAMED_OTHERWISE],
+)
+def test_a_file_in_the_place_of_the_output_folder_is_refused(section, toy, made, tmp_path):
+    (tmp_path / "out").write_text("in the way")
+    main, arguments = command(section, toy, made, tmp_path / "out")
+    assert f"{tmp_path / 'out'}: is a file, expected a folder" in refusal_of(
+        main, *arguments, unchanged=tmp_path
+    )
+
+
 @pytest.mark.parametrize("section", BY_STAGES)
 def test_the_runner_ends_where_a_stage_is_refused(section, toy, made, out, capfd):
     main, arguments = command(section, toy, made, out)
     (out / "latent_features").mkdir()
     with held_by_another_process(out / "latent_features"), pytest.raises(SystemExit, match="2"):
-        main([*map(str, arguments)])
+        main(words(arguments))
     assert "latent_features: another process is writing into it" in capfd.readouterr().err
 
 

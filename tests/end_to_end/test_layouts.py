@@ -1,14 +1,14 @@
 """Stage 3's folder as other programs read it: a folder per person, tables, arrays and labelled figures."""
 
-import csv
 import shutil
 from dataclasses import replace
 
 import numpy
 import pytest
 from PIL import Image
+from tables import rows_of
 from torchvision.datasets import ImageFolder
-from toy_run import DRAWING, EXACT, PEOPLE, changed, names, output_of, refusal_of, snapshot
+from toy_run import DRAWING, EXACT, PEOPLE, changed, digests, names, output_of, refusal_of, snapshot
 
 import stage3_inference
 from data.axes import Axes
@@ -35,11 +35,6 @@ def drawn(toy, tmp_path_factory):
     output_of(*draw(toy, folder / "flat"))
     output_of(*draw(toy, folder / "folders", "--layout", "folders", "--arrays"))
     return folder
-
-
-def rows_of(path):
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def pixels(path):
@@ -99,9 +94,7 @@ def test_folders_are_gone_on_with(toy, drawn, tmp_path):
     (out / "ID_10/micro_doppler_user10_001.npz").unlink()
     said = output_of(*draw(toy, out, "--layout", "folders", "--arrays"))
     assert "wrote 1 images" in said and "wrote 1 arrays" in said
-    assert {name: digest for name, (_, digest) in before.items()} == {
-        name: digest for name, (_, digest) in snapshot(out).items()
-    }
+    assert digests(before) == digests(snapshot(out))
 
 
 def test_arrays_are_added_to_images_that_are_there(toy, drawn, tmp_path):

@@ -4,30 +4,17 @@ import shutil
 from dataclasses import fields
 
 import pytest
-from saved_latents import write_latents
+from saved_latents import write_again
 from test_every_command import command, made  # noqa: F401 (a fixture)
 from toy_run import run_as_script, save_tokenizer, snapshot
 
 import data.run_record
 from benchmarks.compare_fid import write_random_weights
 from configs.schema import SECTIONS
-from data.latents import read_latents
+from data.latents import read_metadata
 
 OWNERS = {"model": "train", "transport": "train"}
-WALKED = (
-    "simulate",
-    "split",
-    "train",
-    "model",
-    "transport",
-    "sample",
-    "evaluate",
-    "judge",
-    "sweep",
-    "study",
-    "fid",
-    "tokenizer",
-)
+WALKED = "simulate split train model transport sample evaluate judge sweep study fid tokenizer".split()
 MADE_OTHERWISE = ("was made with other settings", "holds another split")
 NEEDS_MORE = {  # refused in the same folder by a word of its own, or in need of another key that is walked
     ("model", "preset"),  # known by the sizes that it stands for
@@ -90,18 +77,11 @@ def others(toy, made, tmp_path_factory):  # noqa: F811
     shutil.copytree(toy.images, folder / "images")
     next((folder / "images/ID_1").iterdir()).unlink()
     for split in ("train", "val"):
-        old = read_latents(toy.latents, split)
-        known = {name: old.metadata[name] for name in ("tokenizer_digest", "preprocessing")}
-        write_latents(
-            folder / "latents",
-            split,
-            old.latents,
-            old.latents_std,
-            old.labels,
-            old.label_table,
-            old.paths,
-            {**known, "inputs_digest": "0" * 64},
-        )
+        old = read_metadata(toy.latents, split)
+        known = {name: old[name] for name in ("tokenizer_digest", "preprocessing")} | {
+            "inputs_digest": "0" * 64
+        }
+        write_again(toy.latents, folder / "latents", split, known)
     shutil.copy(toy.latents / "latents_stats.pt", folder / "latents")
     return {
         "input_dir": folder / "images",
@@ -130,7 +110,7 @@ def claimed(toy, made, tmp_path_factory):  # noqa: F811
             out = tmp_path_factory.mktemp(section) / "out"
             main, arguments = command(section, toy, made, out)
             if section == "split":
-                arguments = ["split", "--input_dir", toy.images, "guard=1", "--output_dir", out]
+                arguments = [f"split --input_dir {toy.images} --output_dir {out} guard=1"]
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(data.run_record, "write_text", stop_after(data.run_record.write_text))
                 assert run_as_script(main, *arguments)[0] == (0 if section == "split" else 130)

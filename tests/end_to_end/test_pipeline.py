@@ -14,11 +14,13 @@ from toy_run import (
     TINY_MODEL,
     changed,
     copy_of,
+    digests,
     output_of,
     refusal_of,
     run_as_script,
     save_tokenizer,
     snapshot,
+    words,
 )
 
 import run_complete_pipeline as pipeline
@@ -30,41 +32,15 @@ PROJECT = Path(pipeline.__file__).parent
 LATENTS = "latent_features/train.safetensors"
 BEST = "trained_models/checkpoints/best.ckpt"
 GRID = "generated_images/micro_doppler_grid.png"
+SKIPPED = "--skip_extraction --skip_training --skip_generation"
+ON_CPU = ("train.accelerator=cpu", "extract.device=cpu", "sample.device=cpu", "--precision", "32")
 
 
 def arguments(toy, out, *more):
     """The flags of the documented command; lengths, sizes and the device for a test."""
-    return [
-        "--data_dir",
-        str(toy.data),
-        "--vavae_path",
-        str(toy.tokenizer),
-        "--output_dir",
-        str(out),
-        "--batch_size",
-        "32",
-        "--max_epochs",
-        "50",
-        "--devices",
-        "1",
-        "--precision",
-        "32",
-        "--generate_user_ids",
-        "1",
-        "2",
-        "10",
-        "--num_samples_per_user",
-        "2",
-        "--lr",
-        "1e-4",
-        "train.max_steps=2",
-        "sample.num_steps=2",
-        "train.accelerator=cpu",
-        "extract.device=cpu",
-        "sample.device=cpu",
-        *TINY_MODEL,
-        *more,
-    ]
+    folders = f"--data_dir {toy.data} --vavae_path {toy.tokenizer} --output_dir {out} --batch_size 32"
+    people = "--generate_user_ids 1 2 10 --num_samples_per_user 2 --lr 1e-4 --max_epochs 50 --devices 1"
+    return words([folders, people, "train.max_steps=2", "sample.num_steps=2", *ON_CPU, *TINY_MODEL, *more])
 
 
 @pytest.fixture
@@ -127,7 +103,7 @@ def test_one_command_runs_every_stage(finished):
 def test_people_that_nobody_can_draw_are_refused_before_training(toy, tmp_path, in_process):
     out = tmp_path / "out"
     shutil.copytree(toy.latents, out / "latent_features")
-    argv = arguments(toy, out, "--skip_extraction", "--generate_user_ids", "1", "99")
+    argv = arguments(toy, out, "--skip_extraction --generate_user_ids 1 99")
     status, _, err = run_as_script(pipeline.main, *argv)
     assert status == 2 and "error: --generate_user_ids: unknown user 99" in err
     assert [script for script, _ in in_process] == ["stage2_train_dit.py"]
@@ -157,31 +133,22 @@ def test_the_same_command_again_skips_every_stage(toy, finished, in_process):
 
 def test_parts_can_be_skipped(toy, finished, in_process, tmp_path):
     out = copy_of(finished[0], tmp_path / "out")
-    said = output_of(
-        pipeline.main, *arguments(toy, out), "--skip_extraction", "--skip_training", "--skip_generation"
-    )
+    said = output_of(pipeline.main, *arguments(toy, out), SKIPPED)
     assert in_process == [] and all(
         f"== {name}: skipped, as asked ==" in said for name in ("extraction", "training", "generation")
     )
-    flags = ["--skip_training", "--num_samples_per_user", "3"]
-    output_of(pipeline.main, *arguments(toy, out), *flags, "--skip_extraction")
+    output_of(
+        pipeline.main, *arguments(toy, out), "--skip_training --skip_extraction --num_samples_per_user 3"
+    )
     assert [script for script, _ in in_process] == ["stage3_inference.py"]
     assert (out / "generated_images/micro_doppler_user10_003.png").is_file()
     in_process.clear()
-    without_inputs = ["--output_dir", str(out), "--skip_extraction", "--skip_training", "--skip_generation"]
-    output_of(pipeline.main, *without_inputs)
+    output_of(pipeline.main, "--output_dir", out, SKIPPED)  # without inputs
 
 
 def test_evaluation_runs_when_asked_for(toy, finished, in_process, tmp_path):
     out = copy_of(finished[0], tmp_path / "out")
-    said = output_of(
-        pipeline.main,
-        *arguments(toy, out),
-        "--evaluate",
-        "--skip_extraction",
-        "--skip_training",
-        "--skip_generation",
-    )
+    said = output_of(pipeline.main, *arguments(toy, out), "--evaluate", SKIPPED)
     [(script, flags)] = in_process
     assert script == "stage4_evaluate.py" and "--axes" not in flags and "judged right: real" in said
     assert flags[flags.index("--real") + 1] == str(toy.data)
@@ -221,66 +188,51 @@ def test_a_failing_stage_ends_the_run_with_its_status_and_message(toy, tmp_path,
     assert messages[1] == "extraction ended with status 2; the same command continues from there"
 
 
-@pytest.mark.parametrize(("returned", "status"), [(7, 7), (1, 1), (-9, 137)])
-def test_the_status_of_a_stage_is_passed_on(returned, status, toy, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        stage_process.subprocess, "run", lambda command, **_: SimpleNamespace(returncode=returned)
-    )
-    assert run_as_script(pipeline.main, *arguments(toy, tmp_path))[0] == status
-
-
-def test_config_overrides_and_debug_reach_every_stage_and_unset_flags_none(toy, tmp_path, monkeypatch):
-    (tmp_path / "preset.yaml").write_text("pipeline: {lr: 3.0e-4}\ntrain: {log_every: 7}\n")
-    commands = []
-    monkeypatch.setattr(
-        stage_process.subprocess,
-        "run",
-        lambda command, **_: commands.append(command) or SimpleNamespace(returncode=0),
-    )
-    output_of(
-        pipeline.main,
-        "--data_dir",
-        toy.data,
-        "--vavae_path",
-        toy.tokenizer,
-        "--output_dir",
-        tmp_path,
-        "--config",
-        tmp_path / "preset.yaml",
-        "model.depth=3",
-        "batch_size=8",
-        "--debug",
-    )
-    assert len(commands) == 3
-    for command in commands:
-        assert command[command.index("--config") + 1] == str(tmp_path / "preset.yaml")
-        assert "model.depth=3" in command and "--debug" in command and "None" not in command
-        assert "--max_epochs" not in command and "batch_size=8" not in command
-    lr = commands[1][commands[1].index("--lr") + 1]
-    assert float(lr) == 3e-4 and commands[0][commands[0].index("--batch_size") + 1] == "8"
-
-
-def clocked(monkeypatch, act) -> list[tuple[str, float | None, list[str]]]:
-    """Stages that do nothing but `act(script)`; their scripts, time limits and arguments are kept."""
+def idle_stages(monkeypatch, act=lambda script: 0) -> list[tuple[str, float | None, list[str]]]:
+    """Stages that do nothing but `act(script)`, their status; script, time limit and arguments are kept."""
     started = []
 
     def run(command, timeout=None):
         started.append((Path(command[1]).name, timeout, command[2:]))
-        act(started[-1][0])
-        return SimpleNamespace(returncode=0)
+        return SimpleNamespace(returncode=act(started[-1][0]))
 
     monkeypatch.setattr(stage_process.subprocess, "run", run)
     return started
 
 
+@pytest.mark.parametrize(("returned", "status"), [(7, 7), (1, 1), (-9, 137)])
+def test_the_status_of_a_stage_is_passed_on(returned, status, toy, tmp_path, monkeypatch):
+    idle_stages(monkeypatch, lambda script: returned)
+    assert run_as_script(pipeline.main, *arguments(toy, tmp_path))[0] == status
+
+
+def value_of(flag, given):
+    return given[given.index(flag) + 1]
+
+
+def test_config_overrides_and_debug_reach_every_stage_and_unset_flags_none(toy, tmp_path, monkeypatch):
+    (tmp_path / "preset.yaml").write_text("pipeline: {lr: 3.0e-4}\ntrain: {log_every: 7}\n")
+    started = idle_stages(monkeypatch)
+    output_of(
+        pipeline.main,
+        f"--data_dir {toy.data} --vavae_path {toy.tokenizer} --output_dir {tmp_path}",
+        f"--config {tmp_path}/preset.yaml model.depth=3 batch_size=8 --debug",
+    )
+    extraction, training, _ = given = [arguments for _, _, arguments in started]
+    for one in given:
+        assert value_of("--config", one) == str(tmp_path / "preset.yaml")
+        assert "model.depth=3" in one and "--debug" in one and "None" not in one
+        assert "--max_epochs" not in one and "batch_size=8" not in one
+    assert float(value_of("--lr", training)) == 3e-4 and value_of("--batch_size", extraction) == "8"
+
+
 def test_the_stages_get_what_is_left_of_the_time(toy, tmp_path, monkeypatch):
-    started = clocked(monkeypatch, lambda script: None)
+    started = idle_stages(monkeypatch)
     output_of(pipeline.main, *arguments(toy, tmp_path), "--max_hours", "2")
     assert [script[:6] for script, *_ in started] == ["stage1", "stage2", "stage3"]
     limits = [7200, None, 7200]  # training is not killed but told
     assert [timeout and round(timeout, -2) for _, timeout, _ in started] == limits
-    hours = started[1][2]
-    assert 1.9 < float(hours[hours.index("--max_hours") + 1]) < 2
+    assert 1.9 < float(value_of("--max_hours", started[1][2])) < 2
     assert all("--max_hours" not in given for script, _, given in started if "stage2" not in script)
 
 
@@ -288,8 +240,9 @@ def test_at_the_end_of_the_time_the_run_ends_well(toy, tmp_path, monkeypatch):
     def late(script):
         if "stage3" in script:
             raise subprocess.TimeoutExpired(script, 1)
+        return 0
 
-    started = clocked(monkeypatch, late)
+    started = idle_stages(monkeypatch, late)
     said = output_of(pipeline.main, *arguments(toy, tmp_path), "--max_hours", "2")
     assert len(started) == 3 and said.endswith("== time is up; the same command goes on ==\n")
     started.clear()
@@ -322,9 +275,6 @@ def test_the_next_session_starts_from_another_folder(finished, toy, tmp_path, in
     assert f"--resume_from {toy.images}: none of simulated, data_split, latent_features" in text
 
 
-ON_CPU = ("train.accelerator=cpu", "extract.device=cpu", "sample.device=cpu", "--precision", "32")
-
-
 @pytest.fixture
 def compact(tmp_path, monkeypatch):
     """The tokenizer that ships, replaced by the smallest of the family: what it holds is not tested here."""
@@ -334,17 +284,10 @@ def compact(tmp_path, monkeypatch):
 
 def test_the_demo_needs_nothing(tmp_path, in_process, compact):
     out = tmp_path / "out"
-    given = [
-        "--demo",
-        "--quick",
-        "--output_dir",
-        out,
-        "simulate.samples_per_user=8",
-        "train.max_steps=1",
-        "sample.num_steps=1",
-        *ON_CPU,
-        *TINY_MODEL,
-    ]
+    brief = (
+        f"--demo --quick --output_dir {out} simulate.samples_per_user=8 train.max_steps=1 sample.num_steps=1"
+    )
+    given = [brief, *ON_CPU, *TINY_MODEL]
     said = output_of(pipeline.main, *given)
     assert len(list((out / "simulated").rglob("*.png"))) == 16
     assert (out / GRID).is_file() and len(list((out / "generated_images").glob("*user*.png"))) == 4
@@ -361,73 +304,44 @@ def test_the_demo_needs_nothing(tmp_path, in_process, compact):
     ]
     before = snapshot(out)
     output_of(pipeline.main, *given)
-    assert {name: digest for name, (_, digest) in before.items()} == {
-        name: digest for name, (_, digest) in snapshot(out).items()
-    }
+    assert digests(before) == digests(snapshot(out))
 
 
 @pytest.mark.parametrize(("flags", "preset"), [((), "demo_cpu.yaml"), (("--quick",), "demo_quick.yaml")])
 def test_the_demo_s_preset_reaches_every_stage(flags, preset, tmp_path, monkeypatch):
-    commands = []
-    monkeypatch.setattr(
-        stage_process.subprocess,
-        "run",
-        lambda command, **_: commands.append(command) or SimpleNamespace(returncode=0),
-    )
+    started = idle_stages(monkeypatch)
     output_of(pipeline.main, "--demo", *flags, "--output_dir", tmp_path)
-    assert len(commands) == 6
-    for command in commands:
-        assert command[command.index("--config") + 1] == str(PROJECT / "configs" / preset)
-    for command in commands[2], commands[4]:
-        assert command[command.index("--vavae_path") + 1] == "compact"
+    given = [arguments for _, _, arguments in started]
+    assert len(given) == 6
+    assert {value_of("--config", one) for one in given} == {str(PROJECT / "configs" / preset)}
+    assert value_of("--vavae_path", given[2]) == value_of("--vavae_path", given[4]) == "compact"
 
 
 def test_flags_reach_the_stage_that_takes_them(toy, tmp_path, monkeypatch):
-    commands = {}
-    monkeypatch.setattr(
-        stage_process.subprocess,
-        "run",
-        lambda command, **_: (
-            commands.update({Path(command[1]).name: command[2:]}) or SimpleNamespace(returncode=0)
-        ),
-    )
+    started = idle_stages(monkeypatch)
     preset = str(PROJECT / "configs/demo_quick.yaml")
-    output_of(
-        pipeline.main,
-        *arguments(toy, tmp_path),
-        "--use_checkpoint",
-        "--imagenet_stats",
-        "s.pt",
-        "--config",
-        preset,
-    )
-    settings = {
-        name: parse(section, sections, commands[name], prog="p", description="d")
-        for name, section, sections in (
-            ("stage1_extract_features.py", "extract", ("extract",)),
-            ("stage2_train_dit.py", "train", ("train", "model", "transport")),
-            ("stage3_inference.py", "sample", ("sample",)),
+    more = f"--use_checkpoint --imagenet_stats s.pt --config {preset}"
+    output_of(pipeline.main, *arguments(toy, tmp_path), more)
+    extraction, training, drawing = given = [arguments for _, _, arguments in started]
+    assert all(preset in one for one in given)
+    (extract, *_), (_, model, *_), _ = (
+        parse(sections[0], sections, one, prog="p", description="d").values()
+        for sections, one in (
+            (("extract",), extraction),
+            (("train", "model", "transport"), training),
+            (("sample",), drawing),
         )
-    }
-    assert settings["stage1_extract_features.py"]["extract"].imagenet_stats == "s.pt"
-    assert settings["stage2_train_dit.py"]["model"].use_checkpoint
-    assert all(preset in command for command in commands.values())
+    )
+    assert extract.imagenet_stats == "s.pt" and model.use_checkpoint
     output_of(pipeline.main, *arguments(toy, tmp_path))
-    assert "--use_checkpoint" not in commands["stage2_train_dit.py"]
+    assert "--use_checkpoint" not in started[4][2]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not weights.COMPACT_FILE.is_file(), reason="the tokenizer that ships is not there")
 def test_the_demo_as_processes(tmp_path):
-    command = [
-        sys.executable,
-        str(PROJECT / "run_complete_pipeline.py"),
-        "--demo",
-        "--quick",
-        "--output_dir",
-        str(tmp_path / "out"),
-        *ON_CPU,
-    ]
+    script = [sys.executable, str(PROJECT / "run_complete_pipeline.py")]
+    command = [*script, *words(["--demo --quick --output_dir", tmp_path / "out", *ON_CPU])]
     for _ in range(2):
         run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
         assert run.returncode == 0, run.stderr

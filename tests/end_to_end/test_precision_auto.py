@@ -4,8 +4,8 @@ import json
 
 import pytest
 import torch
-from test_several_processes import finish
-from toy_run import names, output_of, refusal_of, snapshot
+from process_pairs import finish, launch
+from toy_run import names, output_of, refusal_of, snapshot, words
 
 import stage1_extract_features as stage1
 import stage3_inference as stage3
@@ -15,59 +15,23 @@ from sampling.image_folder import sample_rows
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    """Call with the seconds of a step by arithmetic; the list returned names the steps that were taken."""
-    taken = []
+def clock(clock, monkeypatch):
+    """Here six steps are many."""
     monkeypatch.setattr(precision, "LEAST_STEPS", 6)
     monkeypatch.setattr(precision, "TRIED_STEPS", 6)
-    monkeypatch.setattr(precision, "worth_trying", lambda names, device: list(names))
-
-    def show(**seconds: float) -> list[str]:
-        def timed(step, name, device):
-            step(name)
-            taken.append(name)
-            return seconds[name]
-
-        taken.clear()
-        monkeypatch.setattr(precision, "timed", timed)
-        return taken
-
-    return show
+    return clock
 
 
 FP32, BF16 = {"32": 0.1, "bf16-mixed": 0.2}, {"32": 0.2, "bf16-mixed": 0.1}
 
 
 def extraction(toy, out, *more):
-    return (
-        "--data_dir",
-        toy.data,
-        "--vavae_path",
-        toy.tokenizer,
-        "--output_path",
-        out,
-        "--device",
-        "cpu",
-        *more,
-    )
+    return f"--data_dir {toy.data} --vavae_path {toy.tokenizer} --output_path {out} --device cpu", *more
 
 
 def drawing(toy, out, count, *more):
-    return (
-        *toy.networks,
-        "--output_dir",
-        out,
-        "--num_steps",
-        "2",
-        "--user_ids",
-        "1",
-        "2",
-        "--num_samples_per_user",
-        str(count),
-        "--device",
-        "cpu",
-        *more,
-    )
+    given = f"--output_dir {out} --num_steps 2 --user_ids 1 2 --num_samples_per_user {count} --device cpu"
+    return *toy.networks, given, *more
 
 
 def told(out) -> list[tuple[str, str]]:
@@ -154,14 +118,14 @@ def test_a_named_arithmetic_is_not_measured_and_a_refused_run_keeps_nothing(toy,
 
 @pytest.mark.slow
 def test_two_processes_take_the_main_one_s_choice(toy, tmp_path):
-    many = [*map(str, drawing(toy, tmp_path / "images", precision.LEAST_STEPS, "--devices", "2"))]
-    status, output, errors = finish(["stage3_inference.py", *many])
+    many = words(drawing(toy, tmp_path / "images", precision.LEAST_STEPS, "--devices 2"))
+    status, output, errors = finish(launch(["stage3_inference.py", *many]))
     assert status == 0, errors
     assert output.count("precision auto, network: ") == output.count("precision auto, tokenizer: ") == 1
     values = kept(tmp_path / "images")
     expected = values["network"], {"32": "32", "bf16-mixed": "bf16"}[values["tokenizer"]]
     assert set(told(tmp_path / "images")) == {expected}
-    few = [*map(str, extraction(toy, tmp_path / "latents", "--devices", "2", "--batch_size", "4"))]
-    status, _, errors = finish(["stage1_extract_features.py", *few])
+    few = words(extraction(toy, tmp_path / "latents", "--devices 2 --batch_size 4"))
+    status, _, errors = finish(launch(["stage1_extract_features.py", *few]))
     assert status == 0, errors
     assert read_latents(tmp_path / "latents", "train").metadata["precision"] == "32"

@@ -1,7 +1,5 @@
 """The published system at toy size: its files, demo grid, ImageNet's classes, flips, upstream's shards."""
 
-import csv
-
 import numpy
 import pytest
 import torch
@@ -9,6 +7,7 @@ from conftest import PROJECT, reference_weights_
 from PIL import Image
 from published_files import write_published
 from safetensors.torch import load_file
+from tables import rows_of
 from toy_run import EXACT, TINY_MODEL, names, output_of, refusal_of
 
 import stage0_prepare as stage0
@@ -42,22 +41,15 @@ def published(toy, tmp_path_factory):
     torch.save({"model": {}, "ema": reference_weights_(net).state_dict(), "opt": {}}, folder / "dit.pt")
     LatentStatistics(torch.zeros(1, channels, 1, 1), torch.ones(1, channels, 1, 1)).save(folder / "stats.pt")
     return [
-        "--dit_checkpoint",
-        folder / "dit.pt",
-        "--latents_stats",
-        folder / "stats.pt",
-        "--vavae_path",
-        toy.tokenizer,
-        "--num_steps",
-        "2",
+        f"--dit_checkpoint {folder}/dit.pt --latents_stats {folder}/stats.pt",
+        f"--vavae_path {toy.tokenizer} --num_steps 2",
         *EXACT,
     ]
 
 
 def test_the_demo_grid_shows_the_eight_classes_in_two_rows(published, tmp_path):
     output_of(stage3.main, "--config", PRESET, *published, "--output_dir", tmp_path, "--demo_grid")
-    with open(tmp_path / "samples.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(tmp_path / "samples.csv")
     assert {row["label"] for row in rows} == set(DEMO_CLASSES) and len(rows) == 8
     assert {
         (row["guidance_scale"], row["guidance_interval"], row["timestep_shift"], row["guidance_channels"])
@@ -96,14 +88,7 @@ def test_classes_by_number_and_by_name(published, tmp_path):
     people = LabelTable(("ID_1", "valley"))
     assert class_numbers(people, ["valley"]) == ["valley"]
     assert "unknown user 'unicorn'" in refusal_of(
-        stage3.main,
-        "--config",
-        PRESET,
-        *published,
-        "--output_dir",
-        tmp_path / "none",
-        "--user_ids",
-        "unicorn",
+        stage3.main, "--config", PRESET, *published, f"--output_dir {tmp_path}/none --user_ids unicorn"
     )
 
 
@@ -138,14 +123,7 @@ def test_flips_and_upstream_s_shards(toy, photographs, tmp_path):
     def extract(out, *more):
         output_of(
             stage1.main,
-            "--data_dir",
-            photographs,
-            "--vavae_path",
-            toy.tokenizer,
-            "--output_path",
-            out,
-            "--geometry",
-            "crop",
+            f"--data_dir {photographs} --vavae_path {toy.tokenizer} --output_path {out} --geometry crop",
             *EXACT,
             *more,
         )
@@ -168,15 +146,8 @@ def test_flips_and_upstream_s_shards(toy, photographs, tmp_path):
         models = tmp_path / folder / "models"
         output_of(
             stage2.main,
-            "--latent_dir",
-            tmp_path / folder,
-            "--output_dir",
-            models,
-            "--accelerator",
-            "cpu",
-            "--precision",
-            "32",
-            "max_steps=2",
+            f"--latent_dir {tmp_path}/{folder} --output_dir {models} max_steps=2",
+            "--accelerator cpu --precision 32",
             *TINY_MODEL,
         )
         assert len(load_trained(models / "checkpoints/best.safetensors")[1].labels) == 2
@@ -198,49 +169,22 @@ def test_files_of_true_size_go_through_every_command(tmp_path, monkeypatch):
         Image.fromarray(noise).save(images / f"{number}.png")
     output_of(
         stage1.main,
-        "--data_dir",
-        tmp_path / "images",
-        "--vavae_path",
-        vae,
-        "--output_path",
-        tmp_path / "latents",
-        "--imagenet_stats",
-        weights / "latents_stats.pt",
+        f"--data_dir {tmp_path}/images --vavae_path {vae} --output_path {tmp_path}/latents",
+        f"--imagenet_stats {weights}/latents_stats.pt",
         *EXACT,
     )
     output_of(
         stage2.main,
-        "--latent_dir",
-        tmp_path / "latents",
-        "--output_dir",
-        tmp_path / "models",
-        "--init_from",
-        dit,
-        "--tune",
-        "difffit",
-        "--batch_size",
-        "1",
-        "--max_steps",
-        "1",
-        "--accelerator",
-        "cpu",
-        "--precision",
-        "32",
+        f"--latent_dir {tmp_path}/latents --output_dir {tmp_path}/models --init_from {dit}",
+        "--tune difffit --batch_size 1 --max_steps 1 --accelerator cpu --precision 32",
     )
     draw = ("--vavae_path", vae, "--sampler", "euler", "--num_steps", "1", "--num_samples_per_user", "1")
     best = tmp_path / "models/checkpoints/best.safetensors"
     output_of(stage3.main, "--dit_checkpoint", best, "--output_dir", tmp_path / "one", *draw, *EXACT)
     output_of(
         stage3.main,
-        "--config",
-        PRESET,
-        "--dit_checkpoint",
-        dit,
-        "--latents_stats",
-        weights / "latents_stats.pt",
-        "--output_dir",
-        tmp_path / "two",
-        "--user_ids",
+        f"--config {PRESET} --dit_checkpoint {dit} --latents_stats {weights}/latents_stats.pt",
+        f"--output_dir {tmp_path}/two --user_ids",
         "tiger shark",
         *draw,
         *EXACT,

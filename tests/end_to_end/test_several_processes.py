@@ -1,22 +1,16 @@
 """Stages 1 and 3 by two CPU processes, started as a user starts them, write what one process writes."""
 
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy
 import pytest
 import torch
 from PIL import Image
-from toy_run import DRAWING, EXACT, digest_of, names
+from process_pairs import finish, kill_one_of_two, launch, wait_until
+from toy_run import DRAWING, EXACT, digest_of, names, words
 
 from runtime.processes import ProcessGroup, start_process_group
-
-PROJECT = Path(__file__).resolve().parents[2]
-CHANGING = {"LOCAL_RANK", "NODE_RANK", "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 
 
 def test_every_item_goes_to_one_process():
@@ -57,63 +51,20 @@ def test_impossible_numbers_are_refused(device, devices, said):
 
 
 def extraction(toy, out: Path, *more: str) -> list[str]:
-    return [
-        "stage1_extract_features.py",
-        "--data_dir",
-        str(toy.data),
-        "--vavae_path",
-        str(toy.tokenizer),
-        "--output_path",
-        str(out),
-        "--batch_size",
-        "4",
-        *EXACT,
-        *more,
-    ]
+    return ["stage1_extract_features.py", *words([*toy.extraction, "--output_path", out, *more])]
 
 
 def drawing(toy, out: Path, *more: str) -> list[str]:
-    return [
-        "stage3_inference.py",
-        "--dit_checkpoint",
-        str(toy.lively),
-        "--vavae_path",
-        str(toy.tokenizer),
-        "--output_dir",
-        str(out),
-        "--batch_size",
-        "2",
-        *DRAWING,
-        *EXACT,
-        *more,
-    ]
-
-
-def launch(arguments: list[str]) -> subprocess.Popen:
-    kept = {name: value for name, value in os.environ.items() if name not in CHANGING}
-    return subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=PROJECT,
-        env={**kept, "OMP_NUM_THREADS": "1"},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-
-
-def finish(arguments: list[str]) -> tuple[int, str, str]:
-    process = launch(arguments)
-    output, errors = process.communicate(timeout=900)
-    return process.returncode, output, errors
+    given = *toy.networks, "--output_dir", out, "--batch_size", 2, *DRAWING, *EXACT, *more
+    return ["stage3_inference.py", *words(given)]
 
 
 @pytest.mark.slow
 def test_two_processes_extract_what_one_does(toy, tmp_path):
-    status, output, errors = finish(extraction(toy, tmp_path / "two", "--devices", "2"))
+    status, output, errors = finish(launch(extraction(toy, tmp_path / "two", "--devices", "2")))
     assert status == 0, errors
     assert output.count("wrote 24 latents") == 1
-    status, _, errors = finish(extraction(toy, tmp_path / "one"))
+    status, _, errors = finish(launch(extraction(toy, tmp_path / "one")))
     assert status == 0, errors
     assert names(tmp_path / "one") == names(tmp_path / "two")
     for name in names(tmp_path / "one"):
@@ -123,7 +74,7 @@ def test_two_processes_extract_what_one_does(toy, tmp_path):
 @pytest.mark.slow
 def test_two_processes_draw_what_one_does_and_nothing_twice(toy, tmp_path):
     for folder, more in (("one", ()), ("two", ("--devices", "2"))):
-        status, output, errors = finish(drawing(toy, tmp_path / folder, *more))
+        status, output, errors = finish(launch(drawing(toy, tmp_path / folder, *more)))
         assert status == 0, errors
         assert output.count("wrote 6 images") == 1
     assert names(tmp_path / "one") == names(tmp_path / "two")
@@ -134,7 +85,7 @@ def test_two_processes_draw_what_one_does_and_nothing_twice(toy, tmp_path):
     gone = sorted(kept)[3]
     before = numpy.asarray(Image.open(tmp_path / "two" / gone))
     (tmp_path / "two" / gone).unlink()
-    status, output, errors = finish(drawing(toy, tmp_path / "two", "--devices", "2"))
+    status, output, errors = finish(launch(drawing(toy, tmp_path / "two", "--devices", "2")))
     assert status == 0 and "wrote 1 images" in output, errors
     assert (numpy.asarray(Image.open(tmp_path / "two" / gone)) == before).all()
     for name in kept.keys() - {gone}:
@@ -143,7 +94,8 @@ def test_two_processes_draw_what_one_does_and_nothing_twice(toy, tmp_path):
 
 @pytest.mark.slow
 def test_a_refusal_is_said_once_before_anything_is_started(toy, tmp_path):
-    status, _, errors = finish(extraction(toy, tmp_path / "x", "--devices", "2", "--imagenet_stats", "no.pt"))
+    given = extraction(toy, tmp_path / "x", "--devices 2 --imagenet_stats no.pt")
+    status, _, errors = finish(launch(given))
     assert status == 2 and errors.count("error: ") == 1
 
 
@@ -151,33 +103,9 @@ def test_a_refusal_is_said_once_before_anything_is_started(toy, tmp_path):
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_killed_process_ends_the_run_in_bounded_time(toy, tmp_path, rank):
     """Either of the two; what was written is whole, and the same command completes it."""
-    command = drawing(toy, tmp_path, "--devices", "2", "--num_samples_per_user", "400", "--num_steps", "20")
+    command = drawing(toy, tmp_path, "--devices 2 --num_samples_per_user 400 --num_steps 20")
     main = launch(command)
     wait_until(lambda: len(list(tmp_path.glob("micro_doppler_*.png"))) >= 6, 240)
-    children = Path(f"/proc/{main.pid}/task/{main.pid}/children").read_text().split()
-    workers = [int(pid) for pid in children if b"LOCAL_RANK=1" in Path(f"/proc/{pid}/environ").read_bytes()]
-    assert len(workers) == 1
-    os.kill([main.pid, workers[0]][rank], signal.SIGKILL)
-    assert main.wait(timeout=120) != 0
-    try:
-        wait_until(lambda: not is_alive(workers[0]), 120)
-    finally:
-        if is_alive(workers[0]):
-            os.kill(workers[0], signal.SIGKILL)
+    kill_one_of_two(main, rank)
     for path in tmp_path.glob("micro_doppler_*.png"):
         Image.open(path).load()
-
-
-def wait_until(done, seconds: float) -> None:
-    limit = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < limit
-        time.sleep(0.2)
-
-
-def is_alive(pid: int) -> bool:
-    """True for a process that runs; False for one that is gone or only waits to be collected."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False

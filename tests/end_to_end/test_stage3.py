@@ -1,6 +1,5 @@
 """Stage 3 on toy data: the right person, the same image whatever the batch, nothing drawn twice or mixed."""
 
-import csv
 import json
 import subprocess
 import sys
@@ -11,7 +10,8 @@ import pytest
 import torch
 from conftest import PROJECT
 from PIL import Image
-from toy_run import DRAWING, EXACT, PEOPLE, changed, names, output_of, refusal_of, snapshot
+from tables import rows_of
+from toy_run import DRAWING, EXACT, PEOPLE, changed, digests, names, output_of, refusal_of, snapshot, words
 
 import stage3_inference as stage3
 from configs.schema import SOLVERS, SampleConfig
@@ -23,20 +23,8 @@ from tokenizer.vavae import VAVAE, as_rows
 
 
 def draw(toy, out, *more, checkpoint=None, users=("1", "2", "10")):
-    return output_of(
-        stage3.main,
-        "--dit_checkpoint",
-        checkpoint or toy.lively,
-        "--vavae_path",
-        toy.tokenizer,
-        "--output_dir",
-        out,
-        "--user_ids",
-        *users,
-        *DRAWING,
-        *EXACT,
-        *more,
-    )
+    networks = f"--dit_checkpoint {checkpoint or toy.lively} --vavae_path {toy.tokenizer} --output_dir {out}"
+    return output_of(stage3.main, networks, "--user_ids", *users, *DRAWING, *EXACT, *more)
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +52,7 @@ def test_stage_3_takes_best_ckpt_and_writes_the_files_of_the_design(toy, tmp_pat
 
 
 def test_every_setting_is_in_the_table_and_in_each_image(toy, drawn):
-    with open(drawn / "samples.csv", newline="") as file:
-        rows = {row["file"]: row for row in csv.DictReader(file)}
+    rows = {row["file"]: row for row in rows_of(drawn / "samples.csv")}
     assert set(rows) == IMAGES
     settings = {item.name for item in fields(SampleConfig)}
     settings -= {"dry_run", "user_ids", "output_dir", "batch_size", "devices", "axes", "arrays", "npz"}
@@ -122,16 +109,7 @@ for sampler in {samplers!r}:
 
 
 def test_every_sampler_but_dopri5_draws_without_torchdiffeq(toy, tmp_path, monkeypatch):
-    given = [
-        "--dit_checkpoint",
-        str(toy.lively),
-        "--vavae_path",
-        str(toy.tokenizer),
-        "--user_ids",
-        "1",
-        *DRAWING,
-        *EXACT,
-    ]
+    given = words([*toy.networks, "--user_ids 1", *DRAWING, *EXACT])
     fixed = [name for name in SOLVERS if name != "dopri5"]
     code = WITHOUT.format(project=str(PROJECT), samplers=fixed, given=given, out=str(tmp_path))
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -149,9 +127,7 @@ def test_stage_3_again_draws_nothing(toy, drawn):
     said = draw(toy, drawn)
     after = snapshot(drawn)
     assert "6 of them there: drawing skipped" in said and "wrote 0 images" in said
-    assert {name: digest for name, (_, digest) in before.items()} == {
-        name: digest for name, (_, digest) in after.items()
-    }
+    assert digests(before) == digests(after)
     assert not changed(before, after) & IMAGES
 
 
@@ -167,10 +143,8 @@ def test_more_people_and_samples_add_only_what_is_missing(toy, tmp_path, drawn):
         "micro_doppler_user02_002.png",
         "micro_doppler_user10_002.png",
     }
-    with open(out / "samples.csv", newline="") as file:
-        assert [row["file"] for row in csv.DictReader(file)] == sorted(
-            added | {"micro_doppler_user10_001.png"}
-        )
+    listed = [row["file"] for row in rows_of(out / "samples.csv")]
+    assert listed == sorted(added | {"micro_doppler_user10_001.png"})
     for name in added:  # … and they are the same as in one go
         assert numpy.abs(pixels(out / name) - pixels(drawn / name)).max() <= 1
 

@@ -1,8 +1,6 @@
 """Stages 0 to 2 one after the other on toy data: what they write, rebuild and leave alone."""
 
-import csv
 import math
-from pathlib import Path
 
 import numpy
 import pytest
@@ -10,13 +8,14 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 from safetensors.torch import load_file
+from tables import rows_of
 from toy_run import (
     EXACT,
     PEOPLE,
     TINY_MODEL,
     changed,
     copy_of,
-    digest_of,
+    digests,
     names,
     output_of,
     refusal_of,
@@ -43,8 +42,7 @@ from tokenizer.vavae import VAVAE, preprocess
 
 
 def test_split_by_recording_keeps_recordings_whole(toy):
-    with open(toy.data / "split.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(toy.data / "split.csv")
     assert len(rows) == 24 and {row["user"] for row in rows} == set(PEOPLE)
     sides = {}
     for row in rows:
@@ -55,67 +53,27 @@ def test_split_by_recording_keeps_recordings_whole(toy):
 
 
 def test_split_says_how_many_went_where_and_what_comes_next(toy, tmp_path):
-    given = "split", "--input_dir", toy.images, "--output_dir", tmp_path / "s"
-    given = *given, "--test_fraction", "0.2", "--guard", "1"
-    said = output_of(stage0_prepare.main, *given)
+    given = f"split --input_dir {toy.images} --output_dir {tmp_path}/s --test_fraction 0.2 --guard 1"
+    said = output_of(stage0_prepare.main, given)
     lines = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line.startswith("ID_")}
     assert lines == {user: ["train", "4", "val", "1", "test", "1", "guard", "2"] for user in PEOPLE}
     assert "stage1_extract_features.py" in said
     before = snapshot(tmp_path)
-    output_of(stage0_prepare.main, *given)
+    output_of(stage0_prepare.main, given)
     assert snapshot(tmp_path) == before
 
 
 def test_random_split_warns_and_the_safe_ones_do_not(toy, tmp_path):
     said = output_of(
-        stage0_prepare.main,
-        "split",
-        "--input_dir",
-        toy.images,
-        "--output_dir",
-        tmp_path / "r",
-        "--method",
-        "random",
+        stage0_prepare.main, f"split --input_dir {toy.images} --output_dir {tmp_path}/r --method random"
     )
     assert "warning: random split" in said
     assert "warning" not in output_of(
-        stage0_prepare.main,
-        "split",
-        "--input_dir",
-        toy.images,
-        "--output_dir",
-        tmp_path / "b",
-        "--guard",
-        "1",
-        "--copy",
+        stage0_prepare.main, f"split --input_dir {toy.images} --output_dir {tmp_path}/b --guard 1 --copy"
     )
     linked, copied = (tmp_path / "r/train/ID_1", tmp_path / "b/train/ID_1")
     assert all(path.stat().st_nlink > 1 or path.is_symlink() for path in linked.iterdir())
     assert all(path.stat().st_nlink == 1 and not path.is_symlink() for path in copied.iterdir())
-
-
-def test_simulate_is_the_same_for_the_same_seed_and_refuses_another(toy, tmp_path):
-    settings = ("--num_users", "1", "--samples_per_user", "8")
-    output_of(stage0_prepare.main, "simulate", "--output_dir", tmp_path / "sim", *settings)
-    for name in names(toy.images / "ID_1"):
-        assert digest_of(tmp_path / "sim/ID_1" / name) == digest_of(toy.images / "ID_1" / name)
-    victim = next((tmp_path / "sim/ID_1").iterdir())
-    kept = {name: value for name, value in snapshot(tmp_path).items() if Path(name).name != victim.name}
-    before = digest_of(victim)
-    victim.unlink()
-    output_of(stage0_prepare.main, "simulate", "--output_dir", tmp_path / "sim", *settings)
-    assert digest_of(victim) == before and kept.items() <= snapshot(tmp_path).items()
-    text = refusal_of(
-        stage0_prepare.main,
-        "simulate",
-        "--output_dir",
-        tmp_path / "sim",
-        *settings,
-        "--seed",
-        "1",
-        unchanged=tmp_path,
-    )
-    assert "seed was 0, now 1" in text
 
 
 def test_stage_0_explains_itself():
@@ -125,16 +83,7 @@ def test_stage_0_explains_itself():
 
 
 SHOW = (
-    "--carrier",
-    "77e9",
-    "--prf",
-    f"{Radar().prf_hz}",
-    "--velocity_range",
-    "-1.2",
-    "5.2",
-    "--layout",
-    "receivers,pulses",
-    "--no-balance",
+    f"--carrier 77e9 --prf {Radar().prf_hz} --velocity_range -1.2 5.2 --layout receivers,pulses --no-balance"
 )
 SPEEDS = {"ID_1/a": 0.8, "ID_1/b": 1.0, "ID_2/day1/a": 1.2, "ID_2/day2/a": 1.3}
 
@@ -154,15 +103,12 @@ def shown(tmp_path_factory):
 
 
 def show(source, out, *more):
-    return output_of(stage0_prepare.main, "spectrogram", "--input", source, "--output_dir", out, *SHOW, *more)
+    return output_of(stage0_prepare.main, f"spectrogram --input {source} --output_dir {out}", SHOW, *more)
 
 
 def axes_of(folder):
-    with open(folder / "axes.csv", newline="") as file:
-        return {
-            row.pop("path"): {name: float(value) for name, value in row.items()}
-            for row in csv.DictReader(file)
-        }
+    rows = rows_of(folder / "axes.csv")
+    return {row.pop("path"): {name: float(value) for name, value in row.items()} for row in rows}
 
 
 def test_recordings_become_pictures_with_axes(shown):
@@ -204,9 +150,7 @@ def test_spectrogram_again_writes_nothing_and_adds_what_is_missing(shown, tmp_pa
     (out / "ID_1/a_002.png").unlink(), (out / "axes.csv").unlink()
     show(folder / "iq", out)
     assert changed(before, snapshot(out)) == {"ID_1/a_002.png", "axes.csv"}
-    assert {name: digest for name, (_, digest) in before.items()} == {
-        name: digest for name, (_, digest) in snapshot(out).items()
-    }
+    assert digests(before) == digests(snapshot(out))
 
 
 def test_the_pictures_split_by_the_recordings_they_come_from(shown, tmp_path):
@@ -214,27 +158,12 @@ def test_the_pictures_split_by_the_recordings_they_come_from(shown, tmp_path):
     assert "read 4 recordings, left out 0" in said
     said = output_of(
         stage0_prepare.main,
-        "split",
-        "--input_dir",
-        folder / "raw",
-        "--output_dir",
-        tmp_path / "split",
-        "--val_fraction",
-        "0.25",
+        f"split --input_dir {folder}/raw --output_dir {tmp_path}/split --val_fraction 0.25",
     )
     assert "read 6 images, left out 0; 2 people, divided by recordings" in said and "one person" not in said
-    alone = (
-        "split",
-        "--input_dir",
-        folder / "raw",
-        "--leave_out",
-        "ID_2/*",
-        "--output_dir",
-        tmp_path / "alone",
-    )
-    assert "one person, whom there is nobody to be told from" in output_of(stage0_prepare.main, *alone)
-    with open(tmp_path / "split/split.csv", newline="") as file:
-        rows = [(row["user"], row["recording"]) for row in csv.DictReader(file)]
+    alone = f"split --input_dir {folder}/raw --leave_out ID_2/* --output_dir {tmp_path}/alone"
+    assert "one person, whom there is nobody to be told from" in output_of(stage0_prepare.main, alone)
+    rows = [(row["user"], row["recording"]) for row in rows_of(tmp_path / "split/split.csv")]
     assert set(rows) == {("ID_1", "a"), ("ID_1", "b"), ("ID_2", "day1_a"), ("ID_2", "day2_a")}
 
 
@@ -242,19 +171,8 @@ def test_the_pictures_split_by_the_recordings_they_come_from(shown, tmp_path):
 
 
 def extract(toy, *more, data=None, out=None):
-    return output_of(
-        stage1.main,
-        "--data_dir",
-        data or toy.data,
-        "--vavae_path",
-        toy.tokenizer,
-        "--output_path",
-        out or toy.latents,
-        "--batch_size",
-        "32",
-        *EXACT,
-        *more,
-    )
+    folders = f"--data_dir {data or toy.data} --output_path {out or toy.latents} --batch_size 32"
+    return output_of(stage1.main, folders, "--vavae_path", toy.tokenizer, *EXACT, *more)
 
 
 @pytest.fixture
@@ -494,16 +412,8 @@ def test_stage_2_again_changes_nothing(toy):
 def test_dry_run_prints_the_model_and_writes_nothing(toy, tmp_path):
     said = output_of(
         stage2.main,
-        "--latent_dir",
-        toy.latents,
-        "--output_dir",
-        tmp_path / "new",
-        "--dry_run",
-        "--config",
-        "configs/microdoppler_s.yaml",
-        "accelerator=cpu",
-        "--precision",
-        "32",
+        f"--latent_dir {toy.latents} --output_dir {tmp_path}/new --dry_run",
+        "--config configs/microdoppler_s.yaml accelerator=cpu --precision 32",
     )
     assert "M parameters" in said and "depth 12, hidden 384" in said and not list(tmp_path.iterdir())
 

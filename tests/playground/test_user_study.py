@@ -1,9 +1,9 @@
 """A study shows what it should, keeps every answer, and refuses what is not its own."""
 
-import csv
 import re
 
 import pytest
+from tables import rows_of
 from toy_run import PEOPLE, copy_of, output_of, refusal_of, snapshot
 
 import playground.__main__ as command
@@ -75,8 +75,7 @@ def test_answers_outlive_the_process_and_are_given_once(trials, tmp_path):
     second = Answers(path, trials)
     assert (second.next, [row["answer"] for row in second.rows]) == (1, [REAL])
     second.add(1, GENERATED)
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(path)
     assert [row["answer"] for row in rows] == [REAL, GENERATED]
     assert [(row["left"], row["truth"]) for row in rows] == [(one.left, one.truth) for one in trials[:2]]
 

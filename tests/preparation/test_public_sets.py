@@ -2,7 +2,6 @@
 its velocities are the truth; what a set does not tell is refused.
 """
 
-import csv
 import shutil
 
 import numpy
@@ -10,6 +9,7 @@ import public_layouts
 import pytest
 from fmcw_walker import walking
 from PIL import Image
+from tables import rows_of
 from toy_run import output_of, refusal_of
 
 import stage0_prepare
@@ -20,73 +20,37 @@ from preparation.public_sets import SETS
 from radar.colormap import from_rgb
 
 MAP = ("--velocity_range", *public_layouts.SHOWN_MPS, "--duration", public_layouts.MAP_S)
-# set: what must be given, paths of recordings, whose each is by the folder of its images, and its groups.
-CASES = {
-    "glasgow": (
-        (),
-        {
-            "1 December 2017 Dataset/1P36A01R01.dat": (
-                "C1P36_walking",
-                {"person": "C1P36", "condition": "walking", "recording": "1", "session": "1"},
-            ),
-            "6 February 2019 NG Homes Dataset/Room 1/4P36A04R2.dat": (
-                "C6P36_picking",
-                {"person": "C6P36", "condition": "picking", "recording": "2", "session": "6"},
-            ),
-        },
-    ),
-    "idrad": (
-        ("--burst_period", 0.2),
-        {
-            "train/target1_001.hdf5": (
-                "target1",
-                {"person": "target1", "recording": "001", "session": "train"},
-            ),
-            "valid/target2_012.hdf5": (
-                "target2",
-                {"person": "target2", "recording": "012", "session": "valid"},
-            ),
-        },
-    ),
-    "mmrgait": (
-        MAP,
-        {
-            "001/NM-01/001-NM-01-000.MAT": (
-                "P001_normal",
-                {"person": "P001", "condition": "normal", "recording": "01-000", "view": "000"},
-            ),
-            "121/BG-02/121-BG-02-315.MAT": (
-                "P121_bag",
-                {"person": "P121", "condition": "bag", "recording": "02-315", "view": "315"},
-            ),
-        },
-    ),
-    "mvdoppler": (
-        (*MAP, "--scale", "amplitude", "--leave_out", "*_radar1.h5"),
-        {
-            "normal_00000": (
-                "P0_normal",
-                {"person": "P0", "condition": "normal", "recording": "exp_0", "view": "radar0"},
-            ),
-            "phone_call_00001": (
-                "P0_phonecall",
-                {"person": "P0", "condition": "phonecall", "recording": "exp_0", "view": "radar0"},
-            ),
-        },
-    ),
-    "sense2gol": (
-        (),
-        {
-            "220110/220110_2_0_15": (
-                "P2_walk",
-                {"person": "P2", "condition": "walk", "recording": "15", "day": "220110"},
-            ),
-            "211130/211130_0_1_1": (
-                "P0_run",
-                {"person": "P0", "condition": "run", "recording": "1", "day": "211130"},
-            ),
-        },
-    ),
+GIVEN = {
+    "glasgow": (),
+    "idrad": ("--burst_period", 0.2),
+    "mmrgait": MAP,
+    "mvdoppler": (*MAP, "--scale", "amplitude", "--leave_out", "*_radar1.h5"),
+    "sense2gol": (),
+}
+# Of each set two recordings: the folder of their images, and their groups.
+WHOSE = {
+    "glasgow": {
+        "1 December 2017 Dataset/1P36A01R01.dat": "C1P36_walking "
+        "person:C1P36 condition:walking recording:1 session:1",
+        "6 February 2019 NG Homes Dataset/Room 1/4P36A04R2.dat": "C6P36_picking "
+        "person:C6P36 condition:picking recording:2 session:6",
+    },
+    "idrad": {
+        "train/target1_001.hdf5": "target1 person:target1 recording:001 session:train",
+        "valid/target2_012.hdf5": "target2 person:target2 recording:012 session:valid",
+    },
+    "mmrgait": {
+        "001/NM-01/001-NM-01-000.MAT": "P001_normal person:P001 condition:normal recording:01-000 view:000",
+        "121/BG-02/121-BG-02-315.MAT": "P121_bag person:P121 condition:bag recording:02-315 view:315",
+    },
+    "mvdoppler": {
+        "normal_00000": "P0_normal person:P0 condition:normal recording:exp_0 view:radar0",
+        "phone_call_00001": "P0_phonecall person:P0 condition:phonecall recording:exp_0 view:radar0",
+    },
+    "sense2gol": {
+        "220110/220110_2_0_15": "P2_walk person:P2 condition:walk recording:15 day:220110",
+        "211130/211130_0_1_1": "P0_run person:P0 condition:run recording:1 day:211130",
+    },
 }
 RANGES = {"glasgow": (-6, 6), "idrad": (-3.8, 3.8), "sense2gol": (-9.31, 9.31)}
 
@@ -100,18 +64,13 @@ def published(tmp_path_factory):
         if name not in kept:
             root = tmp_path_factory.mktemp(name)
             seconds = 2.6 if name == "idrad" else 3.5
-            speeds = dict(zip(CASES[name][1], (1.3, 1.0)))
+            speeds = dict(zip(WHOSE[name], (1.3, 1.0)))
             walks = {path: walking(seconds, speed) for path, speed in speeds.items()}
             getattr(public_layouts, name)(root, walks)
             kept[name] = root, walks
         return kept[name]
 
     return write
-
-
-def rows_of(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def seen_mps(image, row):
@@ -121,17 +80,18 @@ def seen_mps(image, row):
     return float(numpy.median(high - (unit.argmax(0) + 0.5) / len(unit) * (high - low)))
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", WHOSE)
 def test_a_set_as_it_is_published(name, published, tmp_path):
     root, walks = published(name)
-    given, whose = CASES[name]
+    told = {path: words.split() for path, words in WHOSE[name].items()}
+    folders = {path: folder for path, (folder, *_) in told.items()}
     said = output_of(
-        stage0_prepare.main, "import", name, "--input", root, "--output_dir", tmp_path / "raw", *given
+        stage0_prepare.main, "import", name, "--input", root, "--output_dir", tmp_path / "raw", *GIVEN[name]
     )
     assert all(word in said for word in (SETS[name].title, SETS[name].citation, SETS[name].licence))
     axes, labels = rows_of(tmp_path / "raw/axes.csv"), rows_of(tmp_path / "raw/labels.csv")
     assert [row["path"] for row in axes] == [row["file"] for row in labels]
-    expected = dict(whose.values())
+    expected = {folder: dict(word.split(":") for word in groups) for folder, *groups in told.values()}
     assert {row["file"].partition("/")[0] for row in labels} == set(expected)
     low, high = RANGES.get(name, public_layouts.SHOWN_MPS)
     for row, label in zip(axes, labels):
@@ -139,7 +99,7 @@ def test_a_set_as_it_is_published(name, published, tmp_path):
         assert label == expected[person]
         assert float(row["lowest_mps"]) == pytest.approx(low, abs=0.08)
         assert float(row["highest_mps"]) == pytest.approx(high, abs=0.08)
-        moved = walks[next(path for path, (folder, _) in whose.items() if folder == person)]
+        moved = walks[next(path for path in folders if folders[path] == person)]
         inside = (moved.time_s > float(row["start_s"])) & (moved.time_s < float(row["end_s"]))
         truth = moved.torso_velocity_mps[inside].mean()
         assert seen_mps(tmp_path / "raw" / person / file, row) == pytest.approx(truth, abs=0.15)
@@ -228,15 +188,15 @@ def test_hdf5_of_another_kind(name, arrays, said, published, tmp_path):
     root = shutil.copytree(published(name)[0], tmp_path / "a")
     path = sorted(root.rglob("*.h*5"))[0]
     public_layouts.write_hdf5(path, **arrays)
-    text = refused(root, name, *CASES[name][0])
+    text = refused(root, name, *GIVEN[name])
     assert said in text and str(path) in text
     path.write_bytes(b"nothing")
-    assert f"{path}: cannot be read as" in refused(root, name, *CASES[name][0])
+    assert f"{path}: cannot be read as" in refused(root, name, *GIVEN[name])
 
 
 def test_the_table_of_mvdoppler(published, tmp_path):
     root = shutil.copytree(published("mvdoppler")[0], tmp_path / "a")
-    table, given = root / "Labels_and_metadata/design_table.csv", CASES["mvdoppler"][0]
+    table, given = root / "Labels_and_metadata/design_table.csv", GIVEN["mvdoppler"]
     lines = table.read_text().splitlines()
     table.write_text("\n".join([*lines[:2], lines[1].replace("normal_00000", "gone_00003")]))
     said = output_of(

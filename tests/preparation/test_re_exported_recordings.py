@@ -1,9 +1,8 @@
 """A recording that was exported again under its name: nothing stale stays, and others are left alone."""
 
-import csv
-
 import numpy
 import pytest
+from tables import rows_of
 from toy_run import changed, digest_of, names, output_of, snapshot
 
 import stage0_prepare
@@ -18,21 +17,12 @@ def record(path, seconds, seed):
 def draw(folder, source="recordings"):
     return output_of(
         stage0_prepare.main,
-        "spectrogram",
-        "--input",
-        folder / source,
-        "--output_dir",
-        folder / "raw",
-        "--carrier",
-        "77e9",
-        "--prf",
-        1000,
+        f"spectrogram --input {folder}/{source} --output_dir {folder}/raw --carrier 77e9 --prf 1000",
     )
 
 
 def listed(folder):
-    with open(folder / "raw/axes.csv", newline="") as file:
-        return sorted(row["path"] for row in csv.DictReader(file))
+    return sorted(row["path"] for row in rows_of(folder / "raw/axes.csv"))
 
 
 @pytest.fixture
@@ -55,15 +45,7 @@ def test_its_images_are_drawn_anew_and_surplus_ones_go(drawn):
     record(drawn / "fresh/ID_1/a.npy", 4, 9)
     output_of(
         stage0_prepare.main,
-        "spectrogram",
-        "--input",
-        drawn / "fresh",
-        "--output_dir",
-        drawn / "other",
-        "--carrier",
-        "77e9",
-        "--prf",
-        1000,
+        f"spectrogram --input {drawn}/fresh --output_dir {drawn}/other --carrier 77e9 --prf 1000",
     )
     for name in left:
         assert digest_of(drawn / "raw" / name) == digest_of(drawn / "other" / name)

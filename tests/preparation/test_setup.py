@@ -77,14 +77,7 @@ def test_it_finds_checks_and_writes_what_the_stages_take(mount, toy, tmp_path):
     config, drawn = tmp_path / NAME, tmp_path / "drawn"
     output_of(
         stage3_inference.main,
-        "--config",
-        config,
-        "--output_dir",
-        drawn,
-        "--num_samples_per_user",
-        1,
-        "--num_steps",
-        2,
+        f"--config {config} --output_dir {drawn} --num_samples_per_user 1 --num_steps 2",
         *EXACT,
     )
     assert len(names(drawn, "*user*.png")) == 3
@@ -124,14 +117,7 @@ def test_a_published_model_comes_with_its_settings_and_statistics(toy, tmp_path)
     assert sections["sample"]["guidance_scale"] == 6.7 and sections["sample"]["sampler"] == "euler"
     output_of(
         stage3_inference.main,
-        "--config",
-        tmp_path / NAME,
-        "--output_dir",
-        tmp_path / "drawn",
-        "--num_steps",
-        2,
-        "--user_ids",
-        207,
+        f"--config {tmp_path}/{NAME} --output_dir {tmp_path}/drawn --num_steps 2 --user_ids 207",
         *EXACT,
     )
     assert names(tmp_path / "drawn", "*class207*")

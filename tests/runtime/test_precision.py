@@ -19,24 +19,6 @@ def store(tmp_path):
     return KeptValues(tmp_path / "precision.json")
 
 
-@pytest.fixture
-def clock(monkeypatch):
-    """Call with seconds of a step by arithmetic; what has been timed is appended to the list returned."""
-    calls = []
-    monkeypatch.setattr(precision, "worth_trying", lambda names, device: list(names))
-
-    def show(**seconds: float) -> list[str]:
-        def timed(step, name, device):
-            calls.append(name)
-            step(name)
-            return seconds[name]
-
-        monkeypatch.setattr(precision, "timed", timed)
-        return calls
-
-    return show
-
-
 def chosen(store, steps=1000, names=NAMES, device=CPU, **more) -> str:
     return choose("training", lambda: lambda name: None, names, device, steps, store, **more)
 

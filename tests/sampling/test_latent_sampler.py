@@ -160,14 +160,6 @@ def test_all_channels_are_guided_unless_asked():
     assert relative_error(three[:, :3], one_step[:, :3]) > 1e-4
 
 
-def test_guidance_of_a_model_without_null_class_is_refused_in_one_line():
-    net = tiny_network(class_dropout_prob=0.0)
-    with pytest.raises(ValueError) as caught:
-        sampler(net, guidance_scale=2.0)
-    assert "\n" not in str(caught.value) and "class_dropout_prob" in str(caught.value)
-    sampler(net, guidance_scale=1.0)(NOISE, LABELS)
-
-
 def test_the_path_and_prediction_come_from_the_payload():
     plain = sampler(guidance_scale=1.0)(NOISE, LABELS)
     curved = sampler(transport={"path_type": "GVP", "prediction": "noise"}, guidance_scale=1.0)(NOISE, LABELS)

@@ -1,7 +1,6 @@
 """Trained models as files: every kind gives one network, statistics survive, anything else is refused."""
 
 import json
-import os
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -178,26 +177,6 @@ def test_own_files_refuse_other_statistics(trained, stats):
 # Refusals
 
 
-def test_missing_files_are_named(tmp_path):
-    refusal(tmp_path / "absent.ckpt", error=FileNotFoundError)
-    assert "a folder" in refusal(tmp_path)
-
-
-@pytest.mark.parametrize("suffix", [".ckpt", ".safetensors", ".pt"])
-@pytest.mark.parametrize("content", [b"", b"not a model at all", b"PK\x03\x04" + bytes(200)])
-def test_foreign_bytes_are_refused(suffix, content, stats, tmp_path):
-    (tmp_path / f"wrong{suffix}").write_bytes(content)
-    refusal(tmp_path / f"wrong{suffix}", *([stats] if suffix == ".pt" else []))
-
-
-@pytest.mark.parametrize("name", ["best.ckpt", "best.safetensors"])
-def test_files_cut_short_are_refused(trained, name, tmp_path):
-    content = (trained / name).read_bytes()
-    for share in (0.02, 0.5, 0.99):
-        (tmp_path / name).write_bytes(content[: int(share * len(content))])
-        refusal(tmp_path / name)
-
-
 def test_other_models_are_refused(trained, tmp_path, stats):
     torch.save({"state_dict": {"encoder.weight": torch.zeros(2)}}, tmp_path / "tokenizer.ckpt")
     assert "not a checkpoint of stage 2" in refusal(tmp_path / "tokenizer.ckpt")
@@ -239,26 +218,15 @@ def test_damaged_descriptions_and_weights_are_refused(trained, tmp_path, change,
     assert named in refusal(changed(trained, tmp_path / "best.safetensors", change))
 
 
-class Hostile:
-    def __init__(self, path: str) -> None:
-        self.path = path
+def test_code_in_a_checkpoint_to_go_on_from_is_not_run(tmp_path):
+    class Hostile:
+        def __reduce__(self):
+            return (tmp_path / "was_run").touch, ()
 
-    def __reduce__(self):
-        return os.mkdir, (self.path,)
-
-
-@pytest.mark.parametrize("name", ["best.ckpt", "published.pt"])
-@pytest.mark.parametrize("writer", ["torch", "pickle"])
-def test_code_in_a_checkpoint_is_not_run(name, writer, tmp_path, stats):
-    content = {"state_dict": {}, PAYLOAD_KEY: "{}", "ema": Hostile(str(tmp_path / "owned"))}
-    if writer == "torch":
-        torch.save(content, tmp_path / name)
-    else:
-        (tmp_path / name).write_bytes(pickle.dumps(content))
-    refusal(tmp_path / name, *([stats] if name.endswith(".pt") else []))
-    with pytest.raises(Exception, match="."):
-        AtomicCheckpointIO().load_checkpoint(tmp_path / name, weights_only=False)
-    assert not (tmp_path / "owned").exists()
+    torch.save({"state_dict": {}, "ema": Hostile()}, tmp_path / "last.ckpt")
+    with pytest.raises(pickle.UnpicklingError):
+        AtomicCheckpointIO().load_checkpoint(tmp_path / "last.ckpt", weights_only=False)
+    assert not (tmp_path / "was_run").exists()
 
 
 # Names of images

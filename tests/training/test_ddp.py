@@ -1,68 +1,26 @@
 """Two CPU processes, started as a user starts them, are one process with twice the batch."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
-from tiny_runs import MODEL, TRAIN, read_last, stage2_settings, write_tiny_latents
+from process_pairs import finish, kill_one_of_two, launch, wait_until
+from tiny_runs import MODEL, TRAIN, read_last, stage2_settings
 
 import stage2_train_dit
 from runtime.precision import LEAST_STEPS
 
-PROJECT = Path(__file__).resolve().parents[2]
 STEPS = {"max_steps": 4, "validate_every": 2}
-
-
-@pytest.fixture(scope="module")
-def latents(tmp_path_factory) -> Path:
-    return write_tiny_latents(tmp_path_factory.mktemp("latents"))
 
 
 def command(latents: Path, output: Path, **changes) -> list[str]:
     settings = {**TRAIN, **STEPS, "latent_dir": latents, "output_dir": output, "devices": 2, **changes}
     return [
-        sys.executable,
         "stage2_train_dit.py",
         *(f"{key}={value}" for key, value in settings.items()),
         *(f"model.{key}={value}" for key, value in MODEL.items()),
     ]
-
-
-def environment() -> dict[str, str]:
-    """Without what an earlier launch in this process may have left."""
-    names = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-    kept = {name: value for name, value in os.environ.items() if name not in names}
-    return {**kept, "OMP_NUM_THREADS": "1"}
-
-
-def launch(arguments: list[str]) -> subprocess.Popen:
-    return subprocess.Popen(
-        arguments,
-        cwd=PROJECT,
-        env=environment(),
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-
-
-def finish(process: subprocess.Popen, seconds: float) -> tuple[int, str, str]:
-    """Exit status and output; whatever is left of the process group is ended."""
-    try:
-        output, errors = process.communicate(timeout=seconds)
-    finally:
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-    return process.returncode, output, errors
 
 
 @pytest.fixture(scope="module")
@@ -136,17 +94,8 @@ def test_every_process_refuses_so_that_none_waits_for_a_refused_one(latents, two
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_killed_process_ends_the_run_in_bounded_time(latents, tmp_path, rank):
     main = launch(command(latents, tmp_path / "run", max_steps=100_000, validate_every=5))
-    wait_for(tmp_path / "run" / "checkpoints" / "last.ckpt", 120)
-    children = [int(pid) for pid in Path(f"/proc/{main.pid}/task/{main.pid}/children").read_text().split()]
-    workers = [pid for pid in children if "LOCAL_RANK=1" in Path(f"/proc/{pid}/environ").read_text()]
-    assert len(workers) == 1
-    os.kill([main.pid, workers[0]][rank], signal.SIGKILL)
-    started = time.monotonic()
-    assert main.wait(timeout=120) != 0
-    while is_alive(workers[0]):
-        assert time.monotonic() - started < 120
-        time.sleep(0.5)
-    finish(main, 10)
+    wait_until((tmp_path / "run" / "checkpoints" / "last.ckpt").exists, 120)
+    kill_one_of_two(main, rank)
     assert torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] >= 5
 
 
@@ -157,18 +106,3 @@ def test_a_loss_that_is_not_finite_ends_every_process(latents, tmp_path):
     status, _, errors = finish(launch(command(latents, tmp_path, **settings)), 120)
     assert status != 0 and "no longer finite" in errors and "Traceback" not in errors
     assert not list(tmp_path.glob("checkpoints/*"))
-
-
-def wait_for(path: Path, seconds: float) -> None:
-    limit = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < limit, f"{path} did not appear"
-        time.sleep(0.2)
-
-
-def is_alive(pid: int) -> bool:
-    """True for a process that runs; False for one that is gone or only waits to be collected."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False

@@ -15,7 +15,6 @@ from tiny_runs import (
     tiny_module,
     tiny_network,
     tiny_payload,
-    write_tiny_latents,
 )
 from toy_run import refusal_of
 
@@ -25,15 +24,10 @@ from data.labels import LabelTable
 from data.latent_files import export_lightningdit
 from data.latent_stats import LatentStatistics
 from data.latents import LatentSet, read_latents
-from sampling.model_file import DitPayload, load_trained, write_slim
+from sampling.model_file import load_trained, write_slim
 from training.fine_tuning import CLASS_TABLE, adapted_network, beside_known, is_tuned, load_initial
 
 PUBLISHED = {"num_classes": 1000, "use_qknorm": False, "hidden_size": 32, "depth": 2, "num_heads": 2}
-
-
-@pytest.fixture(scope="module")
-def latents(tmp_path_factory):
-    return write_tiny_latents(tmp_path_factory.mktemp("tiny") / "latents")
 
 
 @pytest.fixture(scope="module")
@@ -47,21 +41,13 @@ def published(tmp_path_factory):
 def own_weights(path, users, **changes):
     """best.safetensors of people `users`."""
     net = tiny_network(num_classes=len(users), **changes)
-    payload = tiny_payload(tiny_network(**changes))
-    write_slim(
-        path,
-        net.state_dict(),
-        DitPayload(
-            net.config,
-            {"path_type": "Linear", "prediction": "velocity"},
-            LabelTable(users),
-            payload.statistics,
-            "d" * 64,
-            {},
-            {},
-        ),
-    )
+    payload = tiny_payload(net, path_type="Linear", prediction="velocity")
+    write_slim(path, net.state_dict(), replace(payload, labels=LabelTable(users)))
     return path
+
+
+def refused(latents, work, *more):
+    return refusal_of(stage2.main, f"--latent_dir {latents} --output_dir {work}/out", *more, unchanged=work)
 
 
 def settings(latents, output, **changes):
@@ -168,35 +154,22 @@ def test_fine_tuning_trains_what_it_should_and_resumes_to_the_same_bytes(latents
 def test_a_contradicting_architecture_is_refused(latents, published, tmp_path, changes, said):
     changes = {"model_preset": "auto", **changes}
     overrides = [f"{name.replace('_', '.', 1)}={value}" for name, value in changes.items()]
-    text = refusal_of(
-        stage2.main,
-        "--latent_dir",
-        latents,
-        "--output_dir",
-        tmp_path / "out",
-        "--init_from",
-        published,
-        *overrides,
-        unchanged=tmp_path,
-    )
-    assert said in text
+    assert said in refused(latents, tmp_path, "--init_from", published, *overrides)
 
 
 def test_other_refusals(latents, published, tmp_path):
-    def refused(*more):
-        return refusal_of(
-            stage2.main, "--latent_dir", latents, "--output_dir", tmp_path / "out", *more, unchanged=tmp_path
-        )
-
-    assert "--tune difffit: changes trained weights a little; add --init_from" in refused("--tune", "difffit")
-    assert "no such file; give best.safetensors" in refused("--init_from", tmp_path / "absent.pt")
+    text = refused(latents, tmp_path, "--tune difffit")
+    assert "--tune difffit: changes trained weights a little; add --init_from" in text
+    text = refused(latents, tmp_path, "--init_from", tmp_path / "absent.pt")
+    assert "no such file; give best.safetensors" in text
     wide = tmp_path / "wide.pt"
     torch.save({"ema": tiny_network(in_channels=8).state_dict()}, wide)
-    assert "in_channels 8, not in_channels 4 of the latents; encode" in refused("--init_from", wide)
-    own = own_weights(tmp_path / "own.safetensors", USERS)
-    assert "trained with transport.prediction=velocity, not noise; set" in refused(
-        "--init_from", own, "transport.prediction=noise"
+    assert "in_channels 8, not in_channels 4 of the latents; encode" in refused(
+        latents, tmp_path, "--init_from", wide
     )
+    own = own_weights(tmp_path / "own.safetensors", USERS)
+    text = refused(latents, tmp_path, "--init_from", own, "transport.prediction=noise")
+    assert "trained with transport.prediction=velocity, not noise; set" in text
 
 
 def test_upstream_s_shards_with_a_thousand_classes_train(published, tmp_path):
@@ -269,26 +242,14 @@ def test_a_new_person_interrupted_is_a_new_person_at_once(latents, with_known, t
 
 
 def test_nobody_new_and_nobody_known_are_refused(latents, published, with_known, tmp_path):
-    def refused(weights, *more):
-        return refusal_of(
-            stage2.main,
-            "--latent_dir",
-            latents,
-            "--output_dir",
-            tmp_path / "out",
-            "--init_from",
-            weights,
-            "--tune",
-            "person",
-            *more,
-            unchanged=tmp_path,
-        )
+    def told(weights, *more):
+        return refused(latents, tmp_path, f"--init_from {weights} --tune person", *more)
 
     everyone = own_weights(tmp_path / "all.safetensors", USERS)
-    assert "knows ID_1, ID_2, ID_10, the latents are of ID_1, ID_2, ID_10; give" in refused(everyone)
-    assert "knows nobody by name" in refused(published)
-    assert "weight_decay=0.1 with --tune person would shrink" in refused(with_known, "weight_decay=0.1")
+    assert "knows ID_1, ID_2, ID_10, the latents are of ID_1, ID_2, ID_10; give" in told(everyone)
+    assert "knows nobody by name" in told(published)
+    assert "weight_decay=0.1 with --tune person would shrink" in told(with_known, "weight_decay=0.1")
     net, payload = load_trained(with_known)
     strange = tmp_path / "strange.safetensors"
     write_slim(strange, net.state_dict(), replace(payload, tokenizer_digest="e" * 64))
-    assert "learnt the latents of another tokenizer; encode" in refused(strange)
+    assert "learnt the latents of another tokenizer; encode" in told(strange)

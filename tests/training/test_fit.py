@@ -1,7 +1,5 @@
 """Whole runs of stage 2: resuming is the run, interruptions leave no trace, other settings are refused."""
 
-import csv
-import json
 import resource
 import shutil
 import signal
@@ -14,15 +12,24 @@ import torch
 from conftest import PROJECT
 from matplotlib.axes import Axes
 from PIL import Image
-from saved_latents import write_latents
-from tiny_runs import USERS, assert_same, assert_same_run, read_last, stage2_settings, write_tiny_latents
+from saved_latents import write_again
+from tables import figures_of
+from tiny_runs import (
+    USERS,
+    assert_same,
+    assert_same_run,
+    read_last,
+    stage2_settings,
+    train,
+    train_with,
+    write_tiny_latents,
+)
 
 import stage2_train_dit
 import training.fit
 import training.run_files
 from configs.load import resolve
 from data.latent_stats import LatentStatistics
-from data.latents import read_latents
 from evaluation.copy_watch import CopyWatch
 from training.batches import LatentDataModule
 from training.claim import steps_done
@@ -44,11 +51,6 @@ class Stop(pl.Callback):
 
 
 @pytest.fixture(scope="module")
-def latents(tmp_path_factory) -> Path:
-    return write_tiny_latents(tmp_path_factory.mktemp("latents"))
-
-
-@pytest.fixture(scope="module")
 def twelve(latents, tmp_path_factory) -> Path:
     """Twelve steps at once, never disturbed."""
     folder = tmp_path_factory.mktemp("twelve") / "run"
@@ -56,21 +58,8 @@ def twelve(latents, tmp_path_factory) -> Path:
     return folder
 
 
-def train(latents: Path, folder: Path, **changes) -> None:
-    stage2_train_dit.run(stage2_settings(latents, folder, **changes))
-
-
-def train_stopped(monkeypatch, stop: Stop, latents: Path, folder: Path, **changes) -> None:
-    """A run with `stop` among its callbacks."""
-    fit = training.fit.fit
-    with monkeypatch.context() as patch:
-        patch.setattr(training.fit, "fit", lambda *most: fit(*most[:-1], [*most[-1], stop]))
-        train(latents, folder, **changes)
-
-
 def log_rows(folder: Path) -> list[dict[str, float]]:
-    with open(folder / "training_log.csv", newline="") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    return figures_of(folder / "training_log.csv")
 
 
 def refusal(call, *arguments, **keywords) -> str:
@@ -136,28 +125,28 @@ def test_the_weights_move_and_the_schedule_warms_up(latents, twelve):
 
 
 @pytest.mark.parametrize("batch", [1, 5, 7, 11])
-def test_a_run_that_fell_over_and_started_again_is_the_run(latents, twelve, tmp_path, monkeypatch, batch):
+def test_a_run_that_fell_over_and_started_again_is_the_run(latents, twelve, tmp_path, batch):
     with pytest.raises(RuntimeError, match="power cut"):
-        train_stopped(monkeypatch, Stop(batch, RuntimeError("power cut")), latents, tmp_path, max_steps=12)
+        train_with(Stop(batch, RuntimeError("power cut")), latents, tmp_path, max_steps=12)
     assert steps_done(tmp_path) == batch // 3 * 3
     train(latents, tmp_path, max_steps=12)
     assert_same_run(tmp_path, twelve)
 
 
-def test_falling_over_inside_an_accumulated_step_changes_nothing(latents, tmp_path, monkeypatch):
+def test_falling_over_inside_an_accumulated_step_changes_nothing(latents, tmp_path):
     settings = {"accumulate": 3, "max_steps": 4, "validate_every": 1}
     with pytest.raises(RuntimeError):
-        train_stopped(monkeypatch, Stop(5, RuntimeError("power cut")), latents, tmp_path / "a", **settings)
+        train_with(Stop(5, RuntimeError("power cut")), latents, tmp_path / "a", **settings)
     train(latents, tmp_path / "a", **settings)
     train(latents, tmp_path / "b", **settings)
     assert_same_run(tmp_path / "a", tmp_path / "b")
 
 
-def test_ctrl_c_ends_as_an_interruption_and_the_run_continues(latents, twelve, tmp_path, monkeypatch):
+def test_ctrl_c_ends_as_an_interruption_and_the_run_continues(latents, twelve, tmp_path):
     handler = signal.getsignal(signal.SIGINT)
     try:
         with pytest.raises(KeyboardInterrupt):
-            train_stopped(monkeypatch, Stop(4, KeyboardInterrupt()), latents, tmp_path, max_steps=12)
+            train_with(Stop(4, KeyboardInterrupt()), latents, tmp_path, max_steps=12)
     finally:
         signal.signal(signal.SIGINT, handler)
     train(latents, tmp_path, max_steps=12)
@@ -324,46 +313,7 @@ def test_the_folder_holds_these_files_and_no_leftovers(twelve):
     }
 
 
-def test_a_dry_run_writes_nothing(latents, tmp_path, capsys):
-    train(latents, tmp_path / "run", dry_run=True)
-    assert not (tmp_path / "run").exists()
-    assert "parameters" in capsys.readouterr().out
-
-
 # Refusals
-
-
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        ({"lr": 2e-2}, "train.lr was 0.01, now 0.02"),
-        ({"seed": 3}, "train.seed was 0, now 3"),
-        ({"model_depth": 2}, "model.depth was 1, now 2"),
-        ({"transport_path_type": "GVP"}, "transport.path_type was 'Linear', now 'GVP'"),
-    ],
-)
-def test_another_run_in_the_same_folder_is_refused_by_name(latents, twelve, change, named):
-    before = (twelve / "checkpoints" / "last.ckpt").read_bytes()
-    assert named in refusal(train, latents, twelve, **{"max_steps": 24, **change})
-    assert (twelve / "checkpoints" / "last.ckpt").read_bytes() == before
-
-
-def test_other_latents_in_the_same_folder_are_refused(latents, twelve, tmp_path):
-    shutil.copytree(latents, tmp_path / "latents")
-    old = read_latents(latents, "train")
-    metadata = {"tokenizer_digest": "d" * 64, "inputs_digest": "new", "preprocessing": {"geometry": "pad"}}
-    write_latents(
-        tmp_path / "latents",
-        "train",
-        old.latents,
-        old.latents_std,
-        old.labels,
-        old.label_table,
-        old.paths,
-        metadata,
-    )
-    message = refusal(train, tmp_path / "latents", twelve, max_steps=24)
-    assert "train.latent_dir.inputs_digest" in message and "latent_dir.preprocessing.geometry" in message
 
 
 def test_other_statistics_in_the_same_folder_are_refused(latents, twelve, tmp_path):
@@ -405,17 +355,7 @@ def test_statistics_of_other_latents_are_refused(latents, tmp_path):
 
 def test_validation_latents_of_another_tokenizer_are_refused(latents, tmp_path):
     shutil.copytree(latents, tmp_path / "latents")
-    val = read_latents(latents, "val")
-    write_latents(
-        tmp_path / "latents",
-        "val",
-        val.latents,
-        None,
-        val.labels,
-        val.label_table,
-        val.paths,
-        {"tokenizer_digest": "e" * 64},
-    )
+    write_again(latents, tmp_path / "latents", "val", {"tokenizer_digest": "e" * 64})
     assert "run stage1_extract_features.py again" in refusal(train, tmp_path / "latents", tmp_path / "run")
 
 
@@ -458,9 +398,3 @@ def test_infinite_weights_are_not_saved(latents, tmp_path):
     message = refusal(train, latents, tmp_path, max_steps=1, lr=1e38, warmup_steps=0, weight_decay=1e5)
     assert "no longer finite at step 1" in message
     assert not list(tmp_path.glob("checkpoints/*"))
-
-
-def test_the_record_names_what_decides(twelve):
-    record = json.loads((twelve / "run.json").read_text())
-    assert record["train.lr"] == 1e-2 and record["model.hidden_size"] == 32
-    assert not {"train.max_steps", "train.output_dir", "train.devices"} & record.keys()

@@ -29,15 +29,14 @@ def folder(tmp_path_factory) -> Path:
     vae = reference_weights_(AutoencoderKL(embed_dim=4, ch=32, ch_mult=(1,), num_res_blocks=1, patch_size=16))
     save_slim(vae, folder / "W.safetensors", dtype=torch.float16)
     latents = torch.randn(12, 4, 16, 16, generator=generator("latents"))
+    metadata = {**CONTENTS, "tokenizer_digest": digest(vae)}
     write_latents(
         folder,
         "train",
         latents,
-        None,
-        torch.arange(12) % 3,
-        LabelTable(USERS),
-        [str(k) for k in range(12)],
-        {**CONTENTS, "tokenizer_digest": digest(vae)},
+        labels=torch.arange(12) % 3,
+        label_table=LabelTable(USERS),
+        metadata=metadata,
     )
     LatentStatistics.from_latents(latents).save(folder / "latents_stats.pt")
     return folder

@@ -8,18 +8,11 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
-from tiny_runs import assert_same, assert_same_run, read_last, stage2_settings, write_tiny_latents
+from tiny_runs import assert_same, assert_same_run, read_last, train, train_with
 
-import stage2_train_dit
-import training.fit
 from training.claim import TIME_IS_UP, steps_done
 
 AT_ONCE = 1e-9  # hours: every start stops after its first step
-
-
-@pytest.fixture(scope="module")
-def latents(tmp_path_factory) -> Path:
-    return write_tiny_latents(tmp_path_factory.mktemp("latents"))
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +29,6 @@ def first(latents, tmp_path) -> Path:
     for _ in range(3):
         train(latents, tmp_path / "first", max_hours=AT_ONCE)
     return tmp_path / "first"
-
-
-def train(latents: Path, folder: Path, **changes) -> None:
-    stage2_train_dit.run(stage2_settings(latents, folder, **changes))
 
 
 def test_stopped_by_the_clock_after_every_step_it_is_the_same_run(latents, six, tmp_path, capsys):
@@ -120,22 +109,18 @@ class AfterBackward(pl.Callback):
             self.act(next(module.net.parameters()))
 
 
-def train_with(callback, monkeypatch, latents, folder, **changes) -> str:
+def refusal_with(callback, latents, folder) -> str:
     """The refusal with which a run ends that `callback` takes part in."""
-    fit = training.fit.fit
-    with monkeypatch.context() as patch, pytest.raises(ValueError) as caught:
-        patch.setattr(training.fit, "fit", lambda *most: fit(*most[:-1], [*most[-1], callback]))
-        train(latents, folder, **changes)
+    with pytest.raises(ValueError) as caught:
+        train_with(callback, latents, folder)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 @pytest.mark.parametrize("step", [3, 5])
-def test_a_gradient_that_is_not_a_number_stops_before_the_next_save(
-    latents, six, tmp_path, monkeypatch, step
-):
+def test_a_gradient_that_is_not_a_number_stops_before_the_next_save(latents, six, tmp_path, step):
     bad = AfterBackward(step, lambda weight: weight.grad.view(-1)[:1].fill_(float("nan")))
-    said = train_with(bad, monkeypatch, latents, tmp_path)
+    said = refusal_with(bad, latents, tmp_path)
     assert "no longer finite" in said and "last.ckpt is intact" in said
     assert steps_done(tmp_path) == 3
     assert all(value.isfinite().all() for value in read_last(tmp_path)["state_dict"].values())
@@ -151,11 +136,11 @@ def test_a_gradient_that_is_not_a_number_stops_before_the_next_save(
         MemoryError(),
     ],
 )
-def test_too_little_memory_says_what_to_change(latents, six, tmp_path, monkeypatch, error):
+def test_too_little_memory_says_what_to_change(latents, tmp_path, error):
     def fail(_):
         raise error
 
-    said = train_with(AfterBackward(4, fail), monkeypatch, latents, tmp_path)
+    said = refusal_with(AfterBackward(4, fail), latents, tmp_path)
     assert "out of memory with --batch_size 4" in said and "--batch_size 2 accumulate=2" in said
     assert "goes on with --use_checkpoint in this" in said
     train(latents, tmp_path, model_use_checkpoint=True)

@@ -1,10 +1,9 @@
 """Operations counted, rates logged, and compilation that never ends a run."""
 
-import csv
-
 import pytest
 import torch
 from conftest import reference_weights_
+from tables import figures_of
 from tiny_runs import stage2_settings, write_tiny_latents
 from torch.utils.checkpoint import checkpoint
 
@@ -61,8 +60,7 @@ def test_a_plain_network_by_hand():
 
 
 def logged(folder) -> list[dict[str, float]]:
-    with open(folder / "lightning_logs" / "version_0" / "metrics.csv", newline="") as file:
-        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+    return figures_of(folder / "lightning_logs/version_0/metrics.csv")
 
 
 def test_a_run_logs_images_a_second_and_its_share_of_the_peak(tmp_path, capsys, monkeypatch):
@@ -180,8 +178,7 @@ def test_a_compiled_run_is_the_run_within_rounding(tmp_path):
     losses = []
     for name, compile in (("plain", False), ("compiled", True)):
         stage2_train_dit.run(stage2_settings(latents, tmp_path / name, compile=compile))
-        with open(tmp_path / name / "training_log.csv", newline="") as file:
-            losses.append([float(row["val_loss"]) for row in csv.DictReader(file)])
+        losses.append([row["val_loss"] for row in figures_of(tmp_path / name / "training_log.csv")])
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 

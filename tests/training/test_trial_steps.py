@@ -6,17 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_runs import (
-    assert_same,
-    read_last,
-    stage2_settings,
-    tiny_batch,
-    tiny_module,
-    tiny_network,
-    write_tiny_latents,
-)
+from tiny_runs import assert_same, read_last, tiny_batch, tiny_module, tiny_network, train
 
-import stage2_train_dit
 from runtime import precision
 from training import dit_run, start
 from training.trial_steps import step_of
@@ -25,32 +16,11 @@ CPU = torch.device("cpu")
 LONG = {"precision": "auto", "max_steps": 6, "validate_every": 3}  # with LEAST_STEPS of the fixtures below
 
 
-@pytest.fixture(scope="module")
-def latents(tmp_path_factory) -> Path:
-    return write_tiny_latents(tmp_path_factory.mktemp("latents"))
-
-
 @pytest.fixture
-def clock(monkeypatch):
-    """Call with the seconds of a step by arithmetic; the list returned names the steps that were taken."""
-    taken = []
+def clock(clock, monkeypatch):
+    """Here six steps are many."""
     monkeypatch.setattr(precision, "LEAST_STEPS", 6)
-    monkeypatch.setattr(precision, "worth_trying", lambda names, device: list(names))
-
-    def show(**seconds: float) -> list[str]:
-        def timed(step, name, device):
-            step(name)
-            taken.append(name)
-            return seconds[name]
-
-        monkeypatch.setattr(precision, "timed", timed)
-        return taken
-
-    return show
-
-
-def train(latents: Path, folder: Path, **changes) -> None:
-    stage2_train_dit.run(stage2_settings(latents, folder, **changes))
+    return clock
 
 
 def kept(folder: Path) -> str:
