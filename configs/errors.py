@@ -7,3 +7,8 @@ class UserError(ValueError):
     Every script ends on it with that line and exit status 2 (`configs.command_line.run_script`). Any other
     ValueError is a defect of ours and keeps its traceback.
     """
+
+
+def first_line(error: object, most: int = 200) -> str:
+    """What an error says first, at most so many characters: libraries' own texts run over several lines."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
-from configs.errors import UserError
+from configs.errors import UserError, first_line
 from configs.keys import check_ranges, default_of, take_renamed
 from configs.schema import SECTIONS
 
@@ -29,7 +29,7 @@ def load_preset(path: str | Path) -> dict[str, dict[str, Any]]:
     try:
         content = OmegaConf.to_container(OmegaConf.load(path)) or {}
     except Exception as error:  # the YAML parser has many exception types, all of them about this file
-        raise UserError(f"--config {path}: not readable as YAML ({_first_line(error)})") from error
+        raise UserError(f"--config {path}: not readable as YAML ({first_line(error, 300)})") from error
     if not isinstance(content, dict):
         raise UserError(
             f"--config {path}: expected sections such as train: and model:, found {type(content).__name__}"
@@ -80,9 +80,9 @@ def _resolve_section(name: str, layers: list[Mapping[str, Any]]) -> Any:
         missing = [k for k in OmegaConf.missing_keys(merged)]
         raise UserError(f"{', '.join('--' + k for k in sorted(missing))}: required, but not given") from error
     except OmegaConfBaseException as error:
-        raise UserError(f"{name}.{error.full_key or '?'}: {_first_line(error)}") from error
+        raise UserError(f"{name}.{error.full_key or '?'}: {first_line(error, 300)}") from error
     except TypeError as error:  # OmegaConf's word for a mapping where a list belongs
-        raise UserError(f"{name}: a key has a value of another kind ({_first_line(error)})") from error
+        raise UserError(f"{name}: a key has a value of another kind ({first_line(error, 300)})") from error
     config.notes = take_renamed(name, config)
     check_ranges(name, config)
     config.given = frozenset().union(*layers)  # a default and the same value asked for are not the same wish
@@ -122,7 +122,3 @@ def _known_key(section: str, name: str, prefix: str) -> None:
 def _suggest(word: object, known: Any) -> str:
     close = difflib.get_close_matches(str(word), list(known), n=1)
     return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

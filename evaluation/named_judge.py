@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from configs.errors import UserError
+from configs.errors import UserError, first_line
 from evaluation.judge import Judge, SmallJudge
-from weight_files.reading import one_line
 
 SIDE = 256
 BROKEN = (RuntimeError, TypeError, ValueError, AttributeError, AssertionError, NotImplementedError)
@@ -74,7 +73,9 @@ def network_named(name: str | None, device: torch.device) -> Network:
             fits = judge(image).shape == (1, 2) and judge.pooled(image).ndim == 2
             fits &= all(found.ndim == 4 for found in judge.maps(image))
     except BROKEN as error:
-        raise UserError(f"--judge {name}: not usable as a judge ({one_line(error)}); try resnet18") from error
+        raise UserError(
+            f"--judge {name}: not usable as a judge ({first_line(error, 120)}); try resnet18"
+        ) from error
     if not fits:
         raise UserError(f"--judge {name}: classifies no images of {side} pixels; try resnet18")
     return Network(lambda num_classes: NamedJudge(name, num_classes).to(device), side)

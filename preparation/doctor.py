@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from packaging.version import Version
 
-from configs.errors import UserError
+from configs.errors import UserError, first_line
 from configs.schema import DoctorConfig
 from data.latent_stats import LatentStatistics
 from data.latents import read_latents
@@ -26,7 +26,7 @@ from runtime.disk import GIB, free_space
 from runtime.precision import worth_trying
 from tokenizer.weights import COMPACT_FILE
 from training.budget import checkpoint_bytes, count_parameters, largest_batch
-from weight_files.hub import endpoint, first_line
+from weight_files.hub import endpoint
 
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.txt"
 SHOWN_PRESETS = ("S/2", "B/2", "B/1", "L/2", "XL/1")

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from configs.errors import UserError
+from configs.errors import UserError, first_line
 from data.atomic import write_text
 from data.images import file_digest
 from data.latent_stats import LatentStatistics
 from models.weights import load_dit
 from runtime.disk import require_space
 from tokenizer.vavae import load_tokenizer
-from weight_files.hub import HUB, HubFile, endpoint, explained, fetched, first_line
+from weight_files.hub import HUB, HubFile, endpoint, explained, fetched
 
 TOKENIZER = "vavae-imagenet256-f16d32-dinov2"
 DIT = "lightningdit-xl-imagenet256"

@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from configs.errors import UserError
+from configs.errors import UserError, first_line
 from configs.load import load_preset
 from configs.schema import SetupConfig
 from data.images import open_rgb
@@ -20,7 +20,6 @@ from preparation.search import Found, search
 from sampling.model_file import DitPayload, load_trained
 from tokenizer.vavae import load_tokenizer
 from tokenizer.weights import COMPACT, COMPACT_FILE, digest
-from weight_files.hub import first_line
 
 NAME = "kaggle_inference_config.yaml"
 PUBLISHED_SYSTEM = Path(__file__).resolve().parents[1] / "configs" / "imagenet256_xl_vavae.yaml"

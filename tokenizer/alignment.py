@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from configs.errors import UserError
-from weight_files.reading import WeightFile, load_strict, one_line
+from configs.errors import UserError, first_line
+from weight_files.reading import WeightFile, load_strict
 
 MAX_WEIGHT = 1e4  # where the auxiliary gradient vanishes, the ratio says nothing
 
@@ -99,7 +99,7 @@ def load_teacher(name: str, path: str | Path) -> FoundationTeacher:
         model = timm.create_model(name, pretrained=False, dynamic_img_size=True)
     except (RuntimeError, TypeError) as error:
         raise UserError(
-            f"foundation model {name}: not a vision transformer of timm ({one_line(error)}); "
+            f"foundation model {name}: not a vision transformer of timm ({first_line(error, 120)}); "
             "choose one such as vit_small_patch14_dinov2.lvd142m"
         ) from error
     load_strict(model, state, file, f"foundation model {name}", file.way_out)

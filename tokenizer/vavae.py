@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from configs.errors import UserError
+from configs.errors import UserError, first_line
 from tokenizer.autoencoder import AutoencoderKL, DiagonalGaussian
 from tokenizer.weights import WAY_OUT, Checkpoint, digest, infer_config, read_checkpoint
-from weight_files.reading import load_strict, one_line
+from weight_files.reading import load_strict
 
 
 def _stretch(image: Image.Image, size: int) -> Image.Image:
@@ -114,7 +114,7 @@ def build_tokenizer(checkpoint: Checkpoint) -> AutoencoderKL:
         with torch.device("meta"):  # shapes only: the values come from the file
             model = AutoencoderKL(**(inferred if config is None else config))
     except (ValueError, TypeError, AssertionError, ArithmeticError, RuntimeError) as error:
-        raise checkpoint.file.refusal(one_line(error)) from error
+        raise checkpoint.file.refusal(first_line(error, 120)) from error
     load_strict(model, checkpoint.state, checkpoint.file, "autoencoder", WAY_OUT)
     return model.eval().requires_grad_(False)
 

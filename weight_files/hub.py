@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from configs.command_line import say
-from configs.errors import UserError
+from configs.errors import UserError, first_line
 from configs.keys import HUB_PREFIX
 
 HUB = "https://huggingface.co"
@@ -170,8 +170,3 @@ def reason_of(error: Exception, look_only: bool) -> str:
         return "no such file in the repository; check the name"
     reason = first_line(error.__cause__ if is_local and error.__cause__ else error)
     return f"not reached, or broken off ({reason}); try again, set HF_ENDPOINT to a mirror"
-
-
-def first_line(error: object) -> str:
-    """What an error says first, shortened."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

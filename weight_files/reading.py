@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from configs.errors import UserError
+from configs.errors import UserError, first_line
 
 SHOWN_NAMES = 8
 ANOTHER_COPY = "use another copy, or download or make it again"
@@ -24,11 +24,6 @@ def list_names(names: Iterable[str]) -> str:
     names = list(map(str, names))
     shown = ", ".join(names[:SHOWN_NAMES])
     return f"{len(names)} ({shown}{', …' if len(names) > SHOWN_NAMES else ''})"
-
-
-def one_line(error: Exception) -> str:
-    """The first line of an error, shortened: libraries' own texts run over several."""
-    return (str(error).strip().splitlines() or ["no message"])[0][:120]
 
 
 @dataclass(frozen=True)
@@ -63,7 +58,9 @@ class WeightFile:
             with safe_open(self.path, framework="pt") as file:
                 return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
         except SafetensorError as error:
-            raise self.refusal(f"not a whole safetensors file ({one_line(error)})", ANOTHER_COPY) from error
+            raise self.refusal(
+                f"not a whole safetensors file ({first_line(error, 120)})", ANOTHER_COPY
+            ) from error
 
     def torch(self) -> Any:
         """What a torch file holds, on the CPU: tensors and plain containers. Errors as of `safetensors`."""
@@ -77,7 +74,7 @@ class WeightFile:
                 raise self.refusal(
                     "refused, its pickle holds more than tensors and plain containers and could run code"
                 ) from error
-            reason = f"{type(error).__name__}: {one_line(error)}"
+            reason = f"{type(error).__name__}: {first_line(error, 120)}"
             raise self.refusal(f"not a whole torch file ({reason})", ANOTHER_COPY) from error
 
     def named(self, content: Any) -> dict[str, Tensor]:
