@@ -12,7 +12,7 @@ from transport.paths import PATHS, Path
 from transport.timesteps import logit_normal_times, time_interval, uniform_times
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Transport:
     """Training losses of a model along a path, and the velocity that the model implies.
 
