@@ -5,7 +5,7 @@ import json
 
 import numpy
 import pytest
-from test_stage4 import AXES, walk
+from test_stage4 import AXES, write_walks
 from toy_run import output_of, refusal_of
 
 import stage4_evaluate as stage4
@@ -19,11 +19,8 @@ NEW = {"ID_3_fast": 1.35}
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder, rng = tmp_path_factory.mktemp("conditions"), numpy.random.default_rng(0)
-    for part, count in (("real/train", 4), ("real/val", 2), ("images", 2)):
-        for user, speed in {**SPEED, **(NEW if part == "images" else {})}.items():
-            (folder / part / user).mkdir(parents=True)
-            for number in range(count):
-                walk(speed, rng).save(folder / part / user / f"{number}.png")
+    write_walks(folder, {"real/train": 4, "real/val": 2}, rng, SPEED)
+    write_walks(folder, {"images": 2}, rng, {**SPEED, **NEW})
     (folder / "table").mkdir()
     with open(folder / "table/samples.csv", "w", newline="") as file:
         rows = csv.writer(file)

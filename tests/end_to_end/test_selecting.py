@@ -1,6 +1,5 @@
 """Selection from end to end: the judge that chooses, what stage 3 keeps, who may score it; and the sweep."""
 
-import csv
 import json
 import shutil
 from dataclasses import replace
@@ -8,8 +7,9 @@ from dataclasses import replace
 import numpy
 import pytest
 from PIL import Image
-from test_stage4 import SPEED, walk
-from toy_run import DRAWING, EXACT, changed, digest_of, names, output_of, refusal_of, snapshot
+from tables import rows_of, write_rows
+from test_stage4 import write_walks
+from toy_run import EXACT, changed, digest_of, names, output_of, refusal_of, snapshot
 
 import stage3_inference as stage3
 import stage4_evaluate as stage4
@@ -23,12 +23,8 @@ pytestmark = pytest.mark.usefixtures("brief_judges")
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
     """Walks of the toy's three people."""
-    folder, rng = tmp_path_factory.mktemp("real") / "data_split", numpy.random.default_rng(0)
-    for split, count in {"train": 12, "val": 8, "test": 4}.items():
-        for person, speed in SPEED.items():
-            (folder / split / person).mkdir(parents=True)
-            for number in range(count):
-                walk(speed, rng).save(folder / split / person / f"{number}.png")
+    folder = tmp_path_factory.mktemp("real") / "data_split"
+    write_walks(folder, {"train": 12, "val": 8, "test": 4}, numpy.random.default_rng(0))
     return folder
 
 
@@ -62,24 +58,12 @@ def arguments(toy, out, selector):
 TABLES = ("samples.csv", "metadata.csv", "selection.csv")
 
 
-def rows_of(path):
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
-
-
 @pytest.fixture(scope="module")
 def selected(toy, judge):
     """Three images of two people each, by a judge that passes all."""
     out = judge.parents[1] / "selected"
     said = select(
-        toy,
-        out,
-        lenient(judge, judge.with_name("lenient.safetensors")),
-        "--keep",
-        "3",
-        "--user_ids",
-        "1",
-        "10",
+        toy, out, lenient(judge, judge.with_name("lenient.safetensors")), "--keep 3 --user_ids 1 10"
     )
     assert "ID_1: kept 3 of 3 drawn" in said and "ID_10: kept 3 of 3 drawn" in said
     return out
@@ -171,10 +155,7 @@ def test_a_judge_that_may_share_pictures_is_refused(real, selected, judge, tmp_p
     report.mkdir()
     plain = shutil.copytree(selected, tmp_path / "plain")
     rows = [{**row, "selector_training": ""} for row in rows_of(plain / "samples.csv")]
-    with open(plain / "samples.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(plain / "samples.csv", rows)
     given = "--real", real, "--generated", plain, "--output_dir", report, "--judge_seeds", "1"
     output_of(stage4.main, *given)
     assert "real.selector_training was None" in refused(real, selected)
@@ -182,34 +163,13 @@ def test_a_judge_that_may_share_pictures_is_refused(real, selected, judge, tmp_p
     (report / "metrics.json").unlink()
     assert "does not fit the judge" in refused(real, plain)
     rows[0]["selector_training"] = "0" * 64
-    with open(plain / "samples.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(plain / "samples.csv", rows)
     assert "selected ones among others" in refused(real, plain)
 
 
 def test_the_sweep_draws_and_scores_every_setting(toy, real, tmp_path):
-    given = (
-        "sweep",
-        "--real",
-        real,
-        *toy.networks,
-        "--guidance",
-        "1",
-        "4",
-        "--samplers",
-        "euler",
-        "--restarts",
-        "0",
-        "1",
-        *DRAWING[:2],
-        "--num_steps",
-        "2",
-        "--output_dir",
-        tmp_path,
-    )
-    said = output_of(stage4.main, *given)
+    settings = "--guidance 1 4 --samplers euler --restarts 0 1 --num_samples_per_user 2 --num_steps 2"
+    said = output_of(stage4.main, f"sweep --real {real} --output_dir {tmp_path}", *toy.networks, settings)
     found = json.loads((tmp_path / "sweep.json").read_text())
     settings = [(own["sampler"], own["guidance"]) for own in found["settings"]]
     once = "euler, 1 restarts"
@@ -224,9 +184,8 @@ def test_the_sweep_chooses_among_networks_that_draw_the_same_people(toy, real, t
     """One under two names gives the same figures."""
     again = shutil.copy(toy.lively, tmp_path / "again.safetensors")
     networks = "--dit_checkpoint", toy.lively, "--checkpoints", again, "--vavae_path", toy.tokenizer
-    few = "--guidance", "2", "--samplers", "euler", "--num_steps", "2", "--num_samples_per_user", "2"
-    given = ("sweep", "--real", real, *networks, *few, "--output_dir", tmp_path / "sweep")
-    said = output_of(stage4.main, *given)
+    few = "--guidance 2 --samplers euler --num_steps 2 --num_samples_per_user 2"
+    said = output_of(stage4.main, f"sweep --real {real} --output_dir {tmp_path}/sweep", *networks, few)
     first, second = json.loads((tmp_path / "sweep/sweep.json").read_text())["settings"]
     assert first.pop("sampler") == f"euler, {toy.lively}" and second.pop("sampler") == f"euler, {again}"
     assert first == second and f"euler, {again}" in said
@@ -234,20 +193,8 @@ def test_the_sweep_chooses_among_networks_that_draw_the_same_people(toy, real, t
 
 def test_the_sweep_and_stage_4_agree_on_the_same_images(toy, real, tmp_path):
     """To the last digit; images that an earlier, larger sweep left count in neither."""
-    given = (
-        "sweep",
-        "--real",
-        real,
-        *toy.networks,
-        "--guidance",
-        "2",
-        "--samplers",
-        "euler",
-        "--num_steps",
-        "2",
-        "--output_dir",
-        tmp_path / "sweep",
-    )
+    settings = f"--guidance 2 --samplers euler --num_steps 2 --output_dir {tmp_path}/sweep"
+    given = f"sweep --real {real}", *toy.networks, settings
     report = tmp_path / "report"
     output_of(stage4.main, *given, "--num_samples_per_user", "4")
     folders = "--real", real, "--generated", tmp_path / "sweep/euler_2_2", "--output_dir", report

@@ -1,6 +1,5 @@
 """Stage 4 on drawn walks: its figures are right where the answer is known, and it does nothing twice."""
 
-import csv
 import json
 import shutil
 
@@ -8,6 +7,7 @@ import numpy
 import pytest
 from matplotlib import colormaps
 from PIL import Image
+from tables import rows_of, write_rows
 from toy_run import changed, names, output_of, refusal_of, save_tokenizer, snapshot
 
 import stage4_evaluate as stage4
@@ -39,15 +39,20 @@ def walk(speed, rng):
     return Image.fromarray(rgb).resize((256, 256), Image.Resampling.NEAREST)
 
 
+def write_walks(folder, counts, rng, speeds=SPEED):
+    """So many walks of everybody in each part."""
+    for part, count in counts.items():
+        for person, speed in speeds.items():
+            (folder / part / person).mkdir(parents=True)
+            for number in range(count):
+                walk(speed, rng).save(folder / part / person / f"{number}.png")
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """Real walks of three people; generated: two new walks each, but ID_10's are ID_2's, and one a copy."""
     folder, rng = tmp_path_factory.mktemp("stage4"), numpy.random.default_rng(0)
-    for split, count in COUNTS.items():
-        for person, speed in SPEED.items():
-            (folder / "data_split" / split / person).mkdir(parents=True)
-            for number in range(count):
-                walk(speed, rng).save(folder / "data_split" / split / person / f"{number}.png")
+    write_walks(folder / "data_split", COUNTS, rng)
     generated = folder / "generated_images"
     generated.mkdir()
     rows = []
@@ -57,10 +62,7 @@ def data(tmp_path_factory):
             walk(SPEED[shown], rng).save(generated / rows[-1]["file"])
     copy = numpy.roll(numpy.asarray(Image.open(folder / "data_split/train/ID_1/3.png")), 100, axis=1)
     Image.fromarray(copy).save(generated / "ID_1_2.png")
-    with open(generated / "samples.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, ["file", "user"])
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(generated / "samples.csv", rows)
     return folder
 
 
@@ -222,7 +224,7 @@ def test_again_measures_nothing(data, evaluated):
 @pytest.mark.parametrize("form", ["people", "hub"])
 def test_the_same_images_give_the_same_bits_in_another_form(data, evaluated, tmp_path, form):
     out, given = shutil.copytree(data / "report", tmp_path / "report"), tmp_path / form
-    rows = list(csv.DictReader(open(data / "generated_images/samples.csv", newline="")))
+    rows = rows_of(data / "generated_images/samples.csv")
     for row in rows:
         copied = given / {"people": row["user"], "hub": "train/images"}[form] / row["file"]
         copied.parent.mkdir(parents=True, exist_ok=True)
@@ -248,10 +250,7 @@ def test_the_same_images_give_the_same_bits_in_another_form(data, evaluated, tmp
 def compared(data, evaluated, tmp_path_factory):
     """A report on the generator of `data` and one of new walks of everybody, by the judges that are there."""
     out, rng = tmp_path_factory.mktemp("compared"), numpy.random.default_rng(7)
-    for person, speed in SPEED.items():
-        (out / "other" / person).mkdir(parents=True)
-        for number in range(5):
-            walk(speed, rng).save(out / "other" / person / f"{number}.png")
+    write_walks(out, {"other": 5}, rng)
     shutil.copytree(data / "report", out / "report")
     (out / "report/metrics.json").unlink()
     said = evaluate(data, out / "report", *several(data, out))
@@ -259,14 +258,8 @@ def compared(data, evaluated, tmp_path_factory):
 
 
 def several(data, out):
-    return (
-        "--planted",
-        "--vavae_path",
-        data / "W.safetensors",
-        "--generated",
-        f"a={data / 'generated_images'}",
-        out / "other",
-    )
+    given = f"--planted --vavae_path {data}/W.safetensors --generated a={data}/generated_images {out}/other"
+    return (given,)
 
 
 def test_of_several_generators_each_has_the_figures_that_it_has_alone(compared, data, evaluated):
@@ -294,8 +287,7 @@ def test_of_several_generators_differences_and_tests_are_told(compared):
     assert metrics["summary"] == [pair["sentence"]] and pair["sentence"] in said
     page = (out / "report/report.html").read_text()
     assert 'href="a/report.html"' in page and "Which generator is closer?" in page and "a minus other" in page
-    with open(out / "report/table.csv", newline="") as file:
-        row = next(row for row in csv.DictReader(file) if row["person"] == "ID_10")
+    row = next(row for row in rows_of(out / "report/table.csv") if row["person"] == "ID_10")
     assert [row[f"judged right {kind}"] for kind in ("real", "a", "other")] == ["1.0", "0.0", "1.0"]
     sheet = Image.open(out / "report/generators_beside_real.png")
     assert sheet.height == 9 * 132 + 4
@@ -375,13 +367,18 @@ def test_another_day_is_told_apart(data, tmp_path, monkeypatch):
     rng = numpy.random.default_rng(1)
     for number in range(COUNTS["test"]):
         walk(SPEED["ID_2"], rng).save(real / f"test/ID_10/{number}.png")
-    with open(real / "split.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, ["path", "user", "split", "day", "recording", "file"])
-        writer.writeheader()
-        for name in sorted(names(real, "*.png")):
-            part, person, _ = name.split("/")
-            row = {"user": person, "split": part, "day": "tue" if part == "test" else "mon", "file": name}
-            writer.writerow(row | ({"recording": name[-5] in "01"} if part == "test" else {}))
+    rows = []
+    for name in sorted(names(real, "*.png")):  # those of test first
+        part, person, _ = name.split("/")
+        row = {
+            "path": "",
+            "user": person,
+            "split": part,
+            "day": "tue" if part == "test" else "mon",
+            "file": name,
+        }
+        rows.append(row | ({"recording": name[-5] in "01"} if part == "test" else {}))
+    write_rows(real / "split.csv", rows)
     given = "--real", real, "--generated", data / "generated_images", "--output_dir", tmp_path / "report"
     said = output_of(stage4.main, *given, "--judge_seeds", 1)
     metrics = json.loads((tmp_path / "report/metrics.json").read_text())

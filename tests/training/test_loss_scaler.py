@@ -17,7 +17,16 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.precision import MixedPrecision, Precision
-from tiny_runs import assert_same, read_last, stage2_settings, tiny_network, tiny_payload, write_tiny_latents
+from tiny_runs import (
+    TOKENIZER,
+    Teacher,
+    assert_same,
+    read_last,
+    stage2_settings,
+    tiny_network,
+    tiny_payload,
+    write_tiny_latents,
+)
 from torch import Tensor
 
 from configs.errors import UserError
@@ -37,23 +46,7 @@ SLIM = {"dit": "checkpoints/best.safetensors", "tokenizer": "tokenizer.safetenso
 # Grows beyond what the gradients stand after every second good step, and comes back in a few.
 RESTLESS = {"init_scale": 2.0**26, "growth_interval": 2, "growth_factor": 2.0**16, "backoff_factor": 2.0**-8}
 STEPS = 8
-TOKENIZER = {
-    "ch": 32,
-    "ch_mult": [1],
-    "patch_size": 16,
-    "num_res_blocks": 1,
-    "embed_dim": 4,
-    "shortcut": False,
-    "batch_size": 2,
-    "lr": 1e-3,
-    "warmup_steps": 2,
-    "lr_decay": "constant",
-    "precision": "32",
-    "accelerator": "cpu",
-    "crop": 64,
-    "data_dir": "-",
-    "output_dir": "-",
-}
+TOKENIZER_RUN = {**TOKENIZER, "warmup_steps": 2, "crop": 64, "data_dir": "-", "output_dir": "-"}
 
 
 def fp16(**scaling: float) -> MixedPrecision:
@@ -115,7 +108,7 @@ def dit_parts(folder: Path, **changes: Any) -> tuple[ResumableModule, pl.Lightni
 def tokenizer_parts(
     folder: Path, teacher: Any = None, **changes: Any
 ) -> tuple[ResumableModule, pl.LightningDataModule]:
-    config = resolve(("tokenizer",), {"tokenizer": {**TOKENIZER, **changes}})["tokenizer"]
+    config = resolve(("tokenizer",), {"tokenizer": {**TOKENIZER_RUN, **changes}})["tokenizer"]
     images = torch.randint(0, 256, (7, 3, 64, 64), generator=generator("images")).to(torch.uint8)
     net = fresh_tokenizer(config)
     module = TokenizerModule(net, config, config.max_steps, images[5:], teacher)
@@ -263,7 +256,7 @@ def test_an_alignment_weighs_what_it_weighs_in_fp32(size):
 
 def alignment_term(arithmetic: Precision, size: float) -> Tensor:
     """The alignment's weighted part of a loss, beside `size` times the mean error."""
-    module, _ = tokenizer_parts(Path("-"), Colours(), max_steps=2)
+    module, _ = tokenizer_parts(Path("-"), Teacher(), max_steps=2)
     module.trainer = SimpleNamespace(precision_plugin=arithmetic)
     x = torch.randn(2, 3, 64, 64, generator=generator("x"))
     with arithmetic.forward_context():
@@ -273,22 +266,9 @@ def alignment_term(arithmetic: Precision, size: float) -> Tensor:
 
 
 def test_an_alignment_whose_weight_overflows_is_a_skipped_step(tmp_path):
-    steps = train("tokenizer", tmp_path / "run", fp16(**RESTLESS), teacher=Colours(), max_steps=6)
+    steps = train("tokenizer", tmp_path / "run", fp16(**RESTLESS), teacher=Teacher(), max_steps=6)
     assert {True, False} == {bool(after.gradients.isfinite().all()) for after in steps}
     assert steps[-1].weights.isfinite().all()
-
-
-class Colours:
-    """Features of images that a foundation model might give: mean colours of patches, twice."""
-
-    channels = 6
-
-    def to(self, device: Any) -> Colours:
-        return self
-
-    def __call__(self, x: Tensor, side: int) -> Tensor:
-        small = torch.nn.functional.adaptive_avg_pool2d(x, side)
-        return torch.cat([small, small**2], 1)
 
 
 def relative(value: Tensor, exact: Tensor) -> float:
