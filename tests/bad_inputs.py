@@ -9,7 +9,16 @@ from typing import Any, NamedTuple
 import numpy
 import torch
 from PIL import Image
-from toy_run import DRAWING, EXACT, TINY_MODEL, Toy
+from toy_run import TINY_MODEL, Toy
+
+import stage0_prepare as stage0
+import stage1_extract_features as stage1
+import stage2_train_dit as stage2
+import stage3_inference as stage3
+import stage4_evaluate as stage4
+import train_tokenizer
+
+Put = Callable[[Toy, Path], Any]  # puts something into the second one, and gives its path
 
 
 class Bad(NamedTuple):
@@ -23,63 +32,66 @@ class Bad(NamedTuple):
     said: str = ""
 
 
-# What the stages are called with when all else is right
+class Command(NamedTuple):
+    """A script, its flags when all is right, and what else belongs to its arguments."""
+
+    main: Callable[[list[str]], None]
+    flags: Callable[[Toy, Path], dict[str, Any]]
+    more: tuple[str, ...] = ()
 
 
-def extract(toy: Toy, work: Path, **changes: Any) -> list[Any]:
-    flags = {"data_dir": toy.data, "vavae_path": toy.tokenizer, "output_path": work / "latents", **changes}
-    return [*listed(flags), *EXACT]
+def bad(name: str, command: Command, *more: Put | str, said: str = "", **flags: Any) -> Bad:
+    """The command with other flags and further arguments; functions among these put what they name."""
+
+    def make(toy: Toy, work: Path) -> list[Any]:
+        further = [one for one in more if not (callable(one) and one(toy, work))]
+        put = {flag: value(toy, work) if callable(value) else value for flag, value in flags.items()}
+        return [*command.more, *listed({**command.flags(toy, work), **put}), *further]
+
+    return Bad(name, command.main, make, said)
 
 
-def train(toy: Toy, work: Path, **changes: Any) -> list[Any]:
-    flags = {
-        "latent_dir": toy.latents,
-        "output_dir": work / "models",
+ON_CPU = ("max_steps=1", "accelerator=cpu", "precision=32")
+EXTRACT = Command(
+    stage1.main,
+    lambda toy, work: {
+        "data_dir": toy.data,
+        "vavae_path": toy.tokenizer,
+        "output_path": work / "latents",
+        "device": "cpu",
         "precision": 32,
-        "max_steps": 1,
-        "accelerator": "cpu",
-        **changes,
-    }
-    return [*listed(flags), *TINY_MODEL]
-
-
-def draw(toy: Toy, work: Path, **changes: Any) -> list[Any]:
-    flags = {
+    },
+)
+TRAIN = Command(
+    stage2.main,
+    lambda toy, work: {"latent_dir": toy.latents, "output_dir": work / "models"},
+    (*ON_CPU, *TINY_MODEL),
+)
+DRAW = Command(
+    stage3.main,
+    lambda toy, work: {
         "dit_checkpoint": toy.lively,
         "vavae_path": toy.tokenizer,
         "output_dir": work / "images",
         "user_ids": 1,
-        **changes,
-    }
-    return [*DRAWING, *listed(flags), *EXACT]
-
-
-def judge(toy: Toy, work: Path, **changes: Any) -> list[Any]:
-    return listed(
-        {"real": toy.data, "generated": work / "generated", "output_dir": work / "report", **changes}
-    )
-
-
-def tokenizer(toy: Toy, work: Path, **changes: Any) -> list[Any]:
-    return listed(
-        {
-            "data_dir": toy.data,
-            "output_dir": work / "tokenizer",
-            "max_steps": 1,
-            "precision": 32,
-            "accelerator": "cpu",
-            **changes,
-        }
-    )
-
-
-def spectrogram(toy: Toy, work: Path, **changes: Any) -> list[Any]:
-    flags = {"input": work / "iq", "output_dir": work / "raw", "carrier": 77e9, "prf": 3288, **changes}
-    return ["spectrogram", *listed(flags)]
-
-
-def split(toy: Toy, work: Path, **changes: Any) -> list[Any]:
-    return ["split", *listed({"input_dir": toy.images, "output_dir": work / "data_split", **changes})]
+        "num_samples_per_user": 2,
+        "num_steps": 2,
+        "device": "cpu",
+        "precision": 32,
+    },
+)
+JUDGE = Command(
+    stage4.main,
+    lambda toy, work: {"real": toy.data, "generated": work / "generated", "output_dir": work / "report"},
+)
+TOKENIZER = Command(
+    train_tokenizer.main, lambda toy, work: {"data_dir": toy.data, "output_dir": work / "tokenizer"}, ON_CPU
+)
+SPECTROGRAM = Command(
+    stage0.main,
+    lambda toy, work: {"input": work / "iq", "output_dir": work / "raw", "carrier": 77e9, "prf": 3288},
+    ("spectrogram",),
+)
 
 
 def listed(flags: dict[str, Any]) -> list[Any]:
@@ -108,6 +120,23 @@ def written(path: Path, content: bytes | str) -> Path:
     return path
 
 
+def file(name: str, content: bytes | str) -> Put:
+    return lambda toy, work: written(work / name, content)
+
+
+def folder_of(put: Put) -> Put:
+    return lambda toy, work: put(toy, work).parent
+
+
+def damaged(attribute: str, name: str, damage: Callable[[bytes], bytes]) -> Put:
+    """A file of the toy that has been damaged."""
+    return lambda toy, work: copied(getattr(toy, attribute), work / name, damage)
+
+
+def cut(share: float) -> Callable[[bytes], bytes]:
+    return lambda data: data[: int(len(data) * share)]
+
+
 def copied(source: Path, target: Path, damage: Callable[[bytes], bytes] = bytes) -> Path:
     return written(target, damage(source.read_bytes()))
 
@@ -122,6 +151,9 @@ class Trap:
         return os.system, (f"touch '{self.target}'",)
 
 
-def saved(path: Path, value: Any) -> Path:
-    torch.save(value, path)
-    return path
+def torch_file(name: str, value: Any) -> Put:
+    def put(toy: Toy, work: Path) -> Path:
+        torch.save(value, work / name)
+        return work / name
+
+    return put

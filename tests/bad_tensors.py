@@ -1,8 +1,8 @@
 """Latents, models, tokenizers and statistics that cannot be right."""
 
 import io
+import itertools
 import json
-import os
 import pickle
 import zipfile
 from collections.abc import Callable, Iterator
@@ -10,17 +10,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bad_inputs import Bad, Trap, copied, draw, extract, saved, tokenizer, train, written
+from bad_inputs import (
+    DRAW,
+    EXTRACT,
+    TOKENIZER,
+    TRAIN,
+    Bad,
+    Put,
+    Trap,
+    bad,
+    copied,
+    cut,
+    damaged,
+    file,
+    torch_file,
+)
 from safetensors import safe_open
 from safetensors.torch import save_file
 from toy_run import Toy
 
-import stage1_extract_features as stage1
-import stage2_train_dit as stage2
-import stage3_inference as stage3
-import train_tokenizer
-
 # Files of tensors
+
+Change = Callable[[dict[str, torch.Tensor], dict[str, Any]], Any]
 
 
 def parts_of(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
@@ -85,26 +96,76 @@ def latents_folder(toy: Toy, work: Path, damage: Callable[[bytes], bytes] = byte
     return work / "made"
 
 
-def with_parts(
-    change: Callable[[dict[str, torch.Tensor], dict[str, str]], Any],
-) -> Callable[[Toy, Path], list[Any]]:
-    """Stage 2 on latents whose tensors and header `change` has been at."""
+def damaged_latents(damage: Callable[[bytes], bytes]) -> Put:
+    return lambda toy, work: latents_folder(toy, work, damage)
 
-    def make(toy: Toy, work: Path) -> list[Any]:
+
+def beside_latents(put: Put) -> Put:
+    """The latents with another file among them, which `put` puts into `made`."""
+
+    def put_both(toy: Toy, work: Path) -> Path:
+        folder = latents_folder(toy, work)
+        put(toy, work)
+        return folder
+
+    return put_both
+
+
+def with_parts(change: Change) -> Put:
+    """Latents whose tensors and header `change` has been at."""
+
+    def put(toy: Toy, work: Path) -> Path:
         folder = latents_folder(toy, work)
         tensors, header = parts_of(folder / "train.safetensors")
         change(tensors, header)
         save_file(tensors, folder / "train.safetensors", metadata=header)
-        return train(toy, work, latent_dir=folder)
+        return folder
 
-    return make
-
-
-def set_value(name: str, place: Any, value: float) -> Callable[[dict[str, torch.Tensor], Any], None]:
-    return lambda tensors, header: tensors[name].view(-1).__setitem__(place, value)
+    return put
 
 
-def latent_changes() -> Iterator[tuple[str, Callable[[dict[str, torch.Tensor], dict[str, str]], Any]]]:
+def set_value(name: str, place: Any, value: float) -> Change:
+    return lambda tensors, content: tensors[name].view(-1).__setitem__(place, value)
+
+
+def other(function: Callable[[torch.Tensor], torch.Tensor], *names: str) -> Change:
+    """Those tensors (or all) as the function makes them."""
+    return lambda tensors, content: tensors.update(
+        {name: function(tensors[name]).clone() for name in names or tensors}
+    )
+
+
+def without(name: str) -> Change:
+    return lambda tensors, content: tensors.pop(name)
+
+
+def without_entry(key: str) -> Change:
+    return lambda tensors, content: content.pop(key)
+
+
+def entry(key: str, value: Any, *below: str) -> Change:
+    """Another value in the description, perhaps in a part of it."""
+
+    def change(tensors: dict[str, torch.Tensor], content: dict[str, Any]) -> None:
+        for part in below:
+            content = content[part]
+        content[key] = value
+
+    return change
+
+
+def as_type(dtype: torch.dtype, *names: str) -> Change:
+    return other(lambda tensor: tensor.to(dtype), *names)
+
+
+def shaped(*shape: int) -> Change:
+    return other(lambda tensor: tensor.reshape(shape), "latents")
+
+
+HEADER = "format_version label_table paths num_samples num_users shard_index num_shards fingerprint".split()
+
+
+def latent_changes() -> Iterator[tuple[str, Change]]:
     for name in ("latents", "latents_std"):
         for number in ("nan", "inf", "-inf"):
             yield f"{name} {number}", set_value(name, 5, float(number))
@@ -112,55 +173,21 @@ def latent_changes() -> Iterator[tuple[str, Callable[[dict[str, torch.Tensor], d
     for value in (-1, 3, 2**40):
         yield f"label {value}", set_value("labels", 0, value)
     for name in ("latents", "labels"):
-        yield f"no {name}", lambda tensors, header, name=name: tensors.pop(name)
-        yield (
-            f"{name} shorter",
-            lambda tensors, header, name=name: tensors.update({name: tensors[name][:-1].clone()}),
-        )
-        yield (
-            f"{name} empty",
-            lambda tensors, header, name=name: tensors.update({name: tensors[name][:0].clone()}),
-        )
+        yield f"no {name}", without(name)
+        yield f"{name} shorter", other(lambda tensor: tensor[:-1], name)
+        yield f"{name} empty", other(lambda tensor: tensor[:0], name)
     for dtype in (torch.int64, torch.bool, torch.uint8, torch.complex64):
-        yield (
-            f"latents {dtype}",
-            lambda tensors, header, dtype=dtype: tensors.update(latents=tensors["latents"].to(dtype)),
-        )
+        yield f"latents {dtype}", as_type(dtype, "latents")
     for dtype in (torch.float32, torch.int32, torch.bool):
-        yield (
-            f"labels {dtype}",
-            lambda tensors, header, dtype=dtype: tensors.update(labels=tensors["labels"].to(dtype)),
-        )
-    for shape in ((-1,), (1, -1, 4, 4)):
-        yield (
-            f"latents as {shape}",
-            lambda tensors, header, shape=shape: tensors.update(
-                latents=tensors["latents"].reshape(shape).clone()
-            ),
-        )
-    yield (
-        "oblong latents",
-        lambda tensors, header: tensors.update(
-            {name: tensors[name][..., :8].clone() for name in ("latents", "latents_std")}
-        ),
-    )
-    for key in (
-        "format_version",
-        "label_table",
-        "paths",
-        "num_samples",
-        "num_users",
-        "shard_index",
-        "num_shards",
-        "fingerprint",
-    ):
-        yield f"header without {key}", lambda tensors, header, key=key: header.pop(key)
+        yield f"labels {dtype}", as_type(dtype, "labels")
+    yield "flat latents", shaped(-1)
+    yield "latents as (1, N, 4, 4)", shaped(1, -1, 4, 4)
+    yield "oblong latents", other(lambda tensor: tensor[..., :8], "latents", "latents_std")
+    for key in HEADER:
+        yield f"header without {key}", without_entry(key)
         for value in ("", "{", "null", '{"a": 1}', '[["a"]]', "-1", '"word"', "1e999", "[1, 2]"):
             if (key, value) not in ACCEPTED:
-                yield (
-                    f"header {key}={value}",
-                    lambda tensors, header, key=key, value=value: header.update({key: value}),
-                )
+                yield f"header {key}={value}", entry(key, value)
 
 
 # What is not looked at where there is one file: whose mark it bears.
@@ -168,37 +195,24 @@ ACCEPTED = {
     ("fingerprint", value) for value in ("null", '{"a": 1}', '[["a"]]', "-1", '"word"', "1e999", "[1, 2]")
 }
 LATENTS = [
-    Bad(
-        f"latents {name}",
-        stage2.main,
-        lambda toy, work, damage=damage: train(toy, work, latent_dir=latents_folder(toy, work, damage)),
-        "train.safetensors",
-    )
-    for name, damage in damaged_bytes().items()
-]
-LATENTS += [Bad(f"latents {name}", stage2.main, with_parts(change)) for name, change in latent_changes()]
-LATENTS += [
-    Bad(
-        "shards of which one is missing",
-        stage2.main,
-        lambda toy, work: train(
-            toy,
-            work,
-            latent_dir=copied(
-                toy.latents / "train.safetensors", work / "made/train-00001-of-00002.safetensors"
-            ).parent,
-        ),
-        "missing or left over",
+    *(
+        bad(f"latents {name}", TRAIN, said="train.safetensors", latent_dir=damaged_latents(damage))
+        for name, damage in damaged_bytes().items()
     ),
-    Bad(
-        "an advice without a word",
-        stage2.main,
-        lambda toy, work: train(
-            toy,
-            work,
-            latent_dir=written(latents_folder(toy, work) / "stats_recommendation.txt", "\0\xff").parent,
+    *(bad(f"latents {name}", TRAIN, latent_dir=with_parts(change)) for name, change in latent_changes()),
+    bad(
+        "shards of which one is missing",
+        TRAIN,
+        said="missing or left over",
+        latent_dir=lambda toy, work: (
+            copied(toy.latents / "train.safetensors", work / "made/train-00001-of-00002.safetensors").parent
         ),
-        "first line is",
+    ),
+    bad(
+        "an advice without a word",
+        TRAIN,
+        said="first line is",
+        latent_dir=beside_latents(file("made/stats_recommendation.txt", "\0\xff")),
     ),
 ]
 
@@ -208,277 +222,141 @@ LATENTS += [
 SLIM_KEY = "microdoppler"
 
 
-def with_model(
-    change: Callable[[dict[str, torch.Tensor], dict[str, Any]], Any],
-) -> Callable[[Toy, Path], list[Any]]:
-    """Stage 3 with best.safetensors whose tensors and description `change` has been at."""
+def with_model(change: Change) -> Put:
+    """best.safetensors whose tensors and description `change` has been at."""
 
-    def make(toy: Toy, work: Path) -> list[Any]:
+    def put(toy: Toy, work: Path) -> Path:
         tensors, header = parts_of(toy.lively)
         content = json.loads(header[SLIM_KEY])
         change(tensors, content)
         save_file(tensors, work / "best.safetensors", metadata={SLIM_KEY: json.dumps(content)})
-        return draw(toy, work, dit_checkpoint=work / "best.safetensors")
+        return work / "best.safetensors"
 
-    return make
+    return put
 
 
-def model_changes() -> Iterator[tuple[str, Callable[[dict[str, torch.Tensor], dict[str, Any]], Any]]]:
-    for key in (
-        "format",
-        "model",
-        "transport",
-        "labels",
-        "statistics",
-        "tokenizer_digest",
-        "preprocessing",
-        "config",
-    ):
-        yield f"without {key}", lambda tensors, content, key=key: content.pop(key)
+def model_changes() -> Iterator[tuple[str, Change]]:
+    for key in "format model transport labels statistics tokenizer_digest preprocessing config".split():
+        yield f"without {key}", without_entry(key)
     for key in ("format", "model", "labels", "statistics"):
         for value in (None, 3, "word", [], {}, [1, 2], [None], {"a": 1}):
-            yield (
-                f"{key}={value}",
-                lambda tensors, content, key=key, value=value: content.update({key: value}),
-            )
-    for value in (
-        "word",
-        [1, 2],
-        {"prediction": "v"},
-        {"path_type": 3},
-        {"sample_eps": "x"},
-        {"surprise": 1},
-    ):
-        yield f"transport={value}", lambda tensors, content, value=value: content.update(transport=value)
-    for key, value in (
-        ("depth", 0),
-        ("depth", 2),
-        ("depth", -1),
-        ("depth", 10**9),
-        ("depth", "x"),
-        ("hidden_size", 31),
-        ("hidden_size", 10**12),
-        ("hidden_size", 0),
-        ("num_heads", 0),
-        ("num_heads", 5),
-        ("num_classes", 0),
-        ("num_classes", 10**12),
-        ("num_classes", 4),
-        ("patch_size", 0),
-        ("patch_size", 3),
-        ("input_size", 0),
-        ("input_size", 10**6),
-        ("in_channels", 3),
-        ("mlp_ratio", 1e300),
-        ("mlp_ratio", -1),
-        ("mlp_ratio", None),
-        ("class_dropout_prob", 7),
-        ("use_rope", "yes please"),
-        ("surprise", 1),
-    ):
-        yield (
-            f"model.{key}={value}",
-            lambda tensors, content, key=key, value=value: content["model"].update({key: value}),
-        )
+            yield f"{key}={value}", entry(key, value)
+    odd = {"prediction": "v"}, {"path_type": 3}, {"sample_eps": "x"}, {"surprise": 1}
+    for value in ("word", [1, 2], *odd):
+        yield f"transport={value}", entry("transport", value)
+    for key, values in {
+        "depth": (0, 2, -1, 10**9, "x"),
+        "hidden_size": (31, 10**12, 0),
+        "num_heads": (0, 5),
+        "num_classes": (0, 10**12, 4),
+        "patch_size": (0, 3),
+        "input_size": (0, 10**6),
+        "in_channels": (3,),
+        "mlp_ratio": (1e300, -1, None),
+        "class_dropout_prob": (7,),
+        "use_rope": ("yes please",),
+        "surprise": (1,),
+    }.items():
+        for value in values:
+            yield f"model.{key}={value}", entry(key, value, "model")
     for key in ("mean", "std"):
         for value in ([], [0.0] * 31, [1e39] * 32, ["x"] * 32, [None] * 32, 7, [[1.0] * 32] * 2):
-            yield (
-                f"{key}={str(value)[:20]}",
-                lambda tensors, content, key=key, value=value: content["statistics"].update({key: value}),
-            )
-    yield "std=0", lambda tensors, content: content["statistics"].update(std=[0.0] * 32)
+            yield f"{key}={str(value)[:20]}", entry(key, value, "statistics")
+    yield "std=0", entry("std", [0.0] * 32, "statistics")
     for labels in (["ID_2", "ID_1", "ID_10"], ["ID_1"] * 3, ["ID_1", "ID_2"], ["", "ID_1", "ID_2"]):
-        yield f"labels={labels}", lambda tensors, content, labels=labels: content.update(labels=labels)
-    yield "another digest", lambda tensors, content: content.update(tokenizer_digest="0" * 64)
-    yield "a digest of another kind", lambda tensors, content: content.update(tokenizer_digest=[7])
-    yield "a weight less", lambda tensors, content: tensors.pop("blocks.0.mlp.w3.weight")
+        yield f"labels={labels}", entry("labels", labels)
+    yield "another digest", entry("tokenizer_digest", "0" * 64)
+    yield "a digest of another kind", entry("tokenizer_digest", [7])
+    weight = "blocks.0.mlp.w3.weight"
+    yield "a weight less", without(weight)
     yield "a weight more", lambda tensors, content: tensors.update(surprise=torch.ones(2))
-    yield (
-        "a weight of another shape",
-        lambda tensors, content: tensors.update({"blocks.0.mlp.w3.weight": torch.ones(3, 3)}),
-    )
-    yield (
-        "a weight that is not a number",
-        lambda tensors, content: tensors["x_embedder.proj.weight"].fill_(float("nan")),
-    )
-    yield (
-        "complex weights",
-        lambda tensors, content: tensors.update(
-            {name: value.to(torch.complex64) for name, value in tensors.items()}
-        ),
-    )
+    yield "a weight of another shape", other(lambda tensor: torch.ones(3, 3), weight)
+    yield "a weight that is not a number", other(lambda tensor: tensor * float("nan"), weight)
+    yield "complex weights", as_type(torch.complex64)
     yield "no weights", lambda tensors, content: tensors.clear()
 
 
-def trap(work: Path, name: str) -> Path:
+def trap(name: str, bare: bool = False) -> Put:
     """A pickle that would run code, in the form of torch's files or bare."""
-    path, content = work / name, {"state_dict": {"a": Trap(work / "sprung")}, "mean": Trap(work / "sprung")}
-    if "bare" in name:
-        return written(path, pickle.dumps(content))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(content, path)
-    return path
+
+    def put(toy: Toy, work: Path) -> Path:
+        content = {"state_dict": {"a": Trap(work / "sprung")}, "mean": Trap(work / "sprung")}
+        return (file(name, pickle.dumps(content)) if bare else torch_file(name, content))(toy, work)
+
+    return put
 
 
-def tokenizer_changes() -> Iterator[tuple[str, Callable[[dict[str, torch.Tensor], dict[str, Any]], Any]]]:
-    for key, value in (
-        ("ch", 0),
-        ("ch", 10**12),
-        ("ch", "x"),
-        ("ch_mult", []),
-        ("ch_mult", [0]),
-        ("ch_mult", 7),
-        ("ch_mult", [1] * 40),
-        ("num_res_blocks", 0),
-        ("num_res_blocks", 10**7),
-        ("embed_dim", -1),
-        ("embed_dim", None),
-        ("patch_size", 0),
-        ("resolution", 0),
-        ("in_channels", 4),
-        ("model_type", "gan"),
-        ("attn_resolutions", "x"),
-        ("surprise", 1),
-    ):
-        yield (
-            f"{key}={str(value)[:20]}",
-            lambda tensors, config, key=key, value=value: config.update({key: value}),
-        )
-    yield "no ch", lambda tensors, config: config.pop("ch")
-    name = "post_quant_conv.bias"
+def tokenizer_changes() -> Iterator[tuple[str, Change]]:
+    for key, values in {
+        "ch": (0, 10**12, "x"),
+        "ch_mult": ([], [0], 7, [1] * 40),
+        "num_res_blocks": (0, 10**7),
+        "embed_dim": (-1, None),
+        "patch_size": (0,),
+        "resolution": (0,),
+        "in_channels": (4,),
+        "model_type": ("gan",),
+        "attn_resolutions": ("x",),
+        "surprise": (1,),
+    }.items():
+        for value in values:
+            yield f"{key}={str(value)[:20]}", entry(key, value)
+    yield "no ch", without_entry("ch")
     for number in ("nan", "inf"):
-        yield number, lambda tensors, config, number=number: tensors[name].fill_(float(number))
+        yield number, set_value("post_quant_conv.bias", slice(None), float(number))
     for dtype in (torch.complex64, torch.int32):
-        yield str(dtype), lambda tensors, config, dtype=dtype: tensors.update({name: tensors[name].to(dtype)})
+        yield str(dtype), as_type(dtype, "post_quant_conv.bias")
 
 
-def with_tokenizer(
-    change: Callable[[dict[str, torch.Tensor], dict[str, Any]], Any],
-) -> Callable[[Toy, Path], list[Any]]:
-    def make(toy: Toy, work: Path) -> list[Any]:
+def with_tokenizer(change: Change) -> Put:
+    def put(toy: Toy, work: Path) -> Path:
         tensors, header = parts_of(toy.tokenizer)
         config = json.loads(header["config"])
         change(tensors, config)
         save_file(tensors, work / "W.safetensors", metadata={"config": json.dumps(config)})
-        return extract(toy, work, vavae_path=work / "W.safetensors")
+        return work / "W.safetensors"
 
-    return make
+    return put
+
+
+NO_WEIGHTS = {
+    "a list": [1],
+    "a number": 7,
+    "nothing": {},
+    "texts": {"a": "b"},
+    "ema of nothing": {"ema": {}},
+    "a tensor": torch.ones(3),
+    "foreign weights": {"model": {"layer.weight": torch.ones(2, 2)}},
+}
 
 
 def models() -> Iterator[Bad]:
     for name, change in tokenizer_changes():
-        yield Bad(f"tokenizer with {name}", stage1.main, with_tokenizer(change))
+        yield bad(f"tokenizer with {name}", EXTRACT, vavae_path=with_tokenizer(change))
     for name, damage in damaged_bytes().items():
-        yield Bad(
-            f"model {name}",
-            stage3.main,
-            lambda toy, work, damage=damage: draw(
-                toy, work, dit_checkpoint=copied(toy.lively, work / "best.safetensors", damage)
-            ),
-        )
-        yield Bad(
-            f"tokenizer {name}",
-            stage1.main,
-            lambda toy, work, damage=damage: extract(
-                toy, work, vavae_path=copied(toy.tokenizer, work / "W.safetensors", damage)
-            ),
-        )
+        yield bad(f"model {name}", DRAW, dit_checkpoint=damaged("lively", "best.safetensors", damage))
+        yield bad(f"tokenizer {name}", EXTRACT, vavae_path=damaged("tokenizer", "W.safetensors", damage))
     for name, change in model_changes():
-        yield Bad(f"model {name}", stage3.main, with_model(change))
+        yield bad(f"model {name}", DRAW, dit_checkpoint=with_model(change))
     for share in (0, 0.01, 0.5, 0.99):
-        yield Bad(
-            f"checkpoint cut at {share}",
-            stage3.main,
-            lambda toy, work, share=share: draw(
-                toy,
-                work,
-                dit_checkpoint=copied(
-                    toy.checkpoint, work / "best.ckpt", lambda data: data[: int(len(data) * share)]
-                ),
-            ),
-        )
-    for name in ("trap.ckpt", "bare.ckpt", "trap.pt", "bare.pt", "trap.safetensors", "bare.safetensors"):
-        yield Bad(
-            f"code in --dit_checkpoint {name}",
-            stage3.main,
-            lambda toy, work, name=name: draw(toy, work, dit_checkpoint=trap(work, name)),
-        )
-        yield Bad(
-            f"code in --vavae_path {name}",
-            stage1.main,
-            lambda toy, work, name=name: extract(toy, work, vavae_path=trap(work, name)),
-        )
-        yield Bad(
-            f"code in --imagenet_stats {name}",
-            stage1.main,
-            lambda toy, work, name=name: extract(toy, work, imagenet_stats=trap(work, name)),
-        )
-        yield Bad(
-            f"code in --init_from {name}",
-            train_tokenizer.main,
-            lambda toy, work, name=name: tokenizer(toy, work, init_from=trap(work, name)),
-        )
-    for name in ("trap", "bare"):
-        yield Bad(
-            f"code in latents_stats.pt ({name})",
-            stage2.main,
-            lambda toy, work, name=name: train(
-                toy,
-                work,
-                latent_dir=os.fspath(
-                    trap(latents_folder(toy, work), name).rename(work / "made/latents_stats.pt").parent
-                ),
-            ),
-        )
-    for name, value in (
-        ("a list", [1]),
-        ("a number", 7),
-        ("nothing", {}),
-        ("texts", {"a": "b"}),
-        ("ema of nothing", {"ema": {}}),
-        ("a tensor", torch.ones(3)),
-        ("foreign weights", {"model": {"layer.weight": torch.ones(2, 2)}}),
-    ):
+        put = damaged("checkpoint", "best.ckpt", cut(share))
+        yield bad(f"checkpoint cut at {share}", DRAW, dit_checkpoint=put)
+    for suffix, bare in itertools.product(("ckpt", "pt", "safetensors"), (False, True)):
+        name, put = f"{'bare ' * bare}.{suffix}", trap(f"x.{suffix}", bare)
+        yield bad(f"code in --dit_checkpoint {name}", DRAW, dit_checkpoint=put)
+        yield bad(f"code in --vavae_path {name}", EXTRACT, vavae_path=put)
+        yield bad(f"code in --imagenet_stats {name}", EXTRACT, imagenet_stats=put)
+        yield bad(f"code in --init_from {name}", TOKENIZER, init_from=put)
+    for name, value in NO_WEIGHTS.items():
         for suffix in ("pt", "ckpt"):
-            yield Bad(
-                f"{name} as .{suffix}",
-                stage3.main,
-                lambda toy, work, value=value, suffix=suffix: draw(
-                    toy, work, dit_checkpoint=saved(work / f"x.{suffix}", value)
-                ),
-            )
-            yield Bad(
-                f"{name} as tokenizer .{suffix}",
-                stage1.main,
-                lambda toy, work, value=value, suffix=suffix: extract(
-                    toy, work, vavae_path=saved(work / f"x.{suffix}", value)
-                ),
-            )
+            put = torch_file(f"x.{suffix}", value)
+            yield bad(f"{name} as .{suffix}", DRAW, dit_checkpoint=put)
+            yield bad(f"{name} as tokenizer .{suffix}", EXTRACT, vavae_path=put)
 
 
 def statistics() -> Iterator[Bad]:
-    good = torch.ones(1, 32, 1, 1)
-    for name, content in {
-        "a list": [good, good],
-        "no std": {"mean": good},
-        "no mean": {"std": good},
-        "empty": {},
-        "flat": {"mean": good.flatten(), "std": good.flatten()},
-        "scalars": {"mean": 0.0, "std": 1.0},
-        "not a number": {"mean": good * float("nan"), "std": good},
-        "zero": {"mean": good, "std": good * 0},
-        "negative": {"mean": good, "std": -good},
-        "whole numbers": {"mean": good.long(), "std": good.long()},
-        "infinite": {"mean": good, "std": good / 0},
-        "four": {"mean": good[:, :4], "std": good[:, :4]},
-        "sparse": {"mean": good.to_sparse(), "std": good},
-        "texts": {"mean": "a", "std": "b"},
-    }.items():
-        yield Bad(
-            f"statistics {name}",
-            stage2.main,
-            lambda toy, work, content=content: train(
-                toy, work, latent_dir=saved(latents_folder(toy, work) / "latents_stats.pt", content).parent
-            ),
-            "latents_stats.pt",
-        )
+    """One that is none; what else is none, the tests of their reader know."""
+    path, good = "made/latents_stats.pt", torch.ones(1, 32, 1, 1)
+    puts = {"negative": torch_file(path, {"mean": good, "std": -good}), "code": trap(path)}
+    for name, put in (puts | {"bare code": trap(path, bare=True)}).items():
+        yield bad(f"statistics: {name}", TRAIN, said="latents_stats.pt", latent_dir=beside_latents(put))

@@ -1,21 +1,21 @@
 """Every command with arguments for toy data, and what its outputs must be: there, finite, not one value."""
 
-import csv
 import json
 import math
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy
 import public_layouts
 import torch
 from fmcw_walker import walking
 from PIL import Image
-from saved_latents import write_latents
+from saved_latents import write_again
+from tables import rows_of
 from test_selecting import lenient
-from test_stage4 import SPEED, walk
+from test_stage4 import SPEED, write_walks
 from toy_run import TINY_MODEL, Toy
 
 import run_complete_pipeline
@@ -29,15 +29,16 @@ from benchmarks.compare_fid import write_random_weights
 from configs.schema import SECTIONS
 from data.labels import LabelTable
 from data.latent_stats import LatentStatistics
-from data.latents import read_latents
+from data.latents import read_latents, read_metadata
 from evaluation.selection import Selector
 from sampling.model_file import load_trained
 from stages.evaluate import PICTURES
 from tokenizer.vavae import VAVAE
 
 STEPS = 4
-DRAWING = ("--num_samples_per_user", 2, "--num_steps", 2, "--batch_size", 2)
-TRAINING = ("--batch_size", 4, f"max_steps={STEPS}", "validate_every=2", "warmup_steps=1", "lr=1e-3")
+DRAWING = "--num_samples_per_user 2 --num_steps 2 --batch_size 2"
+TINY_TOKENIZER = ("ch_mult=[1]", "patch_size=16", "num_res_blocks=1", "crop=64")
+TRAINING = f"--batch_size 4 max_steps={STEPS} validate_every=2 warmup_steps=1 lr=1e-3"
 
 
 class Inputs:
@@ -50,9 +51,9 @@ class Inputs:
         """The toy's latents under other people's names."""
         folder, table = self.folder / "-".join(names), LabelTable(names)
         for split in ("train", "val") if not folder.is_dir() else ():
-            old = read_latents(self.toy.latents, split)
-            kept = {key: old.metadata[key] for key in ("tokenizer_digest", "inputs_digest", "preprocessing")}
-            write_latents(folder, split, old.latents, old.latents_std, old.labels, table, old.paths, kept)
+            old = read_metadata(self.toy.latents, split)
+            kept = {key: old[key] for key in ("tokenizer_digest", "inputs_digest", "preprocessing")}
+            write_again(self.toy.latents, folder, split, kept, table)
         train = read_latents(folder, "train")
         LatentStatistics.from_latents(train.latents, train.latents_std).save(folder / "latents_stats.pt")
         return folder
@@ -60,13 +61,8 @@ class Inputs:
     @cached_property
     def walks(self) -> Path:
         """Drawn walks of the toy's people, enough of them for judges."""
-        rng, folder = numpy.random.default_rng(0), self.folder / "walks"
-        for split, count in {"train": 6, "val": 4, "test": 4}.items():
-            for person, speed in SPEED.items():
-                (folder / split / person).mkdir(parents=True)
-                for number in range(count):
-                    walk(speed, rng).save(folder / split / person / f"{number}.png")
-        return folder
+        write_walks(self.folder / "walks", {"train": 6, "val": 4, "test": 4}, numpy.random.default_rng(0))
+        return self.folder / "walks"
 
     @cached_property
     def recording(self) -> Path:
@@ -95,13 +91,9 @@ class Inputs:
 # Arguments, without output folder, device, devices and precision
 
 
-def extraction(given: Inputs) -> tuple:
-    return "--data_dir", given.toy.data, "--vavae_path", given.toy.tokenizer, "--batch_size", 4
-
-
 def training(given: Inputs) -> tuple:
-    previews = "--vavae_path", given.toy.tokenizer, "preview_every=1"
-    return "--latent_dir", given.toy.latents, *TRAINING, *previews, *TINY_MODEL
+    previews = f"--latent_dir {given.toy.latents} --vavae_path {given.toy.tokenizer} preview_every=1"
+    return previews, TRAINING, *TINY_MODEL
 
 
 def tuned(tune: str) -> Callable[[Inputs], tuple]:
@@ -110,93 +102,49 @@ def tuned(tune: str) -> Callable[[Inputs], tuple]:
     def arguments(given: Inputs) -> tuple:
         weights = given.finished("stage 2") / "checkpoints/best.safetensors"
         latents = given.latents_of("ID_1", "ID_2", "ID_7")
-        return "--latent_dir", latents, "--init_from", weights, "--tune", tune, *TRAINING
+        return f"--latent_dir {latents} --init_from {weights} --tune {tune}", TRAINING
 
     return arguments
 
 
 def conditioned(given: Inputs) -> tuple:
     latents = given.latents_of("ID_1_backpack", "ID_1_normal", "ID_2_normal")
-    return "--latent_dir", latents, "--conditions", "_[a-z]+$", *TRAINING, *TINY_MODEL
+    return "--latent_dir", latents, "--conditions", "_[a-z]+$", TRAINING, *TINY_MODEL
 
 
 def drawing(given: Inputs) -> tuple:
-    return "--dit_checkpoint", given.toy.lively, "--vavae_path", given.toy.tokenizer, *DRAWING
-
-
-def selecting(given: Inputs) -> tuple:
-    return *drawing(given), "--select", given.selector, "--keep", 2
+    return *given.toy.networks, DRAWING
 
 
 def evaluation(given: Inputs) -> tuple:
-    generated = given.finished("stage 3")
-    return (
-        "--real",
-        given.walks,
-        "--generated",
-        generated,
-        "--vavae_path",
-        given.toy.tokenizer,
-        "--judge_seeds",
-        1,
-    )
+    folders = f"--real {given.walks} --generated {given.finished('stage 3')}"
+    return folders, f"--vavae_path {given.toy.tokenizer} --judge_seeds 1"
 
 
 def sweep(given: Inputs) -> tuple:
-    networks = "--dit_checkpoint", given.toy.lively, "--vavae_path", given.toy.tokenizer
-    return (
-        "--real",
-        given.walks,
-        *networks,
-        "--guidance",
-        1.5,
-        "--samplers",
-        "euler",
-        "--num_samples_per_user",
-        2,
-        "--num_steps",
-        2,
-    )
+    brief = "--guidance 1.5 --samplers euler --num_samples_per_user 2 --num_steps 2"
+    return f"--real {given.walks}", *given.toy.networks, brief
 
 
 def study(given: Inputs) -> tuple:
     """Two new people of the toy's three, each in a fold of its own; two classifiers of each arm."""
-    design = "--design", "new-person", "--images_per_person", 2, "--folds", 2, "--num_generated", 2
-    brief = "--seeds", 2, "--classifier_steps", 5, "--arms", "classic", "generated"
-    generator = (
-        *(f"train.{one}" for one in ("batch_size=4", f"max_steps={STEPS}", "precision=32")),
-        *TINY_MODEL,
-    )
-    drawing = "sample.num_steps=2", "sample.precision=32", "extract.precision=32"
-    return "--real", given.walks, "--vavae_path", given.toy.tokenizer, *design, *brief, *generator, *drawing
+    design = "--design new-person --images_per_person 2 --folds 2 --num_generated 2"
+    brief = "--seeds 2 --classifier_steps 5 --arms classic generated"
+    exact = ("train.precision=32", "sample.precision=32", "extract.precision=32")
+    generator = "train.batch_size=4", f"train.max_steps={STEPS}", "sample.num_steps=2", *exact, *TINY_MODEL
+    return f"--real {given.walks} --vavae_path {given.toy.tokenizer}", design, brief, *generator
 
 
 def comparison(given: Inputs) -> tuple:
-    generated, real = given.finished("stage 3"), given.walks / "val"
-    return "--generated", generated, "--reference", real, "--inception_path", given.inception
-
-
-def tokenizer_training(given: Inputs) -> tuple:
-    shape = "ch=32", "ch_mult=[1]", "patch_size=16", "num_res_blocks=1"
-    return "--data_dir", given.toy.data, *TRAINING, *shape, "crop=64"
+    images = f"--generated {given.finished('stage 3')} --reference {given.walks}/val"
+    return images, f"--inception_path {given.inception}"
 
 
 def everything(given: Inputs) -> tuple:
     toy = given.toy
     return (
-        "--data_dir",
-        toy.data,
-        "--vavae_path",
-        toy.tokenizer,
-        "--batch_size",
-        4,
-        "--max_steps",
-        STEPS,
-        "--num_samples_per_user",
-        2,
-        "--num_steps",
-        2,
-        "train.validate_every=2",
+        f"--data_dir {toy.data} --vavae_path {toy.tokenizer} --batch_size 4 --max_steps {STEPS}",
+        "--num_samples_per_user 2 --num_steps 2 train.validate_every=2",
         *TINY_MODEL,
     )
 
@@ -214,8 +162,7 @@ def latents_in(folder: Path) -> torch.Tensor:
 
 def log_of(folder: Path, monitor: str) -> torch.Tensor:
     """`monitor` at every validation; nothing in the log is infinite or no number."""
-    with open(folder / "training_log.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(folder / "training_log.csv")
     assert [int(row["step"]) for row in rows] == [2, STEPS]
     assert all(math.isfinite(float(value)) for row in rows for value in row.values() if value)
     return torch.tensor([float(row[monitor]) for row in rows])
@@ -235,11 +182,6 @@ def tokenizer_in(folder: Path) -> torch.Tensor:
     assert vae.encode(torch.zeros(1, 3, 256, 256, dtype=torch.uint8)).mean.isfinite().all()
     assert (folder / "reconstructions.png").is_file()
     return log_of(folder, "val_psnr")
-
-
-def rows_of(path: Path) -> list[dict[str, Any]]:
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def set_in(folder: Path) -> torch.Tensor:
@@ -329,36 +271,51 @@ class Row(NamedTuple):
     one_process: str = ""  # why it takes no second one, though its section has `devices`
 
 
-stage0, stage2, stage4 = stage0_prepare.main, stage2_train_dit.main, stage4_evaluate.main
+stage0, stage2 = stage0_prepare.main, stage2_train_dit.main
+stage3, stage4 = stage3_inference.main, stage4_evaluate.main
 TUNES = SECTIONS["train"].__dataclass_fields__["tune"].metadata["choices"]
 ROWS = {
     "stage 0 simulate": Row(
-        "simulate", stage0, lambda given: ("--num_users", 1, "--samples_per_user", 2), pictures_in
+        "simulate", stage0, lambda given: ("--num_users 1 --samples_per_user 2",), pictures_in
     ),
     "stage 0 split": Row("split", stage0, lambda given: ("--input_dir", given.toy.images), pictures_in),
     "stage 0 spectrogram": Row(
         "spectrogram",
         stage0,
-        lambda given: ("--input", given.recording, "--carrier", "77e9", "--prf", 1000),
+        lambda given: (f"--input {given.recording} --carrier 77e9 --prf 1000",),
         pictures_in,
     ),
     "stage 0 import": Row(
         "import", stage0, lambda given: ("sense2gol", "--input", given.public_set), pictures_in
     ),
-    "stage 1": Row("extract", stage1_extract_features.main, extraction, latents_in),
+    "stage 1": Row(
+        "extract",
+        stage1_extract_features.main,
+        lambda given: (f"--data_dir {given.toy.data} --vavae_path {given.toy.tokenizer} --batch_size 4",),
+        latents_in,
+    ),
     "stage 2": Row("train", stage2, training, model_in),
     **{f"stage 2 from weights, {tune}": Row("train", stage2, tuned(tune), model_in) for tune in TUNES},
     "stage 2 with conditions": Row("train", stage2, conditioned, model_in),
-    "stage 3": Row("sample", stage3_inference.main, drawing, images_in),
-    "stage 3 set": Row("sample", stage3_inference.main, lambda given: (*drawing(given), "--npz"), set_in),
+    "stage 3": Row("sample", stage3, drawing, images_in),
+    "stage 3 set": Row("sample", stage3, lambda given: (*drawing(given), "--npz"), set_in),
     "stage 3 selecting": Row(
-        "sample", stage3_inference.main, selecting, selection_in, "--select draws on one device"
+        "sample",
+        stage3,
+        lambda given: (*drawing(given), f"--select {given.selector} --keep 2"),
+        selection_in,
+        "--select draws on one device",
     ),
     "stage 4": Row("evaluate", stage4, evaluation, metrics_in),
     "stage 4 judge": Row("judge", stage4, lambda given: ("--real", given.walks), judge_in),
     "stage 4 fid": Row("fid", stage4, comparison, fid_in),
     "stage 4 study": Row("study", stage4, study, study_in),
     "stage 4 sweep": Row("sweep", stage4, sweep, sweep_in),
-    "train_tokenizer": Row("tokenizer", train_tokenizer.main, tokenizer_training, tokenizer_in),
+    "train_tokenizer": Row(
+        "tokenizer",
+        train_tokenizer.main,
+        lambda given: (f"--data_dir {given.toy.data} {TRAINING} ch=32", *TINY_TOKENIZER),
+        tokenizer_in,
+    ),
     "run_complete_pipeline": Row("pipeline", run_complete_pipeline.main, everything, chain_in),
 }

@@ -1,4 +1,4 @@
-"""Over a thousand inputs that cannot be right: each ends in one line and status 2, and changes nothing."""
+"""Hundreds of inputs that cannot be right: each ends in one line and status 2, and changes nothing."""
 
 import subprocess
 import sys
@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 from bad_pictures import FOLDERS, IMAGES, recordings, tables
-from bad_settings import ABSURD, MAINS, preset_cases, schema_cases
+from bad_settings import ABSURD, preset_cases
 from bad_tensors import LATENTS, models, statistics
-from toy_run import refusal_of, snapshot
-
-from configs.schema import SECTIONS
+from toy_run import refusal_of, snapshot, words
 
 PROJECT = Path(__file__).resolve().parents[2]
 CASES = [
@@ -20,22 +18,17 @@ CASES = [
     *models(),
     *statistics(),
     *preset_cases(),
-    *schema_cases(),
     *ABSURD,
     *recordings(),
     *tables(),
 ]
-QUICK, PROCESSES = CASES[::40], CASES[7::130]  # of every kind a few
+QUICK, PROCESSES = CASES[::4], CASES[7::60]  # of every kind a few
 
 
 def check(bad, toy, work):
     message = refusal_of(bad.main, *bad.make(toy, work), unchanged=work)
     assert bad.said in message and len(message) < 2000
     assert not (work / "sprung").exists() and not Path("sprung").exists()  # no code was run
-
-
-def test_every_section_is_tried():
-    assert set(MAINS) == set(SECTIONS)
 
 
 @pytest.mark.parametrize("bad", QUICK, ids=[bad.name[:60] for bad in QUICK])
@@ -52,7 +45,7 @@ def test_all_bad_input_is_refused(bad, toy, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("bad", PROCESSES, ids=[bad.name[:60] for bad in PROCESSES])
 def test_scripts_refuse_it(bad, toy, tmp_path):
-    arguments = [str(part) for part in bad.make(toy, tmp_path)]
+    arguments = words(bad.make(toy, tmp_path))
     before = snapshot(tmp_path)
     run = subprocess.run(
         [sys.executable, "-m", bad.main.__module__, *arguments],

@@ -18,7 +18,7 @@ import pytest
 import torch
 from conftest import PROJECT, relative_error
 from process_pairs import run_as_pair
-from toy_run import run_as_script
+from toy_run import run_as_script, words
 from whole_commands import ROWS, STEPS, Inputs
 
 import configs.stage_process
@@ -100,7 +100,7 @@ class Done:
 
     def folder_of(self, cell: Cell) -> Path:
         """The output folder of a cell's command, which must have ended with status 0."""
-        folder = self.folder / str(cell)
+        folder = self.folder / str(cell).replace(", ", "_").replace(" ", "_")
         if not folder.exists():
             self.run(cell, folder)
         return folder
@@ -137,16 +137,16 @@ def device_arguments(section: str, device: str) -> list[str]:
     ]
 
 
-def start(main: Callable, argv: list) -> tuple[int, str, str]:
+def start(main: Callable, given: list) -> tuple[int, str, str]:
     """A script in this process or, with --devices 2, in two others; a chain here, and its stages so."""
-    words = [*map(str, argv)]
-    if main.__module__ == "run_complete_pipeline" or words[0] == "study":
+    argv = words(given)
+    if main.__module__ == "run_complete_pipeline" or argv[0] == "study":
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(configs.stage_process.subprocess, "run", start_stage)
-            return run_as_script(main, *words)
-    if "--devices" not in words or words[words.index("--devices") + 1] == "1":
-        return run_as_script(main, *words)
-    status, out, err = run_as_pair(main, *words)
+            return run_as_script(main, *argv)
+    if "--devices" not in argv or argv[argv.index("--devices") + 1] == "1":
+        return run_as_script(main, *argv)
+    status, out, err = run_as_pair(main, *argv)
     further = [line for line in err.splitlines() if line.strip() and "%|" not in line]  # bars aside
     assert status or not further and out.count("wrote ") == 1, (out, further)  # one of the two speaks
     return status, out, err
