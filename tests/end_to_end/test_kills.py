@@ -22,143 +22,61 @@ from tokenizer.weights import save_slim
 PROJECT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
 
-TINY = ["model.depth=1", "model.hidden_size=32", "model.num_heads=2"]
+TINY = "model.depth=1 model.hidden_size=32 model.num_heads=2"
 # stage: its command below a work folder, its output folder, three signs of progress to kill at: (glob, count)
 STAGES = {
     "simulate": (
-        [
-            "stage0_prepare.py",
-            "simulate",
-            "--output_dir",
-            "{w}/sim",
-            "--num_users",
-            "3",
-            "--samples_per_user",
-            "40",
-        ],
+        "stage0_prepare.py simulate --output_dir {w}/sim --num_users 3 --samples_per_user 40",
         "sim",
         [("run.json", 1), ("ID_*/*.png", 20), ("ID_3/*.png", 1)],
     ),
     "spectrogram": (
-        [
-            "stage0_prepare.py",
-            "spectrogram",
-            "--input",
-            "{w}/iq",
-            "--output_dir",
-            "{w}/shown",
-            "--carrier",
-            "77e9",
-            "--prf",
-            "3288",
-        ],
+        "stage0_prepare.py spectrogram --input {w}/iq --output_dir {w}/shown --carrier 77e9 --prf 3288",
         "shown",
         [("run.json", 1), ("ID_*/*.png", 20), ("ID_3/*.png", 1)],
     ),
     "split": (
-        ["stage0_prepare.py", "split", "--input_dir", "{w}/raw", "--output_dir", "{w}/split", "--copy"],
+        "stage0_prepare.py split --input_dir {w}/raw --output_dir {w}/split --copy",
         "split",
         [("split.json", 1), ("train/*/*", 30), ("val/*/*", 1)],
     ),
     "extract": (
-        [
-            "stage1_extract_features.py",
-            "--data_dir",
-            "{w}/data",
-            "--vavae_path",
-            "{w}/W.safetensors",
-            "--output_path",
-            "{w}/latents",
-            "--batch_size",
-            "1",
-            "--precision",
-            "32",
-        ],
+        "stage1_extract_features.py --data_dir {w}/data --vavae_path {w}/W.safetensors "
+        "--output_path {w}/latents --batch_size 1 --precision 32",
         "latents",
         [("", 1), ("*train*", 1), ("latents_stats.pt", 1)],
     ),
     "tokenizer": (
-        [
-            "train_tokenizer.py",
-            "--data_dir",
-            "{w}/data",
-            "--output_dir",
-            "{w}/tok",
-            "--ch",
-            "32",
-            "--ch_mult",
-            "1",
-            "--patch_size",
-            "16",
-            "--max_steps",
-            "12",
-            "--validate_every",
-            "2",
-            "--precision",
-            "32",
-        ],
+        "train_tokenizer.py --data_dir {w}/data --output_dir {w}/tok --ch 32 --ch_mult 1 --patch_size 16 "
+        "--max_steps 12 --validate_every 2 --precision 32",
         "tok",
         [("run.json", 1), ("checkpoints/best.ckpt", 1), ("checkpoints/last.ckpt", 1)],
     ),
     "train": (
-        [
-            "stage2_train_dit.py",
-            "--latent_dir",
-            "{w}/made_latents",
-            "--output_dir",
-            "{w}/dit",
-            "--max_steps",
-            "30",
-            "--validate_every",
-            "3",
-            "--batch_size",
-            "8",
-            "--precision",
-            "32",
-            *TINY,
-        ],
+        "stage2_train_dit.py --latent_dir {w}/made_latents --output_dir {w}/dit --max_steps 30 "
+        "--validate_every 3 --batch_size 8 --precision 32 " + TINY,
         "dit",
         [("run.json", 1), ("checkpoints/best.ckpt", 1), ("training_log.csv", 1)],
     ),
     "sample": (
-        [
-            "stage3_inference.py",
-            "--dit_checkpoint",
-            "{w}/made_dit/checkpoints/best.ckpt",
-            "--vavae_path",
-            "{w}/W.safetensors",
-            "--output_dir",
-            "{w}/images",
-            "--num_samples_per_user",
-            "20",
-            "--num_steps",
-            "4",
-            "--batch_size",
-            "2",
-            "--precision",
-            "32",
-        ],
+        "stage3_inference.py --dit_checkpoint {w}/made_dit/checkpoints/best.ckpt "
+        "--vavae_path {w}/W.safetensors --output_dir {w}/images --num_samples_per_user 20 --num_steps 4 "
+        "--batch_size 2 --precision 32",
         "images",
         [("run.json", 1), ("micro_doppler_user*.png", 3), ("micro_doppler_user*.png", 25)],
     ),
     "evaluate": (
-        [
-            "stage4_evaluate.py",
-            "--real",
-            "{w}/data",
-            "--generated",
-            "{w}/made_images",
-            "--output_dir",
-            "{w}/report",
-        ],
+        "stage4_evaluate.py --real {w}/data --generated {w}/made_images --output_dir {w}/report",
         "report",
         [("run.json", 1), ("judge_2.safetensors", 1), ("closest_pairs.png", 1)],
     ),
 }
+INPUTS = ("iq", "raw", "data", "made_latents", "made_dit", "made_images", "W.safetensors")
 
 
-def command(stage: str, work: Path) -> list[str]:
-    return [sys.executable, *(part.format(w=work) for part in STAGES[stage][0])]
+def python(command: str, work: Path) -> list[str]:
+    """The words of a command whose {w} is `work`."""
+    return [sys.executable, *command.format(w=work).split()]
 
 
 def finish(arguments: list[str]) -> None:
@@ -231,105 +149,43 @@ def inputs(tmp_path_factory) -> Path:
         (work / f"iq/ID_{user}").mkdir(parents=True)
         noise = numpy.random.default_rng(user).standard_normal((3288 * 24, 2)) @ numpy.array([1, 1j])
         numpy.save(work / f"iq/ID_{user}/rec1.npy", noise)
-    python = sys.executable
     finish(
-        [
-            python,
-            "stage0_prepare.py",
-            "simulate",
-            "--output_dir",
-            f"{work}/raw",
-            "--num_users",
-            "3",
-            "--samples_per_user",
-            "40",
-        ]
+        python("stage0_prepare.py simulate --output_dir {w}/raw --num_users 3 --samples_per_user 40", work)
     )
-    finish(
-        [python, "stage0_prepare.py", "split", "--input_dir", f"{work}/raw", "--output_dir", f"{work}/data"]
-    )
+    finish(python("stage0_prepare.py split --input_dir {w}/raw --output_dir {w}/data", work))
     torch.manual_seed(0)
     save_slim(AutoencoderKL(ch=32, ch_mult=(1,), patch_size=16, num_res_blocks=1), work / "W.safetensors")
-    finish(
-        [
-            python,
-            "stage1_extract_features.py",
-            "--data_dir",
-            f"{work}/data",
-            "--vavae_path",
-            f"{work}/W.safetensors",
-            "--output_path",
-            f"{work}/made_latents",
-            "--precision",
-            "32",
-        ]
-    )
-    finish(
-        [
-            python,
-            "stage2_train_dit.py",
-            "--latent_dir",
-            f"{work}/made_latents",
-            "--output_dir",
-            f"{work}/made_dit",
-            "--max_steps",
-            "4",
-            "--precision",
-            "32",
-            *TINY,
-        ]
-    )
-    finish(
-        [
-            python,
-            "stage3_inference.py",
-            "--dit_checkpoint",
-            f"{work}/made_dit/checkpoints/best.ckpt",
-            "--vavae_path",
-            f"{work}/W.safetensors",
-            "--output_dir",
-            f"{work}/made_images",
-            "--num_steps",
-            "1",
-            "--precision",
-            "32",
-        ]
-    )
+    extract = "stage1_extract_features.py --data_dir {w}/data --vavae_path {w}/W.safetensors "
+    finish(python(extract + "--output_path {w}/made_latents --precision 32", work))
+    train = "stage2_train_dit.py --latent_dir {w}/made_latents --output_dir {w}/made_dit "
+    finish(python(train + "--max_steps 4 --precision 32 " + TINY, work))
+    draw = "stage3_inference.py --dit_checkpoint {w}/made_dit/checkpoints/best.ckpt "
+    draw += "--vavae_path {w}/W.safetensors --output_dir {w}/made_images --num_steps 1 --precision 32"
+    finish(python(draw, work))
     return work
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_killed_three_times_ends_in_the_same_files(stage, inputs, tmp_path):
-    _, output, moments = STAGES[stage]
-    for name in ("iq", "raw", "data", "made_latents", "made_dit", "made_images", "W.safetensors"):
+    command, output, moments = STAGES[stage]
+    for name in INPUTS:
         (tmp_path / name).symlink_to(inputs / name)
-    folder = tmp_path / output
-    finish(command(stage, tmp_path))
+    folder, arguments = tmp_path / output, python(command, tmp_path)
+    finish(arguments)
     undisturbed = contents(folder)
     assert undisturbed
     for pattern, count in moments:
         folder.rename(tmp_path / f"done_{time.monotonic_ns()}")
-        kill_at(command(stage, tmp_path), folder, pattern, count)
-        finish(command(stage, tmp_path))
+        kill_at(arguments, folder, pattern, count)
+        finish(arguments)
         assert contents(folder) == undisturbed, f"killed at {pattern} x {count}"
 
 
 KILLS = 4  # of each, at random; nine times four
-RUNNER = [
-    "run_complete_pipeline.py",
-    "--demo",
-    "--quick",
-    "--output_dir",
-    "{w}/out",
-    "--precision",
-    "32",
-    "simulate.samples_per_user=8",
-    "train.max_steps=6",
-    "train.validate_every=2",
-    "train.accelerator=cpu",
-    "sample.num_steps=1",
-    *TINY,
-]
+RUNNER = (
+    "run_complete_pipeline.py --demo --quick --output_dir {w}/out --precision 32 simulate.samples_per_user=8 "
+    "train.max_steps=6 train.validate_every=2 train.accelerator=cpu sample.num_steps=1 " + TINY
+)
 
 
 def run_for(arguments: list[str], seconds: float) -> bool:
@@ -351,10 +207,10 @@ def run_for(arguments: list[str], seconds: float) -> bool:
 def test_killed_again_and_again_it_ends_in_the_same_files(stage, inputs, tmp_path):
     """Each start goes on from what the last kill left, until it ends; then from nothing, until the kills are
     enough."""
-    for name in ("iq", "raw", "data", "made_latents", "made_dit", "made_images", "W.safetensors"):
+    for name in INPUTS:
         (tmp_path / name).symlink_to(inputs / name)
-    parts, output = (RUNNER, "out") if stage == "runner" else STAGES[stage][:2]
-    arguments, folder = [sys.executable, *(part.format(w=tmp_path) for part in parts)], tmp_path / output
+    command, output = (RUNNER, "out") if stage == "runner" else STAGES[stage][:2]
+    arguments, folder = python(command, tmp_path), tmp_path / output
     started = time.monotonic()
     finish(arguments)
     duration, undisturbed = time.monotonic() - started, contents(folder)
