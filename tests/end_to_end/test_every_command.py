@@ -94,7 +94,7 @@ def command(section, toy, made, out):
         "study": (
             stage4_evaluate,
             f"study --design same-budget {real} --vavae_path {toy.tokenizer} --images_per_person 1",
-            f"{study} train.max_steps=1 train.precision=32",
+            f"{study} --arms classic generated train.max_steps=1 train.precision=32",
             *TINY_MODEL,
         ),
         "fid": (
