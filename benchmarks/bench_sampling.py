@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import statistics
 import sys
 import time
@@ -83,6 +84,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--precision", default="auto", help="of ours; auto: by the GPU, 32 on a CPU")
     parser.add_argument("--compile", action="store_true", help="also time the compiled network")
+    parser.add_argument("--few_steps", help="the checkpoint distilled into a few-step model, timed, too")
     parser.add_argument(
         "--quick", action="store_true", help="short curve, else of a tiny random network; nothing is written"
     )
@@ -249,9 +251,13 @@ def speed(net: LightningDiT, payload: DitPayload, options: argparse.Namespace, d
     ways: dict[str, Callable[[], Tensor]] = {
         "recipe": lambda: scale.denormalise(recipe(net, noise, labels, config.guidance_scale))
     }
-    for name, compile_ in (("default", False), ("default, compiled", True))[: 1 + options.compile]:
-        draw = LatentSampler(net, payload, replace(config, compile=compile_), device, precision)
+    models = {"default": (net, payload)}
+    if options.few_steps:
+        models["few steps"] = load_trained(options.few_steps)
+    for (name, model), compile_ in itertools.product(models.items(), (False, True)[: 1 + options.compile]):
+        draw = LatentSampler(*model, replace(config, compile=compile_), device, precision)
         draw(noise, labels)  # compile, warm up
+        name = f"{name}, {draw.network_evaluations} evaluations{', compiled' * compile_}"
         ways[name] = lambda draw=draw: draw(noise, labels)
     fast = VAVAE.from_file(options.tokenizer, device=device, precision=tokenizer_precision(precision))
     decoder = {**dict.fromkeys(ways, fast), "recipe": VAVAE.from_file(options.tokenizer, device=device)}

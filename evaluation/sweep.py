@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -32,6 +33,7 @@ from evaluation.report.tables import said, value_of, words
 from runtime.devices import resolve_device
 from sampling.image_folder import finish
 from sampling.image_sampler import batches_of, build_image_sampler, wanted_of
+from sampling.latent_sampler import is_few_step
 from sampling.model_file import load_trained, weights_digest
 from sampling.networks import Networks, load_networks, require_tokenizer_of
 from weight_files.hub import with_local_files
@@ -141,7 +143,7 @@ def run(config: SweepConfig) -> None:
     )
     with claim_folder(folder, claimed, "sweep.*", config.dry_run):
         if config.dry_run:
-            settings = len(models) * len(config.samplers) * len(config.restarts) * len(config.guidance)
+            settings = len(list(settings_of(config, models)))
             number = settings * len(people) * config.num_samples_per_user
             return tell_plan(
                 {"sweep": config},
@@ -194,12 +196,9 @@ def score_settings(
     usual: dict[str, Any] = {}
     further = [path for path in models if path != config.dit_checkpoint]
     prefixes = {path: f"{weights_digest(models[path].net)[:12]}_" for path in further}
-    for path, sampler, restarts, guidance in product(
-        models, config.samplers, config.restarts, config.guidance
-    ):
-        networks, again = models[path], f"_{restarts}" if restarts else ""
-        drawn = folder / f"{prefixes.get(path, '')}{sampler}_{guidance:g}_{config.num_steps}{again}"
-        chosen = {"sampler": sampler, "guidance_scale": guidance, "restarts": restarts}
+    for path, chosen in settings_of(config, models):
+        networks, restarts = models[path], chosen["restarts"]
+        drawn = folder / (prefixes.get(path, "") + folder_name(chosen, config.num_steps))
         asked = draw_setting(replace(config, dit_checkpoint=path), networks, chosen, drawn)
         # An earlier run may have drawn more; settings compare by equally many.
         found_there = find_generated(drawn, people).records
@@ -207,13 +206,35 @@ def score_settings(
         generated = read(records, people, config.axes, config.colour_map)
         compared = {"train": sets["train"], "held_out": sets[held_out], "generated": generated}
         found, usual = score(judge, compared, people, units_of(bool(config.axes)), config.seed)
-        named = ", ".join([sampler, *[f"{restarts} restarts"] * (restarts > 0), *[path] * (len(models) > 1)])
+        solver = chosen.get("sampler", "few steps")
+        named = ", ".join([solver, *[f"{restarts} restarts"] * (restarts > 0), *[path] * (len(models) > 1)])
+        guidance = chosen.get("guidance_scale", networks.payload.config.get("distil_guidance"))
         settings.append({"guidance": guidance, "sampler": named, **found})
     best = recommend(settings, usual)
     found = {"settings": settings, "recommended": best, "rule": RULE, "real": usual}
     write_text(folder / "sweep.json", json.dumps(found, indent=1) + "\n")
     draw_figure(found, folder / "sweep.png")
     say("\n".join([*table(found), f"wrote {folder / 'sweep.json'} and {folder / 'sweep.png'}"]))
+
+
+def settings_of(config: SweepConfig, models: Mapping[str, Networks]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each checkpoint with each of the settings asked for; a few-step one has a sampler and guidance of its
+    own.
+    """
+    for path, networks in models.items():
+        if is_few_step(networks.payload):
+            yield from ((path, {"restarts": restarts}) for restarts in config.restarts)
+            continue
+        for sampler, restarts, guidance in product(config.samplers, config.restarts, config.guidance):
+            yield path, {"sampler": sampler, "guidance_scale": guidance, "restarts": restarts}
+
+
+def folder_name(chosen: Mapping[str, Any], num_steps: int) -> str:
+    """abm3_1.5_15_5, of a setting of `settings_of`."""
+    again = [str(chosen["restarts"])] if chosen["restarts"] else []
+    if "sampler" not in chosen:
+        return "_".join(["few_steps", *again])
+    return "_".join([chosen["sampler"], f"{chosen['guidance_scale']:g}", str(num_steps), *again])
 
 
 def draw_setting(config: SweepConfig, networks: Networks, chosen: dict[str, Any], folder: Path) -> set[str]:

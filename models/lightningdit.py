@@ -98,7 +98,8 @@ class LightningDiT(nn.Module):
     that training replaces by the null class (0: the model has none). `learn_sigma` adds output channels that
     variance-learning weights hold; they are computed and left out of the result. `wo_shift` modulates without
     shifts. `use_checkpoint` recomputes each block's activations in the backward pass: less memory, more time.
-    `combinations` makes labels pairs of rows that add up (see `LabelEmbedder`).
+    `combinations` makes labels pairs of rows that add up (see `LabelEmbedder`). `flow_map` lets the network
+    know a span of time, over which its output is the mean velocity (arXiv 2505.18825, 2505.13447).
 
     Raises UserError for sizes that do not divide.
     """
@@ -122,6 +123,7 @@ class LightningDiT(nn.Module):
         wo_shift: bool = False,
         use_checkpoint: bool = False,
         combinations: Sequence[Sequence[int]] | None = None,
+        flow_map: bool = False,
     ):
         config = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         super().__init__()
@@ -136,6 +138,7 @@ class LightningDiT(nn.Module):
         out_channels = in_channels * (2 if learn_sigma else 1)
         self.x_embedder = PatchEmbed(patch_size, in_channels, hidden_size)
         self.t_embedder = TimestepEmbedder(hidden_size)
+        self.span_embedder = TimestepEmbedder(hidden_size) if flow_map else None
         self.y_embedder = LabelEmbedder(num_classes, hidden_size, class_dropout_prob, combinations)
         self.register_buffer("pos_embed", sincos_position_table(side, hidden_size))
         self.feat_rope = AxialRotaryEmbedding(side, hidden_size // num_heads) if use_rope else None
@@ -171,19 +174,27 @@ class LightningDiT(nn.Module):
         for module in (*self.y_embedder.modules(), *self.t_embedder.modules()):
             if isinstance(module, (nn.Embedding, nn.Linear)):
                 nn.init.normal_(module.weight, std=0.02)
+        if self.span_embedder is not None:  # a new map is that of Euler's steps
+            nn.init.normal_(self.span_embedder.mlp.get_parameter("0.weight"), std=0.02)
+            nn.init.zeros_(self.span_embedder.mlp.get_parameter("2.weight"))
         closing = [module.adaLN_modulation[-1] for module in (*self.blocks, self.final_layer)]
         for layer in (*closing, self.final_layer.linear):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, x: Tensor, t: Tensor, y: Tensor, drop: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, t: Tensor, y: Tensor, drop: Tensor | None = None, span: Tensor | None = None
+    ) -> Tensor:
         """Velocity (N, C, S, S) at latents x (N, C, S, S), times t (N,) in [0, 1] and labels y (N,) int64.
 
         `drop` (N,) bool replaces labels by the null class; without it, training mode drops at random (see
-        `LabelEmbedder`, also for labels of two parts).
+        `LabelEmbedder`, also for labels of two parts). A network with `flow_map` gives the mean velocity on
+        the way from t to t + span, (N,), of which none is 0.
         """
         tokens = self.x_embedder(x) + self.pos_embed  # (N, T, D)
         c = self.t_embedder(t) + self.y_embedder(y, drop)  # (N, D)
+        if self.span_embedder is not None:
+            c = c + self.span_embedder(0 * t if span is None else span)
         for block in self.blocks:
             if self.use_checkpoint and self.training:
                 tokens = checkpoint(block, tokens, c, self.feat_rope, use_reentrant=False)

@@ -75,6 +75,7 @@ def infer_architecture(state: Mapping[str, Tensor], num_heads: int | None = None
         "wo_shift": _shape(state, "blocks.0.adaLN_modulation.1.weight", 2)[0] == 4 * hidden_size,
         "use_checkpoint": False,
         "combinations": None,
+        "flow_map": "span_embedder.mlp.0.weight" in state,
     }
 
 

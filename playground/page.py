@@ -56,11 +56,13 @@ def build(drawing: Drawing) -> gradio.Blocks:
                 condition = gradio.Dropdown(
                     conditions, value=conditions[0], label="Condition", visible=len(conditions) > 1
                 )
-                known = "1: none; above 2: caricatures"
+                known, acts = "1: none; above 2: caricatures", not drawing.model.few_step
                 guidance = gradio.Slider(
-                    0.0, 6.0, usual.guidance_scale, step=0.1, label="Guidance", info=known
+                    0.0, 6.0, usual.guidance_scale, step=0.1, label="Guidance", info=known, visible=acts
                 )
-                steps = gradio.Slider(1, 60, usual.num_steps, step=1, label="Steps of the solver")
+                steps = gradio.Slider(
+                    1, 60, usual.num_steps, step=1, label="Steps of the solver", visible=acts
+                )
                 seed = gradio.Number(usual.seed, precision=0, label="Seed")
                 another = gradio.Button("Another walk", variant="primary")
                 torso = gradio.Checkbox(True, label="Torso line", visible=drawing.model.axes is not None)

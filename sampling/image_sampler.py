@@ -261,6 +261,7 @@ def build_image_sampler(
     axes = payload.axes
     digests = {"dit": weights_digest(net), "tokenizer": vae.digest, **judges}
     draw = LatentSampler(net, payload, config, vae.device, precision)
+    config = draw.settings  # as they act on this model
     claimed = identity(
         config,
         dit_checkpoint=digests["dit"],
@@ -270,7 +271,8 @@ def build_image_sampler(
     )
     taken = {"precision": precision, "compile": bool(config.compile), "device": vae.device.type}
     settings = {**recorded(config), **digests, **taken}
-    del settings["axes"]  # each a column of its own
+    claimed["few_steps"] = None  # where it acts it is num_steps
+    del settings["few_steps"], settings["axes"]  # of these each is a column of its own
     settings |= axes.known() if axes else {}
     return ImageSampler(payload, draw, vae, config.seed, Path(config.output_dir), settings), claimed
 

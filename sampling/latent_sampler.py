@@ -32,6 +32,7 @@ class LatentSampler:
         device: torch.device,
         precision: str,
     ) -> None:
+        settings = settings_for(payload, settings)
         self.net, self.payload, self.settings = net.to(device), payload, settings
         self.device, self.precision = device, precision
         self.statistics = payload.statistics.to(device)
@@ -80,7 +81,7 @@ class LatentSampler:
         solver = "euler" if self.settings.sampler == "dopri5" else self.settings.sampler
         settings = replace(self.settings, sampler=solver, compile=False)
         still = LatentSampler(self.net, self.payload, settings, self.device, "32")
-        still.guidance.model = lambda x, t, y: torch.zeros_like(x)
+        still.guidance.model = lambda x, t, y, **keywords: torch.zeros_like(x)
         noise = torch.zeros(1, 1 + settings.restarts, self.net.in_channels, 1, 1)
         still(noise, torch.zeros(1, dtype=torch.int64))
         return still.network_evaluations
@@ -92,6 +93,7 @@ class LatentSampler:
             sampler="euler",
             num_steps=1,
             guidance_interval=[0.0, 1.0],
+            few_steps=1,
             restarts=0,
             compile=False,
         )
@@ -115,9 +117,10 @@ class LatentSampler:
         return self.statistics.denormalise(torch.cat(parts))
 
     def _solve(self, noise: Tensor, labels: Tensor) -> Tensor:
-        def velocity(x: Tensor, t: float) -> Tensor:
+        def velocity(x: Tensor, t: float, *span: float) -> Tensor:
+            spans = {"span": torch.full((len(x),), *span, device=x.device)} if span else {}
             with autocast(self.device, self.precision):
-                return self.guidance(x, t, labels).float()
+                return self.guidance(x, t, labels, **spans).float()
 
         start, *fresh = noise.unbind(1)
         return self.solve(start, velocity, fresh=fresh)
@@ -137,6 +140,26 @@ def midway_of(scale: float | None, payload: DitPayload, device: torch.device) ->
         )
     alone = Conditions(payload.labels, payload.model["combinations"]).person_alone()
     return Midway(torch.tensor(alone, device=device), scale)  # moved once, not at every evaluation
+
+
+def settings_for(payload: DitPayload, settings: SampleConfig) -> SampleConfig:
+    """`settings` as they act on this model: a few-step one has its own solver, an even grid and guidance."""
+    if not is_few_step(payload):
+        return settings
+    return replace(
+        settings,
+        sampler="flow_map",
+        num_steps=settings.few_steps,
+        timestep_shift=0.0,
+        timestep_cosine=0.0,
+        guidance_scale=1.0,
+        guidance_condition=None,
+    )
+
+
+def is_few_step(payload: DitPayload) -> bool:
+    """Whether the model was distilled; those of before there were such models do not say."""
+    return bool(payload.model.get("flow_map"))
 
 
 def usual_settings(payload: DitPayload) -> SampleConfig:

@@ -140,6 +140,7 @@ def _build(state: dict[str, torch.Tensor], payload: DitPayload, source: str) -> 
         if tuple(map(len, tables)) != table_rows(*stated):
             raise UserError("the weights have another num_classes")
         untold = ("mlp_ratio", "class_dropout_prob", "use_checkpoint", "num_classes", "combinations")
+        described.setdefault("flow_map", False)  # not told before there were such models
         wrong = {key for key in found if found[key] != described.get(key)}.difference(untold)
         if wrong:  # before such a model is built, which may be of any size
             raise UserError(f"the weights have another {', '.join(sorted(wrong))}")

@@ -21,7 +21,7 @@ from runtime.devices import resolve_device
 from sampling.arrays import middles, require_axes, to_decibels, with_colour_map
 from sampling.image_sampler import PersonSampler, batches_of, wanted_of, with_axes
 from sampling.imagenet import class_numbers
-from sampling.latent_sampler import LatentSampler
+from sampling.latent_sampler import LatentSampler, is_few_step
 from sampling.networks import Networks, load_networks
 from weight_files.hub import with_local_files
 
@@ -43,6 +43,7 @@ class Settings(TypedDict, total=False):
     guidance_channels: int | None
     guidance_rescale: float
     steps: int
+    few_steps: int
     sampler: str
     timestep_shift: float
     timestep_cosine: float
@@ -77,7 +78,7 @@ class TrainedModel:
 
     `people` are the names that it draws, with conditions where it knows them (ID_8_backpack), in the order of
     its labels; `precision` is the network's arithmetic; `axes` say what edges (m/s, s) and colours (dB) of
-    its images stand for, None: not known.
+    its images stand for, None: not known. A model that is `few_step` has its own guidance and solver.
     """
 
     def __init__(self, config: SampleConfig, networks: Networks) -> None:
@@ -86,6 +87,7 @@ class TrainedModel:
         self.people: tuple[str, ...] = self._payload.labels.names
         self.precision = networks.precision
         self.axes: Axes | None = self._payload.axes
+        self.few_step = is_few_step(self._payload)
 
     @property
     def conditions(self) -> Conditions | None:

@@ -43,6 +43,7 @@ from sampling.image_sampler import (
 )
 from sampling.image_set import write_npz
 from sampling.imagenet import DEMO_CLASSES, class_numbers
+from sampling.latent_sampler import is_few_step
 from sampling.networks import load_networks
 from weight_files.hub import with_local_files
 
@@ -100,14 +101,18 @@ def tell(prepared: Prepared, config: SampleConfig) -> None:
         {"sample": config},
         reads=[config.dit_checkpoint, config.vavae_path],
         writes=[folder],
-        does=f"{does}; {solver_of(config)}",
+        does=f"{does}; {solver_of(prepared.sampler)}",
     )
 
 
-def solver_of(config: SampleConfig) -> str:
-    """abm3, 15 steps, 5 restarts"""
-    restarts = f", {config.restarts} restarts" if config.restarts else ""
-    return f"{config.sampler}, {config.num_steps} steps{restarts}"
+def solver_of(sampler: ImageSampler) -> str:
+    """abm3, 15 steps, 5 restarts, guidance 1.5"""
+    taken = sampler.draw.settings
+    restarts = f", {taken.restarts} restarts" if taken.restarts else ""
+    if is_few_step(sampler.payload):
+        scale = sampler.payload.config["distil_guidance"]
+        return f"a few-step model: {taken.num_steps} evaluations{restarts}, guidance {scale:g} built in"
+    return f"{taken.sampler}, {taken.num_steps} steps{restarts}, guidance {taken.guidance_scale:g}"
 
 
 def wished(prepared: Prepared, config: SampleConfig) -> tuple[list[Wanted], set[Wanted]]:
@@ -141,7 +146,7 @@ def draw_all(prepared: Prepared | None, config: SampleConfig, device: torch.devi
     say(
         f"{len(images)} images of {people_of(images)} people, {len(images) - len(missing)} of them there: "
         + (f"drawing {len(missing)} on {device} ({sampler.draw.precision})" if missing else "drawing skipped")
-        + f"; {solver_of(config)}, guidance {config.guidance_scale:g}"
+        + f"; {solver_of(sampler)}"
     )
     batches = batches_of(images, config.batch_size)
     # Only the main process looks which are there: another may have begun to draw.

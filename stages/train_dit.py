@@ -51,6 +51,7 @@ def run(configs: dict[str, Any], preset: str | None = None) -> None:
     arguments = model_arguments(configs["model"], train, initial, conditions)
     if initial:
         configs = {**configs, "model": as_built(configs["model"], arguments)}
+    undistilled, arguments = arguments, {**arguments, "flow_map": config.distil_guidance is not None}
 
     # Length and arithmetic
     total_steps, steps_per_pass = run_length(config, len(train.labels))
@@ -74,6 +75,7 @@ def run(configs: dict[str, Any], preset: str | None = None) -> None:
         # Only where something is fitted: Lightning takes longer to load than all above.
         from evaluation.copy_watch import CopyWatch
         from training.batches import LatentDataModule
+        from training.distillation import DistillationModule
         from training.dit_module import DiTModule
         from training.dit_run import arithmetic, callbacks_of, compiles, files_of
         from training.fit import fit
@@ -83,9 +85,13 @@ def run(configs: dict[str, Any], preset: str | None = None) -> None:
         precision = arithmetic(config, arguments, transport, payload, data, total_steps - done)
         config = replace(config, precision=precision, compile=compiles(config, arguments, total_steps))
         net = starting_network(initial, arguments, config, train)
-        initial = None  # its memory is wanted for the training
         watch = CopyWatch(train, val, config.watch_copies, precision) if val and config.watch_copies else None
-        module = DiTModule(net, transport, config, payload, total_steps, val, watch)
+        fitted = (net, transport, config, payload, total_steps, val, watch)
+        if config.distil_guidance is None:
+            module = DiTModule(*fitted)
+        else:
+            module = DistillationModule(starting_network(initial, undistilled, config, train), *fitted)
+        initial = None  # its memory is wanted for the training
         files = files_of(configs, total_steps, steps_per_pass)
         callbacks = callbacks_of(config, arguments, files.every, vae)
         if is_main_process():
@@ -146,7 +152,7 @@ def deciding_settings(
     return {
         "train": identity(configs["train"], **contents(configs["train"], train, initial)),
         # A preset is known by what it stands for.
-        "model": {**arguments, **identity(built), "use_checkpoint": None, "preset": None},
+        "model": {**arguments, **identity(built), "use_checkpoint": None, "preset": None, "flow_map": None},
         "transport": identity(configs["transport"]),
     }
 

@@ -107,6 +107,11 @@ def tuned(tune: str) -> Callable[[Inputs], tuple]:
     return arguments
 
 
+def distilling(given: Inputs) -> tuple:
+    weights = given.finished("stage 2") / "checkpoints/best.safetensors"
+    return "--latent_dir", given.toy.latents, "--init_from", weights, "--distil_guidance", 1.5, TRAINING
+
+
 def conditioned(given: Inputs) -> tuple:
     latents = given.latents_of("ID_1_backpack", "ID_1_normal", "ID_2_normal")
     return "--latent_dir", latents, "--conditions", "_[a-z]+$", TRAINING, *TINY_MODEL
@@ -114,6 +119,11 @@ def conditioned(given: Inputs) -> tuple:
 
 def drawing(given: Inputs) -> tuple:
     return *given.toy.networks, DRAWING
+
+
+def drawing_in_few_steps(given: Inputs) -> tuple:
+    weights = given.finished("stage 2 distilling") / "checkpoints/best.safetensors"
+    return "--dit_checkpoint", weights, "--vavae_path", given.toy.tokenizer, DRAWING
 
 
 def evaluation(given: Inputs) -> tuple:
@@ -296,8 +306,10 @@ ROWS = {
     ),
     "stage 2": Row("train", stage2, training, model_in),
     **{f"stage 2 from weights, {tune}": Row("train", stage2, tuned(tune), model_in) for tune in TUNES},
+    "stage 2 distilling": Row("train", stage2, distilling, model_in),
     "stage 2 with conditions": Row("train", stage2, conditioned, model_in),
     "stage 3": Row("sample", stage3, drawing, images_in),
+    "stage 3 in few steps": Row("sample", stage3, drawing_in_few_steps, images_in),
     "stage 3 set": Row("sample", stage3, lambda given: (*drawing(given), "--npz"), set_in),
     "stage 3 selecting": Row(
         "sample",

@@ -56,13 +56,21 @@ class DiTModule(ResumableModule):
         x1 = self._draw_latents(batch, draw)
         x0 = self.normal_like(x1, draw)
         count = len(x1) * self.trainer.world_size
-        t = self.slice_of_rank(self.transport.draw_times(count, draw))
-        drop = self._draw_dropped_labels(len(x1), draw)
-        model_kwargs = {"y": batch["labels"], "drop": drop}
-        terms = self.transport.training_losses(self.net, x1, model_kwargs, x0=x0, t=t)
-        loss = total_loss(terms).mean()
+        t = self.slice_of_rank(self.draw_times(count, draw))
+        drop = self.draw_dropped_labels(len(x1), draw)
+        loss = self.losses(self.net, x0, x1, t, batch["labels"], drop).mean()
         self.count_loss(loss)
         return loss
+
+    def draw_times(self, count: int, draw: torch.Generator) -> Tensor:
+        """Training times of `count` samples, as `losses` takes them."""
+        return self.transport.draw_times(count, draw)
+
+    def losses(
+        self, net: LightningDiT, x0: Tensor, x1: Tensor, t: Tensor, y: Tensor, drop: Tensor | None = None
+    ) -> Tensor:
+        """(N,) losses of `net` on noise x0 and latents x1 (N,C,H,W) at times t (N,), labels y (N,)."""
+        return total_loss(self.transport.training_losses(net, x1, {"y": y, "drop": drop}, x0=x0, t=t))
 
     def _draw_latents(self, batch: dict[str, Any], draw: torch.Generator) -> Tensor:
         """(B,C,H,W) normalised latents: new posterior draws each time, or means."""
@@ -83,7 +91,7 @@ class DiTModule(ResumableModule):
             self._statistics = self._statistics.to(latents.device)
         return self._statistics.normalise(latents)
 
-    def _draw_dropped_labels(self, count: int, draw: torch.Generator) -> Tensor | None:
+    def draw_dropped_labels(self, count: int, draw: torch.Generator) -> Tensor | None:
         """(count, 1) bool, or (count, 2) where labels have two parts, each dropped on its own."""
         probability = self.payload.model["class_dropout_prob"]
         if probability == 0:
@@ -127,10 +135,7 @@ class DiTModule(ResumableModule):
         t = low + (high - low) * ((chosen % TIME_BINS) + inside) / TIME_BINS
         labels = self.val.labels[chosen].to(self.device)
         with self.trainer.precision_plugin.forward_context():
-            terms = self.transport.training_losses(
-                self.ema, x1, {"y": labels}, x0=x0, t=t.float().to(self.device)
-            )
-        return total_loss(terms)
+            return self.losses(self.ema, x0, x1, t.float().to(self.device), labels)
 
     def export(self, path: Path) -> None:
         write_slim(path, self.ema.state_dict(), self.payload)

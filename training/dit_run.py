@@ -9,7 +9,7 @@ from typing import Any
 from pytorch_lightning import Callback
 
 from configs.schema import TrainConfig, TransportConfig
-from models.flops import training_flops
+from models.flops import evaluation_flops, training_flops
 from runtime.compiling import worth_compiling
 from runtime.devices import resolve_devices, tokenizer_precision
 from sampling.model_file import DitPayload
@@ -39,7 +39,7 @@ def files_of(configs: dict[str, Any], total_steps: int, steps_per_pass: int) -> 
         steps_per_pass,
         "val_loss",
         indistinct=INDISTINCT,
-        reference=comparable(configs["transport"]),
+        reference=comparable(configs["transport"]) and config.distil_guidance is None,
     )
 
 
@@ -49,12 +49,20 @@ def callbacks_of(
     """Throughput at every validation, and previews where a tokenizer draws them; `config.precision` is the
     run's.
     """
-    callbacks: list[Callback] = [Throughput(training_flops(arguments), every, config.precision)]
+    callbacks: list[Callback] = [Throughput(flops_of_a_sample(config, arguments), every, config.precision)]
     if vae:
         shown = every * config.preview_every, config.preview_users
         vae = vae.at(tokenizer_precision(config.precision))
         callbacks.append(Previews(vae, Path(config.output_dir) / "previews", *shown, config.precision))
     return callbacks
+
+
+def flops_of_a_sample(config: TrainConfig, arguments: dict[str, Any]) -> int:
+    """Operations of a sample's training; distilled, it goes twice through the network and through the teacher
+    once, guided twice."""
+    if config.distil_guidance is None:
+        return training_flops(arguments)
+    return 2 * training_flops(arguments) + (1 + (config.distil_guidance != 1)) * evaluation_flops(arguments)
 
 
 def comparable(transport: TransportConfig) -> bool:
@@ -90,6 +98,6 @@ def compiles(config: TrainConfig, arguments: dict[str, Any], total_steps: int) -
     device, _ = resolve_devices(config.accelerator, config.devices)
 
     def operations() -> int:
-        return training_flops(arguments, config.batch_size) * config.accumulate * total_steps
+        return flops_of_a_sample(config, arguments) * config.batch_size * config.accumulate * total_steps
 
     return worth_compiling(config.compile, "train", operations, device)

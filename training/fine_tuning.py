@@ -80,9 +80,13 @@ def adapted_arguments(initial: Initial, asked: Mapping[str, Any], fixed: Mapping
 
 
 def adapted_network(
-    initial: Initial, arguments: dict[str, Any], labels: LabelTable, numbered: bool
+    initial: Initial,
+    arguments: dict[str, Any],
+    labels: LabelTable,
+    numbered: bool,
+    further: Mapping[str, Tensor],
 ) -> LightningDiT:
-    """The network of `arguments` with the initial weights and a class table for `labels`.
+    """The network of `arguments` with the initial weights, `further` ones and a class table for `labels`.
 
     Rows of users that both tables name are kept (`kept_rows`), as is the null class's; every other row starts
     as the mean of the old users' rows.
@@ -95,7 +99,8 @@ def adapted_network(
         rows.append(old[classes] if len(old) > classes else mean)
     with torch.device("meta"):
         net = LightningDiT(**arguments)
-    load_strict(net, {**initial.net.state_dict(), CLASS_TABLE: torch.stack(rows)}, str(initial.path))
+    weights = {**initial.net.state_dict(), **further, CLASS_TABLE: torch.stack(rows)}
+    load_strict(net, weights, str(initial.path))
     return net.train()
 
 

@@ -13,6 +13,7 @@ from configs.errors import UserError
 from configs.schema import ModelConfig, TrainConfig, TransportConfig
 from data.axes import Axes, agreed
 from data.conditions import Conditions
+from data.labels import listing
 from data.latent_stats import LatentStatistics, read_recommendation
 from data.latents import UPSTREAM_LAYOUT, LatentSet, read_latents
 from models.lightningdit import LightningDiT, LightningDiT_models
@@ -70,6 +71,10 @@ def load_start(config: TrainConfig, transport: TransportConfig, train: LatentSet
     if not config.init_from:
         if config.tune != "full":
             raise UserError(f"--tune {config.tune}: changes trained weights a little; add --init_from")
+        if config.distil_guidance is not None:
+            raise UserError(
+                f"--distil_guidance {config.distil_guidance:g}: distils a trained model; add --init_from"
+            )
         return None
     if config.tune == "person" and config.weight_decay:
         raise UserError(
@@ -93,11 +98,38 @@ def load_start(config: TrainConfig, transport: TransportConfig, train: LatentSet
     if initial.payload and initial.payload.tokenizer_digest != train.metadata.get("tokenizer_digest"):
         say(f"warning: {config.init_from} learnt the latents of another tokenizer")
         return replace(initial, payload=None)  # its statistics are those of other latents
+    if initial.net.config["flow_map"]:
+        raise UserError(
+            f"--init_from {config.init_from}: a few-step model; start from the one it was distilled from"
+        )
+    if config.distil_guidance is not None:
+        require_teacher(config, transport, initial, train)
     if config.tune == "person" and initial.payload:  # the known people stay as they are
         agreed(
             (config.init_from, initial.payload.axes), (config.latent_dir, axes_of(train, config.latent_dir))
         )
     return initial
+
+
+def require_teacher(
+    config: TrainConfig, transport: TransportConfig, initial: Initial, train: LatentSet
+) -> None:
+    """UserError: the weights cannot be distilled on these latents as asked."""
+    asked = f"--distil_guidance {config.distil_guidance:g}"
+    if config.tune != "full":
+        raise UserError(f"{asked}: trains the whole network; leave --tune {config.tune} out")
+    if transport.prediction != "velocity" or transport.path_type == "VP":
+        raise UserError(
+            f"{asked}: requires a velocity on the Linear or GVP path, found {transport.prediction} on "
+            f"{transport.path_type}; train such a model first"
+        )
+    if config.distil_guidance != 1 and not initial.net.config["class_dropout_prob"]:
+        raise UserError(f"{asked}: {initial.path} was trained without label dropout; expected 1")
+    known = initial.labels.names if initial.labels else ()
+    unknown = [name for name in train.label_table.names if name not in known]
+    if unknown or initial.payload is None:
+        lacks = f"does not know {listing(unknown)}" if unknown else "learnt the latents of another tokenizer"
+        raise UserError(f"{asked}: {initial.path} {lacks}; train a model on these latents first")
 
 
 def with_all_people(
@@ -153,7 +185,10 @@ def starting_network(
     if initial is None:
         return initial_network(arguments, config.seed)
     numbered = train.metadata.get("layout") == UPSTREAM_LAYOUT
-    net = adapted_network(initial, arguments, train.label_table, numbered)
+    held = initial.net.state_dict()
+    drawn = initial_network(arguments, config.seed).state_dict() if arguments["flow_map"] else {}
+    further = {name: value for name, value in drawn.items() if name not in held}
+    net = adapted_network(initial, arguments, train.label_table, numbered, further)
     if config.tune == "person":
         hold_rows_(net, train.labels.unique())
     return net
@@ -183,7 +218,8 @@ def chosen_statistics(config: TrainConfig, initial: Initial | None) -> str:
     """`micro_doppler` (the data's own) or `imagenet`, as asked; with `auto` `initial`, those that the
     weights to start from were trained with, or as stage 1 recommended.
     """
-    if config.statistics != "auto" and config.tune != "person":
+    own = config.tune != "person" and config.distil_guidance is None
+    if config.statistics != "auto" and own:
         return config.statistics
     if initial and initial.payload:
         return "initial"

@@ -58,12 +58,14 @@ class Guidance:
         self.midway = midway if midway and midway.scale != scale else None  # equal steps are one
         self.evaluations = 0
 
-    def __call__(self, x: Tensor, t: float | Tensor, y: Tensor) -> Tensor:
-        """Guided output, like x, at one time t: a number or a CPU scalar, so that no device waits."""
+    def __call__(self, x: Tensor, t: float | Tensor, y: Tensor, **keywords: Tensor) -> Tensor:
+        """Guided output, like x, at one time t: a number or a CPU scalar, so that no device waits. The model
+        gets the `keywords` where nothing guides it."""
         t = _host_time(t)
         times = times_per_sample(t, x)
         if not self._guides(t):
-            return self._evaluate(x, times, [y])
+            self.evaluations += 1
+            return self.model(x, times, y, **keywords)
         if self.channels is not None and self.channels > x.shape[1]:
             raise UserError(f"guidance_channels={self.channels} must not exceed the sample's {x.shape[1]}")
         labels, scales = self._chain(y)

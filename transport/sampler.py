@@ -1,7 +1,7 @@
 """Sampler: from noise to data along the probability-flow ODE."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,9 +12,9 @@ from transport.names import require_known
 from transport.paths import Path
 from transport.solvers import (
     ADAPTIVE_SOLVERS,
+    FLOW_MAP,
     SOLVERS,
     CountedVelocity,
-    Velocity,
     adaptive_solver,
     solve_dopri5,
     solve_fixed,
@@ -46,9 +46,10 @@ class Sampler:
         """Sampler: sample(noise, velocity) -> end state, with sample.nfe of the last call.
 
         `sampling_method`: euler, heun or abm3 (see `solvers.Adams`) on num_steps intervals (see
-        `timesteps.time_grid`), or dopri5, which chooses its own steps from atol and
-        rtol. At `breaks` the velocity jumps, as `Guidance.breaks` says: steps end there, and each part sees
-        its own side only. Euler, of order 1 anyway, keeps the published grid.
+        `timesteps.time_grid`), flow_map, whose velocity(x, t, span) is the mean one over an interval, or
+        dopri5, which chooses its own steps from atol and rtol. At `breaks` the velocity jumps, as
+        `Guidance.breaks` says: steps end there, and each part sees its own side only. Euler, of order 1
+        anyway, keeps the published grid.
 
         `restarts` times the state that reached the later end of `restart_interval` is noised back to its
         earlier end and carried forth again (Restart sampling, arXiv 2306.14878), by steps as dense as
@@ -56,7 +57,7 @@ class Sampler:
 
         Raises UserError for an unknown name or an invalid value, and for dopri5 without torchdiffeq.
         """
-        require_known("sampling_method", sampling_method, (*SOLVERS, *ADAPTIVE_SOLVERS))
+        require_known("sampling_method", sampling_method, (*SOLVERS, *ADAPTIVE_SOLVERS, *FLOW_MAP))
         if sampling_method in ADAPTIVE_SOLVERS:
             adaptive_solver()  # absent, it is missed now and not at the first step
         make = partial(time_grid, timestep_shift=timestep_shift, cosine=timestep_cosine)
@@ -89,7 +90,9 @@ class OdeSample:
         return sum(len(grid) - 1 for grid in self.grids)
 
     @torch.no_grad()
-    def __call__(self, noise: Tensor, velocity: Velocity, fresh: Iterable[Tensor] = ()) -> Tensor:
+    def __call__(
+        self, noise: Tensor, velocity: Callable[..., Tensor], fresh: Iterable[Tensor] = ()
+    ) -> Tensor:
         """Carry noise (N, ...) to data, in float32 at least; `fresh` is the noise of each restart."""
         x = noise.to(torch.promote_types(noise.dtype, torch.float32))
         self.nfe = 0
@@ -107,8 +110,8 @@ class OdeSample:
         return x
 
     def _solve(self, counted: CountedVelocity, x: Tensor, grid: list[float]) -> Tensor:
-        if self.method in SOLVERS:
-            return solve_fixed(counted, x, grid, SOLVERS[self.method]())
+        if fixed := (SOLVERS | FLOW_MAP).get(self.method):
+            return solve_fixed(counted, x, grid, fixed())
         # Published dopri5 results look past t = 1. An interval that ends before 1 does so because of a pole.
         if pass_end := counted.t1 == 1:
             counted.t1 = math.inf

@@ -29,6 +29,11 @@ def heun(f: Velocity, t: float, dt: float, x: Tensor) -> Tensor:
     return x + dt / 2 * (k1 + k2)
 
 
+def flow_map(f: Callable[..., Tensor], t: float, dt: float, x: Tensor) -> Tensor:
+    """Exact, 1 evaluation, of an f(x, t, dt) that gives the mean velocity from t to t + dt."""
+    return x + dt * f(x, t, dt)
+
+
 class Adams:
     """Adams steps of order 3 of one trajectory on any grid, 1 evaluation each: make a new object for every
     trajectory.
@@ -73,6 +78,7 @@ SOLVERS: dict[str, Callable[[], Callable[..., Tensor]]] = {
     "heun": lambda: heun,
     "abm3": Adams,
 }
+FLOW_MAP = {"flow_map": lambda: flow_map}  # of mean velocities
 ADAPTIVE_SOLVERS = ("dopri5",)
 
 
@@ -83,14 +89,14 @@ class CountedVelocity:
     Rounding takes t + dt a hair past the end of the grid, where a path may be undefined and guidance off.
     """
 
-    velocity: Velocity
+    velocity: Callable[..., Tensor]
     t0: float
     t1: float
     nfe: int = 0
 
-    def __call__(self, x: Tensor, t: float) -> Tensor:
+    def __call__(self, x: Tensor, t: float, *span: float) -> Tensor:
         self.nfe += 1
-        return self.velocity(x, min(max(t, self.t0), self.t1)).to(x.dtype)
+        return self.velocity(x, min(max(t, self.t0), self.t1), *span).to(x.dtype)
 
 
 def solve_fixed(f: Velocity, x: Tensor, grid: Sequence[float], step: Callable[..., Tensor]) -> Tensor:

@@ -99,6 +99,13 @@ class SampleConfig(Command):
     num_steps: int = key(
         15, "Intervals of the time grid (ignored by dopri5).", low=1, high=100000, affects="output"
     )
+    few_steps: int = key(
+        2,
+        "Evaluations of a few-step model (stage 2's distil_guidance), which has its own guidance and solver.",
+        low=1,
+        high=1000,
+        affects="output",
+    )
     sampler: str = key(
         "abm3", "ODE solver; abm3 takes one evaluation a step.", choices=SOLVERS, affects="output"
     )

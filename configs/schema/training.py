@@ -204,6 +204,14 @@ class TrainConfig(FitConfig):
         renamed={"diffit": "difffit"},
         affects="output",
     )
+    distil_guidance: Optional[float] = key(
+        None,
+        "Distil the model of init_from, guided by this scale, into a few-step one, which draws in one to "
+        "four evaluations; none = train as usual.",
+        low=0,
+        high=100,
+        affects="output",
+    )
     conditions: Optional[str] = key(
         None,
         "Regular expression of what in a folder's name is a condition (_[a-z]+$ of ID_7_backpack); "

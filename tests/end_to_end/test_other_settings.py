@@ -19,6 +19,8 @@ MADE_OTHERWISE = ("was made with other settings", "holds another split")
 NEEDS_MORE = {  # refused in the same folder by a word of its own, or in need of another key that is walked
     ("model", "preset"),  # known by the sizes that it stands for
     ("train", "tune"),
+    ("train", "distil_guidance"),  # requires init_from
+    ("sample", "few_steps"),  # of few-step models
     ("sample", "select"),
     ("sample", "vavae_path"),
     ("sample", "latents_stats"),

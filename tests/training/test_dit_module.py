@@ -80,14 +80,14 @@ def test_the_null_row_learns_over_a_few_steps():
 
 def test_labels_are_dropped_at_the_models_rate():
     module = tiny_module(tiny_network(class_dropout_prob=0.1))
-    dropped = module._draw_dropped_labels(20_000, generator("drops"))
+    dropped = module.draw_dropped_labels(20_000, generator("drops"))
     assert dropped.dtype == torch.bool
     assert abs(float(dropped.float().mean()) - 0.1) < 5 * math.sqrt(0.1 * 0.9 / 20_000)
 
 
 def test_a_model_without_dropout_has_no_null_row_and_trains():
     module = tiny_module(tiny_network(class_dropout_prob=0.0))
-    assert module._draw_dropped_labels(4, generator(0)) is None
+    assert module.draw_dropped_labels(4, generator(0)) is None
     module.training_step(tiny_batch(), 0).backward()
     assert module.net.y_embedder.embedding_table.weight.grad.shape[0] == len(USERS)
 

@@ -71,7 +71,7 @@ def adapted(path, labels, numbered=False, dropout=0.1):
     initial = load_initial(path)
     arguments = {**initial.net.config, "num_classes": len(labels), "class_dropout_prob": dropout}
     return initial.net.state_dict(), adapted_network(
-        initial, arguments, LabelTable(labels), numbered
+        initial, arguments, LabelTable(labels), numbered, {}
     ).state_dict()
 
 
@@ -126,7 +126,7 @@ def test_the_shipped_model_s_walkers_are_nobody_s(tmp_path):
     old = initial.net.state_dict()[CLASS_TABLE]
     labels = LabelTable(("ID_1", "ID_2"))  # names that the simulated walkers have too
     arguments = {**initial.net.config, "num_classes": 2, "class_dropout_prob": 0.1}
-    rows = adapted_network(initial, arguments, labels, False).state_dict()[CLASS_TABLE]
+    rows = adapted_network(initial, arguments, labels, False, {}).state_dict()[CLASS_TABLE]
     mean = old[:-1].double().mean(0).float()
     assert torch.equal(rows, torch.stack([mean, mean, old[-1]]))
 
@@ -195,7 +195,7 @@ def test_the_start_is_the_initial_network(published):
     """Before its first step the tuned network predicts what the published one does, for kept classes."""
     initial = load_initial(published)
     arguments = {**initial.net.config, "num_classes": 4}
-    net = adapted_network(initial, arguments, LabelTable(("0", "1", "2", "3")), True).eval()
+    net = adapted_network(initial, arguments, LabelTable(("0", "1", "2", "3")), True, {}).eval()
     x, t, y = torch.randn(2, CHANNELS, SIDE, SIDE), torch.tensor([0.2, 0.7]), torch.tensor([1, 3])
     assert torch.equal(net(x, t, y), initial.net(x, t, y))
 
