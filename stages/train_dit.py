@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def run(configs: dict[str, Any], preset: str | None = None) -> None:
     arguments = model_arguments(configs["model"], train, initial, conditions)
     if initial:
         configs = {**configs, "model": as_built(configs["model"], arguments)}
-    undistilled, arguments = arguments, {**arguments, "flow_map": config.distil_guidance is not None}
+    arguments["flow_map"] = config.distil_guidance is not None
 
     # Length and arithmetic
     total_steps, steps_per_pass = run_length(config, len(train.labels))
@@ -75,23 +76,17 @@ def run(configs: dict[str, Any], preset: str | None = None) -> None:
         # Only where something is fitted: Lightning takes longer to load than all above.
         from evaluation.copy_watch import CopyWatch
         from training.batches import LatentDataModule
-        from training.distillation import DistillationModule
-        from training.dit_module import DiTModule
-        from training.dit_run import arithmetic, callbacks_of, compiles, files_of
+        from training.dit_run import arithmetic, callbacks_of, compiles, files_of, module_of
         from training.fit import fit
 
         transport = create_transport(**asdict(configs["transport"]))
         data = LatentDataModule(train, config.batch_size, total_steps * config.accumulate, config.seed)
         precision = arithmetic(config, arguments, transport, payload, data, total_steps - done)
         config = replace(config, precision=precision, compile=compiles(config, arguments, total_steps))
-        net = starting_network(initial, arguments, config, train)
         watch = CopyWatch(train, val, config.watch_copies, precision) if val and config.watch_copies else None
-        fitted = (net, transport, config, payload, total_steps, val, watch)
-        if config.distil_guidance is None:
-            module = DiTModule(*fitted)
-        else:
-            module = DistillationModule(starting_network(initial, undistilled, config, train), *fitted)
-        initial = None  # its memory is wanted for the training
+        start = partial(starting_network, initial, config=config, train=train)
+        module = module_of(start, arguments, transport, config, payload, total_steps, val, watch)
+        del initial, start  # their memory is wanted for the training
         files = files_of(configs, total_steps, steps_per_pass)
         callbacks = callbacks_of(config, arguments, files.every, vae)
         if is_main_process():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ from pytorch_lightning import Callback
 
 from configs.schema import TrainConfig, TransportConfig
 from models.flops import evaluation_flops, training_flops
+from models.lightningdit import LightningDiT
 from runtime.compiling import worth_compiling
 from runtime.devices import resolve_devices, tokenizer_precision
 from sampling.model_file import DitPayload
 from tokenizer.vavae import VAVAE
 from training.batches import LatentDataModule
 from training.callbacks import Previews, Throughput
+from training.distillation import DistillationModule
 from training.dit_module import DiTModule
 from training.run_files import RunFiles, validation_interval
 from training.start import initial_network
@@ -41,6 +44,18 @@ def files_of(configs: dict[str, Any], total_steps: int, steps_per_pass: int) -> 
         indistinct=INDISTINCT,
         reference=comparable(configs["transport"]) and config.distil_guidance is None,
     )
+
+
+def module_of(
+    start: Callable[[dict[str, Any]], LightningDiT], arguments: dict[str, Any], *parts: Any
+) -> DiTModule:
+    """What is fitted: the network that `start` makes of its constructor arguments, taught by the data or,
+    with a flow map, by a teacher that starts likewise; `parts` as of `DiTModule` after the network.
+    """
+    net = start(arguments)
+    if not arguments["flow_map"]:
+        return DiTModule(net, *parts)
+    return DistillationModule(start({**arguments, "flow_map": False}), net, *parts)
 
 
 def callbacks_of(
