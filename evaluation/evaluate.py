@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,7 +44,7 @@ LATENTS = "latents"  # among the networks: the tokenizer
 class Inputs(NamedTuple):
     """What is measured: the people, real images by part of the split, and every generator's; the part of
     train that the judges learn from; groups of held-out images; the range in dB that colours stand for, if
-    known; and what folders mean, if asked for.
+    known; what folders mean, and a sweep to be shown, if asked for.
     """
 
     people: LabelTable
@@ -55,6 +54,7 @@ class Inputs(NamedTuple):
     groups: dict[str, Grouped]
     range_db: float | None = None
     conditions: Conditions | None = None
+    sweep: dict[str, Any] | None = None
 
     @property
     def held_out(self) -> str:
@@ -128,8 +128,8 @@ def evaluate(config: EvaluateConfig, inputs: Inputs, folder: Path) -> dict[str, 
         shared["tokenizer"] = check | {"judged_right": shared["reconstructed"]["judged_right"]}
     if inputs.groups:
         shared["groups"] = group_figures(judges[0], seen.everything, inputs.groups, people)
-    if config.sweep:
-        shared["sweep"] = json.loads(Path(config.sweep).read_text(encoding="utf-8"))
+    if inputs.sweep:
+        shared["sweep"] = inputs.sweep
     alone, requested = len(inputs.generated) == 1, on_request(config, inputs, seen, found, seconds)
     for name, own in found.sections.items():
         own |= {"selected": inputs.generated[name].selected_by is not None, **requested[name]}

@@ -14,7 +14,7 @@ import torch
 
 from configs.command_line import PROJECT, say
 from configs.dry_run import tell_plan
-from configs.errors import UserError
+from configs.errors import UserError, first_line
 from configs.keys import identity, recorded
 from configs.schema import EvaluateConfig
 from configs.version import VERSION
@@ -83,6 +83,7 @@ def run(config: EvaluateConfig) -> None:
     if selected_by:
         real["val"] = val
     groups = group_images(read_groups(config.real), real)
+    sweep = read_sweep(Path(config.sweep)) if config.sweep else None
     claimed = identity(config, real=contents)
     others = {name: digest_of_file(config, name) for name in ("vavae_path", "sweep", "truth", *NETWORKS)}
     digests = {name: inputs_digest([*one.records, *one.unrecorded]) for name, one in found.items()}
@@ -100,7 +101,7 @@ def run(config: EvaluateConfig) -> None:
             say(f"{path} was measured on the same images: skipped")
         else:
             range_db = axes.range_db if axes else None
-            images = Inputs(people, real, found, judged, groups, range_db, conditions)
+            images = Inputs(people, real, found, judged, groups, range_db, conditions, sweep)
             measured = evaluate(config, images, folder)
             known = {"versions": versions(), "seed": config.seed, "axes": axes and axes.known()}
             metrics = {"inputs": inputs, **known, **measured}
@@ -124,6 +125,21 @@ def generators_of(
     if len(found) > 1 and config.sweep:
         raise UserError("--sweep: belongs to one generator; leave it out, or give one folder as --generated")
     return found
+
+
+def read_sweep(path: Path) -> dict[str, Any]:
+    """What `sweep` found; UserError where the file is another one."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        settings, _ = content["settings"], content["rule"]
+        if not all(isinstance(one["guidance"], (int, float)) for one in settings):
+            raise ValueError("guidance is no number")
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise UserError(
+            f"--sweep {path}: expected sweep.json of stage4_evaluate.py sweep, found {first_line(error)}; "
+            "run the sweep again, or leave it out"
+        ) from error
+    return content
 
 
 def conditions_of(config: EvaluateConfig, people: LabelTable) -> Conditions | None:

@@ -307,6 +307,9 @@ def test_several_generators_are_measured_once_and_clear_or_refused(compared, dat
     assert "'held_out' can be no generator's name" in refused(f"held_out={one}", other)
     assert "absent: no such folder" in refused(one, "b=absent")
     assert "--sweep: belongs to one generator" in refused(one, other, "--sweep", "sweep.json")
+    (tmp_path / "sweep.json").write_text('{"settings": [{"guidance": "2"}], "rule": ""}')
+    wrong = refused(one, "--sweep", tmp_path / "sweep.json")
+    assert "expected sweep.json of stage4_evaluate.py sweep, found guidance is no number" in wrong
 
 
 def test_without_axes_in_bins_and_with_the_judge_that_is_there(data, evaluated, tmp_path):
