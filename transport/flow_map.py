@@ -23,9 +23,9 @@ def draw_spans(num: int, generator: torch.Generator | None = None) -> Tensor:
     end."""
     device = generator.device if generator else None
     begin, end, length, noise = torch.rand(4, num, generator=generator, device=device)
-    begin = torch.where(noise < FROM_NOISE, 0.0, begin)
     shortest, longest = STRETCH
-    end = begin + (1 - begin) * end.clamp(min=shortest)
+    begin = torch.where(noise < FROM_NOISE, 0.0, (1 - shortest) * begin)
+    end = torch.maximum(begin + (1 - begin) * end, begin + shortest)
     return spans_to(end, begin, shortest + (longest - shortest) * length)
 
 
