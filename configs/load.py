@@ -81,8 +81,10 @@ def _resolve_section(name: str, layers: list[Mapping[str, Any]]) -> Any:
         raise UserError(f"{', '.join('--' + k for k in sorted(missing))}: required, but not given") from error
     except OmegaConfBaseException as error:
         raise UserError(f"{name}.{error.full_key or '?'}: {first_line(error, 300)}") from error
-    except TypeError as error:  # OmegaConf's word for a mapping where a list belongs
-        raise UserError(f"{name}: a key has a value of another kind ({first_line(error, 300)})") from error
+    except TypeError as error:  # OmegaConf's word, without the key, for a mapping where a list belongs
+        given = {key: value for layer in layers for key, value in layer.items() if isinstance(value, Mapping)}
+        listed = ", ".join(f"{name}.{key}={value}" for key, value in given.items())
+        raise UserError(f"{listed}: expected a list or a value, found a mapping") from error
     config.notes = take_renamed(name, config)
     check_ranges(name, config)
     config.given = frozenset().union(*layers)  # a default and the same value asked for are not the same wish

@@ -143,7 +143,7 @@ def values_of_another_kind(kind):
 @pytest.mark.parametrize(("section", "item"), KEYS, ids=NAMES)
 def test_values_of_another_kind_are_refused(section, item):
     for value in values_of_another_kind(TYPES[section][item.name]):
-        with pytest.raises(UserError, match=f"^{section}") as caught:
+        with pytest.raises(UserError, match=rf"^{section}\.{item.name}\b") as caught:
             _, name, read = split_override(f"{section}.{item.name}={value}", section)
             with_value(section, name, read)
         assert "\n" not in str(caught.value), value
