@@ -133,7 +133,7 @@ def read_sweep(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
         settings, _ = content["settings"], content["rule"]
         if not all(isinstance(one["guidance"], (int, float)) for one in settings):
-            raise ValueError("guidance is no number")
+            raise UserError("guidance is no number")
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(
             f"--sweep {path}: expected sweep.json of stage4_evaluate.py sweep, found {first_line(error)}; "

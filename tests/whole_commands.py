@@ -108,8 +108,9 @@ def tuned(tune: str) -> Callable[[Inputs], tuple]:
 
 
 def distilling(given: Inputs) -> tuple:
-    weights = given.finished("stage 2") / "checkpoints/best.safetensors"
-    return "--latent_dir", given.toy.latents, "--init_from", weights, "--distil_guidance", 1.5, TRAINING
+    """A teacher that moves: of one that hardly does the loss is rounding."""
+    teacher = "--init_from", given.toy.lively, "--distil_guidance", 1.5
+    return "--latent_dir", given.toy.latents, *teacher, TRAINING
 
 
 def conditioned(given: Inputs) -> tuple:

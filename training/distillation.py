@@ -43,7 +43,8 @@ class DistillationModule(DiTModule):
     ) -> Tensor:
         """(N,) losses at spans t (N, 3), or of the map from noise to times t (N,)."""
         if t.ndim == 1:
-            t = spans_to(t.clamp(min=STRETCH[0]), torch.zeros_like(t), torch.full_like(t, STRETCH[0]))
+            shortest, longest = STRETCH  # over a long one 16 bits lose least
+            t = spans_to(t.clamp(min=shortest), torch.zeros_like(t), torch.full_like(t, longest))
         twice = None if drop is None else torch.cat([drop, drop])
 
         def mean_velocity(x: Tensor, s: Tensor, span: Tensor, labels: Tensor) -> Tensor:
