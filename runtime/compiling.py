@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 import torch
 
 from configs.command_line import say
+from configs.errors import first_line
 
 # Operations from which on compiling repays itself on one core of a CPU. It costs half a minute to draw, a
 # whole one to train, and shortens the work by a tenth in fp32, by a quarter in bf16 (benchmarks/results).
@@ -36,8 +37,8 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
             except Exception as error:  # compilers raise nearly anything
                 if type(error).__module__ == "torch.utils.checkpoint":
                     raise  # how recomputing a block ends when it has what it needs
-                reason = (str(error).strip().splitlines() or [""])[0]
-                say(f"warning: torch.compile failed ({type(error).__name__}: {reason}); going on without it")
+                reason = f"{type(error).__name__}: {first_line(error)}"
+                say(f"warning: torch.compile failed ({reason}); going on without it")
                 fast = None
         return function(*arguments, **keywords)
 

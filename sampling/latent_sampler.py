@@ -16,6 +16,7 @@ from runtime.compiling import with_compiled_blocks
 from runtime.devices import autocast
 from sampling.model_file import DitPayload
 from transport import Guidance, Midway, Sampler, create_transport
+from transport.transport import times_per_sample
 
 
 class LatentSampler:
@@ -117,8 +118,8 @@ class LatentSampler:
         return self.statistics.denormalise(torch.cat(parts))
 
     def _solve(self, noise: Tensor, labels: Tensor) -> Tensor:
-        def velocity(x: Tensor, t: float, *span: float) -> Tensor:
-            spans = {"span": torch.full((len(x),), *span, device=x.device)} if span else {}
+        def velocity(x: Tensor, t: float, span: float | None = None) -> Tensor:
+            spans = {} if span is None else {"span": times_per_sample(span, x)}
             with autocast(self.device, self.precision):
                 return self.guidance(x, t, labels, **spans).float()
 

@@ -1,5 +1,6 @@
 """Tiny latents and settings with which the whole of stage 2 runs in a second on one core."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -179,6 +180,16 @@ def assert_same(one: Any, other: Any) -> None:
             assert_same(*pair)
     else:
         assert one == other
+
+
+def assert_interrupted_is_at_once(settings: Callable[[Path], dict[str, Any]], folder: Path) -> None:
+    """Trains by `settings(output folder)` into `whole`, and in two parts into `parts`; both are one run."""
+    whole, parts = (settings(folder / name) for name in ("whole", "parts"))
+    stage2_train_dit.run(whole)
+    for steps in (3, TRAIN["max_steps"]):
+        parts["train"].max_steps = steps
+        stage2_train_dit.run(parts)
+    assert_same_run(folder / "whole", folder / "parts")
 
 
 def assert_same_run(one: Path, other: Path, slim_name: str = "checkpoints/best.safetensors") -> None:

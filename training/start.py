@@ -95,13 +95,13 @@ def load_start(config: TrainConfig, transport: TransportConfig, train: LatentSet
                 f"--init_from {config.init_from}: trained with transport.{name}={theirs}, not {ours}; "
                 f"set transport.{name}={theirs}"
             )
-    if initial.payload and initial.payload.tokenizer_digest != train.metadata.get("tokenizer_digest"):
-        say(f"warning: {config.init_from} learnt the latents of another tokenizer")
-        return replace(initial, payload=None)  # its statistics are those of other latents
     if initial.net.config["flow_map"]:
         raise UserError(
             f"--init_from {config.init_from}: a few-step model; start from the one it was distilled from"
         )
+    if initial.payload and initial.payload.tokenizer_digest != train.metadata.get("tokenizer_digest"):
+        say(f"warning: {config.init_from} learnt the latents of another tokenizer")
+        initial = replace(initial, payload=None)  # its statistics are those of other latents
     if config.distil_guidance is not None:
         require_teacher(config, transport, initial, train)
     if config.tune == "person" and initial.payload:  # the known people stay as they are
@@ -185,9 +185,10 @@ def starting_network(
     if initial is None:
         return initial_network(arguments, config.seed)
     numbered = train.metadata.get("layout") == UPSTREAM_LAYOUT
-    held = initial.net.state_dict()
-    drawn = initial_network(arguments, config.seed).state_dict() if arguments["flow_map"] else {}
-    further = {name: value for name, value in drawn.items() if name not in held}
+    further = {}
+    if arguments["flow_map"]:  # one block is enough to draw what the weights lack
+        held, drawn = initial.net.state_dict(), initial_network({**arguments, "depth": 1}, config.seed)
+        further = {name: value for name, value in drawn.state_dict().items() if name not in held}
     net = adapted_network(initial, arguments, train.label_table, numbered, further)
     if config.tune == "person":
         hold_rows_(net, train.labels.unique())

@@ -64,8 +64,7 @@ class Guidance:
         t = _host_time(t)
         times = times_per_sample(t, x)
         if not self._guides(t):
-            self.evaluations += 1
-            return self.model(x, times, y, **keywords)
+            return self._evaluate(x, times, [y], **keywords)
         if self.channels is not None and self.channels > x.shape[1]:
             raise UserError(f"guidance_channels={self.channels} must not exceed the sample's {x.shape[1]}")
         labels, scales = self._chain(y)
@@ -99,12 +98,12 @@ class Guidance:
         # An interval up to 1 has no end: dopri5 may look past t = 1, and a jump there would cost it steps.
         return self._ever_guides and low <= t and (t <= high or high == 1)
 
-    def _evaluate(self, x: Tensor, t: Tensor, labels: list[Tensor]) -> Tensor:
+    def _evaluate(self, x: Tensor, t: Tensor, labels: list[Tensor], **keywords: Tensor) -> Tensor:
         """(len(labels) N, C, ...): the outputs for each of the labels (N,), one after the other."""
         count = len(labels)
         self.evaluations += count
         if count == 1:
-            return self.model(x, t, labels[0])
+            return self.model(x, t, labels[0], **keywords)
         return self.model(torch.cat([x] * count), torch.cat([t] * count), torch.cat(labels))
 
     def _combine(self, outputs: Sequence[Tensor], scales: Sequence[float]) -> Tensor:

@@ -1,13 +1,14 @@
 """Distilling: what a few-step network starts as, what teaches it, how its file draws, and what is refused."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tiny_runs import (
     CHANNELS,
     SIDE,
-    TRAIN,
     USERS,
-    assert_same_run,
+    assert_interrupted_is_at_once,
     stage2_settings,
     tiny_batch,
     tiny_module,
@@ -21,7 +22,7 @@ from configs.load import resolve
 from configs.schema import SampleConfig
 from data.latents import read_latents
 from sampling.latent_sampler import LatentSampler
-from sampling.model_file import load_trained
+from sampling.model_file import load_trained, write_slim
 from training.distillation import GUIDED_FROM, DistillationModule
 from training.fine_tuning import load_initial
 from training.start import starting_network
@@ -89,13 +90,7 @@ def test_the_teacher_is_guided_as_stage_3_guides(scale):
 def test_a_distilled_model_draws_by_its_own_description_and_interrupted_is_at_once(
     latents, teacher, tmp_path
 ):
-    whole, parts = (settings(latents, tmp_path / name, teacher) for name in ("whole", "parts"))
-    stage2.run(whole)
-    parts["train"].max_steps = 3
-    stage2.run(parts)
-    parts["train"].max_steps = TRAIN["max_steps"]
-    stage2.run(parts)
-    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    assert_interrupted_is_at_once(lambda output: settings(latents, output, teacher), tmp_path)
 
     net, payload = load_trained(tmp_path / "whole/checkpoints/best.safetensors")
     noise, labels = torch.randn(2, CHANNELS, SIDE, SIDE), torch.tensor([0, 1])
@@ -125,3 +120,8 @@ def test_what_cannot_be_distilled_is_refused(latents, teacher, tmp_path):
     others = write_tiny_latents(tmp_path / "others", users=(*USERS[:2], "ID_99"))
     unknown = refused("--latent_dir", others, *asked[:2], "--distil_guidance", 1)
     assert "does not know ID_99; train a model on these latents first" in unknown
+    net, payload = load_trained(teacher)
+    strange = tmp_path / "strange.safetensors"
+    write_slim(strange, net.state_dict(), replace(payload, tokenizer_digest="e" * 64))
+    other = refused("--init_from", strange, "--distil_guidance", 1)
+    assert "strange.safetensors learnt the latents of another tokenizer; train a model on" in other

@@ -7,9 +7,8 @@ import torch
 from tiny_runs import (
     CHANNELS,
     SIDE,
-    TRAIN,
     USERS,
-    assert_same_run,
+    assert_interrupted_is_at_once,
     read_last,
     stage2_settings,
     tiny_module,
@@ -57,14 +56,7 @@ def settings(latents, output, **changes):
 
 
 def interrupted_is_at_once(latents, folder, **changes):
-    """Fine-tunes into `whole`, and in two parts into `parts`; both must be the same run."""
-    whole, parts = (settings(latents, folder / name, **changes) for name in ("whole", "parts"))
-    stage2.run(whole)
-    parts["train"].max_steps = 3
-    stage2.run(parts)
-    parts["train"].max_steps = TRAIN["max_steps"]
-    stage2.run(parts)
-    assert_same_run(folder / "whole", folder / "parts")
+    assert_interrupted_is_at_once(lambda output: settings(latents, output, **changes), folder)
 
 
 def adapted(path, labels, numbered=False, dropout=0.1):
