@@ -23,7 +23,15 @@ from configs.stage_process import run_stage, stop_for_time
 
 DEMO_PRESETS = {False: PROJECT / "configs" / "demo_cpu.yaml", True: PROJECT / "configs" / "demo_quick.yaml"}
 EMBEDDED_TOKENIZER = "compact"
-FOLDERS = ("simulated", "data_split", "latent_features", "trained_models", "generated_images", "evaluation")
+FOLDERS = (
+    "simulated",
+    "data_split",
+    "latent_features",
+    "trained_models",
+    "selector",
+    "generated_images",
+    "evaluation",
+)
 
 
 def run(config: PipelineConfig, further: list[str]) -> None:
@@ -43,11 +51,11 @@ def run(config: PipelineConfig, further: list[str]) -> None:
         bring(Path(config.resume_from), out, config.dry_run)
     if config.demo:
         data = prepare_demo(out, config, further, deadline)
-    for name, skipped, script, flags in stages_of(config, out, data, tokenizer):
+    for name, skipped, command, flags in stages_of(config, out, data, tokenizer):
         if skipped:
             say(f"== {name}: skipped, as asked ==")
         else:
-            run_stage(name, script, [], flags, further, deadline)
+            run_stage(name, command, flags, further, deadline)
             late = (out / "trained_models" / "time_is_up.txt").is_file()
             if name == "training" and late and not config.dry_run:
                 stop_for_time()
@@ -57,13 +65,14 @@ def run(config: PipelineConfig, further: list[str]) -> None:
 
 def stages_of(
     config: PipelineConfig, out: Path, data: Any, tokenizer: Any
-) -> list[tuple[str, bool, str, dict[str, Any]]]:
-    """Name, whether it is skipped, script and flags of each stage; a flag of None is left to the stage."""
+) -> list[tuple[str, bool, list[str], dict[str, Any]]]:
+    """Name, whether it is skipped, command and flags of each stage; a flag of None is left to the stage."""
 
     def same(*names: str) -> dict[str, Any]:
         return {name: getattr(config, name) for name in names}
 
     latents, models, images = out / "latent_features", out / "trained_models", out / "generated_images"
+    selector = out / "selector"
     extraction = {
         "data_dir": data,
         "vavae_path": tokenizer,
@@ -84,7 +93,8 @@ def stages_of(
         "vavae_path": tokenizer,
         "output_dir": images,
         "user_ids": config.generate_user_ids,
-        **same("num_samples_per_user", "guidance_scale", "num_steps", "devices", "precision", "seed"),
+        **same("num_samples_per_user", "guidance_scale", "num_steps", "precision", "seed"),
+        **({"select": selector / "judge.safetensors"} if config.select else same("devices")),
     }
     evaluation = {
         "real": data,
@@ -93,13 +103,16 @@ def stages_of(
         "vavae_path": tokenizer,
     }
     stages = [
-        ("extraction", config.skip_extraction, "stage1_extract_features.py", extraction),
-        ("training", config.skip_training, "stage2_train_dit.py", training),
-        ("generation", config.skip_generation, "stage3_inference.py", generation),
+        ("extraction", config.skip_extraction, ["stage1_extract_features.py"], extraction),
+        ("training", config.skip_training, ["stage2_train_dit.py"], training),
+        ("generation", config.skip_generation, ["stage3_inference.py"], generation),
     ]
+    if config.select:
+        judging = {"real": data, "output_dir": selector}
+        stages.insert(2, ("judge", config.skip_generation, ["stage4_evaluate.py", "judge"], judging))
     if config.evaluate or config.demo:  # a demo that generates nothing skips it unless asked
         skipped = config.skip_generation and not config.evaluate
-        stages.append(("evaluation", skipped, "stage4_evaluate.py", evaluation))
+        stages.append(("evaluation", skipped, ["stage4_evaluate.py"], evaluation))
     return stages
 
 
@@ -113,7 +126,7 @@ def inputs_of(config: PipelineConfig) -> tuple[str | None, str | None]:
             )
         return None, EMBEDDED_TOKENIZER
     needed = {
-        "data_dir": config.evaluate or not config.skip_extraction,
+        "data_dir": config.evaluate or config.select or not config.skip_extraction,
         "vavae_path": not (config.skip_extraction and config.skip_generation),
     }
     for key in (key for key in needed if needed[key]):
@@ -151,11 +164,10 @@ def bring(earlier: Path, out: Path, dry_run: bool) -> None:
 def prepare_demo(out: Path, config: PipelineConfig, further: list[str], deadline: float) -> Path:
     """Simulated walkers, split by recording."""
     raw, data = out / "simulated", out / "data_split"
-    run_stage("walkers", "stage0_prepare.py", ["simulate"], {"output_dir": raw}, further, deadline)
+    run_stage("walkers", ["stage0_prepare.py", "simulate"], {"output_dir": raw}, further, deadline)
     run_stage(
         "split",
-        "stage0_prepare.py",
-        ["split"],
+        ["stage0_prepare.py", "split"],
         {"input_dir": raw, "output_dir": data, "recordings": r"rec(\d+)", "val_fraction": 0.25},
         further,
         deadline,

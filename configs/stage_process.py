@@ -12,13 +12,15 @@ from typing import Any, NoReturn
 
 from configs.command_line import PROJECT, say
 
-MADE_BEFORE = ("input_dir", "data_dir", "latent_dir", "dit_checkpoint", "real", "generated")  # by a stage
+# Flags that name what another stage makes
+MADE_BEFORE = ("input_dir", "data_dir", "latent_dir", "dit_checkpoint", "select", "real", "generated")
 
 
 def run_stage(
-    name: str, script: str, command: list[str], flags: dict[str, Any], further: list[str], deadline: float
+    name: str, command: list[str], flags: dict[str, Any], further: list[str], deadline: float
 ) -> None:
-    """Run one stage; on failure end this process with its status, its own message being on stderr already.
+    """Run one stage, a script with or without a command of it; on failure end this process with its status,
+    its own message being on stderr already.
 
     At `deadline` (of time.monotonic) it is killed, which no stage minds, and this process ends well; training
     is told to end by itself, with its last step saved.
@@ -29,7 +31,7 @@ def run_stage(
     limit = None if seconds == math.inf else seconds
     if name == "training" and limit:
         flags, limit = {**flags, "max_hours": f"{max(1.0, limit) / 3600:.9f}"}, None
-    arguments = [*command, *further]
+    script, *arguments = *command, *further
     for key, value in flags.items():
         if value is True:
             arguments.append(f"--{key}")

@@ -1,11 +1,15 @@
-"""Writing a file so that a killed run never leaves half of one under its real name."""
+"""Writing a file so that a killed run never leaves half of one under its real name, and reading it again."""
 
 import errno
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from configs.errors import UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the user's share of it, the largest file
 
@@ -57,3 +61,18 @@ def write_text_if_new(path: str | os.PathLike, text: str) -> None:
     path = Path(path)
     if not (path.is_file() and path.read_bytes() == text.encode()):
         write_text(path, text)
+
+
+def read_object(
+    path: str | os.PathLike, way_out: str, names: Collection[str] = (), values: type = object
+) -> dict[str, Any]:
+    """The JSON object that this project wrote; UserError, ending in `way_out`: the file holds none, or one
+    that lacks one of `names` or has other `values`.
+    """
+    try:
+        content = dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        if content.keys() >= {*names} and all(isinstance(value, values) for value in content.values()):
+            return content
+        raise UserError("names and values are other ones")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"{path}: damaged; {way_out}") from error

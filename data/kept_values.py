@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from configs.errors import UserError
-from data.atomic import write_text
+from data.atomic import read_object, write_text
 
 
 class KeptValues:
@@ -28,8 +27,4 @@ class KeptValues:
     def _read(self) -> dict[str, dict[str, Any]]:
         if not self.path.is_file():
             return {}
-        try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
-            return {name: dict(value) for name, value in dict(content).items()}
-        except (ValueError, TypeError, RecursionError) as error:
-            raise UserError(f"{self.path}: damaged; delete it, and its values are measured again") from error
+        return read_object(self.path, "delete it, and its values are measured again", values=dict)

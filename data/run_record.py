@@ -13,7 +13,7 @@ from typing import Any
 
 from configs.command_line import is_main_process
 from configs.errors import UserError
-from data.atomic import write_text
+from data.atomic import read_object, write_text
 
 try:
     import fcntl
@@ -27,7 +27,8 @@ WAY_OUT = "use another --output_dir, or delete the folder"
 
 @contextmanager
 def lock_folder(folder: Path, dry_run: bool = False) -> Iterator[None]:
-    """Make `folder` and keep other processes out of it within the block; UserError: one is writing there.
+    """Make `folder` and keep other processes out of it within the block. UserError: one is writing there, or
+    a file stands in its place.
 
     The further processes of a run pass: the main one holds the lock for them. The system frees the lock of a
     process that dies. In a dry run a folder that is not there is not made, only refused where it could not be
@@ -36,10 +37,11 @@ def lock_folder(folder: Path, dry_run: bool = False) -> Iterator[None]:
     if not is_main_process():
         yield
         return
-    if dry_run:
-        _require_makeable(folder)
-    else:
+    existing = existing_folder(folder)
+    if not dry_run:
         folder.mkdir(parents=True, exist_ok=True)
+    elif not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
     if fcntl is None or not folder.is_dir():
         yield
         return
@@ -51,12 +53,14 @@ def lock_folder(folder: Path, dry_run: bool = False) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _require_makeable(folder: Path) -> None:
+def existing_folder(folder: Path, flag: str = "--output_dir") -> Path:
+    """`folder`, or of those above it the nearest that is there; UserError, naming the `flag` that chose it: a
+    file stands in its place.
+    """
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not existing.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        raise UserError(f"{existing}: is a file, expected a folder; use another {flag}")
+    return existing
 
 
 def _take(descriptor: int, folder: Path) -> None:
@@ -81,8 +85,6 @@ def claim_folder(
     files that may only be there together with a record. Calling again changes nothing, a dry run never does.
     """
     record = folder / RECORD
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder}: is a file, expected a folder; {WAY_OUT}")
     with lock_folder(folder, dry_run):
         if record.is_file():
             check_record(folder, settings)
@@ -101,10 +103,7 @@ def claim_folder(
 def check_record(folder: Path, settings: Mapping[str, Any], way_out: str = WAY_OUT) -> None:
     """UserError, naming the first keys that differ, where `folder` was made with other settings."""
     record, wanted = folder / RECORD, json.loads(json.dumps({"format": FORMAT, **settings}))
-    try:
-        earlier = dict(json.loads(record.read_text(encoding="utf-8")))
-    except (ValueError, TypeError, RecursionError) as error:
-        raise UserError(f"{record}: damaged; {way_out}") from error
+    earlier = read_object(record, way_out)
     if earlier.get("format") != FORMAT:
         version = earlier.get("format", 1)
         raise UserError(

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from configs.errors import UserError
-from data.atomic import replacing, write_text_if_new
+from data.atomic import read_object, replacing, write_text_if_new
 from data.axes import AXES, carried
 from data.cropping import SHEET, contact_sheet, cropped_name
 from data.examination import Box
@@ -52,8 +52,6 @@ def materialise(
     """
     # The plan: each image and its place
     output_dir = Path(output_dir)
-    if output_dir.is_file():
-        raise UserError(f"{output_dir}: is a file, expected a folder to write into; choose another")
     _refuse_inside_source(split, output_dir)
     boxes = boxes or {}
     targets = {
@@ -103,10 +101,7 @@ def _refuse_other_content(
     plan_path = output_dir / "split.json"
     way_out = "choose another folder, or remove this one"
     if plan_path.is_file():
-        try:
-            existing = dict(json.loads(plan_path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError, RecursionError) as error:
-            raise UserError(f"{plan_path}: not readable as the settings of a split; {way_out}") from error
+        existing = read_object(plan_path, way_out)
         differing = [key for key in {**existing, **plan} if existing.get(key) != plan.get(key)]
         if differing:
             changes = listing(

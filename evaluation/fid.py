@@ -22,7 +22,7 @@ from configs.errors import UserError
 from configs.keys import identity
 from configs.schema import FidConfig
 from configs.version import VERSION
-from data.atomic import write_text
+from data.atomic import read_object, write_text
 from data.image_array import read_statistics
 from data.images import file_digest
 from data.progress import progress
@@ -42,6 +42,7 @@ FIGURES = {
     "precision": "precision",
     "recall": "recall",
 }
+SECTIONS = ("accounts", "counts", "figures", "left_out")  # of fid.json, that `lines` tells of
 Features = dict[str, Tensor]
 
 
@@ -64,7 +65,7 @@ def run(config: FidConfig) -> None:
             return tell(config, sources, path)
         if path.is_file():
             say(f"{path} was measured on the same images: skipped")
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = read_object(path, "delete it, and it is measured again", SECTIONS)
         else:
             found = {"inputs": claimed, **measure(sources, network, device, config.batch_size)}
             write_text(path, json.dumps(found, indent=1) + "\n")

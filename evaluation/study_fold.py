@@ -15,7 +15,7 @@ import numpy
 
 from configs.schema import StudyConfig
 from configs.stage_process import run_stage
-from data.atomic import write_text
+from data.atomic import read_object, write_text
 from data.images import open_rgb
 from data.progress import progress
 from data.split_files import materialise
@@ -88,7 +88,8 @@ def trainings_of(fold: Fold, setting: Setting) -> Iterator[Training]:
 def answers_of(fold: Fold, setting: Setting, folder: Path) -> Answers:
     """What each classifier says; what is there is not trained again."""
     path = folder / "answers.json"
-    answers: Answers = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    way_out = "delete it, and the fold's classifiers are trained again"
+    answers: Answers = read_object(path, way_out, values=dict) if path.is_file() else {}
     missing = [one for one in trainings_of(fold, setting) if one.name not in answers]
     if missing:
         generators = make_generators(fold, setting, folder)
@@ -210,4 +211,4 @@ def make_generators(fold: Fold, setting: Setting, folder: Path) -> list[Path]:
 
 
 def run(name: str, script: str, flags: dict[str, Any], setting: Setting) -> None:
-    run_stage(name, script, [], flags, [*setting.further], math.inf)
+    run_stage(name, [script], flags, [*setting.further], math.inf)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import os
+import platform
+import re
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -18,6 +21,8 @@ from configs.errors import first_line
 # Operations from which on compiling repays itself on one core of a CPU. It costs half a minute to draw, a
 # whole one to train, and shortens the work by a tenth in fp32, by a quarter in bf16 (benchmarks/results).
 LONG = {"draw": 2e13, "train": 6e13}
+CACHE = "TORCHINDUCTOR_CACHE_DIR"  # where torch keeps compiled code
+TORCHS_OWN = "torchinductor_"  # how the folder begins that it names where nobody has, below /tmp
 Network = TypeVar("Network", bound=torch.nn.Module)
 Tokenizer = TypeVar("Tokenizer", bound=Any)  # has `model.encode` and `model.decode`
 
@@ -27,6 +32,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
     Compilation happens at the first call, and again for shapes that change.
     """
+    keep_compiled_code()
     fast: Callable[..., Any] | None = torch.compile(function)
 
     def call(*arguments: Any, **keywords: Any) -> Any:
@@ -51,7 +57,6 @@ def compile_blocks_(net: Any) -> None:
 
     No parameter or module gets another name. torch before 2.5 would compile each block and gets the network.
     """
-    keep_compiled_code()
     if torch.__version__ < "2.5":
         net.forward = compiled(net.forward)
         return
@@ -69,12 +74,28 @@ def with_compiled_blocks(net: Network) -> Network:
 
 
 def keep_compiled_code() -> None:
-    """Have torch keep what it compiles in the user's cache, where the next run finds it; /tmp may be emptied
-    between two runs. A folder that the user named stays the one.
+    """Have torch keep what it compiles in the folder that the user named, or else in the user's cache, where
+    the next run finds it; /tmp may be emptied between two runs.
+
+    Each kind of processor has a folder of its own inside: torch takes kept code without asking for which one
+    it was made, and of other code half the values may be missing. A home may be mounted on several machines.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    if os.access(cache if cache.is_dir() else cache.parent, os.W_OK):
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache / "torch" / "inductor"))
+    named = os.environ.get(CACHE)
+    if not named or Path(named).name.startswith(TORCHS_OWN):
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+        if os.access(cache if cache.is_dir() else cache.parent, os.W_OK):
+            named = str(cache / "torch" / "inductor")
+    if named and Path(named).name != processor():
+        os.environ[CACHE] = str(Path(named) / processor())
+
+
+def processor() -> str:
+    """The kind of processor by what compiled code hangs on: torch's vectors, and the features Linux tells."""
+    info = Path("/proc/cpuinfo")
+    told = re.search(r"^(?:flags|Features)\s*:(.*)", info.read_text(), re.M) if info.is_file() else None
+    features = " ".join(sorted(told[1].split())) if told else platform.processor()
+    vectors = re.sub(r"\W", "", torch.backends.cpu.get_cpu_capability()).lower()
+    return f"{vectors}-{hashlib.sha256(features.encode()).hexdigest()[:8]}"
 
 
 def worth_compiling(

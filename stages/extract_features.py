@@ -14,7 +14,6 @@ import torch
 
 from configs.command_line import is_main_process, say
 from configs.dry_run import tell_plan
-from configs.errors import UserError
 from configs.schema import ExtractConfig
 from data.axes import Axes, axes_of_images
 from data.examination import Examination
@@ -27,7 +26,7 @@ from data.latent_files import LatentFiles, change_entry, export_lightningdit
 from data.latent_stats import LatentStatistics, write_statistics
 from data.latents import KINDS, LatentSet, read_latents, read_metadata
 from data.progress import progress
-from data.run_record import lock_folder
+from data.run_record import existing_folder, lock_folder
 from data.split_check import check_split
 from data.tree import SPLIT_NAMES
 from runtime.compiling import compiled_tokenizer
@@ -101,8 +100,7 @@ class Inputs:
 def read_inputs(config: ExtractConfig, device: torch.device) -> Inputs:
     """Read and check all inputs; nothing is written."""
     folder = Path(config.output_path)
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"--output_path {folder}: is a file, expected a folder; choose another name")
+    existing_folder(folder, "--output_path")  # before all reading
     imagenet = imagenet_statistics(config.imagenet_stats, resolve_path(config.vavae_path), folder)
     # Links to nowhere count as images that cannot be read, of which all are told at once.
     splits = find_splits(config.data_dir, Rules(leave_out=config.leave_out), dead_links=True)

@@ -12,7 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from saved_latents import write_latents
 
-from data.atomic import replacing, write_text
+from configs.errors import UserError
+from data.atomic import read_object, replacing, write_text
 from data.latents import read_latents
 from data.tensor_files import save_tensors
 
@@ -50,6 +51,20 @@ def test_a_leftover_link_is_not_written_through(tmp_path):
     os.link(tmp_path / "wanted", tmp_path / ".a.txt.tmp")
     write_text(tmp_path / "a.txt", "new")
     assert (tmp_path / "wanted").read_text() == "precious"
+
+
+NO_OBJECT = (b"", b"{", b"[1, 2]", b"7", b"\x00", b"\xff\xfe", b"[" * 100_000, b'{"b": {}}', b'{"a": 7}')
+
+
+@pytest.mark.parametrize("content", NO_OBJECT)
+def test_what_is_not_the_object_that_was_written_is_one_line(tmp_path, content):
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as refusal:
+        read_object(path, "delete it", ["a"], values=dict)
+    assert str(refusal.value) == f"{path}: damaged; delete it"
+    write_text(path, '{"a": {}, "b": {"c": null}}')
+    assert read_object(path, "delete it", ["a"], values=dict) == {"a": {}, "b": {"c": None}}
 
 
 # Tensors

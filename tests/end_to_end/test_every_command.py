@@ -28,9 +28,9 @@ from configs.schema import SECTIONS
 
 pytestmark = pytest.mark.usefixtures("brief_judges")
 
-NAMED_OTHERWISE = {"doctor", "setup"}  # refuse a file in the place of a folder as the system does
 NOT_COMMANDS = {"model", "transport", "playground"}  # playground serves a page: tests/playground
 BY_STAGES = {"pipeline"}  # writes by the commands that it starts
+MENDING = {"doctor"}  # looks first for what it mends in the folder
 OF_THE_HUB = {"download"}  # tests/preparation/test_download.py, which has a hub
 DRAW = "--num_steps 1 --num_samples_per_user 1"
 ON_CPU = "max_steps=1 accelerator=cpu --precision 32"
@@ -143,8 +143,7 @@ def test_a_command_is_refused_while_another_process_writes(section, more, toy, m
 
 
 @pytest.mark.parametrize(
-    "section",
-    [name for name in SECTIONS if name not in NOT_COMMANDS | BY_STAGES | OF_THE_HUB | NAMED_OTHERWISE],
+    "section", [name for name in SECTIONS if name not in NOT_COMMANDS | BY_STAGES | OF_THE_HUB | MENDING]
 )
 def test_a_file_in_the_place_of_the_output_folder_is_refused(section, toy, made, tmp_path):
     (tmp_path / "out").write_text("in the way")

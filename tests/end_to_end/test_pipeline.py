@@ -131,6 +131,22 @@ def test_the_same_command_again_skips_every_stage(toy, finished, in_process):
     ]
 
 
+def test_selected_images_are_those_that_a_judge_of_half_the_real_ones_accepts(toy, tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(
+        stage_process.subprocess,
+        "run",
+        lambda command, **options: started.append(command[1:]) or SimpleNamespace(returncode=0),
+    )
+    output_of(pipeline.main, *arguments(toy, tmp_path, "--select"))
+    assert [Path(command[0]).name[:6] for command in started] == ["stage1", "stage2", "stage4", "stage3"]
+    (_, command, *judging), (_, *drawing) = started[2:]
+    judge = parse("judge", ("judge",), judging, prog="-", description="-")["judge"]
+    assert (command, judge.real, judge.output_dir) == ("judge", str(toy.data), str(tmp_path / "selector"))
+    drawn = parse("sample", ("sample",), drawing, prog="-", description="-")["sample"]
+    assert drawn.select == str(tmp_path / "selector/judge.safetensors") and "--devices" not in drawing
+
+
 def test_parts_can_be_skipped(toy, finished, in_process, tmp_path):
     out = copy_of(finished[0], tmp_path / "out")
     said = output_of(pipeline.main, *arguments(toy, out), SKIPPED)

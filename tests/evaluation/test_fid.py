@@ -180,6 +180,9 @@ def test_the_command_measures_once(sets, tmp_path, monkeypatch, against_statisti
     assert snapshot(tmp_path) == before
     text = refusal_of(*command(sets, tmp_path, generated=sets / "generated.npz"), unchanged=tmp_path)
     assert "was made with other settings: generated was" in text
+    (tmp_path / "fid.json").write_text("{}")
+    text = refusal_of(*command(sets, tmp_path), unchanged=tmp_path)
+    assert text == f"error: {tmp_path}/fid.json: damaged; delete it, and it is measured again"
 
 
 def test_what_is_needed_is_said_in_one_line(sets, tmp_path, monkeypatch):

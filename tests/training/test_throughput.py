@@ -1,5 +1,8 @@
 """Operations counted, rates logged, and compilation that never ends a run."""
 
+import os
+from pathlib import Path
+
 import pytest
 import torch
 from conftest import reference_weights_
@@ -110,6 +113,29 @@ def test_a_compiled_function_is_the_one_that_is_called(monkeypatch):
     assert compiling.compiled(lambda x: 2 * x)(3) == ("compiled", 6)
 
 
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        (None, "home/torch/inductor/{}"),
+        ("{}/torchinductor_me", "home/torch/inductor/{}"),  # by torch
+        ("{}/mine", "mine/{}"),
+    ],
+)
+def test_each_kind_of_processor_keeps_its_compiled_code(named, expected, tmp_path, monkeypatch):
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    for vectors in ("AVX512", "AVX2"):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda vectors=vectors: vectors)
+        monkeypatch.delenv(compiling.CACHE, raising=False)
+        if named:
+            monkeypatch.setenv(compiling.CACHE, named.format(tmp_path))
+        for _ in range(2):  # a process that this one starts finds the folder named
+            compiling.keep_compiled_code()
+            found = os.environ[compiling.CACHE]
+            assert found == str(tmp_path / expected.format(compiling.processor()))
+            assert Path(found).name.startswith(vectors.lower() + "-")
+
+
 @pytest.mark.skipif(torch.__version__ < "2.5", reason="the network is compiled as a whole")
 def test_blocks_share_compiled_code_and_keep_their_names(monkeypatch):
     sent = []
@@ -119,7 +145,7 @@ def test_blocks_share_compiled_code_and_keep_their_names(monkeypatch):
         return lambda block, *arguments: function(block, *arguments)
 
     monkeypatch.setattr(torch, "compile", compile)
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "the user's")
+    monkeypatch.setenv(compiling.CACHE, "the user's")
     torch.manual_seed(0)
     net = LightningDiT(input_size=4, in_channels=4, hidden_size=32, num_heads=2, depth=3)
     reference_weights_(net)
