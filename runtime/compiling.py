@@ -19,8 +19,9 @@ from configs.command_line import say
 from configs.errors import first_line
 
 # Operations from which on compiling repays itself on one core of a CPU. It costs half a minute to draw, a
-# whole one to train, and shortens the work by a tenth in fp32, by a quarter in bf16 (benchmarks/results).
-LONG = {"draw": 2e13, "train": 6e13}
+# whole one to train (a third of that on two idle cores), and shortens the work by a tenth to a fifth in fp32,
+# by a quarter in bf16 (benchmarks/results).
+LONG = {"draw": 2e13, "train": 3e13}
 CACHE = "TORCHINDUCTOR_CACHE_DIR"  # where torch keeps compiled code
 TORCHS_OWN = "torchinductor_"  # how the folder begins that it names where nobody has, below /tmp
 Network = TypeVar("Network", bound=torch.nn.Module)
