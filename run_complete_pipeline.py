@@ -11,6 +11,7 @@ import math
 import os
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,8 @@ def run(config: PipelineConfig, further: list[str]) -> None:
         raise UserError("--quick: is the size of the demo; add --demo, or leave it out")
     out = Path(config.output_dir)
     data: str | Path | None
+    if config.select is None:
+        config = replace(config, select=config.demo and not config.quick)
     data, tokenizer = inputs_of(config)
     if config.resume_from:
         bring(Path(config.resume_from), out, config.dry_run)

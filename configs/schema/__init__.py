@@ -54,9 +54,10 @@ class PipelineConfig(Command):
     skip_extraction: bool = key(False, "Use the latents already in output_dir.", affects="nothing")
     skip_training: bool = key(False, "Use the checkpoint already in output_dir.", affects="nothing")
     skip_generation: bool = key(False, "Stop after training.", affects="nothing")
-    select: bool = key(
-        False,
-        "Keep only drawn images that a judge of half of the real ones accepts (docs/draw.md).",
+    select: Optional[bool] = key(
+        None,
+        "Keep only drawn images that a judge of half of the real ones accepts (docs/draw.md); none = in the "
+        "demo of full size.",
         affects="nothing",
     )
     evaluate: bool = key(False, "Judge the generated images by stage 4 at the end.", affects="nothing")

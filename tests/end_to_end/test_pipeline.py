@@ -132,15 +132,10 @@ def test_the_same_command_again_skips_every_stage(toy, finished, in_process):
 
 
 def test_selected_images_are_those_that_a_judge_of_half_the_real_ones_accepts(toy, tmp_path, monkeypatch):
-    started = []
-    monkeypatch.setattr(
-        stage_process.subprocess,
-        "run",
-        lambda command, **options: started.append(command[1:]) or SimpleNamespace(returncode=0),
-    )
+    started = idle_stages(monkeypatch)
     output_of(pipeline.main, *arguments(toy, tmp_path, "--select"))
-    assert [Path(command[0]).name[:6] for command in started] == ["stage1", "stage2", "stage4", "stage3"]
-    (_, command, *judging), (_, *drawing) = started[2:]
+    assert [script[:6] for script, _, _ in started] == ["stage1", "stage2", "stage4", "stage3"]
+    (*_, (command, *judging)), (*_, drawing) = started[2:]
     judge = parse("judge", ("judge",), judging, prog="-", description="-")["judge"]
     assert (command, judge.real, judge.output_dir) == ("judge", str(toy.data), str(tmp_path / "selector"))
     drawn = parse("sample", ("sample",), drawing, prog="-", description="-")["sample"]
@@ -328,9 +323,9 @@ def test_the_demo_s_preset_reaches_every_stage(flags, preset, tmp_path, monkeypa
     started = idle_stages(monkeypatch)
     output_of(pipeline.main, "--demo", *flags, "--output_dir", tmp_path)
     given = [arguments for _, _, arguments in started]
-    assert len(given) == 6
+    assert len(given) == 7 - bool(flags)  # of full size it selects, too
     assert {value_of("--config", one) for one in given} == {str(PROJECT / "configs" / preset)}
-    assert value_of("--vavae_path", given[2]) == value_of("--vavae_path", given[4]) == "compact"
+    assert value_of("--vavae_path", given[2]) == value_of("--vavae_path", given[-2]) == "compact"
 
 
 def test_flags_reach_the_stage_that_takes_them(toy, tmp_path, monkeypatch):
