@@ -20,6 +20,7 @@ from benchmarks import (
     bench_training,
     compare_fid,
     compare_pictures,
+    compare_unet,
 )
 from benchmarks.form import hardware
 from configs.command_line import run_script, say
@@ -33,6 +34,7 @@ BENCHMARKS = (
     (bench_study,),
     (compare_fid,),
     (compare_pictures,),
+    (compare_unet,),
 )
 
 

@@ -62,20 +62,33 @@ class Loop:
             arguments, {}, LabelTable([f"ID_{i}" for i in range(PEOPLE)]), statistics, None, {}, {}
         )
         net = initial_network(arguments, 0)
-        self.module = DiTModule(net, create_transport(), self.config, payload, 1000, None).to(self.device)
-        self.module.trainer = SimpleNamespace(global_rank=0, world_size=1, global_step=1, precision=precision)
-        self.module.log = lambda *arguments, **keywords: None
+        module = DiTModule(net, create_transport(), self.config, payload, 1000, None).to(self.device)
+        self.module = standing_alone(module, precision)
         self.step_number, self.loaded = 0, 0.0
 
     def backward(self, batch: dict[str, Any], optimizer: torch.optim.Optimizer) -> torch.Tensor:
-        with autocast(self.device, self.precision):
-            loss = self.module.training_step(batch, 0)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.module.net.parameters(), 1.0)
-        optimizer.step()
         self.step_number += 1
-        return loss.detach()
+        return take_step(self.module, batch, optimizer, self.precision)
+
+
+def standing_alone(module: DiTModule, precision: str) -> DiTModule:
+    """The module with what it asks of Lightning's trainer, which is not there."""
+    module.trainer = SimpleNamespace(global_rank=0, world_size=1, global_step=1, precision=precision)
+    module.log = lambda *arguments, **keywords: None
+    return module
+
+
+def take_step(
+    module: DiTModule, batch: dict[str, Any], optimizer: torch.optim.Optimizer, precision: str
+) -> torch.Tensor:
+    """One step of stage 2 without its average; the loss."""
+    with autocast(module.device, precision):
+        loss = module.training_step(batch, 0)
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(module.net.parameters(), 1.0)
+    optimizer.step()
+    return loss.detach()
 
 
 class Ours(Loop):

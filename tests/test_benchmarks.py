@@ -15,17 +15,20 @@ from benchmarks import __main__ as every
 from benchmarks import (
     bench_tokenizer,
     bench_training,
+    compare_unet,
     draw_named,
     draw_page,
     draw_strip,
     form,
     peer_tokenizer,
+    peer_unet,
     pictures,
     turns,
 )
 from benchmarks.pictures import high_frequency_energy
 from configs.errors import UserError
 from data.images import find_images
+from data.latent_stats import LatentStatistics
 from data.latents import read_latents
 from tokenizer.vavae import VAVAE
 
@@ -80,6 +83,26 @@ def test_peers_have_our_sizes(tmp_path):
     bench_training.write_samples(tmp_path)
     (loop,) = bench_training.peers(read_latents(tmp_path, "train"), TINY, 4, ["32"], False).values()
     assert loop.step().isfinite()
+
+
+def test_a_unet_takes_the_transformers_place():
+    pytest.importorskip("diffusers")
+    net, again = (peer_unet.initial_unet(TINY, seed=0) for _ in range(2))
+    x, t, labels = torch.randn(2, 32, 16, 16), torch.tensor([0.2, 0.7]), torch.tensor([0, 3])
+    dropped = net(x, t, labels, torch.tensor([[True], [False]]))
+    assert torch.equal(dropped, again(x, t, torch.tensor([net.null_class, 3])))
+    assert not torch.equal(dropped, net(x, t, labels)) and dropped.shape == x.shape
+
+
+def test_processor_time_ends_a_training(tmp_path, monkeypatch):
+    bench_training.write_samples(tmp_path)
+    LatentStatistics(torch.zeros(1, 32, 1, 1), torch.ones(1, 32, 1, 1)).save(tmp_path / "latents_stats.pt")
+    monkeypatch.setattr(compare_unet.time, "process_time", iter(range(9)).__next__)
+    options = SimpleNamespace(precision="32", unet_lr=1.0)
+    configs = compare_unet.settings(options, "transformer", tmp_path, 0)
+    trained = compare_unet.train("transformer", read_latents(tmp_path, "train"), configs, minutes=3 / 60)
+    assert trained.steps == 3 and math.isfinite(trained.loss)
+    assert compare_unet.settings(options, "UNet", tmp_path, 0)["train"].lr == 1
 
 
 def test_item_by_item_is_what_a_gather_gives(tmp_path):
