@@ -141,7 +141,7 @@ def sampled(records: Sequence[ImageRecord]) -> list[ImageRecord]:
     sizes: dict[tuple[int, int], ImageRecord] = {}
     for record in records:
         people.setdefault(record.user, []).append(record)
-        with suppress(Exception), Image.open(record.path) as image:  # nearly any kind, as in images._decode
+        with suppress(Exception), Image.open(record.path) as image:  # nearly any kind, as in images.decoded
             sizes.setdefault(image.size, record)
     each = max(1, LOOKED_AT // max(1, len(people)))
     chosen = [one for images in people.values() for one in images[:: -(-len(images) // each)]]

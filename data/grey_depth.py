@@ -59,7 +59,7 @@ def _brightest(records: Sequence[FileRecord]) -> dict[str, tuple[int, str]]:
 
 def _largest(record: FileRecord) -> int:
     """Largest value of a 16-bit grey file, -1 for others."""
-    with suppress(Exception), Image.open(record.path) as image:  # as in images._decode: nearly any kind
+    with suppress(Exception), Image.open(record.path) as image:  # as in images.decoded: nearly any kind
         if image.mode == "I" or image.mode.startswith("I;16"):
             values = numpy.asarray(image)
             return int(values.max()) if 0 <= values.min() and values.max() <= WHITE else -1

@@ -74,12 +74,13 @@ def open_rgb(file: str | os.PathLike | FileRecord) -> Image.Image:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such image file")
     try:
-        return _decode(path.read_bytes(), file.white if isinstance(file, FileRecord) else WHITE)
+        return decoded(path.read_bytes(), file.white if isinstance(file, FileRecord) else WHITE)
     except UserError as error:
         raise UserError(f"{path}: {error}; replace or remove the file") from error
 
 
-def _decode(data: bytes, white: int) -> Image.Image:
+def decoded(data: bytes, white: int) -> Image.Image:
+    """The image of a file's bytes, grey of `white` levels; UserError: the reason, without the file's name."""
     if not data:
         raise UserError("empty file (0 bytes)")
     try:
@@ -195,7 +196,7 @@ def _scan_one(record: ImageRecord) -> tuple[str | None, str | None]:
         return None, f"cannot be read ({error.strerror})"
     digest = hashlib.sha256(data).hexdigest()
     try:
-        _decode(data, record.white)
+        decoded(data, record.white)
     except UserError as error:
         return digest, str(error)
     return digest, None

@@ -51,7 +51,7 @@ class CopyWatch:
             seen = self._beside_training(module, self.val.latents[places], self.val.labels[places])
             self._usual = usual_left(seen)
             self._held_out = float(memorised(seen, self._usual).sum()) / len(places)
-        labels = self._labels(module)
+        labels = self.labels(module)
         shape, step = tuple(self.train.latents.shape[1:]), module.trainer.global_step
         shard = range(module.trainer.global_rank, self.count, module.trainer.world_size)
         noise = [noise_for(shape, module.config.seed, "copies", step, j) for j in shard]
@@ -62,7 +62,7 @@ class CopyWatch:
         copies = module.summed(torch.tensor(float(found.sum()), device=module.device))
         return {"memorised": float(copies) / self.count, "memorised_val": self._held_out}
 
-    def _labels(self, module: WatchedModule) -> torch.Tensor:
+    def labels(self, module: WatchedModule) -> torch.Tensor:
         """(count,) people with training latents, in an order that depends on the step alone."""
         people = self.train.labels.unique()
         draw = generator(module.config.seed, "copies", module.trainer.global_step)

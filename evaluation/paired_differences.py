@@ -162,7 +162,7 @@ def spread_of(values: numpy.ndarray, tested: HeldOut) -> Spread:
         freedom = math.prod(values.shape[axis] - 1 for axis in chosen)
         parts = [(float(mean_square(part, chosen).mean()), degrees) for part, degrees in of_images]
         square = sum(part for part, _ in parts)
-        squares[frozenset({*chosen, images})] = square, freedom * _satterthwaite(square, parts)
+        squares[frozenset({*chosen, images})] = square, freedom * satterthwaite(square, parts)
         if chosen:
             whole = values.mean(-1, keepdims=True)
             squares[frozenset(chosen)] = float(mean_square(whole, chosen)[0]), freedom
@@ -177,7 +177,7 @@ def spread_of(values: numpy.ndarray, tested: HeldOut) -> Spread:
         if square == max(single.values())
         or square > max(other for factors, (other, _) in squares.items() if factor < factors)
     ]
-    return Spread(variance, _satterthwaite(variance, counted), values.shape[-1])
+    return Spread(variance, satterthwaite(variance, counted), values.shape[-1])
 
 
 def slow_parts(values: numpy.ndarray, tested: HeldOut) -> Iterator[tuple[numpy.ndarray, int]]:
@@ -209,7 +209,7 @@ def mean_square(values: numpy.ndarray, axes: Sequence[int]) -> numpy.ndarray:
     return (effects**2).sum(tuple(range(values.ndim - 1))) / math.prod(n * (n - 1) for n in lengths)
 
 
-def _satterthwaite(total: float, parts: Sequence[tuple[float, float]]) -> float:
+def satterthwaite(total: float, parts: Sequence[tuple[float, float]]) -> float:
     """Degrees of freedom of a sum of estimates of variances with theirs."""
     doubt = sum(square**2 / (degrees + 2) for square, degrees in parts)
     return max(1.0, total**2 / doubt - 2) if doubt > 0 else float(sum(degrees for _, degrees in parts) or 1)

@@ -129,9 +129,9 @@ class Drawing:
         start = time.monotonic()
         images = self.model.draw(names, n=1, guidance=guidance, steps=steps, seed=seed)
         seconds = time.monotonic() - start
-        axes = self._axes(images)
+        axes = self.axes_of(images)
         cards = [
-            card(name, pixels, axes, torso) | self._beside(name, reduced(Image.fromarray(pixels)))
+            card(name, pixels, axes, torso) | self.compared(name, reduced(Image.fromarray(pixels)))
             for name, pixels in zip(names, images)
         ]
         settings = {"guidance_scale": f"{guidance:g}", "num_steps": steps, "seed": seed}
@@ -149,14 +149,14 @@ class Drawing:
             lacking="; ".join([*self.lacking, *([NO_MAP] if self.model.axes and not axes else [])]),
         )
 
-    def _axes(self, images: numpy.ndarray) -> Axes | None:
+    def axes_of(self, images: numpy.ndarray) -> Axes | None:
         """The axes with the colour map of `images`; None where one of them is not known."""
         try:
             return self.model.axes and with_colour_map(self.model.axes, images, "an image drawn")
         except UserError:
             return None
 
-    def _beside(self, name: str, small: numpy.ndarray) -> dict[str, Any]:
+    def compared(self, name: str, small: numpy.ndarray) -> dict[str, Any]:
         """What judge and training images say of an image (128, 64, 3) drawn as `name`."""
         said: dict[str, Any] = {}
         if self.selector:

@@ -53,7 +53,7 @@ class DiTModule(ResumableModule):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         draw = self.batch_generator(batch["position"])
-        x1 = self._draw_latents(batch, draw)
+        x1 = self.draw_latents(batch, draw)
         x0 = self.normal_like(x1, draw)
         count = len(x1) * self.trainer.world_size
         t = self.slice_of_rank(self.draw_times(count, draw))
@@ -72,7 +72,7 @@ class DiTModule(ResumableModule):
         """(N,) losses of `net` on noise x0 and latents x1 (N,C,H,W) at times t (N,), labels y (N,)."""
         return total_loss(self.transport.training_losses(net, x1, {"y": y, "drop": drop}, x0=x0, t=t))
 
-    def _draw_latents(self, batch: dict[str, Any], draw: torch.Generator) -> Tensor:
+    def draw_latents(self, batch: dict[str, Any], draw: torch.Generator) -> Tensor:
         """(B,C,H,W) normalised latents: new posterior draws each time, or means."""
         latents, std = batch["mean"], batch.get("std") if self.config.sample_posterior else None
         noise = self.normal_like(latents, draw) if std is not None else None

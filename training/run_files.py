@@ -185,7 +185,7 @@ class RunFiles(Checkpoint):
                 f"{self.monitor} is no longer finite at step {step}; the last good checkpoint is kept; "
                 "go on with a lower lr or --precision 32 in a new --output_dir"
             )
-        better = value is None or self._newest_is_best()
+        better = value is None or self.newest_is_best()
         if better:
             self.best, self.best_step = None if value is None else self._rank(row), step
         self._save(trainer, module, better)
@@ -203,7 +203,7 @@ class RunFiles(Checkpoint):
         value = row[self.monitor]
         return copies(row), -value if self.higher_is_better else value
 
-    def _newest_is_best(self) -> bool:
+    def newest_is_best(self) -> bool:
         newest, (copying, lowest) = self._rank(self.rows[-1]), min(map(self._rank, self.rows))
         return newest[0] == copying and newest[1] <= lowest + self.indistinct * abs(lowest)
 

@@ -58,8 +58,8 @@ def test_one_depth_holds_for_all_parts_of_a_split(tmp_path):
 
 def test_checking_decodes_as_reading_does(tmp_path, monkeypatch):
     write(tmp_path / "ID_1", 4095)
-    seen, decode = [], data.images._decode
-    monkeypatch.setattr(data.images, "_decode", lambda *given: seen.append(given[1]) or decode(*given))
+    seen, decode = [], data.images.decoded
+    monkeypatch.setattr(data.images, "decoded", lambda *given: seen.append(given[1]) or decode(*given))
     assert scan_images(find_images(tmp_path).records).bad == {}
     assert seen == [4095] * 3
 

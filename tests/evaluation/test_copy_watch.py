@@ -66,7 +66,7 @@ def test_people_take_turns_as_the_step_says(watched):
     watch.count, seen = 2, set()
     for step in range(8):
         module.trainer.global_step = step
-        labels = watch._labels(module).tolist()
-        assert labels == watch._labels(module).tolist() and len(set(labels)) == 2
+        labels = watch.labels(module).tolist()
+        assert labels == watch.labels(module).tolist() and len(set(labels)) == 2
         seen |= set(labels)
     assert seen == {0, 1, 2}

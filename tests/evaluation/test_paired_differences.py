@@ -63,9 +63,9 @@ def test_overlapping_neighbours_are_no_independent_images():
 
 
 def test_satterthwaite_s_degrees_are_those_of_equal_parts():
-    assert paired_differences._satterthwaite(3.0, [(1.0, 10.0)] * 3) == pytest.approx(34)
-    assert paired_differences._satterthwaite(1.0, [(1.0, 7.0)]) == pytest.approx(7)
-    assert paired_differences._satterthwaite(0.0, [(0.0, 7.0), (0.0, 3.0)]) == 10
+    assert paired_differences.satterthwaite(3.0, [(1.0, 10.0)] * 3) == pytest.approx(34)
+    assert paired_differences.satterthwaite(1.0, [(1.0, 7.0)]) == pytest.approx(7)
+    assert paired_differences.satterthwaite(0.0, [(0.0, 7.0), (0.0, 3.0)]) == 10
 
 
 @pytest.mark.parametrize("hits", [0, 3, 50, 100])

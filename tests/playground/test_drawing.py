@@ -70,7 +70,7 @@ def test_what_is_drawn_and_downloaded_is_what_the_shown_command_writes(drawing, 
 
 def test_torso_and_cadence_are_those_that_stage_4_measures(drawing, toy):
     image = numpy.asarray(open_rgb(find_images(toy.images).records[0]))
-    axes = drawing._axes(image[None])
+    axes = drawing.axes_of(image[None])
     found = from_image(image, axes.scales(), axes.colour_map)
     assert (
         numpy.isfinite(found.torso_mps).all()
@@ -88,7 +88,7 @@ def test_torso_and_cadence_are_those_that_stage_4_measures(drawing, toy):
 
 def test_a_training_image_is_its_own_nearest_one(drawing):
     record = drawing.training[5]
-    said = drawing._beside("ID_1", reduced(open_rgb(record)))
+    said = drawing.compared("ID_1", reduced(open_rgb(record)))
     assert (said["nearest"], said["ratio"]) == (record.relative, 0)
 
 

@@ -95,20 +95,20 @@ def test_a_model_without_dropout_has_no_null_row_and_trains():
 def test_latents_are_drawn_from_the_posterior_and_normalised():
     module, batch = tiny_module(tiny_network()), tiny_batch()
     statistics = module.payload.statistics
-    draws = torch.stack([module._draw_latents(batch, generator(k)) for k in range(400)])
+    draws = torch.stack([module.draw_latents(batch, generator(k)) for k in range(400)])
     mean, std = statistics.normalise(batch["mean"]), batch["std"] / statistics.std
     assert ((draws.mean(0) - mean).abs() <= 6 * std / 20 + 1e-6).all()
     assert ((draws.std(0) / std - 1).abs() < 6 / math.sqrt(800)).all()
     only_means = tiny_module(tiny_network(), sample_posterior=False)
-    assert torch.equal(only_means._draw_latents(batch, generator(0)), mean)
+    assert torch.equal(only_means.draw_latents(batch, generator(0)), mean)
     del batch["std"]
-    assert torch.equal(module._draw_latents(batch, generator(0)), mean)
+    assert torch.equal(module.draw_latents(batch, generator(0)), mean)
 
 
 def test_upstreams_flipped_latents_are_taken_half_of_the_time():
     module = tiny_module(tiny_network())
     zeros = torch.zeros(4000, CHANNELS, 1, 1)
-    drawn = module._draw_latents({"mean": zeros, "flip": zeros + 1}, generator("coin"))
+    drawn = module.draw_latents({"mean": zeros, "flip": zeros + 1}, generator("coin"))
     chosen = module.payload.statistics.denormalise(drawn)[:, 0, 0, 0].round()
     assert set(chosen.tolist()) == {0.0, 1.0}
     assert abs(float(chosen.mean()) - 0.5) < 5 * 0.5 / math.sqrt(4000)

@@ -213,12 +213,12 @@ def test_losses_that_cannot_be_told_apart_leave_the_later_best_and_do_not_drift(
     found = []
     for loss in (1.0, 1.005, 1.009, 1.012, 0.9, 0.91, 0.905):
         files.rows.append({"val_loss": loss})
-        found.append(files._newest_is_best())
+        found.append(files.newest_is_best())
     assert found == [True, True, True, False, True, False, True]
     files.rows.append({"val_loss": 0.1, "memorised": 1.0, "memorised_val": 0.0})
-    assert not files._newest_is_best()
+    assert not files.newest_is_best()
     files.rows[-1]["memorised_val"] = 0.5  # held-out data repeat training data: no measure of copying
-    assert files._newest_is_best()
+    assert files.newest_is_best()
 
 
 def test_an_overfitting_run_keeps_its_early_best(latents, tmp_path):
