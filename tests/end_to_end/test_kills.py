@@ -97,7 +97,10 @@ def kill_at(arguments: list[str], folder: Path, pattern: str, count: int) -> Non
             process.wait()
             return
         time.sleep(0.001)
-    raise AssertionError(f"{pattern}: the command ended before it could be killed ({process.poll()})")
+    status = process.poll()
+    if status is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    raise AssertionError(f"{pattern}: expected within 300 s; the command ended with status {status}")
 
 
 def contents(folder: Path) -> dict[str, str]:
