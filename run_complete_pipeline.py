@@ -105,14 +105,15 @@ def stages_of(
         "output_dir": out / "evaluation",
         "vavae_path": tokenizer,
     }
+    judging = {"real": data, "output_dir": selector}
+    judge = ("judge", config.skip_generation, ["stage4_evaluate.py", "judge"], judging)
+    selection = [judge] if config.select else []
     stages = [
         ("extraction", config.skip_extraction, ["stage1_extract_features.py"], extraction),
         ("training", config.skip_training, ["stage2_train_dit.py"], training),
+        *selection,
         ("generation", config.skip_generation, ["stage3_inference.py"], generation),
     ]
-    if config.select:
-        judging = {"real": data, "output_dir": selector}
-        stages.insert(2, ("judge", config.skip_generation, ["stage4_evaluate.py", "judge"], judging))
     if config.evaluate or config.demo:  # a demo that generates nothing skips it unless asked
         skipped = config.skip_generation and not config.evaluate
         stages.append(("evaluation", skipped, ["stage4_evaluate.py"], evaluation))

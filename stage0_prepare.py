@@ -132,7 +132,7 @@ def download(config: DownloadConfig) -> None:
     for name in wanted:
         if name not in PUBLISHED:
             raise UserError(f"download {name}: expected {' | '.join([*PUBLISHED, 'all'])}")
-    with lock_folder(Path(config.dir), config.dry_run):
+    with lock_folder(Path(config.dir), config.dry_run, "--dir"):
         if config.dry_run:
             files = [f"{PUBLISHED[name].file}, about {PUBLISHED[name].size / 1e9:.2f} GB" for name in wanted]
             return tell_plan(

@@ -69,10 +69,11 @@ def read_object(
     """The JSON object that this project wrote; UserError, ending in `way_out`: the file holds none, or one
     that lacks one of `names` or has other `values`.
     """
+    refusal = UserError(f"{path}: damaged; {way_out}")
     try:
         content = dict(json.loads(Path(path).read_text(encoding="utf-8")))
-        if content.keys() >= {*names} and all(isinstance(value, values) for value in content.values()):
-            return content
-        raise UserError("names and values are other ones")
     except (ValueError, TypeError, RecursionError) as error:
-        raise UserError(f"{path}: damaged; {way_out}") from error
+        raise refusal from error
+    if not content.keys() >= {*names} or not all(isinstance(value, values) for value in content.values()):
+        raise refusal
+    return content

@@ -26,9 +26,9 @@ WAY_OUT = "use another --output_dir, or delete the folder"
 
 
 @contextmanager
-def lock_folder(folder: Path, dry_run: bool = False) -> Iterator[None]:
+def lock_folder(folder: Path, dry_run: bool = False, flag: str = "--output_dir") -> Iterator[None]:
     """Make `folder` and keep other processes out of it within the block. UserError: one is writing there, or
-    a file stands in its place.
+    a file stands in its place (the message names the `flag` that chose it).
 
     The further processes of a run pass: the main one holds the lock for them. The system frees the lock of a
     process that dies. In a dry run a folder that is not there is not made, only refused where it could not be
@@ -37,7 +37,7 @@ def lock_folder(folder: Path, dry_run: bool = False) -> Iterator[None]:
     if not is_main_process():
         yield
         return
-    existing = existing_folder(folder)
+    existing = existing_folder(folder, flag)
     if not dry_run:
         folder.mkdir(parents=True, exist_ok=True)
     elif not os.access(existing, os.W_OK | os.X_OK):
@@ -53,7 +53,7 @@ def lock_folder(folder: Path, dry_run: bool = False) -> Iterator[None]:
         os.close(descriptor)
 
 
-def existing_folder(folder: Path, flag: str = "--output_dir") -> Path:
+def existing_folder(folder: Path, flag: str) -> Path:
     """`folder`, or of those above it the nearest that is there; UserError, naming the `flag` that chose it: a
     file stands in its place.
     """

@@ -86,8 +86,9 @@ def keep_compiled_code() -> None:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
         if os.access(cache if cache.is_dir() else cache.parent, os.W_OK):
             named = str(cache / "torch" / "inductor")
-    if named and Path(named).name != processor():
-        os.environ[CACHE] = str(Path(named) / processor())
+    kind = processor()
+    if named and Path(named).name != kind:
+        os.environ[CACHE] = str(Path(named) / kind)
 
 
 def processor() -> str:

@@ -66,7 +66,7 @@ def run(config: ExtractConfig) -> None:
     resolve_devices(device.type, config.devices)
     # The main process alone looks at the inputs and refuses; further processes get the jobs from it.
     inputs = read_inputs(config, device) if is_main_process() else None
-    with lock_folder(Path(config.output_path), config.dry_run):
+    with lock_folder(Path(config.output_path), config.dry_run, "--output_path"):
         jobs = jobs_of(inputs, config) if inputs else []
         if inputs and config.dry_run:
             return tell(inputs, jobs, config)

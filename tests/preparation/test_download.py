@@ -123,3 +123,9 @@ def test_an_absent_repository_is_one_line(monkeypatch, content, tmp_path):
 def test_unknown_names_are_refused(tmp_path):
     text = refusal_of(stage0_prepare.main, "download", "vae", "--dir", tmp_path)
     assert "expected vavae | lightningdit-xl-800ep | lightningdit-xl-64ep | latents-stats | all" in text
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused_by_the_flag_s_name(tmp_path):
+    (tmp_path / "weights").write_text("in the way")
+    text = refusal_of(stage0_prepare.main, "download", "latents-stats", "--dir", tmp_path / "weights")
+    assert text.endswith("weights: is a file, expected a folder; use another --dir")
