@@ -72,7 +72,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
         metrics = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"--metrics {path}: no such file; stage 4 writes metrics.json") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"--metrics {path}: not a JSON file ({error}); give metrics.json of stage 4"
         ) from error
