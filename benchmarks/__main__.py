@@ -13,6 +13,7 @@ import time
 
 from benchmarks import (
     bench_copies,
+    bench_judge,
     bench_pipeline,
     bench_sampling,
     bench_study,
@@ -32,6 +33,7 @@ BENCHMARKS = (
     (bench_pipeline,),
     (bench_copies,),
     (bench_study,),
+    (bench_judge,),
     (compare_fid,),
     (compare_pictures,),
     (compare_unet,),

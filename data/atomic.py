@@ -1,7 +1,6 @@
 """Writing a file so that a killed run never leaves half of one under its real name, and reading it again."""
 
 import errno
-import json
 import os
 import shutil
 from collections.abc import Collection, Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import UserError
+from configs.json_text import parse_json
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the user's share of it, the largest file
 
@@ -71,8 +71,8 @@ def read_object(
     """
     refusal = UserError(f"{path}: damaged; {way_out}")
     try:
-        content = dict(json.loads(Path(path).read_text(encoding="utf-8")))
-    except (ValueError, TypeError, RecursionError) as error:
+        content = dict(parse_json(Path(path).read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
         raise refusal from error
     if not content.keys() >= {*names} or not all(isinstance(value, values) for value in content.values()):
         raise refusal

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from configs.errors import UserError
+from configs.json_text import parse_json
 
 
 def natural_key(name: str) -> tuple:
@@ -133,8 +134,8 @@ class LabelTable:
         meaning.
         """
         try:
-            names = json.loads(text)
-        except json.JSONDecodeError as error:
+            names = parse_json(text)
+        except ValueError as error:
             raise UserError(f"label table: not JSON ({error}); expected a list of folder names") from error
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise UserError(f"label table: expected a JSON list of folder names, got {text[:80]!r}")

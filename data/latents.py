@@ -28,6 +28,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from configs.errors import UserError
+from configs.json_text import parse_json
 from data.labels import LabelTable, listing, natural_key
 from data.latent_stats import REBUILD
 from data.row_tensor import Rows, RowTensor
@@ -164,7 +165,7 @@ def _read_headers(files: Sequence[Path]) -> list[dict]:
     headers = []
     for index, path in enumerate(files):
         with _reading(path), safe_open(path, framework="pt") as file:
-            header = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+            header = {key: parse_json(value) for key, value in (file.metadata() or {}).items()}
         version = header.get("format_version")
         if version != FORMAT_VERSION:
             raise UserError(f"{path}: format version {version!r}, expected {FORMAT_VERSION}; {REBUILD}")

@@ -13,6 +13,7 @@ from typing import Any
 
 from configs.command_line import is_main_process
 from configs.errors import UserError
+from configs.json_text import parse_json
 from data.atomic import read_object, write_text
 
 try:
@@ -102,7 +103,7 @@ def claim_folder(
 
 def check_record(folder: Path, settings: Mapping[str, Any], way_out: str = WAY_OUT) -> None:
     """UserError, naming the first keys that differ, where `folder` was made with other settings."""
-    record, wanted = folder / RECORD, json.loads(json.dumps({"format": FORMAT, **settings}))
+    record, wanted = folder / RECORD, parse_json(json.dumps({"format": FORMAT, **settings}))
     earlier = read_object(record, way_out)
     if earlier.get("format") != FORMAT:
         version = earlier.get("format", 1)

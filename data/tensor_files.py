@@ -12,6 +12,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from configs.json_text import parse_json
+
 DTYPE_NAMES = {torch.float32: "F32", torch.int64: "I64"}
 
 
@@ -69,7 +71,7 @@ def _head(header: dict[str, Any]) -> bytes:
 def copy_with_metadata(source: Path, target: Path, name: str, value: str) -> None:
     """Make `target` a copy of `source` whose metadata hold `value` under `name`, of any length."""
     with _needing_room(target), open(source, "rb") as old, open(target, "wb") as new:
-        header = json.loads(old.read(int.from_bytes(old.read(8), "little")))
+        header = parse_json(old.read(int.from_bytes(old.read(8), "little")))
         header["__metadata__"] = dict(sorted({**header.get("__metadata__", {}), name: value}.items()))
         new.write(_head(header))
         shutil.copyfileobj(old, new)
@@ -79,7 +81,7 @@ def tensor_positions(path: Path) -> dict[str, int]:
     """Where in the file each tensor's bytes begin."""
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
+        header = parse_json(file.read(length))
     return {
         name: 8 + length + entry["data_offsets"][0]
         for name, entry in header.items()
@@ -103,7 +105,7 @@ def _rewrite_metadata(path: Path, change: Callable[[dict[str, str]], dict[str, s
     """Rewrite the header in place (its length in 8 bytes, then JSON, then spaces) with sorted metadata."""
     with open(path, "r+b") as file:
         length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
+        header = parse_json(file.read(length))
         if "__metadata__" in header:
             header["__metadata__"] = dict(sorted(change(header["__metadata__"]).items()))
         text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()

@@ -12,7 +12,6 @@ and file name. What stage 3 wrote into a PNG (axes, who selected it) is read the
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -23,6 +22,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from configs.errors import UserError
+from configs.json_text import parse_json
 from data.axes import Axes, agreed
 from data.grey_depth import with_white
 from data.images import IMAGE_EXTENSIONS, ImageRecord
@@ -278,7 +278,7 @@ def _text_of(path: Path) -> dict[str, Any]:
     """What stage 3 wrote into a PNG; nothing in other files."""
     try:
         with Image.open(path) as image:
-            return dict(json.loads(image.info.get(METADATA, "{}")))
+            return dict(parse_json(image.info.get(METADATA, "{}")))
     except Exception:  # Pillow raises nearly anything; a bad image is refused where it is read
         return {}
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from configs.errors import UserError
+from configs.json_text import parse_json
 from data.tables import read_rows
 
 SAMPLES, TABLES = "samples.csv", ("metadata.csv", "metadata.jsonl")
@@ -53,8 +53,8 @@ def _table(path: Path) -> list[dict[str, str]]:
     else:
         try:
             text = path.read_text(encoding="utf-8-sig")
-            lines = [dict(json.loads(line)) for line in text.split("\n") if line.strip()]
-        except (ValueError, TypeError, RecursionError) as error:
+            lines = [dict(parse_json(line)) for line in text.split("\n") if line.strip()]
+        except (ValueError, TypeError) as error:
             raise UserError(f"{path}: not readable as a table ({error}); {way_out}") from error
     return [{str(name).strip().casefold(): _cell(value) for name, value in line.items()} for line in lines]
 

@@ -30,6 +30,7 @@ from PIL import Image
 from configs.command_line import say
 from configs.dry_run import tell_plan
 from configs.errors import UserError
+from configs.json_text import parse_json
 from configs.keys import identity
 from configs.schema import SelectingJudgeConfig
 from configs.version import VERSION
@@ -125,8 +126,8 @@ class Selector:
             people = LabelTable.from_json(found["people"])
             judge, training = SmallJudge(len(people)), tensors.pop("training").numpy()
             motion = tensors.pop("motion").numpy()
-            bounds, files = json.loads(found["bounds"]), json.loads(found["training_files"])
-        except (KeyError, TypeError) as error:
+            bounds, files = parse_json(found["bounds"]), parse_json(found["training_files"])
+        except (KeyError, TypeError, ValueError) as error:
             raise file.refusal("not a selecting judge") from error
         state = {name.removeprefix("judge."): value for name, value in tensors.items()}
         load_strict(judge, state, file, "selecting judge", file.way_out)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy
 from PIL import Image
 
 from configs.command_line import say
+from configs.json_text import parse_json
 from data.atomic import write_text_if_new
 from data.labels import LabelTable, natural_key
 from data.sheets import grid, save_png
@@ -87,5 +87,5 @@ def sample_rows(folder: Path, layout: str = "flat") -> list[dict[str, Any]]:
         with Image.open(path) as image:
             text = image.info.get(METADATA)
         if text is not None:  # the grid carries none
-            rows.append(json.loads(text))
+            rows.append(parse_json(text))
     return rows

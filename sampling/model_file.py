@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from configs.errors import UserError
+from configs.json_text import parse_json
 from configs.version import VERSION
 from data.atomic import replacing
 from data.axes import Axes
@@ -73,7 +74,7 @@ class DitPayload:
     def from_json(cls, text: str, source: str) -> DitPayload:
         """Inverse of `to_json`; UserError naming `source` when something is missing."""
         try:
-            content = json.loads(text)
+            content = parse_json(text)
             if content["format"] != FORMAT:
                 raise UserError(f"format {content['format']!r}, expected {FORMAT!r}")
             mean, std = (

@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from configs.command_line import OneLineParser, run_script, say
 from configs.errors import UserError
+from configs.json_text import parse_json
 
 if TYPE_CHECKING:
     from sampling.model_file import DitPayload
@@ -69,10 +69,10 @@ def run(options: argparse.Namespace) -> list[str]:
 def read_metrics(path: Path) -> dict[str, Any]:
     """metrics.json of stage 4 of one generator."""
     try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
+        metrics = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"--metrics {path}: no such file; stage 4 writes metrics.json") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(
             f"--metrics {path}: not a JSON file ({error}); give metrics.json of stage 4"
         ) from error

@@ -15,6 +15,7 @@ import torch
 from configs.command_line import PROJECT, say
 from configs.dry_run import tell_plan
 from configs.errors import UserError, first_line
+from configs.json_text import parse_json
 from configs.keys import identity, recorded
 from configs.schema import EvaluateConfig
 from configs.version import VERSION
@@ -130,11 +131,11 @@ def generators_of(
 def read_sweep(path: Path) -> dict[str, Any]:
     """What `sweep` found; UserError where the file is another one."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         settings, _ = content["settings"], content["rule"]
         if not all(isinstance(one["guidance"], (int, float)) for one in settings):
             raise UserError("guidance is no number")
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"--sweep {path}: expected sweep.json of stage4_evaluate.py sweep, found {first_line(error)}; "
             "run the sweep again, or leave it out"
@@ -215,8 +216,8 @@ def versions() -> dict[str, str | None]:
 def read_metrics(path: Path) -> dict[str, Any]:
     """What was measured before; nothing where there is no such file, or a damaged one."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError, TypeError, RecursionError):
+        return dict(parse_json(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):
         return {}
 
 

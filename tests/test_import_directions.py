@@ -27,12 +27,12 @@ ROOMS = {
 }
 LAYER_1 = {"tokenizer", "models", "transport", "radar"}
 BELOW_4 = {"configs", "weight_files", *LAYER_1, "data", "runtime", "sampling"}
-# Beyond "any lower layer": layer 1 stands alone but for weight files and the type of its refusals, data sees
-# no network (nor weight files, which may come from one), the runner starts stages as processes.
+# Beyond "any lower layer": layer 1 stands alone but for weight files, JSON and the type of its refusals, data
+# sees no network (nor weight files, which may come from one), the runner starts stages as processes.
 ALLOWED = {
     "configs": set(),
     "weight_files": {"configs"},
-    **dict.fromkeys(LAYER_1, {"configs.errors", "weight_files"}),
+    **dict.fromkeys(LAYER_1, {"configs.errors", "configs.json_text", "weight_files"}),
     "tokenizer.convert": {"configs", "weight_files", "tokenizer"},  # a command line
     "data": {"configs", "radar.colormap"},
     "runtime": {"configs"},

@@ -18,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from configs.errors import UserError
+from configs.json_text import parse_json
 from tokenizer.blocks import level_sizes
 from weight_files.hub import local_file
 from weight_files.reading import WeightFile, list_names, load_strict, values_digest
@@ -81,8 +82,8 @@ def _config_of(metadata: Mapping[str, str], file: WeightFile) -> dict[str, Any] 
     if "config" not in metadata:
         return None
     try:
-        return json.loads(metadata["config"])
-    except (ValueError, RecursionError) as error:
+        return parse_json(metadata["config"])
+    except ValueError as error:
         raise file.refusal(f"metadata 'config' is no JSON ({error})", "convert the file again") from error
 
 

@@ -8,7 +8,6 @@ interleave.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy
 from scipy.constants import speed_of_light
 
 from configs.errors import UserError
+from configs.json_text import parse_json
 from radar.captures.contract import Contents, Facts, Format, Hints
 
 SUFFIXES = (".bin", ".dat", ".raw", ".adc")  # nothing in such a stream says what it is
@@ -62,7 +62,7 @@ def read_profile(path: Path) -> Profile:
     """UserError: no profile, or one of several profiles or sub-frames."""
     text = path.read_text(encoding="utf-8", errors="replace")
     try:
-        profile = _studio(json.loads(text)) if text.lstrip().startswith("{") else _sdk(text)
+        profile = _studio(parse_json(text)) if text.lstrip().startswith("{") else _sdk(text)
     except (KeyError, IndexError, ValueError, TypeError, ZeroDivisionError) as error:
         if isinstance(error, UserError):
             raise
