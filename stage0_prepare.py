@@ -54,8 +54,8 @@ def spectrogram(config: SpectrogramConfig) -> None:
     their axes, labels.csv whose they are.
     """
     from data.folders import Rules
-    from data.recordings import find_recordings
     from preparation.drawing import draw_recordings
+    from preparation.recordings import find_recordings
     from preparation.spectrograms import check_pair
 
     check_pair("spectrogram", config)

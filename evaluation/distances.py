@@ -20,7 +20,25 @@ DRAWS, HALVES = 5, 100  # draws that are averaged; halves of them that give the 
 BLOCK = 4  # neighbouring images that may be windows of one walk, each a quarter on
 MOST = 1000  # images of a set in one draw
 REFERENCE, OTHERS = "held_out", {"generated": "generated", "floor": "train"}
-RANGES = {"kid": (-math.inf, math.inf), **dict.fromkeys(("precision", "recall", "coverage"), (0.0, 1.0))}
+
+
+class Meaning(NamedTuple):
+    """Whether less of a measure is better, and between which values it lies."""
+
+    lower_is_better: bool
+    low: float = 0.0
+    high: float = math.inf
+
+
+MEASURES = {
+    "kid": Meaning(True, -math.inf),
+    "frechet": Meaning(True),
+    "sliced_wasserstein": Meaning(True),
+    "precision": Meaning(False, high=1.0),
+    "recall": Meaning(False, high=1.0),
+    "density": Meaning(False),
+    "coverage": Meaning(False, high=1.0),
+}
 
 
 # Measures of reference x (N, D) and other y (M, D)
@@ -194,9 +212,10 @@ def _half(draw: Draw, rng: numpy.random.Generator) -> Draw:
 
 
 def all_distances(x: numpy.ndarray, y: numpy.ndarray, draw: Draw) -> dict[str, float]:
-    """Every measure of what a draw has of two sets, in the one form that every command uses."""
+    """MEASURES of what a draw has of two sets, in the one form that every command uses."""
     single = {"frechet": frechet(x, y), "sliced_wasserstein": sliced_wasserstein(x, y)}
-    return {"kid": kid(x, y, draw.people), **single, **neighbourhoods(x, y, draw.neighbours)}
+    found = {"kid": kid(x, y, draw.people), **single, **neighbourhoods(x, y, draw.neighbours)}
+    return {name: found[name] for name in MEASURES}
 
 
 class Values(NamedTuple):
@@ -257,4 +276,5 @@ def compare(
 
 def range_of(measure: str) -> tuple[float, float]:
     """Lowest and highest value that a measure can have."""
-    return RANGES.get(measure, (0.0, math.inf))
+    meaning = MEASURES.get(measure, Meaning(True))  # differences of motion, too, are measures
+    return meaning.low, meaning.high

@@ -1,7 +1,7 @@
 """Images as numbers: what the judge sees, how the person moves, and the spaces in which sets are compared.
 
 judge    what the first judge's last layer sees, 1024 numbers
-radar    the six quantities of `evaluation.motion` and the mean Doppler profile in 32 bands, weighing alike
+radar    QUANTITIES of `evaluation.motion` and the mean Doppler profile in 32 bands, weighing alike
 latents  the tokenizer's latents, pooled: mean and deviation over time of each channel in 4 bands of velocity
          (256 numbers for 32 channels), so that a few hundred images can fill the space
 inception, dinov2  networks whose weights the user has; distances in them do not compare with published ones
@@ -33,7 +33,7 @@ Networks = Mapping[str, tuple[Callable[[Tensor], Tensor], int]]  # by name, and 
 
 
 class ImageSet(NamedTuple):
-    """What is kept of N images: reduced ones (N, 128, 64, 3) uint8, whose (N,), QUANTITIES (N, 6), Doppler
+    """What is kept of N images: reduced ones (N, 128, 64, 3) uint8, whose (N,), QUANTITIES (N, Q), Doppler
     profile (N, BANDS), and where a judge takes them so, whole ones (N, side, side, 3) uint8.
     """
 

@@ -1,4 +1,4 @@
-"""How people move in the images: six quantities of each, what walkers show, and distances between sets."""
+"""How people move in the images: QUANTITIES of each, what walkers show, and distances between sets."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from radar.kinematics import Kinematics, finite_mean
 QUANTITIES = ("torso_velocity", "upper_envelope", "lower_envelope", "bandwidth", "cadence", "periodicity")
 TAIL, RARE = 0.05, 0.01  # shares of training images: that lie as far out, that cannot be measured
 RULE = (
-    "outside the real range: the six quantities together, each in training deviations, lie farther from the "
-    f"{NEIGHBOURS}th nearest training image than {1 - TAIL:.0%} of training images do from other "
+    "outside the real range: the quantities of the walk together, each in training deviations, lie farther "
+    f"from the {NEIGHBOURS}th nearest training image than {1 - TAIL:.0%} of training images do from other "
     f"moments, or one cannot be measured that can in all but {RARE:.0%} of them; so about {TAIL:.0%} of "
     "other real images are called so"
 )
 
 
 def quantities(found: Kinematics) -> tuple[float, ...]:
-    """The six of one image, with velocities positive in the direction of walking."""
+    """QUANTITIES of one image, with velocities positive in the direction of walking."""
     upper, lower = (finite_mean(line) for line in (found.upper_mps, found.lower_mps))
     if found.torso_velocity_mps < 0:
         upper, lower = -lower, -upper
@@ -37,7 +37,7 @@ def quantities(found: Kinematics) -> tuple[float, ...]:
 
 
 def outside_real_range(motion: numpy.ndarray, training: numpy.ndarray) -> numpy.ndarray:
-    """Which of `motion` (N, 6) no real walker of `training` (M, 6), people and times in order, shows: (N,)
+    """Which of `motion` (N, Q) no real walker of `training` (M, Q), people and times in order, shows: (N,)
     bool, by RULE. A quantity alone says little: a slow walk is real, and so is a fast cadence.
     """
     unknown = numpy.isnan(training)
@@ -57,7 +57,7 @@ def outside_real_range(motion: numpy.ndarray, training: numpy.ndarray) -> numpy.
 
 
 def differences(x: numpy.ndarray, y: numpy.ndarray, draw: Draw | None = None) -> dict[str, float]:
-    """Wasserstein-1 distance of each quantity between motions (N, 6) and (M, 6), in its own unit."""
+    """Wasserstein-1 distance of each quantity between motions (N, Q) and (M, Q), in its own unit."""
     columns = [(a[numpy.isfinite(a)], b[numpy.isfinite(b)]) for a, b in zip(x.T, y.T)]
     found = [scipy.stats.wasserstein_distance(a, b) if len(a) and len(b) else numpy.nan for a, b in columns]
     return dict(zip(QUANTITIES, found))
@@ -67,7 +67,7 @@ def kinematics_distance(
     motion: dict[str, numpy.ndarray], draws: Draws, people: LabelTable, units: dict[str, str]
 ) -> dict[str, Any]:
     """Per quantity: unit, estimates of generated images and of the baseline ("floor"), and both per person
-    (where mixed up people show); from motions {set: (N, 6)}.
+    (where mixed up people show); from motions {set: (N, Q)}.
     """
     everybody = compare(motion, draws, differences)
     found = {name: {"unit": units[name], **both} for name, both in everybody.items()}

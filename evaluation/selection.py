@@ -44,7 +44,7 @@ from evaluation.features import ImageSet, describe, read
 from evaluation.folders import find_real, places_of
 from evaluation.judge import Judge, SmallJudge, train_judge
 from evaluation.memorisation import luma, shift_distances
-from evaluation.motion import outside_real_range
+from evaluation.motion import QUANTITIES, outside_real_range
 from weight_files.reading import WeightFile, load_strict
 
 QUANTILES = {"confidence": 0.1, "novelty": 0.01, "near": 0.01}
@@ -98,7 +98,7 @@ class Selector:
     people: LabelTable
     bounds: dict[str, float]  # of the keys of QUANTILES
     training: numpy.ndarray  # `luma` of all of train, (M, 64, 64)
-    motion: numpy.ndarray  # of the judge's training images and the held-out ones, (N, 6)
+    motion: numpy.ndarray  # of the judge's training images and the held-out ones, (N, Q)
     colour_map: str
     training_files: list[str]  # digests of the files that the judge and the bounds come from
 
@@ -129,6 +129,8 @@ class Selector:
             bounds, files = parse_json(found["bounds"]), parse_json(found["training_files"])
         except (KeyError, TypeError, ValueError) as error:
             raise file.refusal("not a selecting judge") from error
+        if motion.shape[1:] != (len(QUANTITIES),):
+            raise file.refusal(f"quantities of another version, {motion.shape}; expected {len(QUANTITIES)}")
         state = {name.removeprefix("judge."): value for name, value in tensors.items()}
         load_strict(judge, state, file, "selecting judge", file.way_out)
         pixels = training.astype(numpy.float32) / 255

@@ -16,12 +16,12 @@ from data.axes import AXES, axes_row
 from data.folders import Found
 from data.label_files import LABELS
 from data.progress import progress
-from data.recordings import stem, told_groups
 from data.run_record import claim_folder
 from data.tables import csv_text
 from data.tree import account
 from preparation.advice import grouped, hold_out_advice, sign_advice
 from preparation.bad_recordings import BadRecordings
+from preparation.recordings import stem, told_groups
 from preparation.spectrograms import (
     Reader,
     forget_unfinished,

@@ -39,10 +39,10 @@ class Kinematics:
     upper_mps: numpy.ndarray
     lower_mps: numpy.ndarray
     profile: numpy.ndarray
-    torso_velocity_mps: float
-    bandwidth_mps: float
-    cadence_hz: float
-    periodicity: float
+    torso_velocity_mps: float = math.nan
+    bandwidth_mps: float = math.nan
+    cadence_hz: float = math.nan
+    periodicity: float = math.nan
 
 
 def measure(
@@ -62,7 +62,7 @@ def measure(
     floor, peak = numpy.percentile(power, (20, 99.5))
     if peak - floor < LEAST_CONTRAST:
         nothing = numpy.full(frames, numpy.nan)
-        return Kinematics(nothing, nothing, nothing, numpy.zeros(bins), *[numpy.nan] * 4)
+        return Kinematics(nothing, nothing, nothing, numpy.zeros(bins))
     relative = numpy.clip((power - floor) / (peak - floor), 0.0, 1.2)
     torso, lower, upper = (
         numpy.interp(line, numpy.arange(bins), velocity_mps)

@@ -45,7 +45,7 @@ class Sampler:
     ) -> "OdeSample":
         """Sampler: sample(noise, velocity) -> end state, with sample.nfe of the last call.
 
-        `sampling_method`: euler, heun or abm3 (see `solvers.Adams`) on num_steps intervals (see
+        `sampling_method`: one of `solvers.SOLVERS` on num_steps intervals (see
         `timesteps.time_grid`), flow_map, whose velocity(x, t, span) is the mean one over an interval, or
         dopri5, which chooses its own steps from atol and rtol. At `breaks` the velocity jumps, as
         `Guidance.breaks` says: steps end there, and each part sees its own side only. Euler, of order 1

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 from data.tables import csv_text
 from evaluation.agreement import said_by_judges
+from evaluation.distances import MEASURES
 
 KINDS = ("real", "generated", "reconstructed")
 PERCENT = {"confidence", "memorised", "accuracy", "chance"}  # shares by other keys than "share"
-LOWER = ("kid", "frechet", "sliced_wasserstein")  # is better
+LOWER = {name for name, meaning in MEASURES.items() if meaning.lower_is_better}
 PAPER = ("judged_right", "memorised", "torso_velocity", "cadence", "impossible")  # what fits across a page
 WORDS = {
     "judged_right": "named right",

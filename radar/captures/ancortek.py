@@ -46,4 +46,4 @@ def _recognises(path: Path, head: bytes) -> bool:
     return is_beat and stated and length >= 2 and length.is_integer()
 
 
-FORMATS = (Format("Ancortek text (.dat)", _recognises, load_ancortek),)
+FORMATS = (Format("Ancortek text (.dat)", (".dat",), _recognises, load_ancortek),)

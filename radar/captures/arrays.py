@@ -108,8 +108,8 @@ def _is_hdf5(path: Path, head: bytes) -> bool:
 
 
 FORMATS = (
-    Format(".npy", lambda path, head: head.startswith(b"\x93NUMPY"), load_npy),
-    Format(".npz", _is_npz, load_npz),
-    Format("HDF5 or MATLAB 7.3", _is_hdf5, load_hdf5),
-    Format("MATLAB", _is_mat, load_mat),
+    Format(".npy", (".npy",), lambda path, head: head.startswith(b"\x93NUMPY"), load_npy),
+    Format(".npz", (".npz",), _is_npz, load_npz),
+    Format("HDF5 or MATLAB 7.3", (".mat", ".h5", ".hdf5"), _is_hdf5, load_hdf5),
+    Format("MATLAB", (".mat",), _is_mat, load_mat),
 )

@@ -131,9 +131,12 @@ class Capture:
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file. `recognises` looks at the path and its first bytes, `load` reads it."""
+    """A kind of file. `recognises` looks at the path and its first bytes, `load` reads it; in a folder it is
+    sought under `suffixes`.
+    """
 
     name: str
+    suffixes: tuple[str, ...]
     recognises: Callable[[Path, bytes], bool]
     load: Callable[[Path, Hints], Contents]
 

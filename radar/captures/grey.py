@@ -11,6 +11,7 @@ from configs.errors import UserError
 from radar.captures.contract import Contents, Format, Hints
 
 AXES = ("velocities", "times")
+SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 MAGIC = (b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"BM")
 
 
@@ -29,4 +30,4 @@ def load_grey(path: Path, hints: Hints) -> Contents:
     return Contents({"grey": values[::-1].astype(numpy.uint16 if wide else numpy.uint8)}, axes=AXES)
 
 
-FORMATS = (Format("grey image", lambda path, head: head.startswith(MAGIC), load_grey),)
+FORMATS = (Format("grey image", SUFFIXES, lambda path, head: head.startswith(MAGIC), load_grey),)

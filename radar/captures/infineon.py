@@ -67,4 +67,4 @@ def load_ifrt(path: Path, hints: Hints) -> Contents:
     return Contents(parts, facts, ("frames", "receivers", "chirps", "samples"))
 
 
-FORMATS = (Format("Infineon text (IFRT)", lambda path, head: head.startswith(b"IFRT"), load_ifrt),)
+FORMATS = (Format("Infineon text (IFRT)", (".txt",), lambda path, head: head.startswith(b"IFRT"), load_ifrt),)

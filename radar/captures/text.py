@@ -161,11 +161,12 @@ def _has_blocks(path: Path, head: bytes) -> bool:
 
 
 FORMATS = (
-    Format("blocks of raw samples", _has_blocks, load_blocks),
+    Format("blocks of raw samples", (".txt",), _has_blocks, load_blocks),
     Format(
         "a file each for I and Q",
+        (".csv", ".txt"),
         lambda path, head: is_text(head) and other_part(path) is not None,
         load_parts,
     ),
-    Format("text", lambda path, head: is_text(head), load_table),
+    Format("text", (".csv", ".txt"), lambda path, head: is_text(head), load_table),
 )

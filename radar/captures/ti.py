@@ -266,6 +266,7 @@ def load_stream(path: Path, hints: Hints) -> Contents:
 FORMATS = (
     Format(
         "stream of a DCA1000 (.bin)",
+        SUFFIXES,
         lambda path, head: path.suffix.lower() in SUFFIXES and len(head) > 0,
         load_stream,
     ),

@@ -21,4 +21,6 @@ def load_wav(path: Path, hints: Hints) -> Contents:
     return Contents({"I": samples[:, 0], "Q": samples[:, 1]}, facts, ("pulses",), notes)
 
 
-FORMATS = (Format(".wav", lambda path, head: head[:4] == b"RIFF" and head[8:12] == b"WAVE", load_wav),)
+FORMATS = (
+    Format(".wav", (".wav",), lambda path, head: head[:4] == b"RIFF" and head[8:12] == b"WAVE", load_wav),
+)

@@ -40,7 +40,8 @@ def judge(real):
 def lenient(judge, path, **bounds):
     """The same judge with bounds that pass nearly everything, so that the toy's noise has a chance."""
     selector = Selector.load(judge)
-    wide = numpy.concatenate([selector.motion + 1e3, selector.motion - 1e3, numpy.full((9, 6), numpy.nan)])
+    unknown = numpy.full((9, selector.motion.shape[1]), numpy.nan)
+    wide = numpy.concatenate([selector.motion + 1e3, selector.motion - 1e3, unknown])
     low = {"confidence": 0.0, "novelty": 0.0, "near": 0.0, **bounds}
     replace(selector, bounds=low, motion=wide).save(path)
     return path

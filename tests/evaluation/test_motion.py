@@ -23,7 +23,7 @@ def test_coming_and_going_are_the_same_walk(sign):
 
 def test_a_dark_picture_has_no_quantities():
     nothing = numpy.full(5, numpy.nan)
-    assert numpy.isnan(quantities(Kinematics(nothing, nothing, nothing, nothing, *[numpy.nan] * 4))).all()
+    assert numpy.isnan(quantities(Kinematics(nothing, nothing, nothing, nothing))).all()
 
 
 def test_outside_the_real_range_is_what_no_training_image_shows():
@@ -62,12 +62,13 @@ def test_what_often_cannot_be_measured_is_not_outside_the_real_range():
 
 
 def test_a_shift_is_as_far_as_it_is_wide():
-    x = numpy.random.default_rng(0).standard_normal((30, 6))
-    y = x[::-1] + numpy.array([0.1, -0.2, 0.3, 0, 0.5, 0])
-    assert list(differences(x, y).values()) == pytest.approx([0.1, 0.2, 0.3, 0, 0.5, 0])
-    y[3, 0], y[:, 5] = numpy.nan, numpy.nan
+    x = numpy.random.default_rng(0).standard_normal((30, len(QUANTITIES)))
+    shifts = numpy.array([0.1, -0.2, 0.3, 0, 0.5, *[0] * (len(QUANTITIES) - 5)])
+    y = x[::-1] + shifts
+    assert list(differences(x, y).values()) == pytest.approx(abs(shifts))
+    y[3, 0], y[:, -1] = numpy.nan, numpy.nan
     found = differences(x, y)
-    assert found["torso_velocity"] == pytest.approx(0.1, abs=0.1) and numpy.isnan(found["periodicity"])
+    assert found[QUANTITIES[0]] == pytest.approx(0.1, abs=0.1) and numpy.isnan(found[QUANTITIES[-1]])
 
 
 def test_mixed_up_people_show_per_person_only():

@@ -1,5 +1,6 @@
 """What a selecting judge keeps and refuses, how long it tries, and who may not score what it chose."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy
@@ -141,6 +142,9 @@ def test_a_file_holds_all_that_choosing_needs(selector, tmp_path):
     selector.judge.save(tmp_path / "other.safetensors", PEOPLE)
     with pytest.raises(ValueError, match="other.safetensors: not a selecting judge"):
         Selector.load(tmp_path / "other.safetensors")
+    replace(selector, motion=selector.motion[:, 1:].copy()).save(path)
+    with pytest.raises(ValueError, match=f"another version.*expected {len(QUANTITIES)}"):
+        Selector.load(path)
     with pytest.raises(FileNotFoundError, match="stage4_evaluate.py judge makes one"):
         Selector.load(tmp_path / "absent.safetensors")
 

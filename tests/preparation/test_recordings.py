@@ -6,7 +6,7 @@ from PIL import Image
 
 from configs.errors import UserError
 from data.folders import Rules
-from data.recordings import find_recordings, stem
+from preparation.recordings import find_recordings, stem
 from radar.captures import Facts, Hints, read
 from radar.echoes import Radar, iq_signal
 from radar.spectrogram import remove_clutter, spectrogram, to_image, to_unit, windows

@@ -10,9 +10,12 @@ from data.folders import BY_FOLDER, FileRecord, Found, Rules, find_files
 from data.grey_depth import with_white
 from data.label_files import apply_name, person_folder
 from data.labels import listing
+from radar.captures import FORMATS, grey
 
-RECORDING_EXTENSIONS = (".npy", ".npz", ".mat", ".h5", ".hdf5", ".csv", ".txt", ".wav", ".bin", ".dat")
-IMAGE_EXTENSIONS = (".png", ".tif", ".tiff", ".bmp")
+IMAGE_EXTENSIONS = grey.SUFFIXES
+RECORDING_EXTENSIONS = tuple(
+    dict.fromkeys(suffix for one in FORMATS for suffix in one.suffixes if suffix not in IMAGE_EXTENSIONS)
+)
 
 
 def find_recordings(source: str | os.PathLike, rules: Rules = BY_FOLDER, images: bool = False) -> Found:
