@@ -69,7 +69,8 @@ class LabelEmbedder(nn.Module):
 
     With `combinations`, the embedding of label i is the sum of row `combinations[i][0]` of `embedding_table`
     and row `combinations[i][1]` of `condition_table`. So combinations never trained on have an embedding.
-    The last row of each table, -1, stands for none.
+    The last row of each table, -1, stands for none. Labels beyond the null class are the conditions of
+    nobody, in their order (`condition_of_nobody`).
     """
 
     def __init__(
@@ -81,8 +82,8 @@ class LabelEmbedder(nn.Module):
         rows = table_rows(num_classes, dropout, combinations)
         self.combinations: list[list[int]] | None = None
         self._moved: Tensor | None = None
-        if combinations is not None:  # the null class's at the end, and the tables' last rows for -1
-            pairs = [*combinations, (-1, -1)]
+        if combinations is not None:  # then the null class's, the conditions of nobody; last rows for -1
+            pairs = [*combinations, (-1, -1), *((-1, condition) for condition in range(rows[1] - 1))]
             self.combinations = [[number % count for number, count in zip(pair, rows)] for pair in pairs]
         self.embedding_table = nn.Embedding(rows[0], dim)
         self.condition_table = nn.Embedding(rows[1], dim) if combinations is not None else None
@@ -91,6 +92,10 @@ class LabelEmbedder(nn.Module):
     def null_class(self) -> int:
         """Label that stands for "no class"."""
         return self.num_classes
+
+    def condition_of_nobody(self, condition: int) -> int:
+        """Label that stands for a condition without a person; of none, -1, the null class."""
+        return self.null_class + 1 + condition
 
     def forward(self, labels: Tensor, drop: Tensor | None = None) -> Tensor:
         """Labels (N,) int64 to (N, D).
@@ -107,12 +112,13 @@ class LabelEmbedder(nn.Module):
             labels = labels if drop is None else labels.masked_fill(drop[:, 0], self.null_class)
             return self.embedding_table(labels)
         numbers = self._numbers(labels.device)
-        pairs = numbers[labels] if drop is None else torch.where(drop, numbers[-1], numbers[labels])
+        nobody = numbers[self.null_class]
+        pairs = numbers[labels] if drop is None else torch.where(drop, nobody, numbers[labels])
         assert self.condition_table is not None
         return self.embedding_table(pairs[:, 0]) + self.condition_table(pairs[:, 1])
 
     def _numbers(self, device: torch.device) -> Tensor:
-        """(classes + 1, 2) rows of both tables for each label, moved to a device once: no weights, so no file
+        """(labels, 2) rows of both tables for each label, moved to a device once: no weights, so no file
         holds them, and a network built without memory has them too.
         """
         if self._moved is None or self._moved.device != device:

@@ -24,6 +24,7 @@ from models.layers import (
     feed_forward_width,
     modulate,
 )
+from models.references import ReferenceEmbedder
 
 NORM_EPS = 1e-6
 
@@ -100,6 +101,7 @@ class LightningDiT(nn.Module):
     shifts. `use_checkpoint` recomputes each block's activations in the backward pass: less memory, more time.
     `combinations` makes labels pairs of rows that add up (see `LabelEmbedder`). `flow_map` lets the network
     know a span of time, over which its output is the mean velocity (arXiv 2505.18825, 2505.13447).
+    `references` conditions on vectors of people's images instead of rows (see `ReferenceEmbedder`).
 
     Raises UserError for sizes that do not divide.
     """
@@ -124,6 +126,7 @@ class LightningDiT(nn.Module):
         use_checkpoint: bool = False,
         combinations: Sequence[Sequence[int]] | None = None,
         flow_map: bool = False,
+        references: bool = False,
     ):
         config = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         super().__init__()
@@ -139,7 +142,7 @@ class LightningDiT(nn.Module):
         self.x_embedder = PatchEmbed(patch_size, in_channels, hidden_size)
         self.t_embedder = TimestepEmbedder(hidden_size)
         self.span_embedder = TimestepEmbedder(hidden_size) if flow_map else None
-        self.y_embedder = LabelEmbedder(num_classes, hidden_size, class_dropout_prob, combinations)
+        self.y_embedder = self._embedder()
         self.register_buffer("pos_embed", sincos_position_table(side, hidden_size))
         self.feat_rope = AxialRotaryEmbedding(side, hidden_size // num_heads) if use_rope else None
         self.blocks = nn.ModuleList(
@@ -150,6 +153,15 @@ class LightningDiT(nn.Module):
         )
         self.final_layer = FinalLayer(hidden_size, patch_size**2 * out_channels, use_rmsnorm)
         self.initialise_weights()
+
+    def _embedder(self) -> LabelEmbedder | ReferenceEmbedder:
+        told = self._config
+        sizes = told["num_classes"], told["hidden_size"], told["class_dropout_prob"]
+        if not told["references"]:
+            return LabelEmbedder(*sizes, told["combinations"])
+        if told["combinations"] is not None:
+            raise UserError("references: people in conditions are learnt by rows; leave out --conditions")
+        return ReferenceEmbedder(*sizes, told["in_channels"], told["input_size"])
 
     @property
     def null_class(self) -> int:
@@ -185,7 +197,8 @@ class LightningDiT(nn.Module):
     def forward(
         self, x: Tensor, t: Tensor, y: Tensor, drop: Tensor | None = None, span: Tensor | None = None
     ) -> Tensor:
-        """Velocity (N, C, S, S) at latents x (N, C, S, S), times t (N,) in [0, 1] and labels y (N,) int64.
+        """Velocity (N, C, S, S) at latents x (N, C, S, S), times t (N,) in [0, 1] and labels y (N,) int64, or
+        with `references` vectors y (N, V).
 
         `drop` (N,) bool replaces labels by the null class; without it, training mode drops at random (see
         `LabelEmbedder`, also for labels of two parts). A network with `flow_map` gives the mean velocity on

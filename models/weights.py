@@ -21,6 +21,8 @@ _WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.)+")  # left by distributed and
 EXPECTED = "expected a LightningDiT checkpoint (.pt) with weights under 'ema', under 'model', or at the top"
 # Label dropout leaves no trace in the weights but the null row; published models were trained with this much.
 ASSUMED_CLASS_DROPOUT = 0.1
+CLASS_TABLE = "y_embedder.embedding_table.weight"
+VECTORS = "y_embedder.vectors"  # of networks with references
 
 
 def read_dit_state(path: str | Path) -> dict[str, Tensor]:
@@ -66,7 +68,7 @@ def infer_architecture(state: Mapping[str, Tensor], num_heads: int | None = None
         "num_heads": _num_heads(state, depth, hidden_size, num_heads),
         "mlp_ratio": _mlp_ratio(hidden_size, width, use_swiglu),
         "class_dropout_prob": ASSUMED_CLASS_DROPOUT,
-        "num_classes": _shape(state, "y_embedder.embedding_table.weight", 2)[0] - 1,
+        "num_classes": _shape(state, people_table(state), 2)[0] - 1,
         "learn_sigma": out_features == 2 * patch_size**2 * in_channels,
         "use_qknorm": "blocks.0.attn.q_norm.weight" in state,
         "use_swiglu": use_swiglu,
@@ -76,7 +78,13 @@ def infer_architecture(state: Mapping[str, Tensor], num_heads: int | None = None
         "use_checkpoint": False,
         "combinations": None,
         "flow_map": "span_embedder.mlp.0.weight" in state,
+        "references": VECTORS in state,
     }
+
+
+def people_table(state: Mapping[str, Tensor]) -> str:
+    """Name of the weights that have a row for each class and one for none."""
+    return VECTORS if VECTORS in state else CLASS_TABLE
 
 
 def _shape(state: Mapping[str, Tensor], name: str, num_axes: int) -> tuple[int, ...]:

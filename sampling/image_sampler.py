@@ -268,6 +268,7 @@ def build_image_sampler(
         vavae_path=vae.digest,
         latents_stats=payload.statistics.digest(),
         select=judges.get("selector"),
+        references=None,  # whom they show is among the network's weights
     )
     taken = {"precision": precision, "compile": bool(config.compile), "device": vae.device.type}
     settings = {**recorded(config), **digests, **taken}

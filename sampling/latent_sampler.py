@@ -11,6 +11,7 @@ from torch import Tensor
 from configs.errors import UserError
 from configs.schema import SampleConfig
 from data.conditions import Conditions
+from models.embedders import LabelEmbedder
 from models.lightningdit import LightningDiT
 from runtime.compiling import with_compiled_blocks
 from runtime.devices import autocast
@@ -49,7 +50,7 @@ class LatentSampler:
             settings.guidance_interval,
             settings.guidance_channels,
             settings.guidance_rescale,
-            midway_of(settings.guidance_condition, payload, device),
+            *steps_to_conditions(settings, net, payload, device),
         )
         self.solve = Sampler(self.transport).sample_ode(
             sampling_method=settings.sampler,
@@ -127,20 +128,32 @@ class LatentSampler:
         return self.solve(start, velocity, fresh=fresh)
 
 
-def midway_of(scale: float | None, payload: DitPayload, device: torch.device) -> Midway | None:
-    """Guidance towards the condition by `scale`, from each label's person in no condition; None: none.
+def steps_to_conditions(
+    settings: SampleConfig, net: LightningDiT, payload: DitPayload, device: torch.device
+) -> tuple[Midway | None, Midway | None]:
+    """Guidance towards the condition, from each label's person in no condition, and towards the person, from
+    nobody in the label's condition; None where it is not asked for.
 
-    UserError: a scale for a model that knows people in no conditions.
+    UserError: one of them for a model that knows people in no conditions.
     """
-    if scale is None:
-        return None
+    asked = {name: getattr(settings, name) for name in ("guidance_condition", "guidance_person")}
+    scales = {name: scale for name, scale in asked.items() if scale is not None}
+    if not scales:
+        return None, None
     if payload.model.get("combinations") is None:  # models of before conditions lack the key
+        name, scale = next(iter(scales.items()))
         raise UserError(
-            f"--guidance_condition {scale:g}: the model knows people only, in no "
+            f"--{name} {scale:g}: the model knows people only, in no "
             "conditions; leave it out, or train with --conditions"
         )
-    alone = Conditions(payload.labels, payload.model["combinations"]).person_alone()
-    return Midway(torch.tensor(alone, device=device), scale)  # moved once, not at every evaluation
+    assert isinstance(net.y_embedder, LabelEmbedder)
+    known = Conditions(payload.labels, payload.model["combinations"])
+    starts = known.person_alone(), [net.y_embedder.condition_of_nobody(one) for _, one in known.pairs]
+    condition, person = (  # moved once, not at every evaluation
+        None if scale is None else Midway(torch.tensor(labels, device=device), scale)
+        for labels, scale in zip(starts, asked.values())
+    )
+    return condition, person
 
 
 def settings_for(payload: DitPayload, settings: SampleConfig) -> SampleConfig:
@@ -155,6 +168,7 @@ def settings_for(payload: DitPayload, settings: SampleConfig) -> SampleConfig:
         timestep_cosine=0.0,
         guidance_scale=1.0,
         guidance_condition=None,
+        guidance_person=None,
     )
 
 

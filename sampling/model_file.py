@@ -20,7 +20,7 @@ from data.latent_stats import LatentStatistics
 from data.tensor_files import save_tensors
 from models.embedders import table_rows
 from models.lightningdit import LightningDiT
-from models.weights import infer_architecture, load_dit
+from models.weights import infer_architecture, load_dit, people_table
 from transport import create_transport
 from weight_files.hub import local_file
 from weight_files.reading import WeightFile, load_strict, values_digest
@@ -28,8 +28,12 @@ from weight_files.reading import WeightFile, load_strict, values_digest
 FORMAT = "microdoppler-dit-1"
 DEMO = "demo"  # the word for the model of simulated walkers that ships with the project
 DEMO_FILE = Path(__file__).resolve().parents[1] / "pretrained" / "microdoppler_dit_demo.safetensors"
+REFERENCES = "references"  # the word for the one that draws people from images of them
+REFERENCES_FILE = DEMO_FILE.with_name("microdoppler_dit_references.safetensors")
+SHIPPED = {DEMO: DEMO_FILE, REFERENCES: REFERENCES_FILE}
 DEMO_AXES = Axes(-1.225, 5.175, 2.108, 32.0, "jet")  # of its training images; its file does not tell them
 PAYLOAD_KEY = "microdoppler"
+CONDITION_TABLE = "y_embedder.condition_table.weight"
 
 
 @dataclass(frozen=True)
@@ -108,11 +112,11 @@ def load_trained(
 ) -> tuple[LightningDiT, DitPayload]:
     """The averaged network (evaluation mode, float32, CPU) and its payload.
 
-    Takes best.safetensors, best.ckpt/last.ckpt, `demo` (a file of that name is ./demo), or a published
-    `.pt`, for which `latents_stats` must be given. UserError or FileNotFoundError in one line for anything
-    else.
+    Takes best.safetensors, best.ckpt/last.ckpt, a word of `SHIPPED` (a file called so is ./demo), or a
+    published `.pt`, for which `latents_stats` must be given. UserError or FileNotFoundError in one line for
+    anything else.
     """
-    is_demo, path = path == DEMO, DEMO_FILE if path == DEMO else local_file(path)
+    is_demo, path = path == DEMO, SHIPPED.get(str(path)) or local_file(path)
     file = WeightFile(path, "file", "stage 2 writes checkpoints/best.ckpt", "--dit_checkpoint")
     if path.suffix == ".safetensors":
         state, payload = _read_slim(file)
@@ -134,14 +138,9 @@ def _build(state: dict[str, torch.Tensor], payload: DitPayload, source: str) -> 
     try:
         described = dict(payload.model)
         found = infer_architecture(state, described.get("num_heads"))
-        tables = (state.get(f"y_embedder.{name}_table.weight", ()) for name in ("embedding", "condition"))
-        stated: list[Any] = [
-            described.get(name) for name in ("num_classes", "class_dropout_prob", "combinations")
-        ]
-        if tuple(map(len, tables)) != table_rows(*stated):
-            raise UserError("the weights have another num_classes")
+        require_rows(state, described)
         untold = ("mlp_ratio", "class_dropout_prob", "use_checkpoint", "num_classes", "combinations")
-        described.setdefault("flow_map", False)  # not told before there were such models
+        described = {"flow_map": False, "references": False} | described  # not told before there were such
         wrong = {key for key in found if found[key] != described.get(key)}.difference(untold)
         if wrong:  # before such a model is built, which may be of any size
             raise UserError(f"the weights have another {', '.join(sorted(wrong))}")
@@ -158,6 +157,17 @@ def _build(state: dict[str, torch.Tensor], payload: DitPayload, source: str) -> 
         )
     load_strict(model, state, source)
     return model.eval().requires_grad_(False)
+
+
+def require_rows(state: dict[str, torch.Tensor], described: dict[str, Any]) -> None:
+    """UserError: the weights know another number of people than the description tells."""
+    tables = (state.get(name, ()) for name in (people_table(state), CONDITION_TABLE))
+    stated: list[Any] = [
+        described.get(name) for name in ("num_classes", "class_dropout_prob", "combinations")
+    ]
+    expected = (stated[0] + 1, 0) if described.get("references") else table_rows(*stated)
+    if tuple(map(len, tables)) != expected:
+        raise UserError("the weights have another num_classes")
 
 
 def _read_slim(file: WeightFile) -> tuple[dict[str, torch.Tensor], DitPayload]:

@@ -23,6 +23,7 @@ from sampling.image_sampler import PersonSampler, batches_of, wanted_of, with_ax
 from sampling.imagenet import class_numbers
 from sampling.latent_sampler import LatentSampler, is_few_step
 from sampling.networks import Networks, load_networks
+from sampling.references import with_people_of
 from weight_files.hub import with_local_files
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Settings(TypedDict, total=False):
 
     guidance: float
     guidance_condition: float | None
+    guidance_person: float | None
     guidance_interval: Sequence[float]
     guidance_channels: int | None
     guidance_rescale: float
@@ -181,14 +183,16 @@ def load(
     model: str | os.PathLike,
     tokenizer: str | os.PathLike,
     *,
+    references: str | os.PathLike | None = None,
     latents_stats: str | os.PathLike | None = None,
     axes: Sequence[float] = (),
     device: str = "auto",
     precision: str = "auto",
 ) -> TrainedModel:
     """The model of a file and its tokenizer, ready to draw: stage 3's --dit_checkpoint and --vavae_path, with
-    their words `demo` and `compact` for those that ship, and hf:// names.
+    their words `demo`, `references` and `compact` for those that ship, and hf:// names.
 
+    `references`, a folder of images of new people, is for models that know people by images;
     `latents_stats` is for published checkpoints, which carry none; `axes` (lowest and highest velocity in
     m/s, length in s, perhaps range in dB) for models whose file tells none. `precision` "auto" is fp32 on a
     CPU and 16 bits on a GPU that has them; stage 3's `auto` may measure, so name one to compare bytes.
@@ -199,6 +203,7 @@ def load(
             {
                 "dit_checkpoint": str(model),
                 "vavae_path": str(tokenizer),
+                "references": None if references is None else str(references),
                 "latents_stats": None if latents_stats is None else str(latents_stats),
                 "axes": list(axes),
                 "device": device,
@@ -209,4 +214,7 @@ def load(
     )
     where = resolve_device(config.device)
     files = config.dit_checkpoint, config.vavae_path, config.latents_stats
-    return TrainedModel(config, load_networks(*files, where, config.precision))
+    networks = load_networks(*files, where, config.precision)
+    if config.references:
+        networks = with_people_of(config.references, networks, LOG.info)
+    return TrainedModel(config, networks)

@@ -45,6 +45,7 @@ from sampling.image_set import write_npz
 from sampling.imagenet import DEMO_CLASSES, class_numbers
 from sampling.latent_sampler import is_few_step
 from sampling.networks import load_networks
+from sampling.references import with_people_of
 from weight_files.hub import with_local_files
 
 DEMO_COLUMNS = 4
@@ -204,9 +205,12 @@ class Prepared(NamedTuple):
 
 def prepare(config: SampleConfig, device: torch.device) -> Prepared:
     """Load the networks; every refusal of an input happens here."""
-    net, payload, vae, precision = load_networks(
+    networks = load_networks(
         config.dit_checkpoint, config.vavae_path, config.latents_stats, device, config.precision
     )
+    if config.references:
+        networks = with_people_of(config.references, networks)
+    net, payload, vae, precision = networks
     users = payload.labels.resolve(class_numbers(payload.labels, config.user_ids))
     selector = load_selector(config, [payload.labels.names[user] for user in users])
     judges = {}

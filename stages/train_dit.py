@@ -84,8 +84,15 @@ def run(configs: dict[str, Any], preset: str | None = None) -> None:
         precision = arithmetic(config, arguments, transport, payload, data, total_steps - done)
         config = replace(config, precision=precision, compile=compiles(config, arguments, total_steps))
         watch = CopyWatch(train, val, config.watch_copies, precision) if val and config.watch_copies else None
-        start = partial(starting_network, initial, config=config, train=train)
-        module = module_of(start, arguments, transport, config, payload, total_steps, val, watch)
+        start = partial(
+            starting_network,
+            initial,
+            config=config,
+            train=train,
+            statistics=payload.statistics,
+            resumed=done > 0,
+        )
+        module = module_of(start, arguments, train, transport, config, payload, total_steps, val, watch)
         del initial, start  # their memory is wanted for the training
         files = files_of(configs, total_steps, steps_per_pass)
         callbacks = callbacks_of(config, arguments, files.every, vae)
@@ -144,10 +151,11 @@ def deciding_settings(
 ) -> dict[str, dict[str, Any]]:
     """What a folder's run is known by, section by section."""
     built = as_built(configs["model"], arguments)
+    uncounted = dict.fromkeys(("use_checkpoint", "preset", "flow_map"))
     return {
         "train": identity(configs["train"], **contents(configs["train"], train, initial)),
         # A preset is known by what it stands for.
-        "model": {**arguments, **identity(built), "use_checkpoint": None, "preset": None, "flow_map": None},
+        "model": {**arguments, **identity(built), **uncounted, "references": arguments["references"] or None},
         "transport": identity(configs["transport"]),
     }
 

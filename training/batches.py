@@ -98,8 +98,8 @@ class TensorDataModule(pl.LightningDataModule):
 
 
 class LatentDataModule(TensorDataModule):
-    """Training batches {mean, std, labels, position} from a `LatentSet`; `std` is absent when the set has
-    none.
+    """Training batches {mean, std, labels, rows, position} from a `LatentSet`; `std` is absent when the set
+    has none, `rows` are places in the set.
 
     With upstream's shards one of the plain and the flipped latents is taken, as upstream's loader does.
     """
@@ -108,6 +108,7 @@ class LatentDataModule(TensorDataModule):
         parts = {
             "mean": train.latents,
             "labels": train.labels,
+            "rows": torch.arange(len(train.labels)),
             "std": train.latents_std,
             "flip": train.latents_flip,
         }

@@ -58,9 +58,13 @@ class DiTModule(ResumableModule):
         count = len(x1) * self.trainer.world_size
         t = self.slice_of_rank(self.draw_times(count, draw))
         drop = self.draw_dropped_labels(len(x1), draw)
-        loss = self.losses(self.net, x0, x1, t, batch["labels"], drop).mean()
+        loss = self.losses(self.net, x0, x1, t, self.people_of(batch, draw), drop).mean()
         self.count_loss(loss)
         return loss
+
+    def people_of(self, batch: dict[str, Any], draw: torch.Generator) -> Tensor:
+        """What says whose the latents are, as the network takes it: (B,) labels."""
+        return batch["labels"]
 
     def draw_times(self, count: int, draw: torch.Generator) -> Tensor:
         """Training times of `count` samples, as `losses` takes them."""

@@ -10,6 +10,7 @@ from typing import Any
 from pytorch_lightning import Callback
 
 from configs.schema import TrainConfig, TransportConfig
+from data.latents import LatentSet
 from models.flops import evaluation_flops, training_flops
 from models.lightningdit import LightningDiT
 from runtime.compiling import worth_compiling
@@ -20,6 +21,7 @@ from training.batches import LatentDataModule
 from training.callbacks import Previews, Throughput
 from training.distillation import DistillationModule
 from training.dit_module import DiTModule
+from training.references import ReferenceModule
 from training.run_files import RunFiles, validation_interval
 from training.start import initial_network
 from training.trial_steps import Trial, training_arithmetic
@@ -47,12 +49,14 @@ def files_of(configs: dict[str, Any], total_steps: int, steps_per_pass: int) -> 
 
 
 def module_of(
-    start: Callable[[dict[str, Any]], LightningDiT], arguments: dict[str, Any], *parts: Any
+    start: Callable[[dict[str, Any]], LightningDiT], arguments: dict[str, Any], train: LatentSet, *parts: Any
 ) -> DiTModule:
     """What is fitted: the network that `start` makes of its constructor arguments, taught by the data or,
     with a flow map, by a teacher that starts likewise; `parts` as of `DiTModule` after the network.
     """
     net = start(arguments)
+    if arguments["references"]:
+        return ReferenceModule(net, *parts, train=train)
     if not arguments["flow_map"]:
         return DiTModule(net, *parts)
     return DistillationModule(start({**arguments, "flow_map": False}), net, *parts)

@@ -15,12 +15,13 @@ from configs.errors import UserError
 from data.labels import LabelTable, listing
 from data.latents import LatentSet
 from models.lightningdit import LightningDiT
-from models.weights import load_dit
-from sampling.model_file import DEMO, DEMO_FILE, DitPayload, load_trained, weights_digest
+from models.references import references_of
+from models.weights import CLASS_TABLE, VECTORS, load_dit
+from sampling.model_file import SHIPPED, DitPayload, load_trained, weights_digest
 from weight_files.hub import local_file
 from weight_files.reading import load_strict
 
-CLASS_TABLE = "y_embedder.embedding_table.weight"
+ENCODER = "y_embedder.encoder."
 # Not of the architecture: they may differ between the weights and their fine-tuning.
 TRAINING_ONLY = ("num_classes", "class_dropout_prob", "use_checkpoint")
 
@@ -43,12 +44,12 @@ class Initial:
 
 
 def load_initial(path: str | Path) -> Initial:
-    """Averaged weights of stage 2 (.safetensors, .ckpt), `demo`, or a published `.pt`; the loaders'
-    errors.
+    """Averaged weights of stage 2 (.safetensors, .ckpt), a word of `SHIPPED`, or a published `.pt`; the
+    loaders' errors.
     """
-    if path == DEMO:
-        net, payload = load_trained(DEMO)
-        return Initial(DEMO_FILE, net, None, payload)
+    if str(path) in SHIPPED:
+        net, payload = load_trained(path)
+        return Initial(SHIPPED[str(path)], net, None, payload)
     path = local_file(path)
     if not path.is_file():
         raise FileNotFoundError(
@@ -89,19 +90,27 @@ def adapted_network(
     """The network of `arguments` with the initial weights, `further` ones and a class table for `labels`.
 
     Rows of users that both tables name are kept (`kept_rows`), as is the null class's; every other row starts
-    as the mean of the old users' rows.
+    as the mean of the old users' rows. With references there is no table, and people's vectors are 0.
     """
+    with torch.device("meta"):
+        net = LightningDiT(**arguments)
+    if arguments["references"]:
+        people = {VECTORS: torch.zeros(references_of(net).vectors.shape)}
+    else:
+        people = {CLASS_TABLE: class_rows(initial, arguments, labels, numbered)}
+    load_strict(net, {**initial.net.state_dict(), **further, **people}, str(initial.path))
+    return net.train()
+
+
+def class_rows(initial: Initial, arguments: dict[str, Any], labels: LabelTable, numbered: bool) -> Tensor:
+    """The class table of `adapted_network`, (classes, D) or with the null class's row."""
     old, classes = initial.net.state_dict()[CLASS_TABLE], initial.net.null_class
     mean = old[:classes].double().mean(0).to(old.dtype)
     kept = kept_rows(initial, labels, numbered)
     rows = [old[kept[name]] if name in kept else mean for name in labels.names]
     if arguments["class_dropout_prob"] > 0:
         rows.append(old[classes] if len(old) > classes else mean)
-    with torch.device("meta"):
-        net = LightningDiT(**arguments)
-    weights = {**initial.net.state_dict(), **further, CLASS_TABLE: torch.stack(rows)}
-    load_strict(net, weights, str(initial.path))
-    return net.train()
+    return torch.stack(rows)
 
 
 def kept_rows(initial: Initial, labels: LabelTable, numbered: bool) -> dict[str, int]:
@@ -144,10 +153,13 @@ def beside_known(initial: Initial, latents: LatentSet) -> LatentSet:
 
 
 def is_tuned(name: str, parameter: Tensor, tune: str) -> bool:
-    """Whether a parameter is trained. "full": all are; "difffit": biases and norms' scales, which are the
-    parameters of one axis, and the class table (arXiv 2304.06648, without its further scale factors);
-    "person": the class table (of which `hold_rows_` holds the known people's rows).
+    """Whether a parameter is trained; an encoder of references never is. "full": all others are; "difffit":
+    biases and norms' scales, which are the parameters of one axis, and the class table (arXiv 2304.06648,
+    without its further scale factors); "person": the class table (of which `hold_rows_` holds the known
+    people's rows).
     """
+    if name.startswith(ENCODER):
+        return False
     return tune == "full" or name == CLASS_TABLE or (tune == "difffit" and parameter.ndim == 1)
 
 

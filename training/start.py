@@ -17,6 +17,7 @@ from data.labels import listing
 from data.latent_stats import LatentStatistics, read_recommendation
 from data.latents import UPSTREAM_LAYOUT, LatentSet, read_latents
 from models.lightningdit import LightningDiT, LightningDiT_models
+from models.references import references_of
 from runtime.seeds import generator
 from sampling.imagenet import class_numbers
 from training.fine_tuning import (
@@ -102,6 +103,12 @@ def load_start(config: TrainConfig, transport: TransportConfig, train: LatentSet
     if initial.payload and initial.payload.tokenizer_digest != train.metadata.get("tokenizer_digest"):
         say(f"warning: {config.init_from} learnt the latents of another tokenizer")
         initial = replace(initial, payload=None)  # its statistics are those of other latents
+    if initial.net.config["references"] and (config.tune != "full" or config.distil_guidance is not None):
+        asked = "--distil_guidance" if config.tune == "full" else f"--tune {config.tune}"
+        raise UserError(
+            f"{asked}: requires a row for each person, {config.init_from} knows them by references; leave it "
+            "out (stage 3's --references draws new people without training)"
+        )
     if config.distil_guidance is not None:
         require_teacher(config, transport, initial, train)
     if config.tune == "person" and initial.payload:  # the known people stay as they are
@@ -179,9 +186,31 @@ def initial_network(arguments: dict[str, Any], seed: int) -> LightningDiT:
 
 
 def starting_network(
+    initial: Initial | None,
+    arguments: dict[str, Any],
+    config: TrainConfig,
+    train: LatentSet,
+    statistics: LatentStatistics,
+    resumed: bool,
+) -> LightningDiT:
+    """The network before its first step: freshly drawn, or the initial weights under the latents' labels.
+    With references its encoder, where these weights hold none, is learnt here, unless a checkpoint of a
+    `resumed` run will bring it.
+    """
+    net = drawn_or_given(initial, arguments, config, train)
+    if arguments["references"] and not resumed:
+        from training.references import know_people_, teach_  # not needed, and slow to load, elsewhere
+
+        if initial is None:
+            teach_(references_of(net).encoder, train, statistics, config.seed)
+        know_people_(net, train, statistics)
+    return net
+
+
+def drawn_or_given(
     initial: Initial | None, arguments: dict[str, Any], config: TrainConfig, train: LatentSet
 ) -> LightningDiT:
-    """The network before its first step: freshly drawn, or the initial weights under the latents' labels."""
+    """`starting_network`, of references still without the people."""
     if initial is None:
         return initial_network(arguments, config.seed)
     numbered = train.metadata.get("layout") == UPSTREAM_LAYOUT

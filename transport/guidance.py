@@ -12,7 +12,7 @@ from transport.transport import times_per_sample
 
 
 class Midway(NamedTuple):
-    """A label between each label and none: `labels` (num_classes,) int64; `scale` of the step from it."""
+    """A label that says less than each label: `labels` (num_classes,) int64; `scale` of the step from it."""
 
     labels: Tensor
     scale: float
@@ -27,7 +27,8 @@ class Guidance:
     both outputs, and scale 0 runs the unconditional half alone.
 
     With `midway`, out = u + scale (m - u) + midway.scale (c - m), where m is the output for the label
-    `midway.labels[y]` (as in arXiv 2211.09800).
+    `midway.labels[y]` (as in arXiv 2211.09800). `aside`, another one, adds (aside.scale - 1) (c - a): what
+    the label has beyond a, as the terms of composed models do (arXiv 2206.01714).
 
     `channels` guides only the first so many channels and leaves the others conditional (None: all; 3 repeats
     published LightningDiT results); `rescale` in [0, 1] pulls the standard deviation per sample back to that
@@ -46,8 +47,9 @@ class Guidance:
         channels: int | None = None,
         rescale: float = 0.0,
         midway: Midway | None = None,
+        aside: Midway | None = None,
     ) -> None:
-        for each in (scale, midway.scale if midway else scale):
+        for each in (scale, *(one.scale for one in (midway, aside) if one)):
             _check(null_class, each, interval, channels, rescale)
         self.model = model
         self.null_class = null_class
@@ -56,6 +58,7 @@ class Guidance:
         self.channels = channels
         self.rescale = rescale
         self.midway = midway if midway and midway.scale != scale else None  # equal steps are one
+        self.aside = aside if aside and aside.scale != 1 else None
         self.evaluations = 0
 
     def __call__(self, x: Tensor, t: float | Tensor, y: Tensor, **keywords: Tensor) -> Tensor:
@@ -68,8 +71,10 @@ class Guidance:
         if self.channels is not None and self.channels > x.shape[1]:
             raise UserError(f"guidance_channels={self.channels} must not exceed the sample's {x.shape[1]}")
         labels, scales = self._chain(y)
-        if scales == [0] and self.channels is None and self.rescale == 0:
+        if scales == [0] and not self.aside and self.channels is None and self.rescale == 0:
             return self._evaluate(x, times, labels[1:])
+        if self.aside:
+            labels.append(self.aside.labels[y])
         return self._combine(self._evaluate(x, times, labels).chunk(len(labels)), scales)
 
     def _chain(self, y: Tensor) -> tuple[list[Tensor], list[float]]:
@@ -78,7 +83,7 @@ class Guidance:
         scales: list[float] = []
         if self.midway:
             labels, scales = [y, self.midway.labels[y]], [self.midway.scale]
-        if not self.midway or self.scale != 1:
+        if self.scale != 1:
             assert self.null_class is not None
             labels.append(torch.full_like(y, self.null_class))
             scales.append(self.scale)
@@ -91,7 +96,7 @@ class Guidance:
 
     @property
     def _ever_guides(self) -> bool:
-        return self.scale != 1 or self.midway is not None
+        return self.scale != 1 or self.midway is not None or self.aside is not None
 
     def _guides(self, t: float) -> bool:
         low, high = self.interval
@@ -109,9 +114,11 @@ class Guidance:
     def _combine(self, outputs: Sequence[Tensor], scales: Sequence[float]) -> Tensor:
         # In the network's own half precision, a large scale would amplify the rounding of c - u.
         outputs = [output.to(torch.promote_types(output.dtype, torch.float32)) for output in outputs]
-        guided, conditional = outputs[-1], outputs[0]
+        guided, conditional = outputs[len(scales)], outputs[0]
         for scale, output, wider in reversed(list(zip(scales, outputs, outputs[1:]))):
             guided = guided + scale * (output - wider)
+        if self.aside:
+            guided = guided + (self.aside.scale - 1) * (conditional - outputs[-1])
         if self.channels is not None:
             guided = torch.cat([guided[:, : self.channels], conditional[:, self.channels :]], 1)
         return _rescale_std(guided, conditional, self.rescale) if self.rescale else guided

@@ -17,7 +17,7 @@ class SampleConfig(Command):
 
     dit_checkpoint: str = weights_key(
         REQUIRED,
-        "best.ckpt or best.safetensors of stage 2, a published .pt, or demo = the one that ships.",
+        "best.ckpt or best.safetensors of stage 2, a published .pt, or one that ships: demo, references.",
         affects="output",
     )
     vavae_path: str = weights_key(
@@ -50,6 +50,13 @@ class SampleConfig(Command):
     user_ids: List[str] = key(
         ["all"], "People to draw: numbers, ranges (1-5), folder names, or all.", affects="nothing"
     )
+    references: Optional[str] = key(
+        None,
+        "Folder of a few images of each new person (ID_32/*.png), drawn in place of those trained on.",
+        content=True,
+        affects="output",
+        counts_with="references",
+    )
     num_samples_per_user: int = key(4, "Images per person.", low=1, high=100000, affects="run")
     num_samples: Optional[int] = key(
         None,
@@ -78,6 +85,14 @@ class SampleConfig(Command):
         low=0,
         high=100,
         affects="output",
+    )
+    guidance_person: Optional[float] = key(
+        None,
+        "Guidance towards the person, from nobody in the condition, of such a model; none = 1, no such step.",
+        low=0,
+        high=100,
+        affects="output",
+        counts_with="guidance_person",
     )
     guidance_interval: List[float] = key(
         [0.125, 1.0],

@@ -59,6 +59,12 @@ class ModelConfig:
     use_rope: bool = key(True, "Rotary position embedding.", affects="output")
     use_rmsnorm: bool = key(True, "RMSNorm instead of LayerNorm.", affects="output")
     wo_shift: bool = key(False, "Modulate without shifts.", affects="output")
+    references: bool = key(
+        False,
+        "Know people by images of them instead of a row each: stage 3's --references then draws new people.",
+        affects="output",
+        counts_with="references",
+    )
     use_checkpoint: bool = key(
         False, "Activation checkpointing: less memory, about a third more time.", affects="run"
     )

@@ -165,10 +165,12 @@ def test_empty_text_is_refused(section, name):
 def test_folders_of_before_a_key_are_as_made_at_its_default():
     for section, item in KEYS:
         assert item.metadata["counts_with"] in ("", *TYPES[section])
-    files = dict.fromkeys(("dit_checkpoint", "vavae_path", "latents_stats", "select"), "digest")
-    younger = ("layout", "axes", "restarts", "restart_interval")
+    named = ("dit_checkpoint", "vavae_path", "latents_stats", "select", "references")
+    files = dict.fromkeys(named, "digest")
+    younger = ("layout", "axes", "restarts", "restart_interval", "guidance_person", "references")
     before = identity(with_value("sample", "restart_interval", [0.1, 0.9]), **files)
-    assert [before[name] for name in younger] == [None] * 4
+    assert [before[name] for name in younger] == [None] * 6
     given = {**REQUIRED_KEYS["sample"], "layout": "folders", "axes": [-1, 5, 2], "restarts": 2}
+    given |= {"guidance_person": 2.0, "references": "new"}
     now = identity(resolve(("sample",), {"sample": given})["sample"], **files)
-    assert [now[name] for name in younger] == ["folders", [-1, 5, 2], 2, [0.2, 0.6]]
+    assert [now[name] for name in younger] == ["folders", [-1, 5, 2], 2, [0.2, 0.6], 2.0, "digest"]

@@ -145,7 +145,9 @@ def test_statistics_move_once_and_do_not_mix(copies, way):
 @pytest.mark.parametrize("kind, conditions", [("people", None), ("conditions", None), ("conditions", 3.0)])
 @pytest.mark.parametrize("solver", [name for name in SOLVERS if name not in ADAPTIVE_SOLVERS])
 def test_sampling_copies_nothing_after_its_first_call(copies, solver, kind, conditions):
-    draw = sampler(kind, sampler=solver, guidance_condition=conditions, guidance_rescale=0.5)
+    draw = sampler(
+        kind, sampler=solver, guidance_condition=conditions, guidance_person=conditions, guidance_rescale=0.5
+    )
     assert draw(latents(), labels()).device == GPU
     before = copies.count
     assert draw(latents(), labels()).device == GPU

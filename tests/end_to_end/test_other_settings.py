@@ -25,7 +25,9 @@ NEEDS_MORE = {  # refused in the same folder by a word of its own, or in need of
     ("sample", "vavae_path"),
     ("sample", "latents_stats"),
     ("sample", "guidance_condition"),
+    ("sample", "guidance_person"),
     ("sample", "restart_interval"),  # counts with restarts alone
+    ("sample", "references"),  # refused where the model has rows
     ("sample", "axes"),  # refused where the model tells others
     ("sweep", "vavae_path"),
     ("study", "new_people"),  # of a design of its own

@@ -57,7 +57,7 @@ def test_config_rebuilds_the_architecture():
     model = LightningDiT(**SMALL, patch_size=2, use_swiglu=False, mlp_ratio=3.0)
     again = LightningDiT(**model.config)
     assert again.config == model.config
-    assert (model.config["mlp_ratio"], model.config["use_rope"], len(model.config)) == (3.0, True, 18)
+    assert (model.config["mlp_ratio"], model.config["use_rope"], len(model.config)) == (3.0, True, 19)
     again.load_state_dict(model.state_dict())
     model.config["depth"] = 9  # a copy: the model's own stays
     assert model.config["depth"] == 2

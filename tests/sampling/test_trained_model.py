@@ -162,7 +162,15 @@ def test_files_that_do_not_fit_are_refused(toy):
 def test_every_key_that_changes_an_image_is_a_setting():
     """Those of the files, of the folder's layout and of a selecting judge aside."""
     changing = {item.name for item in fields(SampleConfig) if item.metadata["affects"] == "output"}
-    not_of_drawing = {"dit_checkpoint", "vavae_path", "latents_stats", "axes", "layout", "select"}
+    not_of_drawing = {
+        "dit_checkpoint",
+        "vavae_path",
+        "latents_stats",
+        "references",
+        "axes",
+        "layout",
+        "select",
+    }
     settings = {KEYS.get(name, name) for name in Settings.__annotations__} - {"batch_size"}
     assert settings == changing - not_of_drawing
 

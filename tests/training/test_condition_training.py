@@ -85,6 +85,34 @@ def test_people_in_no_condition_are_what_the_condition_s_guidance_starts_from(la
     noise = torch.randn(2, CHANNELS, SIDE, SIDE)
     drawn(noise, torch.tensor([2, 4]))
     assert drawn.network_evaluations == 5  # the first step lies before the interval
+
+
+def test_guidance_towards_the_person_starts_from_nobody_in_the_condition(latents, trained):
+    net, payload = load_trained(trained / "checkpoints" / "best.ckpt")
+    labels = torch.arange(len(payload.labels))
+    chosen = {"guidance_scale": 1.0, "num_steps": 1, "sampler": "euler", "guidance_interval": [0.0, 1.0]}
+    noise = torch.randn(len(labels), CHANNELS, SIDE, SIDE)
+
+    def latents_of(**more):
+        settings = replace(usual_settings(payload), **chosen, **more)
+        drawn = LatentSampler(net, payload, settings, torch.device("cpu"), "32")
+        return drawn(noise, labels), drawn.network_evaluations
+
+    plain, once = latents_of()
+    guided, twice = latents_of(guidance_person=3.0)
+    nobody = torch.tensor([[True, False]]).expand(len(labels), 2)
+    with torch.inference_mode():
+        start = net(noise, torch.zeros(len(labels)), labels, nobody)
+        conditional = net(noise, torch.zeros(len(labels)), labels)
+    expected = payload.statistics.denormalise(noise + conditional + 2 * (conditional - start))
+    torch.testing.assert_close(guided, expected)
+    assert (once, twice) == (1, 2) and not torch.equal(plain, guided)
+
+
+@pytest.mark.parametrize("name", ["guidance_condition", "guidance_person"])
+def test_guidance_by_parts_requires_conditions(name):
     plain = tiny_network()
-    with pytest.raises(ValueError, match="guidance_condition 2: the model knows people only"):
-        LatentSampler(plain, tiny_payload(plain), settings, torch.device("cpu"), "32")
+    payload = tiny_payload(plain)
+    settings = replace(usual_settings(payload), **{name: 2.0})
+    with pytest.raises(ValueError, match=f"{name} 2: the model knows people only"):
+        LatentSampler(plain, payload, settings, torch.device("cpu"), "32")

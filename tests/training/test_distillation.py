@@ -25,7 +25,7 @@ from sampling.latent_sampler import LatentSampler
 from sampling.model_file import load_trained, write_slim
 from training.distillation import GUIDED_FROM, DistillationModule
 from training.fine_tuning import load_initial
-from training.start import starting_network
+from training.start import drawn_or_given
 from transport import Guidance
 
 
@@ -60,7 +60,7 @@ def test_a_map_begins_as_euler_steps_of_its_teacher(latents, teacher):
     initial, train = load_initial(teacher), read_latents(latents, "train")
     arguments = {**initial.net.config, "flow_map": True}
     config = settings(latents, "out", teacher)["train"]
-    net = starting_network(initial, arguments, config, train).eval()
+    net = drawn_or_given(initial, arguments, config, train).eval()
     x, t, y = torch.randn(3, CHANNELS, SIDE, SIDE), torch.tensor([0, 0.2, 0.9]), torch.tensor([0, 1, 2])
     expected = initial.net.eval()(x, t, y)
     assert torch.allclose(net(x, t, y, span=torch.tensor([1, 0.3, 0.1])), expected, atol=1e-6)

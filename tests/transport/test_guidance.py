@@ -67,6 +67,32 @@ def test_steps_to_and_from_a_label_between_have_a_scale_each(model, x, scale, se
     assert guidance.evaluations == cost
 
 
+ASIDE = torch.tensor([4, 4, 2, 1, 0])
+ASIDES = [
+    (1.0, None, 3.0, 2),
+    (2.5, None, 3.0, 3),
+    (1.0, 2.0, 3.0, 3),
+    (2.5, 4.0, 0.5, 4),
+    (0.0, None, 2.0, 3),
+]
+
+
+@pytest.mark.parametrize(("scale", "second_scale", "third_scale", "cost"), ASIDES)
+def test_a_step_from_a_label_aside_comes_on_top(model, x, scale, second_scale, third_scale, cost):
+    midway = None if second_scale is None else Midway(BETWEEN, second_scale)
+    guidance = Guidance(model, NULL, scale, midway=midway, aside=Midway(ASIDE, third_scale))
+    without = Guidance(LabelledModel(), NULL, scale, midway=midway)(x, 0.4, Y)
+    aside = LabelledModel()(x, torch.full((2,), 0.4), ASIDE[Y])
+    expected = without + (third_scale - 1) * (both(x)[0] - aside)
+    torch.testing.assert_close(guidance(x, 0.4, Y), expected)
+    assert guidance.evaluations == cost
+
+
+def test_a_step_of_one_from_aside_is_none(model, x):
+    guidance = Guidance(model, NULL, aside=Midway(ASIDE, 1.0))
+    assert torch.equal(guidance(x, 0.4, Y), both(x)[0]) and guidance.evaluations == 1
+
+
 def test_scale_one_is_the_conditional_model_and_one_pass(model, x):
     guidance = Guidance(model, NULL, scale=1.0)
     assert torch.equal(guidance(x, 0.4, Y), both(x)[0])

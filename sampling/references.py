@@ -1,0 +1,62 @@
+"""People whom nobody trained on, for a network with references: their vectors from a few of their images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from configs.command_line import say
+from configs.errors import UserError
+from data.folders import FileRecord
+from data.images import find_images, open_rgb
+from data.tree import account
+from models.lightningdit import LightningDiT
+from models.references import mean_vector, references_of
+from models.weights import VECTORS
+from sampling.model_file import REFERENCES
+from sampling.networks import Networks
+from tokenizer.vavae import preprocess
+from weight_files.reading import load_strict
+
+BATCH = 16
+
+
+def with_people_of(folder: str, networks: Networks, tell: Callable[[str], None] = say) -> Networks:
+    """The networks, which know the people of the images in `folder` (new/ID_32/*.png) instead of those that
+    they were trained on. `tell` takes the line that says what was read.
+
+    FileNotFoundError: no such folder. UserError: no images of people in it, one that cannot be read, or a
+    network that knows people by rows.
+    """
+    net, payload, vae, _ = networks
+    if not net.config["references"]:
+        raise UserError(
+            f"--references {folder}: the model has a row for each person that it was trained on; give "
+            f"{REFERENCES}, or one trained with model.references=true, which know people by images"
+        )
+    found = find_images(folder)
+    tell(f"references: {account(len(found.records), 'image', found.left_out)}")
+    latents = encoded(networks, found.records)
+    vectors = references_of(net).encoder(payload.statistics.normalise(latents))
+    labels = torch.tensor([found.labels.index(record.user) for record in found.records])
+    people = [mean_vector(vectors[labels == label]) for label in range(len(found.labels))]
+    arguments = {**payload.model, "num_classes": len(people)}
+    with torch.device("meta"):
+        known = LightningDiT(**arguments)
+    nobody = torch.zeros_like(people[0])
+    state = {**net.state_dict(), VECTORS: torch.stack([*people, nobody])}
+    load_strict(known, state, "references")
+    payload = replace(payload, model=arguments, labels=found.labels)
+    return networks._replace(net=known.eval().requires_grad_(False), payload=payload)
+
+
+def encoded(networks: Networks, records: Sequence[FileRecord]) -> Tensor:
+    """(N, C, h, w) latents of the images on the CPU, in fp32: people shall not hang on the processor."""
+    vae, preprocessing = networks.vae.at("32"), networks.payload.preprocessing
+    geometry = preprocessing.get("geometry", "stretch")
+    images = (preprocess(open_rgb(record), vae.image_size, geometry) for record in records)
+    pixels = torch.stack(list(images))
+    return torch.cat([vae.encode(part).mean.float().cpu() for part in pixels.split(BATCH)])

@@ -1,0 +1,83 @@
+"""People whom nobody trained on, drawn by stage 3 from a folder of their images."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import reference_weights_
+from PIL import Image
+from tables import rows_of
+from toy_run import EXACT, names, output_of, refusal_of
+
+import stage3_inference as stage3
+from data.images import open_rgb
+from models.lightningdit import LightningDiT
+from models.references import mean_vector
+from sampling import load
+from sampling.model_file import load_trained, write_slim
+from sampling.networks import load_networks
+from sampling.references import with_people_of
+from tokenizer.vavae import VAVAE, preprocess
+
+DRAWING = ("--num_samples_per_user", "2", "--num_steps", "2", *EXACT)
+
+
+@pytest.fixture(scope="module")
+def model(toy, tmp_path_factory):
+    """The toy's lively network, which knows people by images, as drawn at random."""
+    path = tmp_path_factory.mktemp("references") / "model.safetensors"
+    _, payload = load_trained(toy.lively)
+    arguments = {**payload.model, "references": True}
+    net = reference_weights_(LightningDiT(**arguments))
+    write_slim(path, net.state_dict(), replace(payload, model=arguments))
+    return path
+
+
+@pytest.fixture(scope="module")
+def new(toy, tmp_path_factory):
+    """Images of two people, of other names than the trained ones."""
+    folder = tmp_path_factory.mktemp("new")
+    for source, name in (("ID_10", "ID_31"), ("ID_1", "Ann")):
+        (folder / name).mkdir()
+        for path in sorted((toy.data / "train" / source).iterdir())[:3]:
+            (folder / name / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+def test_new_people_are_the_mean_of_their_images(toy, model, new):
+    networks = load_networks(str(model), str(toy.tokenizer), None, torch.device("cpu"), "32")
+    found = with_people_of(str(new), networks)
+    assert found.payload.labels.names == ("Ann", "ID_31") and found.net.null_class == 2
+    vae, statistics = VAVAE.from_file(toy.tokenizer), networks.payload.statistics
+    for label, name in enumerate(("Ann", "ID_31")):
+        images = torch.stack([preprocess(open_rgb(path)) for path in sorted((new / name).iterdir())])
+        latents = statistics.normalise(vae.encode(images).mean)
+        expected = mean_vector(networks.net.y_embedder.encoder(latents))
+        torch.testing.assert_close(found.net.y_embedder.vectors[label], expected)
+    assert not found.net.y_embedder.vectors[2].any()
+    assert torch.equal(found.net.blocks[0].attn.qkv.weight, networks.net.blocks[0].attn.qkv.weight)
+
+
+def test_stage_3_draws_them_and_a_folder_is_of_these_references(toy, model, new, tmp_path):
+    flags = ("--dit_checkpoint", model, "--vavae_path", toy.tokenizer, *DRAWING)
+    out = tmp_path / "drawn"
+    said = output_of(stage3.main, *flags, "--references", new, "--output_dir", out)
+    assert "references: read 6 images, left out 0" in said
+    drawn = {f"micro_doppler_{person}_{k:03d}.png" for person in ("Ann", "user31") for k in (1, 2)}
+    assert drawn < names(out) and {row["user"] for row in rows_of(out / "samples.csv")} == {"Ann", "ID_31"}
+    first, other = (
+        Image.open(out / f"micro_doppler_{person}_001.png").tobytes() for person in ("Ann", "user31")
+    )
+    assert first != other
+    loaded = load(model, toy.tokenizer, references=new, device="cpu", precision="32")
+    assert loaded.draw("all", 2, steps=2)[0].tobytes() == first
+    output_of(stage3.main, *flags, "--references", new, "--output_dir", out)  # all there
+    next((new / "Ann").iterdir()).rename(new / "ID_31" / "moved.png")
+    refused = refusal_of(stage3.main, *flags, "--references", new, "--output_dir", out, unchanged=out)
+    assert "made with other settings: dit_checkpoint was" in refused
+
+
+def test_a_model_with_rows_takes_no_references(toy, new, tmp_path):
+    flags = ("--output_dir", tmp_path / "out", "--references", new, *DRAWING)
+    refused = refusal_of(stage3.main, *toy.networks, *flags)
+    assert "the model has a row for each person" in refused and not (tmp_path / "out").exists()

@@ -1,0 +1,114 @@
+"""Training networks that know people by images: which images are shown, the encoder, runs and refusals."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_runs import CHANNELS, SIDE, assert_same, read_last, stage2_settings, write_tiny_latents
+
+import stage2_train_dit as stage2
+from data.labels import LabelTable
+from data.latent_stats import LatentStatistics
+from data.latents import LatentSet
+from models.references import WIDTH, ReferenceEncoder
+from sampling.model_file import load_trained
+from training.references import APART, Places, encoded, teach_
+
+SETTINGS = {"model_references": True}
+
+
+@pytest.fixture(scope="module")
+def latents(tmp_path_factory):
+    return write_tiny_latents(tmp_path_factory.mktemp("references") / "latents", num_train=36)
+
+
+@pytest.fixture(scope="module")
+def trained(latents, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("references") / "models"
+    stage2.run(stage2_settings(latents, folder, **SETTINGS))
+    return folder
+
+
+def test_references_are_of_the_same_person_at_another_moment():
+    """Every image of people of 1 to 12 images, mixed: all that is far enough is drawn, and nothing else."""
+    labels = torch.cat([torch.full((count,), count - 1) for count in range(1, 13)])
+    labels = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))]
+    shares = (torch.arange(600) / 600).expand(len(labels), -1)
+    found = Places.of(labels).references(torch.arange(len(labels)), shares)
+    for row, label in enumerate(labels.tolist()):
+        own = (labels == label).nonzero().flatten().tolist()
+        place = own.index(row)
+        others = [other for other in own if other != row]
+        far = [other for number, other in enumerate(own) if abs(number - place) >= APART]
+        assert set(found[row].tolist()) == set(far or others or [row])
+
+
+def striped(people: int, each: int) -> LatentSet:
+    """Noise with a pattern of its person on the velocity axis."""
+    draw = torch.Generator().manual_seed(0)
+    patterns = torch.randn(people, CHANNELS, SIDE, 1, generator=draw)
+    labels = torch.arange(people).repeat(each)
+    latents = patterns[labels] + 0.7 * torch.randn(len(labels), CHANNELS, SIDE, SIDE, generator=draw)
+    table = LabelTable(tuple(f"ID_{number}" for number in range(people)))
+    return LatentSet(latents, None, labels, table, [str(number) for number in range(len(labels))])
+
+
+PLAIN = LatentStatistics(torch.zeros(1, CHANNELS, 1, 1), torch.ones(1, CHANNELS, 1, 1))
+
+
+def test_the_encoder_learns_to_tell_people_apart_and_hangs_on_its_seed_alone():
+    known, new = striped(20, 12), striped(30, 12)
+    encoders = [ReferenceEncoder(CHANNELS, SIDE) for _ in range(2)]
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    for encoder in encoders:
+        teach_(encoder, known, PLAIN, seed=3)
+    assert torch.equal(torch.get_rng_state(), before)
+    first, again = (encoded(encoder, new, PLAIN) for encoder in encoders)
+    assert torch.equal(first, again)
+    vectors, labels = first[new.labels >= 20], new.labels[new.labels >= 20]  # whom it never saw
+    means = torch.stack([vectors[labels == label][:8].mean(0) for label in range(20, 30)])
+    rest = torch.cat([vectors[labels == label][8:] for label in range(20, 30)])
+    right = (rest @ means.T).argmax(1) == torch.arange(10).repeat_interleave(4)
+    assert right.float().mean() > 0.8  # 0.1 by chance
+
+
+def test_the_file_holds_the_encoder_and_everybodys_vector(trained):
+    net, payload = load_trained(trained / "checkpoints" / "best.safetensors")
+    vectors = net.y_embedder.vectors
+    torch.testing.assert_close(vectors.norm(dim=1), torch.tensor([1.0, 1.0, 1.0, 0.0]))
+    assert payload.model["references"] and vectors.shape == (4, WIDTH)
+
+
+def test_interrupted_is_at_once(latents, trained, tmp_path):
+    for steps in (3, 6):
+        stage2.run(stage2_settings(latents, tmp_path / "parts", **SETTINGS, max_steps=steps))
+    whole, parts = read_last(trained), read_last(tmp_path / "parts")
+    for key in ("state_dict", "optimizer_states", "ema_updates", "global_step"):
+        assert_same(whole[key], parts[key])
+
+
+def test_fine_tuning_keeps_the_encoder_and_takes_the_new_people(latents, trained, tmp_path):
+    weights = trained / "checkpoints" / "best.safetensors"
+    others = write_tiny_latents(tmp_path / "others", users=("ID_5", "ID_6"))
+    stage2.run(stage2_settings(others, tmp_path / "tuned", init_from=str(weights)))
+    old, (net, payload) = load_trained(weights)[0], load_trained(tmp_path / "tuned/checkpoints/best.ckpt")
+    assert payload.labels.names == ("ID_5", "ID_6") and net.config["references"]
+    for name, value in old.y_embedder.encoder.state_dict().items():
+        assert torch.equal(net.y_embedder.encoder.state_dict()[name], value)
+    assert (net.y_embedder.vectors[:2].norm(dim=1) - 1).abs().max() < 1e-5
+    assert not torch.equal(net.y_embedder.mlp[0].weight, old.y_embedder.mlp[0].weight)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"tune": "person"}, "--tune person: requires a row for each person"),
+        ({"distil_guidance": 1.0}, "--distil_guidance: requires a row for each person"),
+    ],
+)
+def test_what_needs_rows_is_refused(latents, trained, tmp_path, changes, said):
+    weights = str(trained / "checkpoints" / "best.safetensors")
+    with pytest.raises(ValueError, match=said):
+        stage2.run(stage2_settings(latents, tmp_path / "out", init_from=weights, **changes))
+    assert not Path(tmp_path / "out").exists()
