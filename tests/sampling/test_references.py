@@ -81,3 +81,11 @@ def test_a_model_with_rows_takes_no_references(toy, new, tmp_path):
     flags = ("--output_dir", tmp_path / "out", "--references", new, *DRAWING)
     refused = refusal_of(stage3.main, *toy.networks, *flags)
     assert "the model has a row for each person" in refused and not (tmp_path / "out").exists()
+
+
+def test_the_bundled_model_draws_whom_it_is_shown(new):
+    """Each other person otherwise, and alike from other images of the same one: vectors are of people."""
+    model = load("references", "compact", references=new, device="cpu", precision="32")
+    assert model.people == ("Ann", "ID_31") and model.axes.highest_mps == 5.175
+    first, other = model.draw("all", 1, steps=4).astype(int)
+    assert abs(first - other).mean() > 5
