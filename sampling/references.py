@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy
 import torch
 from torch import Tensor
 
 from configs.command_line import say
 from configs.errors import UserError
+from data.axes import Axes, agreed, axes_of_images
+from data.examination import LOOKED_AT, colour_map_of
 from data.folders import FileRecord
 from data.images import find_images, open_rgb
 from data.tree import account
@@ -28,8 +32,8 @@ def with_people_of(folder: str, networks: Networks, tell: Callable[[str], None] 
     """The networks, which know the people of the images in `folder` (new/ID_32/*.png) instead of those that
     they were trained on. `tell` takes the line that says what was read.
 
-    FileNotFoundError: no such folder. UserError: no images of people in it, one that cannot be read, or a
-    network that knows people by rows.
+    FileNotFoundError: no such folder. UserError: no images of people in it, one that cannot be read, images
+    of other axes or colours than the model's, or a network that knows people by rows.
     """
     net, payload, vae, _ = networks
     if not net.config["references"]:
@@ -39,6 +43,7 @@ def with_people_of(folder: str, networks: Networks, tell: Callable[[str], None] 
         )
     found = find_images(folder)
     tell(f"references: {account(len(found.records), 'image', found.left_out)}")
+    require_like_trained(folder, found.records, payload.axes)
     latents = encoded(networks, found.records)
     vectors = references_of(net).encoder(payload.statistics.normalise(latents))
     labels = torch.tensor([found.labels.index(record.user) for record in found.records])
@@ -51,6 +56,20 @@ def with_people_of(folder: str, networks: Networks, tell: Callable[[str], None] 
     load_strict(known, state, "references")
     payload = replace(payload, model=arguments, labels=found.labels)
     return networks._replace(net=known.eval().requires_grad_(False), payload=payload)
+
+
+def require_like_trained(folder: str, records: Sequence[FileRecord], axes: Axes | None) -> None:
+    """UserError: the images are told to have other axes than those trained on, or have other colours, so that
+    the encoder would take them for other walks.
+    """
+    agreed(("the model", axes), (folder, axes_of_images(folder, [record.path for record in records], ())))
+    seen = Counter(colour_map_of(numpy.asarray(open_rgb(record))) for record in records[:LOOKED_AT])
+    usual = seen.most_common(1)[0][0]
+    if axes and axes.colour_map and usual != axes.colour_map:
+        raise UserError(
+            f"--references {folder}: {usual or 'no known'} colour map, expected {axes.colour_map}, which the "
+            "model was trained on; draw the recordings anew in it (stage0_prepare.py spectrogram)"
+        )
 
 
 def encoded(networks: Networks, records: Sequence[FileRecord]) -> Tensor:

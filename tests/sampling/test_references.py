@@ -1,5 +1,6 @@
 """People whom nobody trained on, drawn by stage 3 from a folder of their images."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -75,6 +76,32 @@ def test_stage_3_draws_them_and_a_folder_is_of_these_references(toy, model, new,
     next((new / "Ann").iterdir()).rename(new / "ID_31" / "moved.png")
     refused = refusal_of(stage3.main, *flags, "--references", new, "--output_dir", out, unchanged=out)
     assert "made with other settings: dit_checkpoint was" in refused
+
+
+def other_axes(new):
+    rows = [f"{path.relative_to(new)},0,2,-3,3,32,26" for path in sorted(new.glob("*/*"))]
+    head = "path,start_s,end_s,lowest_mps,highest_mps,range_db,frames_per_s"
+    (new / "axes.csv").write_text("\n".join([head, *rows]) + "\n")
+
+
+def grey(new):
+    for path in new.glob("*/*.png"):
+        Image.open(path).convert("L").save(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (other_axes, "new: -3 to 3 m/s in 2 s, 32 dB, but the model: -1.23"),
+        (grey, "gray colour map, expected jet, which the model"),
+    ],
+)
+def test_images_of_another_kind_are_refused(toy, model, new, tmp_path, change, said):
+    shutil.copytree(new, tmp_path / "new")
+    change(tmp_path / "new")
+    flags = ("--references", tmp_path / "new", "--output_dir", tmp_path / "out", *DRAWING)
+    refused = refusal_of(stage3.main, "--dit_checkpoint", model, "--vavae_path", toy.tokenizer, *flags)
+    assert said in refused and not (tmp_path / "out").exists()
 
 
 def test_a_model_with_rows_takes_no_references(toy, new, tmp_path):
