@@ -205,9 +205,8 @@ class Prepared(NamedTuple):
 
 def prepare(config: SampleConfig, device: torch.device) -> Prepared:
     """Load the networks; every refusal of an input happens here."""
-    networks = load_networks(
-        config.dit_checkpoint, config.vavae_path, config.latents_stats, device, config.precision
-    )
+    files = config.dit_checkpoint, config.vavae_path, config.latents_stats
+    networks = load_networks(*files, device, config.precision)
     if config.references:
         networks = with_people_of(config.references, networks)
     net, payload, vae, precision = networks
@@ -215,10 +214,8 @@ def prepare(config: SampleConfig, device: torch.device) -> Prepared:
     selector = load_selector(config, [payload.labels.names[user] for user in users])
     judges = {}
     if config.select and selector:
-        judges = {
-            "selector": file_digest(config.select),
-            "selector_training": digest_of(selector.training_files),
-        }
+        training = digest_of(selector.training_files)
+        judges = {"selector": file_digest(config.select), "selector_training": training}
     sampler, claimed = build_image_sampler(config, net, payload, vae, precision, judges)
     if config.arrays:
         require_axes(sampler.payload.axes, config.dit_checkpoint)
