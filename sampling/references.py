@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import numpy
 import torch
 from torch import Tensor
 
 from configs.command_line import say
 from configs.errors import UserError
 from data.axes import Axes, agreed, axes_of_images
-from data.examination import LOOKED_AT, colour_map_of
+from data.examination import examine_files
 from data.folders import FileRecord
 from data.images import find_images, open_rgb
 from data.tree import account
@@ -43,8 +41,8 @@ def with_people_of(folder: str, networks: Networks, tell: Callable[[str], None] 
         )
     found = find_images(folder)
     tell(f"references: {account(len(found.records), 'image', found.left_out)}")
+    latents = latents_of(networks, found.records)  # first: it names an image that cannot be read
     require_like_trained(folder, found.records, payload.axes)
-    latents = encoded(networks, found.records)
     vectors = references_of(net).encoder(payload.statistics.normalise(latents))
     labels = torch.tensor([found.labels.index(record.user) for record in found.records])
     people = [mean_vector(vectors[labels == label]) for label in range(len(found.labels))]
@@ -63,16 +61,15 @@ def require_like_trained(folder: str, records: Sequence[FileRecord], axes: Axes 
     the encoder would take them for other walks.
     """
     agreed(("the model", axes), (folder, axes_of_images(folder, [record.path for record in records], ())))
-    seen = Counter(colour_map_of(numpy.asarray(open_rgb(record))) for record in records[:LOOKED_AT])
-    usual = seen.most_common(1)[0][0]
-    if axes and axes.colour_map and usual != axes.colour_map:
+    seen = examine_files(records).colour_map
+    if axes and axes.colour_map and seen != axes.colour_map:
         raise UserError(
-            f"--references {folder}: {usual or 'no known'} colour map, expected {axes.colour_map}, which the "
+            f"--references {folder}: {seen or 'no known'} colour map, expected {axes.colour_map}, which the "
             "model was trained on; draw the recordings anew in it (stage0_prepare.py spectrogram)"
         )
 
 
-def encoded(networks: Networks, records: Sequence[FileRecord]) -> Tensor:
+def latents_of(networks: Networks, records: Sequence[FileRecord]) -> Tensor:
     """(N, C, h, w) latents of the images on the CPU, in fp32: people shall not hang on the processor."""
     vae, preprocessing = networks.vae.at("32"), networks.payload.preprocessing
     geometry = preprocessing.get("geometry", "stretch")

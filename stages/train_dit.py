@@ -151,11 +151,10 @@ def deciding_settings(
 ) -> dict[str, dict[str, Any]]:
     """What a folder's run is known by, section by section."""
     built = as_built(configs["model"], arguments)
-    uncounted = dict.fromkeys(("use_checkpoint", "preset", "flow_map"))
     return {
         "train": identity(configs["train"], **contents(configs["train"], train, initial)),
         # A preset is known by what it stands for.
-        "model": {**arguments, **identity(built), **uncounted, "references": arguments["references"] or None},
+        "model": {**arguments, **identity(built), "use_checkpoint": None, "preset": None, "flow_map": None},
         "transport": identity(configs["transport"]),
     }
 
