@@ -26,6 +26,8 @@ from evaluation.study_arms import ARMS, BY_PHYSICS
 from evaluation.study_designs import Fold, People, new_person, other_day, same_budget, unseen_condition
 from evaluation.study_figures import figures_of_study, study_table
 from evaluation.study_fold import Answers, Setting, answers_of, arms_of, trainings_of
+from sampling.model_file import load_trained, weights_digest
+from sampling.references import require_references
 from tokenizer.weights import resolve_path
 from weight_files.hub import with_local_files
 
@@ -50,7 +52,8 @@ def run(config: StudyConfig, further: Sequence[str] = ()) -> None:
     # Work
     folder, file = Path(config.output_dir), resolve_path(config.vavae_path)
     digests = {name: inputs_digest(part) for name, part in splits.records.items()}
-    claimed = identity(config, real=digests, vavae_path=file_digest(file)) | {"stages": told_stages(further)}
+    contents = {"real": digests, "vavae_path": file_digest(file), "dit_checkpoint": model_digest(config)}
+    claimed = identity(config, **contents) | {"stages": told_stages(further)}
     with claim_folder(folder, claimed, "study.json", config.dry_run):
         if config.dry_run:
             return tell_plan(
@@ -67,6 +70,15 @@ def run(config: StudyConfig, further: Sequence[str] = ()) -> None:
         write_text(folder / "study.json", json.dumps(found, indent=1) + "\n")
     say("\n".join(study_table(found)))
     say(f"all figures are in {folder / 'study.json'}\nlook at {folder / 'report.html'}")
+
+
+def model_digest(config: StudyConfig) -> str | None:
+    """What the model that draws is known by; UserError: it cannot be shown images. None: one is trained."""
+    if config.dit_checkpoint is None:
+        return None
+    net, _ = load_trained(config.dit_checkpoint)
+    require_references(net, f"--dit_checkpoint {config.dit_checkpoint}")
+    return weights_digest(net)
 
 
 def answers_of_all(folds: Sequence[Fold], setting: Setting, folder: Path) -> list[Answers]:
@@ -118,13 +130,18 @@ def plan_of(setting: Setting, folds: Sequence[Fold]) -> str:
     """What will be trained, and how long the classifiers take on this machine."""
     config, first = setting.config, folds[0]
     generators = len(folds) * config.generator_seeds
+    work, longer = (
+        f"train {generators} generator{'s' * (generators > 1)}",
+        "; stage 2 tells the generators' time",
+    )
+    if config.dit_checkpoint is not None:
+        work, longer = f"show {len(folds)} fold{'s' * (len(folds) > 1)} to {config.dit_checkpoint}", ""
     classifiers = sum(1 for fold in folds for _ in trainings_of(fold, setting))
     minutes = classifiers * config.classifier_steps * seconds_of_step(len(setting.people.names)) / 60
     named = listing([fold.name for fold in folds], 10)
     return (
-        f"train {generators} generator{'s' * (generators > 1)} (folds {named}; the first from "
-        f"{len(first.training)} images, {first.number} are drawn of each of {listing(first.drawn, 10)}), of "
-        f"which stage 2 says how long they take, and {classifiers} classifiers of {config.classifier_steps} "
+        f"{work} (folds {named}; the first of {len(first.training)} images, {first.number} are drawn of each "
+        f"of {listing(first.drawn, 10)}), and train {classifiers} classifiers of {config.classifier_steps} "
         f"steps (arms: {listing(arms_of(first, setting))}; {config.seeds} seeds), about {minutes:.0f} min on "
-        f"this machine as it is now; try them on {len(first.tested)} images"
+        f"this machine as it is now{longer}; try them on {len(first.tested)} images"
     )

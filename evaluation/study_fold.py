@@ -178,11 +178,17 @@ def pixels(images: Sequence[Held]) -> numpy.ndarray:
 
 
 def make_generators(fold: Fold, setting: Setting, folder: Path) -> list[Path]:
-    """Run stages 1 to 3 on the fold's images; the folders of what was drawn."""
+    """Run stages 1 to 3 on the fold's images, or stage 3 alone by a model to which these are shown; the
+    folders of what was drawn.
+    """
     config, images, latents = setting.config, folder / "images", folder / "latent_features"
     parts = [("train", fold.training), ("val", fold.val)]
     placed = [Assignment(record, part, "") for part, held in parts for _, record in held]
     materialise(Split(placed, {"fold": fold.name}), images, axes=setting.axes)
+    seeds = range(config.seed, config.seed + config.generator_seeds)
+    if config.dit_checkpoint:
+        model = {"dit_checkpoint": config.dit_checkpoint, "references": images / "train"}
+        return [drawn_by(model, fold, setting, folder / f"generator_{seed}", seed) for seed in seeds]
     stage1 = {
         "data_dir": images,
         "vavae_path": config.vavae_path,
@@ -192,22 +198,27 @@ def make_generators(fold: Fold, setting: Setting, folder: Path) -> list[Path]:
     }
     run("extraction", "stage1_extract_features.py", stage1, setting)
     drawn = []
-    for seed in range(config.seed, config.seed + config.generator_seeds):
+    for seed in seeds:
         own = folder / f"generator_{seed}"
-        models, output = own / "trained_models", own / "generated_images"
+        models = own / "trained_models"
         stage2 = {"latent_dir": latents, "output_dir": models, "seed": seed, "conditions": config.conditions}
         run("training", "stage2_train_dit.py", stage2, setting)
-        stage3 = {
-            "dit_checkpoint": models / "checkpoints" / "best.ckpt",
-            "vavae_path": config.vavae_path,
-            "output_dir": output,
-            "user_ids": list(fold.drawn),
-            "num_samples_per_user": fold.number,
-            "seed": seed,
-        }
-        run("generation", "stage3_inference.py", stage3, setting)
-        drawn.append(output)
+        drawn.append(drawn_by({"dit_checkpoint": models / "checkpoints/best.ckpt"}, fold, setting, own, seed))
     return drawn
+
+
+def drawn_by(model: dict[str, Any], fold: Fold, setting: Setting, own: Path, seed: int) -> Path:
+    """Run stage 3 by a model; the folder of the images."""
+    stage3 = {
+        **model,
+        "vavae_path": setting.config.vavae_path,
+        "output_dir": own / "generated_images",
+        "user_ids": list(fold.drawn),
+        "num_samples_per_user": fold.number,
+        "seed": seed,
+    }
+    run("generation", "stage3_inference.py", stage3, setting)
+    return own / "generated_images"
 
 
 def run(name: str, script: str, flags: dict[str, Any], setting: Setting) -> None:

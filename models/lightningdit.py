@@ -156,11 +156,9 @@ class LightningDiT(nn.Module):
 
     def _embedder(self) -> LabelEmbedder | ReferenceEmbedder:
         told = self._config
-        sizes = told["num_classes"], told["hidden_size"], told["class_dropout_prob"]
+        sizes = told["num_classes"], told["hidden_size"], told["class_dropout_prob"], told["combinations"]
         if not told["references"]:
-            return LabelEmbedder(*sizes, told["combinations"])
-        if told["combinations"] is not None:
-            raise UserError("references: people in conditions are learnt by rows; leave out --conditions")
+            return LabelEmbedder(*sizes)
         return ReferenceEmbedder(*sizes, told["in_channels"], told["input_size"])
 
     @property

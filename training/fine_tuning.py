@@ -71,6 +71,8 @@ def adapted_arguments(initial: Initial, asked: Mapping[str, Any], fixed: Mapping
     for name, value in {**asked, **fixed}.items():
         if name in TRAINING_ONLY or value == trained[name]:
             continue
+        if name == "references" and value or name == "combinations" and asked.get("references"):
+            continue  # whom to draw is told in another way, which is learnt from the start
         what, way_out = f"model.{name}={value!r}", "leave the key out, or start from other weights"
         if name in fixed:
             what, way_out = f"{name} {value!r} of the latents", "encode with the tokenizer of these weights"
@@ -92,13 +94,15 @@ def adapted_network(
     Rows of users that both tables name are kept (`kept_rows`), as is the null class's; every other row starts
     as the mean of the old users' rows. With references there is no table, and people's vectors are 0.
     """
+    state = {**initial.net.state_dict(), **further}
     with torch.device("meta"):
         net = LightningDiT(**arguments)
     if arguments["references"]:
-        people = {VECTORS: torch.zeros(references_of(net).vectors.shape)}
+        state.pop(CLASS_TABLE, None)
+        state[VECTORS] = torch.zeros(references_of(net).vectors.shape)
     else:
-        people = {CLASS_TABLE: class_rows(initial, arguments, labels, numbered)}
-    load_strict(net, {**initial.net.state_dict(), **further, **people}, str(initial.path))
+        state[CLASS_TABLE] = class_rows(initial, arguments, labels, numbered)
+    load_strict(net, state, str(initial.path))
     return net.train()
 
 

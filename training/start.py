@@ -67,8 +67,12 @@ def axes_of(latents: LatentSet, folder: str | Path) -> Axes | None:
     return Axes.of(latents.metadata.get("axes"), str(folder))
 
 
-def load_start(config: TrainConfig, transport: TransportConfig, train: LatentSet) -> Initial | None:
-    """The weights of `--init_from`; refused where they were trained for another transport."""
+def load_start(
+    config: TrainConfig, transport: TransportConfig, train: LatentSet, references: bool = False
+) -> Initial | None:
+    """The weights of `--init_from`; refused where they were trained for another transport. `references`: the
+    network shall know people by images, also where the weights have a row for each.
+    """
     if not config.init_from:
         if config.tune != "full":
             raise UserError(f"--tune {config.tune}: changes trained weights a little; add --init_from")
@@ -83,7 +87,8 @@ def load_start(config: TrainConfig, transport: TransportConfig, train: LatentSet
             "people's rows; leave it out"
         )
     initial = load_initial(config.init_from)
-    if config.conditions or initial.net.config["combinations"]:
+    by_images = initial.net.config["references"]
+    if (config.conditions and (by_images or not references)) or initial.net.config["combinations"]:
         raise UserError(
             f"--init_from {config.init_from}: people in conditions are learnt from the start "
             "only; leave out --conditions, and start from weights without"
@@ -103,11 +108,11 @@ def load_start(config: TrainConfig, transport: TransportConfig, train: LatentSet
     if initial.payload and initial.payload.tokenizer_digest != train.metadata.get("tokenizer_digest"):
         say(f"warning: {config.init_from} learnt the latents of another tokenizer")
         initial = replace(initial, payload=None)  # its statistics are those of other latents
-    if initial.net.config["references"] and (config.tune != "full" or config.distil_guidance is not None):
+    if (references or by_images) and (config.tune != "full" or config.distil_guidance is not None):
         asked = "--distil_guidance" if config.tune == "full" else f"--tune {config.tune}"
         raise UserError(
-            f"{asked}: requires a row for each person, {config.init_from} knows them by references; leave it "
-            "out (stage 3's --references draws new people without training)"
+            f"{asked}: requires a row for each person, found model.references=true; leave it out (stage 3's "
+            "--references draws new people without training)"
         )
     if config.distil_guidance is not None:
         require_teacher(config, transport, initial, train)
@@ -201,7 +206,7 @@ def starting_network(
     if arguments["references"] and not resumed:
         from training.references import know_people_, teach_  # not needed, and slow to load, elsewhere
 
-        if initial is None:
+        if initial is None or not initial.net.config["references"]:
             teach_(references_of(net).encoder, train, statistics, config.seed)
         know_people_(net, train, statistics)
     return net
@@ -215,7 +220,8 @@ def drawn_or_given(
         return initial_network(arguments, config.seed)
     numbered = train.metadata.get("layout") == UPSTREAM_LAYOUT
     further = {}
-    if arguments["flow_map"]:  # one block is enough to draw what the weights lack
+    if arguments["flow_map"] or arguments["references"] != initial.net.config["references"]:
+        # One block is enough to draw what the weights lack.
         held, drawn = initial.net.state_dict(), initial_network({**arguments, "depth": 1}, config.seed)
         further = {name: value for name, value in drawn.state_dict().items() if name not in held}
     net = adapted_network(initial, arguments, train.label_table, numbered, further)

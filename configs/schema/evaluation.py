@@ -171,6 +171,11 @@ class StudyConfig(Command):
     )
     real: str = real_key()
     vavae_path: str = weights_key(REQUIRED, "Tokenizer, as of stages 1 and 3.", affects="output")
+    dit_checkpoint: Optional[str] = weights_key(
+        None,
+        "Draw by a model of references, which is shown each fold's images; none = train generators.",
+        affects="output",
+    )
     output_dir: str = key(
         "study", "Folder for study.json, the report, and a folder of each fold.", affects="nothing"
     )

@@ -30,6 +30,7 @@ NEEDS_MORE = {  # refused in the same folder by a word of its own, or in need of
     ("sample", "references"),  # refused where the model has rows
     ("sample", "axes"),  # refused where the model tells others
     ("sweep", "vavae_path"),
+    ("study", "dit_checkpoint"),  # refused where the model has rows
     ("study", "new_people"),  # of a design of its own
     ("study", "conditions"),
     ("tokenizer", "align_model"),

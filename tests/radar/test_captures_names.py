@@ -9,7 +9,8 @@ from radar.captures import Facts, Hints, NoCapture, check_period, read
 
 PRF, CARRIER = 2000.0, 24e9
 TOLD = Facts(CARRIER, PRF)
-I, Q = numpy.random.default_rng(0).normal(size=(2, 1000)).astype(numpy.float32).astype(numpy.float64)  # noqa: E741
+DRAWN = numpy.random.default_rng(0).normal(size=(2, 1000)).astype(numpy.float32)
+I, Q = DRAWN.astype(numpy.float64)  # noqa: E741
 ONE = (I + 1j * Q).astype(numpy.complex64)
 
 
