@@ -61,31 +61,6 @@ class Conditions:
         alone = {person: label for label, (person, condition) in enumerate(self.pairs) if condition == NONE}
         return [alone[person] for person, _ in self.pairs]
 
-    def of_others(self, people: LabelTable) -> Conditions:
-        """The same conditions of other people, each in every one and in none."""
-        around = self._around()
-        names = {
-            one + person + other: [number, condition]
-            for number, person in enumerate(people.names)
-            for condition, (one, other) in enumerate(around, start=NONE)
-        }
-        labels = LabelTable(tuple(names))
-        return Conditions(labels, [names[name] for name in labels.names])
-
-    def person(self, folder: str) -> str:
-        """The person whom a folder's name tells, with or without one of these conditions."""
-        for one, other in self._around()[1:]:
-            if folder.startswith(one) and folder.endswith(other) and len(folder) > len(one + other):
-                return folder[len(one) : len(folder) - len(other)]
-        return folder
-
-    def _around(self) -> list[tuple[str, str]]:
-        """What stands before and behind a person's name in no condition, and in each of them."""
-        of_first = [label for label, (person, _) in enumerate(self.pairs) if person == 0]
-        names = {self.pairs[label][1]: self.labels.names[label] for label in of_first}
-        parts = (names[condition].partition(names[NONE]) for condition in sorted(names))
-        return [(before, behind) for before, _, behind in parts]
-
     def relabel(self, latents: LatentSet) -> LatentSet:
         """The same latents under these labels, which name all their people."""
         place = torch.tensor([self.labels.index(name) for name in latents.label_table.names])

@@ -156,9 +156,11 @@ class LightningDiT(nn.Module):
 
     def _embedder(self) -> LabelEmbedder | ReferenceEmbedder:
         told = self._config
-        sizes = told["num_classes"], told["hidden_size"], told["class_dropout_prob"], told["combinations"]
+        sizes = told["num_classes"], told["hidden_size"], told["class_dropout_prob"]
         if not told["references"]:
-            return LabelEmbedder(*sizes)
+            return LabelEmbedder(*sizes, told["combinations"])
+        if told["combinations"] is not None:
+            raise UserError("references: people in conditions are learnt by rows; leave out --conditions")
         return ReferenceEmbedder(*sizes, told["in_channels"], told["input_size"])
 
     @property

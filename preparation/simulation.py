@@ -20,7 +20,7 @@ from data.run_record import claim_folder
 from data.sheets import save_png
 from data.tables import csv_text
 from radar.person import draw_walker, in_gait
-from radar.recording import Setup, draw_recording, draw_session, draw_setup
+from radar.recording import Setup, draw_recording, draw_setup
 
 
 def simulate(config: SimulateConfig) -> None:
@@ -61,13 +61,11 @@ def simulate_user(
     (folder / person).mkdir(exist_ok=True)
     walker = in_gait(draw_walker(numpy.random.default_rng((config.seed, user))), gait)
     recordings = min(config.recordings_per_user, config.samples_per_user)
-    session_rng = numpy.random.default_rng((config.seed, user, 0))  # recordings count from 1
-    session = draw_session(session_rng) if config.own_sessions else Setup()
     rows, axes = [], []
     for recording, share in enumerate(numpy.array_split(range(config.samples_per_user), recordings), start=1):
         # Another walk in each gait; the plain one as without any.
         rng = numpy.random.default_rng((config.seed, user, recording, *gait.encode() * (gait != "normal")))
-        setup = draw_setup(rng) if config.varied else session
+        setup = draw_setup(rng) if config.varied else Setup()
         walk, windows = draw_recording(walker, len(share), setup, rng, None if config.varied else True)
         for number, window in enumerate(windows, start=1):
             suffix = "png" if setup.jpeg_quality is None else "jpg"

@@ -86,26 +86,8 @@ def draw_setup(rng: numpy.random.Generator) -> Setup:
         dynamic_range_db=float(rng.uniform(24, 45)),
         colour_map=str(rng.choice(COLOUR_MAPS, p=[0.7, 0.1, 0.1, 0.05, 0.05])),
         resampling=Image.Resampling.NEAREST if rng.random() < 0.8 else Image.Resampling.BILINEAR,
-        jpeg_quality=_draw_jpeg_quality(rng),
+        jpeg_quality=None if rng.random() < 0.4 else int(rng.integers(70, 96)),
     )
-
-
-def draw_session(rng: numpy.random.Generator) -> Setup:
-    """The default setup on another day: noise, interference, the echoes' fluctuation and the way images are
-    stored differ, their axes, grid and colours do not.
-    """
-    radar = Radar(
-        looks=int(rng.integers(2, 7)),
-        noise_db=float(rng.uniform(-35, -15)),
-        scintillation_s=float(rng.uniform(0.02, 0.06)),
-        scintillation_share=float(rng.uniform(0.4, 0.9)),
-        bursts_per_s=float(rng.uniform(0.0, 0.6)),
-    )
-    return Setup(radar, jpeg_quality=_draw_jpeg_quality(rng))
-
-
-def _draw_jpeg_quality(rng: numpy.random.Generator) -> int | None:
-    return None if rng.random() < 0.4 else int(rng.integers(70, 96))
 
 
 def draw_recording(

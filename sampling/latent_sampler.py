@@ -11,6 +11,7 @@ from torch import Tensor
 from configs.errors import UserError
 from configs.schema import SampleConfig
 from data.conditions import Conditions
+from models.embedders import LabelEmbedder
 from models.lightningdit import LightningDiT
 from runtime.compiling import with_compiled_blocks
 from runtime.devices import autocast
@@ -145,6 +146,7 @@ def steps_to_conditions(
             f"--{name} {scale:g}: the model knows people only, in no "
             "conditions; leave it out, or train with --conditions"
         )
+    assert isinstance(net.y_embedder, LabelEmbedder)
     known = Conditions(payload.labels, payload.model["combinations"])
     starts = known.person_alone(), [net.y_embedder.condition_of_nobody(one) for _, one in known.pairs]
     condition, person = (  # moved once, not at every evaluation

@@ -165,9 +165,7 @@ def require_rows(state: dict[str, torch.Tensor], described: dict[str, Any]) -> N
     stated: list[Any] = [
         described.get(name) for name in ("num_classes", "class_dropout_prob", "combinations")
     ]
-    expected = table_rows(*stated)
-    if described.get("references"):
-        expected = stated[0] + 1 + max(0, expected[1] - 1), 0
+    expected = (stated[0] + 1, 0) if described.get("references") else table_rows(*stated)
     if tuple(map(len, tables)) != expected:
         raise UserError("the weights have another num_classes")
 

@@ -11,17 +11,14 @@ from torch import Tensor
 from configs.command_line import say
 from configs.errors import UserError
 from data.axes import Axes, agreed, axes_of_images
-from data.conditions import NONE, Conditions
 from data.examination import examine_files
 from data.folders import FileRecord
 from data.images import find_images, open_rgb
-from data.labels import LabelTable
 from data.tree import account
 from models.lightningdit import LightningDiT
-from models.references import references_of
+from models.references import mean_vector, references_of
 from models.weights import VECTORS
-from sampling.imagenet import class_numbers
-from sampling.model_file import REFERENCES, DitPayload
+from sampling.model_file import REFERENCES
 from sampling.networks import Networks
 from tokenizer.vavae import preprocess
 from weight_files.reading import load_strict
@@ -43,24 +40,16 @@ def with_people_of(folder: str, networks: Networks, tell: Callable[[str], None] 
     latents = latents_of(networks, found.records)  # first: it names an image that cannot be read
     require_like_trained(folder, found.records, payload.axes)
     vectors = references_of(net).encoder(payload.statistics.normalise(latents))
-    trained = payload.model.get("combinations") or [[label, NONE] for label in range(len(payload.labels))]
-    conditions = Conditions(payload.labels, trained)
-    shown = [conditions.person(record.user) for record in found.records]
-    people = LabelTable(tuple(dict.fromkeys(shown)))
-    places = torch.tensor([people.index(name) for name in shown])
-    known = torch.stack([vectors[places == person].mean(dim=0) for person in range(len(people))])
-    conditions = conditions.of_others(people)
-
-    # The same network with these people in place of its own
-    combinations = None if payload.model.get("combinations") is None else conditions.pairs
-    arguments = {**payload.model, "num_classes": len(conditions.labels), "combinations": combinations}
+    labels = torch.tensor([found.labels.index(record.user) for record in found.records])
+    people = [mean_vector(vectors[labels == label]) for label in range(len(found.labels))]
+    arguments = {**payload.model, "num_classes": len(people)}
     with torch.device("meta"):
-        other = LightningDiT(**arguments)
-    references_of(other).know_(known[[person for person, _ in conditions.pairs]])
-    state = {**net.state_dict(), VECTORS: references_of(other).vectors}
-    load_strict(other, state, "references")
-    payload = replace(payload, model=arguments, labels=conditions.labels)
-    return networks._replace(net=other.eval().requires_grad_(False), payload=payload)
+        known = LightningDiT(**arguments)
+    nobody = torch.zeros_like(people[0])
+    state = {**net.state_dict(), VECTORS: torch.stack([*people, nobody])}
+    load_strict(known, state, "references")
+    payload = replace(payload, model=arguments, labels=found.labels)
+    return networks._replace(net=known.eval().requires_grad_(False), payload=payload)
 
 
 def require_references(net: LightningDiT, flag: str) -> None:
@@ -70,16 +59,6 @@ def require_references(net: LightningDiT, flag: str) -> None:
             f"{flag}: the model has a row for each person that it was trained on; give {REFERENCES}, or one "
             "trained with model.references=true, which know people by images"
         )
-
-
-def labels_of(payload: DitPayload, asked: Sequence[str]) -> list[int]:
-    """The labels of what --user_ids takes. Of people known by references "all" are these as they are shown,
-    not in every condition too, which nobody needs to have recorded. UserError as of `LabelTable.resolve`.
-    """
-    labels, pairs = payload.labels, payload.model.get("combinations")
-    if list(asked) == ["all"] and payload.model.get("references") and pairs is not None:
-        return [label for label, (_, condition) in enumerate(pairs) if condition == NONE]
-    return labels.resolve(class_numbers(labels, asked))
 
 
 def require_like_trained(folder: str, records: Sequence[FileRecord], axes: Axes | None) -> None:

@@ -42,10 +42,10 @@ from sampling.image_sampler import (
     wanted_of,
 )
 from sampling.image_set import write_npz
-from sampling.imagenet import DEMO_CLASSES
+from sampling.imagenet import DEMO_CLASSES, class_numbers
 from sampling.latent_sampler import is_few_step
 from sampling.networks import load_networks
-from sampling.references import labels_of, with_people_of
+from sampling.references import with_people_of
 from weight_files.hub import with_local_files
 
 DEMO_COLUMNS = 4
@@ -210,7 +210,7 @@ def prepare(config: SampleConfig, device: torch.device) -> Prepared:
     if config.references:
         networks = with_people_of(config.references, networks)
     net, payload, vae, precision = networks
-    users = labels_of(payload, config.user_ids)
+    users = payload.labels.resolve(class_numbers(payload.labels, config.user_ids))
     selector = load_selector(config, [payload.labels.names[user] for user in users])
     judges = {}
     if config.select and selector:

@@ -71,8 +71,8 @@ def adapted_arguments(initial: Initial, asked: Mapping[str, Any], fixed: Mapping
     for name, value in {**asked, **fixed}.items():
         if name in TRAINING_ONLY or value == trained[name]:
             continue
-        if name == "references" and value or name == "combinations" and asked.get("references"):
-            continue  # whom to draw is told in another way, which is learnt from the start
+        if name == "references" and value:  # in place of rows; what tells people is learnt from the start
+            continue
         what, way_out = f"model.{name}={value!r}", "leave the key out, or start from other weights"
         if name in fixed:
             what, way_out = f"{name} {value!r} of the latents", "encode with the tokenizer of these weights"

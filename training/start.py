@@ -87,8 +87,7 @@ def load_start(
             "people's rows; leave it out"
         )
     initial = load_initial(config.init_from)
-    by_images = initial.net.config["references"]
-    if (config.conditions and (by_images or not references)) or initial.net.config["combinations"]:
+    if config.conditions or initial.net.config["combinations"]:
         raise UserError(
             f"--init_from {config.init_from}: people in conditions are learnt from the start "
             "only; leave out --conditions, and start from weights without"
@@ -108,7 +107,8 @@ def load_start(
     if initial.payload and initial.payload.tokenizer_digest != train.metadata.get("tokenizer_digest"):
         say(f"warning: {config.init_from} learnt the latents of another tokenizer")
         initial = replace(initial, payload=None)  # its statistics are those of other latents
-    if (references or by_images) and (config.tune != "full" or config.distil_guidance is not None):
+    references = references or initial.net.config["references"]
+    if references and (config.tune != "full" or config.distil_guidance is not None):
         asked = "--distil_guidance" if config.tune == "full" else f"--tune {config.tune}"
         raise UserError(
             f"{asked}: requires a row for each person, found model.references=true; leave it out (stage 3's "

@@ -132,11 +132,6 @@ class SimulateConfig(Command):
         "Another radar, direction and make of image for each recording, as a tokenizer should see.",
         affects="output",
     )
-    own_sessions: bool = key(
-        False,
-        "Record each person in a session of their own: noise, interference and fluctuation differ.",
-        affects="output",
-    )
     seed: int = key(0, "Seed of people, walks and noise.", low=0, affects="output")
 
 

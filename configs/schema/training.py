@@ -224,14 +224,6 @@ class TrainConfig(FitConfig):
         "people and conditions add up, and combinations never recorded can be asked for.",
         affects="output",
     )
-    references_apart: int = key(
-        4,
-        "With model.references, how far in a folder's order those shown lie from the image that is drawn, "
-        "which neighbours share moments with; 1 = any other.",
-        low=1,
-        affects="output",
-        counts_with="references_apart",
-    )
     vavae_path: Optional[str] = key(
         None, "Tokenizer for sample previews; none = no previews.", affects="nothing", weights=True
     )

@@ -33,30 +33,6 @@ def test_the_condition_may_stand_at_the_start_and_be_missing():
 
 
 @pytest.mark.parametrize(
-    ("folders", "pattern", "names", "people"),
-    [
-        (
-            FOLDERS.names,
-            "_[a-z]+$",
-            {"Ann": [0, -1], "Ann_backpack": [0, 0], "Ann_normal": [0, 1]},
-            {"Ann": "Ann", "Ann_normal": "Ann", "Ann_slow": "Ann_slow", "_normal": "_normal"},
-        ),
-        (
-            ("slow walker1", "walker1", "walker2"),
-            "^slow ",
-            {"slow Ann": [0, 0], "Ann": [0, -1]},
-            {"slow Ann": "Ann", "slow ": "slow "},
-        ),
-    ],
-)
-def test_other_people_walk_in_the_same_conditions(folders, pattern, names, people):
-    known = Conditions.from_folders(LabelTable(folders), pattern)
-    assert {folder: known.person(folder) for folder in people} == people
-    found = known.of_others(LabelTable(("Ann",)))
-    assert dict(zip(found.labels.names, found.pairs)) == names
-
-
-@pytest.mark.parametrize(
     ("pattern", "said"),
     [
         ("_[a-z+$", "not a regular expression"),

@@ -5,7 +5,7 @@ import torch
 
 from models.embedders import LabelEmbedder
 from models.lightningdit import LightningDiT
-from models.references import WIDTH, ReferenceEmbedder, ReferenceEncoder
+from models.references import WIDTH, ReferenceEmbedder, ReferenceEncoder, mean_vector
 from models.weights import infer_architecture
 
 SMALL = {"input_size": 4, "in_channels": 4, "hidden_size": 32, "depth": 1, "num_heads": 4, "num_classes": 5}
@@ -14,7 +14,7 @@ SMALL = {"input_size": 4, "in_channels": 4, "hidden_size": 32, "depth": 1, "num_
 @pytest.fixture
 def embedder():
     torch.manual_seed(0)
-    made = ReferenceEmbedder(3, 16, 0.5, None, 4, 4)
+    made = ReferenceEmbedder(3, 16, 0.5, 4, 4)
     made.vectors[:3] = torch.nn.functional.normalize(torch.randn(3, WIDTH), dim=1)
     return made.eval()
 
@@ -65,25 +65,11 @@ def test_weights_tell_that_they_hold_vectors():
     assert LightningDiT(**net.config).config == net.config
 
 
-def test_a_condition_is_told_beside_the_person_and_stays_where_the_person_is_dropped():
-    torch.manual_seed(0)
-    made = ReferenceEmbedder(3, 16, 0.5, [[0, -1], [0, 1], [1, 0]], 4, 4).eval()
-    people = torch.nn.functional.normalize(torch.randn(3, WIDTH), dim=1)
-    made.know_(people)
-    nobody = torch.zeros(WIDTH)
-    told = {0: (0, 0), 1: (0, 1), 2: (1, 0), made.null_class: (0, 0)}
-    told |= {made.condition_of_nobody(condition): pair for condition, pair in ((0, (1, 0)), (1, (0, 1)))}
-    assert len(made.vectors) == len(told) == 6
-    for label, asked in told.items():
-        person = people[label] if label < 3 else nobody
-        assert torch.equal(made.vectors[label], torch.cat([person, torch.tensor(asked).float()]))
-    dropped = made(torch.tensor([0, 1, 2]), torch.tensor([True] * 3))
-    torch.testing.assert_close(dropped, made(torch.tensor([3, 5, 4])))
+def test_people_in_conditions_have_rows():
+    with pytest.raises(ValueError, match="references: people in conditions are learnt by rows"):
+        LightningDiT(**SMALL, references=True, combinations=[[0, 0]] * 5)
 
 
-def test_each_condition_is_learnt_from_its_images():
-    made = ReferenceEmbedder(2, 16, 0.5, [[0, 0], [0, 1]], 4, 4)
-    made.know_(torch.zeros(2, WIDTH))
-    made(torch.tensor([1]), torch.tensor([False])).sum().backward()
-    gradient = made.mlp[0].weight.grad.abs().amax(0)
-    assert gradient[WIDTH + 1] > 0 and gradient[WIDTH] == 0
+def test_the_mean_of_vectors_is_a_direction():
+    vectors = torch.eye(3)[:2]
+    torch.testing.assert_close(mean_vector(vectors), torch.tensor([0.5**0.5, 0.5**0.5, 0.0]))

@@ -235,21 +235,6 @@ def test_recordings_differ_in_radar_and_direction_only_when_varied(simulated, va
     assert json.loads((varied / "run.json").read_text())["varied"]
 
 
-def test_sessions_are_of_people_and_show_the_same_axes_and_people(simulated, tmp_path):
-    folder = tmp_path / "sessions"
-    gaits = ("--gaits", "normal", "backpack", "--own_sessions")
-    output_of(stage0_prepare.main, "simulate", "--output_dir", folder, *SETTINGS, *gaits)
-    usual = {row["path"]: row for row in truths_of(simulated)}
-    sessions = defaultdict(set)
-    for row in truths_of(folder):
-        sessions[row["user"].split("_")[1]].add((row["noise_db"], row["looks"], row["scintillation_s"]))
-        other = usual[row["path"].replace("_normal", "").replace("_backpack", "")]
-        assert all(
-            row[name] == other[name] for name in ("lowest_mps", "num_frames", "colour_map", "height_m")
-        )
-    assert [len(one) for one in sessions.values()] == [1, 1, 1] and len(set.union(*sessions.values())) == 3
-
-
 def test_varied_pictures_are_stored_as_their_truth_says(varied):
     suffixes = set()
     for row in truths_of(varied):

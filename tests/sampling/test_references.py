@@ -13,11 +13,9 @@ from toy_run import EXACT, names, output_of, refusal_of
 
 import stage3_inference as stage3
 import stage4_evaluate as stage4
-from data.conditions import Conditions
 from data.images import open_rgb
-from data.labels import LabelTable
 from models.lightningdit import LightningDiT
-from models.references import WIDTH
+from models.references import mean_vector
 from sampling import load
 from sampling.model_file import load_trained, write_slim
 from sampling.networks import load_networks
@@ -35,18 +33,6 @@ def model(toy, tmp_path_factory):
     arguments = {**payload.model, "references": True}
     net = reference_weights_(LightningDiT(**arguments))
     write_slim(path, net.state_dict(), replace(payload, model=arguments))
-    return path
-
-
-@pytest.fixture(scope="module")
-def in_conditions(toy, tmp_path_factory):
-    """The same of three people in two conditions."""
-    path = tmp_path_factory.mktemp("conditions") / "model.safetensors"
-    _, payload = load_trained(toy.lively)
-    known = Conditions.from_folders(LabelTable(("ID_1_normal", "ID_2_normal", "ID_2_slow")), "_[a-z]+$")
-    arguments = {**payload.model, "references": True, "combinations": known.pairs, "num_classes": 6}
-    net = reference_weights_(LightningDiT(**arguments))
-    write_slim(path, net.state_dict(), replace(payload, model=arguments, labels=known.labels))
     return path
 
 
@@ -69,7 +55,7 @@ def test_new_people_are_the_mean_of_their_images(toy, model, new):
     for label, name in enumerate(("Ann", "ID_31")):
         images = torch.stack([preprocess(open_rgb(path)) for path in sorted((new / name).iterdir())])
         latents = statistics.normalise(vae.encode(images).mean)
-        expected = networks.net.y_embedder.encoder(latents).mean(dim=0)
+        expected = mean_vector(networks.net.y_embedder.encoder(latents))
         torch.testing.assert_close(found.net.y_embedder.vectors[label], expected)
     assert not found.net.y_embedder.vectors[2].any()
     assert torch.equal(found.net.blocks[0].attn.qkv.weight, networks.net.blocks[0].attn.qkv.weight)
@@ -92,37 +78,6 @@ def test_stage_3_draws_them_and_a_folder_is_of_these_references(toy, model, new,
     next((new / "Ann").iterdir()).rename(new / "ID_31" / "moved.png")
     refused = refusal_of(stage3.main, *flags, "--references", new, "--output_dir", out, unchanged=out)
     assert "made with other settings: dit_checkpoint was" in refused
-
-
-def test_new_people_are_drawn_as_shown_or_in_a_condition_that_the_model_knows(
-    toy, in_conditions, new, tmp_path
-):
-    shutil.copytree(new / "Ann", tmp_path / "new" / "Ann_slow")
-    shutil.copytree(new / "ID_31", tmp_path / "new" / "ID_31")
-    flags = (
-        "--dit_checkpoint",
-        in_conditions,
-        "--vavae_path",
-        toy.tokenizer,
-        *DRAWING,
-        "--guidance_scale",
-        "1",
-    )
-    flags += ("--references", tmp_path / "new", "--guidance_interval", "0", "1")
-    output_of(stage3.main, *flags, "--output_dir", tmp_path / "shown")
-    assert {row["user"] for row in rows_of(tmp_path / "shown" / "samples.csv")} == {"Ann", "ID_31"}
-    asked = ("--user_ids", "Ann", "Ann_normal", "ID_31_slow", "--guidance_condition", "1.5")
-    output_of(stage3.main, *flags, *asked, "--output_dir", tmp_path / "asked")
-    images = {
-        name: (tmp_path / "asked" / name).read_bytes() for name in names(tmp_path / "asked", "*_001.png")
-    }
-    assert len(images) == 3 and len(set(images.values())) == 3
-    networks = load_networks(str(in_conditions), str(toy.tokenizer), None, torch.device("cpu"), "32")
-    found = with_people_of(str(tmp_path / "new"), networks)
-    assert found.payload.labels.names[:3] == ("Ann", "Ann_normal", "Ann_slow")
-    assert found.net.y_embedder.vectors[:3, WIDTH:].tolist() == [[0, 0], [1, 0], [0, 1]]
-    plain = found.net.y_embedder.vectors[:3, :WIDTH]
-    assert torch.equal(plain[0], plain[1]) and torch.equal(plain[0], plain[2])
 
 
 def test_a_study_shows_each_folds_images_to_the_model(toy, model, tmp_path):
