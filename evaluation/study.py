@@ -10,12 +10,13 @@ from pathlib import Path
 
 from configs.command_line import say
 from configs.dry_run import tell_plan
+from configs.errors import UserError
 from configs.keys import identity
 from configs.schema import SECTIONS, StudyConfig
 from data.atomic import write_text
 from data.axes import axes_of_images, read_axes
 from data.images import Splits, file_digest, inputs_digest
-from data.labels import listing
+from data.labels import listing, natural_key
 from data.run_record import claim_folder
 from data.split_files import read_groups
 from evaluation.classifiers import seconds_of_step
@@ -52,7 +53,8 @@ def run(config: StudyConfig, further: Sequence[str] = ()) -> None:
     # Work
     folder, file = Path(config.output_dir), resolve_path(config.vavae_path)
     digests = {name: inputs_digest(part) for name, part in splits.records.items()}
-    contents = {"real": digests, "vavae_path": file_digest(file), "dit_checkpoint": model_digest(config)}
+    model = model_digest(config.dit_checkpoint, folds)
+    contents = {"real": digests, "vavae_path": file_digest(file), "dit_checkpoint": model}
     claimed = identity(config, **contents) | {"stages": told_stages(further)}
     with claim_folder(folder, claimed, "study.json", config.dry_run):
         if config.dry_run:
@@ -72,12 +74,21 @@ def run(config: StudyConfig, further: Sequence[str] = ()) -> None:
     say(f"all figures are in {folder / 'study.json'}\nlook at {folder / 'report.html'}")
 
 
-def model_digest(config: StudyConfig) -> str | None:
-    """What the model that draws is known by; UserError: it cannot be shown images. None: one is trained."""
-    if config.dit_checkpoint is None:
+def model_digest(checkpoint: str | None, folds: Sequence[Fold]) -> str | None:
+    """What the model that draws is known by; None: one is trained. UserError: it cannot be shown images, or
+    a fold has none of somebody whom it draws, such as a person in a condition that is left out.
+    """
+    if checkpoint is None:
         return None
-    net, _ = load_trained(config.dit_checkpoint)
-    require_references(net, f"--dit_checkpoint {config.dit_checkpoint}")
+    net, _ = load_trained(checkpoint)
+    require_references(net, f"--dit_checkpoint {checkpoint}")
+    for fold in folds:
+        unseen = sorted(set(fold.drawn) - {record.user for _, record in fold.training}, key=natural_key)
+        if unseen:
+            raise UserError(
+                f"--dit_checkpoint {checkpoint}: draws whom it is shown, and fold {fold.name} has no "
+                f"images of {listing(unseen, 5)}; leave it out, and generators are trained"
+            )
     return weights_digest(net)
 
 
@@ -130,12 +141,10 @@ def plan_of(setting: Setting, folds: Sequence[Fold]) -> str:
     """What will be trained, and how long the classifiers take on this machine."""
     config, first = setting.config, folds[0]
     generators = len(folds) * config.generator_seeds
-    work, longer = (
-        f"train {generators} generator{'s' * (generators > 1)}",
-        "; stage 2 tells the generators' time",
-    )
-    if config.dit_checkpoint is not None:
-        work, longer = f"show {len(folds)} fold{'s' * (len(folds) > 1)} to {config.dit_checkpoint}", ""
+    if config.dit_checkpoint is None:
+        work = f"train {generators} generator{'s' * (generators > 1)}, whose time stage 2 tells"
+    else:
+        work = f"show {len(folds)} fold{'s' * (len(folds) > 1)} to {config.dit_checkpoint}"
     classifiers = sum(1 for fold in folds for _ in trainings_of(fold, setting))
     minutes = classifiers * config.classifier_steps * seconds_of_step(len(setting.people.names)) / 60
     named = listing([fold.name for fold in folds], 10)
@@ -143,5 +152,5 @@ def plan_of(setting: Setting, folds: Sequence[Fold]) -> str:
         f"{work} (folds {named}; the first of {len(first.training)} images, {first.number} are drawn of each "
         f"of {listing(first.drawn, 10)}), and train {classifiers} classifiers of {config.classifier_steps} "
         f"steps (arms: {listing(arms_of(first, setting))}; {config.seeds} seeds), about {minutes:.0f} min on "
-        f"this machine as it is now{longer}; try them on {len(first.tested)} images"
+        f"this machine as it is now; try them on {len(first.tested)} images"
     )

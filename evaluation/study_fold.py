@@ -183,12 +183,15 @@ def make_generators(fold: Fold, setting: Setting, folder: Path) -> list[Path]:
     """
     config, images, latents = setting.config, folder / "images", folder / "latent_features"
     parts = [("train", fold.training), ("val", fold.val)]
+    if config.dit_checkpoint:
+        parts = [("train", [held for held in fold.training if held[1].user in fold.drawn])]
     placed = [Assignment(record, part, "") for part, held in parts for _, record in held]
     materialise(Split(placed, {"fold": fold.name}), images, axes=setting.axes)
     seeds = range(config.seed, config.seed + config.generator_seeds)
+    folders = {seed: folder / f"generator_{seed}" for seed in seeds}
     if config.dit_checkpoint:
         model = {"dit_checkpoint": config.dit_checkpoint, "references": images / "train"}
-        return [drawn_by(model, fold, setting, folder / f"generator_{seed}", seed) for seed in seeds]
+        return [drawn_by(model, fold, setting, own, seed) for seed, own in folders.items()]
     stage1 = {
         "data_dir": images,
         "vavae_path": config.vavae_path,
@@ -198,8 +201,7 @@ def make_generators(fold: Fold, setting: Setting, folder: Path) -> list[Path]:
     }
     run("extraction", "stage1_extract_features.py", stage1, setting)
     drawn = []
-    for seed in seeds:
-        own = folder / f"generator_{seed}"
+    for seed, own in folders.items():
         models = own / "trained_models"
         stage2 = {"latent_dir": latents, "output_dir": models, "seed": seed, "conditions": config.conditions}
         run("training", "stage2_train_dit.py", stage2, setting)

@@ -47,7 +47,7 @@ def run(configs: dict[str, Any], preset: str | None = None) -> None:
 
     # People, latents, and the network to start from
     train, val, conditions = read_people(config)
-    initial = load_start(config, configs["transport"], train, bool(configs["model"].references))
+    initial = load_start(config, configs["transport"], train, configs["model"].references)
     train, val = with_all_people(config, initial, train, val)
     arguments = model_arguments(configs["model"], train, initial, conditions)
     if initial:

@@ -68,7 +68,7 @@ def axes_of(latents: LatentSet, folder: str | Path) -> Axes | None:
 
 
 def load_start(
-    config: TrainConfig, transport: TransportConfig, train: LatentSet, references: bool = False
+    config: TrainConfig, transport: TransportConfig, train: LatentSet, references: bool
 ) -> Initial | None:
     """The weights of `--init_from`; refused where they were trained for another transport. `references`: the
     network shall know people by images, also where the weights have a row for each.
@@ -107,12 +107,14 @@ def load_start(
     if initial.payload and initial.payload.tokenizer_digest != train.metadata.get("tokenizer_digest"):
         say(f"warning: {config.init_from} learnt the latents of another tokenizer")
         initial = replace(initial, payload=None)  # its statistics are those of other latents
-    references = references or initial.net.config["references"]
-    if references and (config.tune != "full" or config.distil_guidance is not None):
+    if (references or initial.net.config["references"]) and (
+        config.tune != "full" or config.distil_guidance is not None
+    ):
         asked = "--distil_guidance" if config.tune == "full" else f"--tune {config.tune}"
+        known_by = "model.references=true" if references else config.init_from
         raise UserError(
-            f"{asked}: requires a row for each person, found model.references=true; leave it out (stage 3's "
-            "--references draws new people without training)"
+            f"{asked}: requires a row for each person, {known_by} knows them by references; leave it out "
+            "(stage 3's --references draws new people without training)"
         )
     if config.distil_guidance is not None:
         require_teacher(config, transport, initial, train)
