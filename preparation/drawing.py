@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from configs.command_line import say
@@ -13,7 +13,7 @@ from configs.keys import identity
 from configs.schema import DrawingConfig, SpectrogramConfig
 from data.atomic import write_text_if_new
 from data.axes import AXES, axes_row
-from data.folders import Found
+from data.folders import FileRecord, Found
 from data.label_files import LABELS
 from data.progress import progress
 from data.run_record import claim_folder
@@ -53,9 +53,8 @@ def draw_recordings(
     # What is to be drawn
     folder, axes, labels, directions = Path(config.output_dir), [], [], []
     of_recordings: list[tuple[str, str]] = []
-    parts = {part for record in files.records for part in companions(record.path)}
-    wanted = [record for record in files.records if record.path not in parts]
-    left_out, count, bad, hints = dict(files.left_out), 0, BadRecordings(config), hints_of(config)
+    wanted, left_out = without_companions(files)
+    count, bad, hints = 0, BadRecordings(config), hints_of(config)
 
     # Drawing, recording by recording
     with ExitStack() as claim:
@@ -96,6 +95,17 @@ def draw_recordings(
         kept = write_tables(folder, axes, labels)
     tell_kept(folder, kept, config)
     tell_next(folder, labels)
+
+
+def without_companions(files: Found) -> tuple[list[FileRecord], dict[str, list[str]]]:
+    """The recordings of their own, and what is left out but for the files that are read with one of these."""
+    beside = {part: record for record in files.records for part in companions(record.path)}
+    read = {str(PurePosixPath(record.relative).with_name(part.name)) for part, record in beside.items()}
+    left_out = {
+        reason: [path for path in paths if path not in read] for reason, paths in files.left_out.items()
+    }
+    wanted = [record for record in files.records if record.path not in beside]
+    return wanted, {reason: paths for reason, paths in left_out.items() if paths}
 
 
 def tell_next(folder: Path, labels: list[dict[str, Any]]) -> None:

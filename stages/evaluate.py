@@ -88,7 +88,8 @@ def run(config: EvaluateConfig) -> None:
     claimed = identity(config, real=contents)
     others = {name: digest_of_file(config, name) for name in ("vavae_path", "sweep", "truth", *NETWORKS)}
     digests = {name: inputs_digest([*one.records, *one.unrecorded]) for name, one in found.items()}
-    inputs = recorded(config, real=contents, generated=digests if several else digests[ALONE], **others)
+    drawn_from = digests if several else digests[ALONE]
+    inputs = recorded(config, real=contents, generated=drawn_from, version=VERSION, **others)
     inputs |= {"groups": file_digest(Path(config.real) / SPLIT_TABLE)} if groups else {}
 
     # Work

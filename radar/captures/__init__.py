@@ -98,7 +98,7 @@ def find_format(path: Path) -> Format | None:
 
 def companions(path: Path) -> tuple[Path, ...]:
     """Files that are read together with this one and are no recordings of their own: rec1_IM.txt of
-    rec1_RE.txt.
+    rec1_RE.txt, the profile beside a stream.
     """
-    other = text.other_part(path)
-    return (other[0],) if other and other[1] and other[0].is_file() else ()
+    formats = [one for one in FORMATS if path.suffix.lower() in one.suffixes]
+    return tuple(dict.fromkeys(other for one in formats for other in one.companions(path)))

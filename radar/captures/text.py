@@ -45,6 +45,12 @@ def other_part(path: Path) -> tuple[Path, bool] | None:
     return None
 
 
+def imaginary_part(path: Path) -> tuple[Path, ...]:
+    """The file of the imaginary part, of the real part's."""
+    other = other_part(path)
+    return (other[0],) if other and other[1] and other[0].is_file() else ()
+
+
 def load_parts(path: Path, hints: Hints) -> Contents:
     """I and Q from two files of one column each."""
     named = other_part(path)
@@ -167,6 +173,7 @@ FORMATS = (
         (".csv", ".txt"),
         lambda path, head: is_text(head) and other_part(path) is not None,
         load_parts,
+        imaginary_part,
     ),
     Format("text", (".csv", ".txt"), lambda path, head: is_text(head), load_table),
 )

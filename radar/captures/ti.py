@@ -269,5 +269,6 @@ FORMATS = (
         SUFFIXES,
         lambda path, head: path.suffix.lower() in SUFFIXES and len(head) > 0,
         load_stream,
+        lambda path: tuple(filter(None, [find_profile(path, None)])),
     ),
 )

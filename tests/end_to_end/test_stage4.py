@@ -221,6 +221,17 @@ def test_again_measures_nothing(data, evaluated):
     assert snapshot(data / "report") == before
 
 
+def test_figures_of_another_version_of_the_project_are_measured_anew(data, evaluated, tmp_path):
+    out = shutil.copytree(data / "report", tmp_path / "report")
+    metrics = json.loads((out / "metrics.json").read_text())
+    (out / "metrics.json").write_text(
+        json.dumps({**metrics, "inputs": {**metrics["inputs"], "version": "0"}})
+    )
+    assert "skipped" not in evaluate(data, out, "--vavae_path", data / "W.safetensors", "--planted")
+    again = json.loads((out / "metrics.json").read_text())
+    assert {**again, "seconds": 0} == {**evaluated[1], "seconds": 0}
+
+
 @pytest.mark.parametrize("form", ["people", "hub"])
 def test_the_same_images_give_the_same_bits_in_another_form(data, evaluated, tmp_path, form):
     out, given = shutil.copytree(data / "report", tmp_path / "report"), tmp_path / form

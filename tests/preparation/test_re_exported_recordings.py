@@ -7,6 +7,14 @@ from toy_run import changed, digest_of, names, output_of, snapshot
 
 import stage0_prepare
 
+PROFILE = """channelCfg 15 3 0
+adcCfg 2 1
+adcbufCfg -1 0 0 1 1
+profileCfg 0 77 10 5 60 0 0 20 1 32 1000 0 0 30
+chirpCfg 0 0 0 0 0 0 0 1
+frameCfg 0 0 16 0 20 1 0
+"""
+
 
 def record(path, seconds, seed):
     draw = numpy.random.default_rng(seed)
@@ -62,3 +70,26 @@ def test_images_of_other_recordings_are_kept_and_told_of(drawn):
     said = draw(drawn, "more")
     assert f"{len(before)} images of recordings that are not in" in said
     assert set(before) < set(listed(drawn)) == names(drawn / "raw", "*.png")
+
+
+def test_another_profile_beside_a_stream_is_another_recording(tmp_path):
+    """Frames of 16 chirps, four receivers, 32 samples: the profile gives them carrier and PRF."""
+    folder = tmp_path / "recordings" / "ID_1"
+    folder.mkdir(parents=True)
+    time = 0.02 * numpy.arange(200)[:, None] + 70e-6 * numpy.arange(16)
+    turns = 513 * time[..., None, None] + 5 / 32 * numpy.arange(32)  # 1 m/s in the fifth range cell
+    beat = 999 * numpy.exp(2j * numpy.pi * numpy.broadcast_to(turns, (200, 16, 4, 32)))
+    lanes = [part.reshape(-1, 2) for part in (beat.real, beat.imag)]
+    numpy.stack(lanes, 1).astype("<i2").tofile(folder / "rec.bin")
+    (folder / "rec.cfg").write_text(PROFILE)
+
+    def drawn():
+        command = f"spectrogram --input {tmp_path}/recordings --output_dir {tmp_path}/raw"
+        return output_of(stage0_prepare.main, command)
+
+    assert "read 1 recording, left out 0" in drawn()
+    before = snapshot(tmp_path / "raw")
+    assert "changed" not in drawn() and snapshot(tmp_path / "raw") == before
+    (folder / "rec.cfg").write_text(PROFILE.replace(" 77 10 5 ", " 77 40 5 "))
+    images = [name for name in before if name.endswith(".png")]
+    assert f"rec.bin: has changed: its {len(images)} images were removed" in drawn()

@@ -8,7 +8,7 @@ import pytest
 from fmcw_walker import Chirps, beat, pulse_times, torso_range_m, walking
 
 from configs.errors import UserError
-from radar.captures import Facts, Hints, read
+from radar.captures import Facts, Hints, companions, read
 from radar.captures.ti import StreamCube, read_profile
 
 RANDOM = numpy.random.default_rng(0)
@@ -151,6 +151,7 @@ def test_a_walker_in_a_stream(tmp_path):
     off = numpy.abs(capture.range_m - torso_range_m(moved, when)) / capture.range_step_m
     assert (off <= 1).mean() >= 0.95
     assert "radar.cfg: carrier 6.058e+10 Hz" in capture.notes[0]
+    assert companions(path) == (cfg,)
 
 
 def refused(path, hints=Hints()):  # noqa: B008
