@@ -22,6 +22,7 @@ EXPECTED = "expected a LightningDiT checkpoint (.pt) with weights under 'ema', u
 # Label dropout leaves no trace in the weights but the null row; published models were trained with this much.
 ASSUMED_CLASS_DROPOUT = 0.1
 CLASS_TABLE = "y_embedder.embedding_table.weight"
+CONDITION_TABLE = "y_embedder.condition_table.weight"
 VECTORS = "y_embedder.vectors"  # of networks with references
 
 

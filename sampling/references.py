@@ -16,7 +16,7 @@ from data.folders import FileRecord
 from data.images import find_images, open_rgb
 from data.tree import account
 from models.lightningdit import LightningDiT
-from models.references import mean_vector, references_of
+from models.references import references_of
 from models.weights import VECTORS
 from sampling.model_file import REFERENCES
 from sampling.networks import Networks
@@ -28,7 +28,7 @@ BATCH = 16
 
 def with_people_of(folder: str, networks: Networks, tell: Callable[[str], None] = say) -> Networks:
     """The networks, which know the people of the images in `folder` (new/ID_32/*.png) instead of those that
-    they were trained on. `tell` takes the line that says what was read.
+    they were trained on. `tell` takes the lines that say what was read.
 
     FileNotFoundError: no such folder. UserError: no images of people in it, one that cannot be read, images
     of other axes or colours than the model's, or a network that knows people by rows.
@@ -39,9 +39,12 @@ def with_people_of(folder: str, networks: Networks, tell: Callable[[str], None] 
     tell(f"references: {account(len(found.records), 'image', found.left_out)}")
     latents = latents_of(networks, found.records)  # first: it names an image that cannot be read
     require_like_trained(folder, found.records, payload.axes)
-    vectors = references_of(net).encoder(payload.statistics.normalise(latents))
     labels = torch.tensor([found.labels.index(record.user) for record in found.records])
-    people = [mean_vector(vectors[labels == label]) for label in range(len(found.labels))]
+    people, share = references_of(net).encoder.vectors_of(payload.statistics.normalise(latents), labels)
+    if share > 0:
+        tell(
+            f"references: what these {len(people)} people share is taken for their radar's, {share:.0%} of it"
+        )
     arguments = {**payload.model, "num_classes": len(people)}
     with torch.device("meta"):
         known = LightningDiT(**arguments)

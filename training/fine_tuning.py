@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from configs.errors import UserError
+from data.conditions import NONE
 from data.labels import LabelTable, listing
 from data.latents import LatentSet
 from models.lightningdit import LightningDiT
 from models.references import references_of
-from models.weights import CLASS_TABLE, VECTORS, load_dit
+from models.weights import CLASS_TABLE, CONDITION_TABLE, VECTORS, load_dit
 from sampling.model_file import SHIPPED, DitPayload, load_trained, weights_digest
 from weight_files.hub import local_file
 from weight_files.reading import load_strict
@@ -71,8 +72,8 @@ def adapted_arguments(initial: Initial, asked: Mapping[str, Any], fixed: Mapping
     for name, value in {**asked, **fixed}.items():
         if name in TRAINING_ONLY or value == trained[name]:
             continue
-        if name == "references" and value:  # in place of rows; what tells people is learnt from the start
-            continue
+        if name in ("references", "combinations") and not trained[name]:
+            continue  # in place of rows, or beside them: what tells people or conditions begins at nothing
         what, way_out = f"model.{name}={value!r}", "leave the key out, or start from other weights"
         if name in fixed:
             what, way_out = f"{name} {value!r} of the latents", "encode with the tokenizer of these weights"
@@ -92,7 +93,8 @@ def adapted_network(
     """The network of `arguments` with the initial weights, `further` ones and a class table for `labels`.
 
     Rows of users that both tables name are kept (`kept_rows`), as is the null class's; every other row starts
-    as the mean of the old users' rows. With references there is no table, and people's vectors are 0.
+    as the mean of the old users' rows. Conditions start at 0. With references there is no table, and people's
+    vectors are 0.
     """
     state = {**initial.net.state_dict(), **further}
     with torch.device("meta"):
@@ -102,16 +104,22 @@ def adapted_network(
         state[VECTORS] = torch.zeros(references_of(net).vectors.shape)
     else:
         state[CLASS_TABLE] = class_rows(initial, arguments, labels, numbered)
+    if arguments["combinations"]:
+        state[CONDITION_TABLE] = torch.zeros(net.get_parameter(CONDITION_TABLE).shape)
     load_strict(net, state, str(initial.path))
     return net.train()
 
 
 def class_rows(initial: Initial, arguments: dict[str, Any], labels: LabelTable, numbered: bool) -> Tensor:
-    """The class table of `adapted_network`, (classes, D) or with the null class's row."""
+    """The class table of `adapted_network`, (classes, D) or with the null class's row; under conditions of
+    the people.
+    """
     old, classes = initial.net.state_dict()[CLASS_TABLE], initial.net.null_class
     mean = old[:classes].double().mean(0).to(old.dtype)
     kept = kept_rows(initial, labels, numbered)
-    rows = [old[kept[name]] if name in kept else mean for name in labels.names]
+    pairs = arguments["combinations"] or [(number, NONE) for number in range(len(labels))]
+    people = {person: name for name, (person, condition) in zip(labels.names, pairs) if condition == NONE}
+    rows = [old[kept[name]] if name in kept else mean for _, name in sorted(people.items())]
     if arguments["class_dropout_prob"] > 0:
         rows.append(old[classes] if len(old) > classes else mean)
     return torch.stack(rows)

@@ -5,27 +5,23 @@ telling the training people apart, then the network, by references of the person
 from __future__ import annotations
 
 import copy
-import math
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from configs.command_line import say
 from data.latent_stats import LatentStatistics
 from data.latents import LatentSet
 from data.progress import progress
 from models.lightningdit import LightningDiT
-from models.references import WIDTH, ReferenceEncoder, mean_vector, references_of
-from runtime.seeds import generator
+from models.references import WIDTH, ReferenceEncoder, mean_vector, moments, references_of
 from training.dit_module import DiTModule
 
 MOST = 8  # references of a training image
 APART = 4  # places between an image and its references: neighbours may be windows of one walk
-PASSES, BATCH, PEAK = 20, 64, 2e-3
-SHARPNESS = 16.0  # of the softmax over cosines
-DROPPED, SMOOTHING, NOISE = 0.2, 0.05, 0.1
+RIDGE = 0.1  # variance within a person that each moment has at least; without, people not seen are told worse
+NOTHING = 1e-6  # share of the strongest discriminant below which one is rounding
 MANY = 512  # latents encoded at once
 
 
@@ -106,45 +102,33 @@ def know_people_(net: LightningDiT, train: LatentSet, statistics: LatentStatisti
         references_of(net).vectors[label] = mean_vector(vectors[train.labels == label])
 
 
-def teach_(encoder: ReferenceEncoder, train: LatentSet, statistics: LatentStatistics, seed: int) -> None:
-    """Fit the encoder by the cross-entropy of cosines with a direction for each person (as NormFace, arXiv
-    1704.06369): AdamW with a cosine to zero, latents rolled in time and noised. The global random state is
-    left as it was.
+def teach_(encoder: ReferenceEncoder, train: LatentSet, statistics: LatentStatistics) -> None:
+    """Give the encoder the discriminants of the training people's `moments`."""
+    people = len(train.label_table)
+    count = torch.bincount(train.labels, minlength=people).double()
+    sums = torch.zeros(people, encoder.project.in_features, dtype=torch.float64)
+    squares = torch.zeros(sums.shape[1], sums.shape[1], dtype=torch.float64)
+    for first in progress(range(0, len(train), MANY), description="encoder of references", unit="block"):
+        block = slice(first, first + MANY)
+        found = moments(statistics.normalise(train.latents[block])).double()
+        sums.index_add_(0, train.labels[block], found)
+        squares += found.T @ found
+    means = sums / count[:, None]
+    within = (squares - sums.T @ means) / len(train)
+    directions, middle = discriminants(means, within), means.mean(0)
+    variance = ((means - middle) @ directions).square().sum(dim=1).mean()
+    state = {"project.weight": directions.T, "project.bias": -middle @ directions, "variance": variance}
+    encoder.load_state_dict({name: value.float() for name, value in state.items()})
+
+
+def discriminants(means: Tensor, within: Tensor) -> Tensor:
+    """Fisher's linear discriminants (D, V) of people's `means` (P, D), from the covariance `within` a person
+    (D, D): the directions of the largest variance between people, those within being 1 in each. Of few people
+    the last ones, which tell nobody apart, are 0.
     """
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        torch.manual_seed(generator(seed, "references").initial_seed())
-        fresh_(encoder.requires_grad_(True))
-        directions = nn.Parameter(torch.randn(len(train.label_table), WIDTH))
-        optimizer = torch.optim.AdamW([*encoder.parameters(), directions], lr=PEAK, weight_decay=0.05)
-        steps = PASSES * math.ceil(len(train) / BATCH)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        for _ in progress(range(PASSES), description="encoder of references", unit="pass"):
-            right = 0
-            for chosen in torch.randperm(len(train)).split(BATCH):
-                x = varied(statistics.normalise(train.latents[chosen]))
-                z = encoder.project(functional.dropout(encoder.features(x), DROPPED))
-                cosines = functional.normalize(z, dim=1) @ functional.normalize(directions, dim=1).T
-                labels = train.labels[chosen]
-                loss = functional.cross_entropy(SHARPNESS * cosines, labels, label_smoothing=SMOOTHING)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                schedule.step()
-                right += int((cosines.argmax(1) == labels).sum())
-        encoder.requires_grad_(False)
-    say(f"encoder of references: {right / len(train):.1%} of {len(train)} training images told apart")
-
-
-def fresh_(encoder: ReferenceEncoder) -> None:
-    """Draw the encoder's weights as its layers do by themselves."""
-    for module in encoder.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear, nn.GroupNorm)):
-            module.reset_parameters()
-
-
-def varied(x: Tensor) -> Tensor:
-    """Latents (N, C, S, S) rolled in time, each by its own shift, and noised."""
-    size = x.shape[-1]
-    places = (torch.arange(size) + torch.randint(size, (len(x), 1))) % size
-    rolled = x.gather(3, places[:, None, None, :].expand_as(x))
-    return rolled + NOISE * torch.randn_like(x)
+    root = torch.linalg.cholesky(within + RIDGE * torch.eye(len(within), dtype=within.dtype))
+    whitened = torch.linalg.solve_triangular(root, (means - means.mean(0)).T, upper=False)
+    directions, strengths, _ = torch.linalg.svd(whitened, full_matrices=False)
+    kept = directions[:, :WIDTH] * (strengths[:WIDTH] > NOTHING * strengths[0])
+    found = torch.linalg.solve_triangular(root.T, kept, upper=True)
+    return functional.pad(found, (0, WIDTH - found.shape[1]))

@@ -87,11 +87,14 @@ def load_start(
             "people's rows; leave it out"
         )
     initial = load_initial(config.init_from)
-    if config.conditions or initial.net.config["combinations"]:
+    if initial.net.config["combinations"]:
         raise UserError(
-            f"--init_from {config.init_from}: people in conditions are learnt from the start "
-            "only; leave out --conditions, and start from weights without"
+            f"--init_from {config.init_from}: learnt people in conditions, which begins no other training; "
+            "start from weights without"
         )
+    if config.conditions and (config.tune != "full" or config.distil_guidance is not None):
+        asked = "--distil_guidance" if config.tune == "full" else f"--tune {config.tune}"
+        raise UserError(f"{asked}: requires people without conditions; leave out --conditions")
     for name in ("path_type", "prediction"):
         theirs = initial.payload.transport.get(name) if initial.payload else None
         ours = getattr(transport, name)
@@ -167,7 +170,11 @@ def model_arguments(
 ) -> dict[str, Any]:
     """Constructor arguments of the LightningDiT: the preset, what overrides it, and what the latents say; or
     the architecture of the initial weights, which nothing asked for may contradict.
+
+    UserError: a contradiction; references of one person, whom nobody can be told from.
     """
+    if model.references and len(train.label_table) < 2:
+        raise UserError("model.references=true: requires two people or more to tell apart, found 1")
     chosen = {name: value for name, value in asdict(model).items() if value is not None}
     preset = chosen.pop("preset")
     fixed = {
@@ -209,7 +216,7 @@ def starting_network(
         from training.references import know_people_, teach_  # not needed, and slow to load, elsewhere
 
         if initial is None or not initial.net.config["references"]:
-            teach_(references_of(net).encoder, train, statistics, config.seed)
+            teach_(references_of(net).encoder, train, statistics)
         know_people_(net, train, statistics)
     return net
 

@@ -5,7 +5,7 @@ import torch
 
 from models.embedders import LabelEmbedder
 from models.lightningdit import LightningDiT
-from models.references import WIDTH, ReferenceEmbedder, ReferenceEncoder, mean_vector
+from models.references import WIDTH, ReferenceEmbedder, ReferenceEncoder, mean_vector, moments
 from models.weights import infer_architecture
 
 SMALL = {"input_size": 4, "in_channels": 4, "hidden_size": 32, "depth": 1, "num_heads": 4, "num_classes": 5}
@@ -25,6 +25,37 @@ def test_the_encoder_gives_unit_vectors_and_learns_in_every_parameter():
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(5))
     (vectors * torch.randn(5, WIDTH)).sum().backward()
     assert all(parameter.grad.abs().max() > 0 for parameter in encoder.parameters())
+
+
+def test_moments_are_of_time_and_hold_nothing_of_when():
+    x = torch.tensor([[1.0, 3.0, 1.0, 3.0], [0.0, 1.0, 2.0, 3.0]]).view(1, 1, 2, 4)
+    expected = [2.0, 1.5, 1.0, 1.25**0.5, (32 / 9) ** 0.5, 0.0]
+    torch.testing.assert_close(moments(x), torch.tensor([expected]))
+    torch.testing.assert_close(moments(x.flip(-1)), moments(x))
+
+
+def test_what_people_share_beyond_chance_is_taken_off():
+    """Two people at 3 and 1 on the first entry, where chance gives a mean of squared length 4 / 2."""
+    encoder = ReferenceEncoder(1, 2)
+    with torch.no_grad():
+        encoder.project.weight.zero_()[:2, :2] = torch.eye(2)
+        encoder.project.bias.zero_()
+    encoder.variance.fill_(4.0)
+    x = torch.tensor([[3.0, 1.0], [1.0, -1.0], [1.0, 3.0]])[:, None, :, None].expand(-1, 1, 2, 2)
+    vectors, share = encoder.vectors_of(x, torch.tensor([0, 1, 1]))
+    # the second one's mean is (1, 1), so that (2, 1) is shared: 1 - 2 / 5 of it goes
+    assert share == pytest.approx(0.6)
+    left = torch.nn.functional.normalize(x[:, 0, :, 0] - 0.6 * torch.tensor([2.0, 1.0]), dim=1)
+    torch.testing.assert_close(vectors[:, :2], torch.stack([left[0], mean_vector(left[1:])]))
+    encoder.variance.fill_(0.0)
+    first, _ = encoder.vectors_of(x, torch.tensor([0, 1, 1]))
+    moved, share = encoder.vectors_of(x + 7, torch.tensor([0, 1, 1]))
+    assert share == 1
+    torch.testing.assert_close(moved, first)
+    encoder.variance.fill_(10.0)
+    vectors, share = encoder.vectors_of(x, torch.tensor([0, 1, 1]))
+    assert share == 0
+    torch.testing.assert_close(vectors[1], mean_vector(encoder(x[1:])))
 
 
 def test_labels_stand_for_vectors_and_the_last_one_for_nobody(embedder):

@@ -15,7 +15,7 @@ import stage3_inference as stage3
 import stage4_evaluate as stage4
 from data.images import open_rgb
 from models.lightningdit import LightningDiT
-from models.references import mean_vector
+from models.references import WIDTH, mean_vector
 from sampling import load
 from sampling.model_file import load_trained, write_slim
 from sampling.networks import load_networks
@@ -32,6 +32,7 @@ def model(toy, tmp_path_factory):
     _, payload = load_trained(toy.lively)
     arguments = {**payload.model, "references": True}
     net = reference_weights_(LightningDiT(**arguments))
+    net.y_embedder.encoder.variance.fill_(1e9)  # people as far apart share nothing
     write_slim(path, net.state_dict(), replace(payload, model=arguments))
     return path
 
@@ -59,6 +60,19 @@ def test_new_people_are_the_mean_of_their_images(toy, model, new):
         torch.testing.assert_close(found.net.y_embedder.vectors[label], expected)
     assert not found.net.y_embedder.vectors[2].any()
     assert torch.equal(found.net.blocks[0].attn.qkv.weight, networks.net.blocks[0].attn.qkv.weight)
+
+
+def test_what_shown_people_share_is_told(toy, model, new):
+    networks, said = load_networks(str(model), str(toy.tokenizer), None, torch.device("cpu"), "32"), []
+    networks.net.y_embedder.encoder.variance.zero_()
+    found = with_people_of(str(new), networks, said.append)
+    assert said[1] == "references: what these 2 people share is taken for their radar's, 100% of it"
+    torch.testing.assert_close(
+        found.net.y_embedder.vectors[0] + found.net.y_embedder.vectors[1],
+        torch.zeros(WIDTH),
+        atol=0.5,
+        rtol=0,
+    )
 
 
 def test_stage_3_draws_them_and_a_folder_is_of_these_references(toy, model, new, tmp_path):

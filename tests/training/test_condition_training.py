@@ -20,6 +20,7 @@ from tiny_runs import (
 import stage2_train_dit as stage2
 from sampling.latent_sampler import LatentSampler, usual_settings
 from sampling.model_file import load_trained
+from training.start import drawn_or_given, load_start, model_arguments, read_people
 
 FOLDERS = ("ID_1_backpack", "ID_1_normal", "ID_2_normal")
 ALL = ("ID_1", "ID_1_backpack", "ID_1_normal", "ID_2", "ID_2_backpack", "ID_2_normal")
@@ -69,12 +70,47 @@ def test_interrupted_is_at_once(latents, trained, tmp_path):
         assert_same(whole[key], parts[key])
 
 
-def test_conditions_start_from_nothing_only(latents, trained, tmp_path):
-    weights = trained / "checkpoints" / "best.safetensors"
-    for changes in ({"init_from": str(weights)}, {"init_from": "demo", "conditions": "_[a-z]+$"}):
-        with pytest.raises(ValueError, match="people in conditions are learnt from the start only"):
-            stage2.run(stage2_settings(latents, tmp_path / "out", **changes))
-        assert not (tmp_path / "out").exists()
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"init_from": "weights"}, "learnt people in conditions, which begins no other training"),
+        ({"init_from": "demo", "tune": "person", "conditions": "_[a-z]+$"}, "--tune person: requires people"),
+        (
+            {"init_from": "demo", "distil_guidance": 1.0, "conditions": "_[a-z]+$"},
+            "--distil_guidance: requires",
+        ),
+    ],
+)
+def test_what_conditions_cannot_start_from(changes, told, latents, trained, tmp_path):
+    if changes["init_from"] == "weights":
+        changes = {"init_from": str(trained / "checkpoints" / "best.safetensors")}
+    with pytest.raises(ValueError, match=told):
+        stage2.run(stage2_settings(latents, tmp_path / "out", **changes))
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_without_conditions_begin_people_in_them(latents, tmp_path):
+    """Before the first step everybody is drawn in any condition as the weights draw them without."""
+    plain = write_tiny_latents(tmp_path / "plain", users=("ID_1", "ID_3"))
+    stage2.run(stage2_settings(plain, tmp_path / "before"))
+    settings = stage2_settings(
+        latents, tmp_path / "out", **SETTINGS, init_from=str(tmp_path / "before/checkpoints/best.safetensors")
+    )
+    train, _, conditions = read_people(settings["train"])
+    initial = load_start(settings["train"], settings["transport"], train, references=False)
+    arguments = model_arguments(settings["model"], train, initial, conditions)
+    net = drawn_or_given(initial, arguments, settings["train"], train).eval()
+    x, t = torch.randn(1, CHANNELS, SIDE, SIDE), torch.full((7,), 0.5)
+    found = net(x.expand(7, -1, -1, -1), t, torch.arange(7))
+    rows = initial.net.y_embedder.embedding_table.weight
+    known, nobody = rows[0], rows[-1]
+    expected = [known] * 3 + [rows[:2].mean(0)] * 3 + [nobody]
+    with torch.no_grad():
+        for place, row in enumerate(expected):
+            rows[0] = row
+            torch.testing.assert_close(initial.net(x, t[:1], torch.tensor([0]))[0], found[place])
+    stage2.run(settings)
+    assert load_trained(tmp_path / "out/checkpoints/best.ckpt")[0].config["combinations"] == PAIRS
 
 
 def test_people_in_no_condition_are_what_the_condition_s_guidance_starts_from(latents, trained, tmp_path):

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import numpy
 import pytest
+import scipy.linalg
 import torch
 from tiny_runs import CHANNELS, SIDE, assert_same, read_last, stage2_settings, write_tiny_latents
 
@@ -10,9 +12,9 @@ import stage2_train_dit as stage2
 from data.labels import LabelTable
 from data.latent_stats import LatentStatistics
 from data.latents import LatentSet
-from models.references import WIDTH, ReferenceEncoder
+from models.references import WIDTH, ReferenceEncoder, moments
 from sampling.model_file import load_trained
-from training.references import APART, Places, encoded, teach_
+from training.references import APART, RIDGE, Places, discriminants, encoded, teach_
 
 SETTINGS = {"model_references": True}
 
@@ -56,21 +58,59 @@ def striped(people: int, each: int) -> LatentSet:
 PLAIN = LatentStatistics(torch.zeros(1, CHANNELS, 1, 1), torch.ones(1, CHANNELS, 1, 1))
 
 
-def test_the_encoder_learns_to_tell_people_apart_and_hangs_on_its_seed_alone():
+def test_the_encoder_tells_people_apart_whom_it_never_saw():
     known, new = striped(20, 12), striped(30, 12)
-    encoders = [ReferenceEncoder(CHANNELS, SIDE) for _ in range(2)]
-    torch.manual_seed(7)
-    before = torch.get_rng_state()
-    for encoder in encoders:
-        teach_(encoder, known, PLAIN, seed=3)
-    assert torch.equal(torch.get_rng_state(), before)
-    first, again = (encoded(encoder, new, PLAIN) for encoder in encoders)
-    assert torch.equal(first, again)
-    vectors, labels = first[new.labels >= 20], new.labels[new.labels >= 20]  # whom it never saw
+    encoder = ReferenceEncoder(CHANNELS, SIDE)
+    teach_(encoder, known, PLAIN)
+    found = encoded(encoder, new, PLAIN)
+    vectors, labels = found[new.labels >= 20], new.labels[new.labels >= 20]
     means = torch.stack([vectors[labels == label][:8].mean(0) for label in range(20, 30)])
     rest = torch.cat([vectors[labels == label][8:] for label in range(20, 30)])
     right = (rest @ means.T).argmax(1) == torch.arange(10).repeat_interleave(4)
     assert right.float().mean() > 0.8  # 0.1 by chance
+
+
+@pytest.mark.parametrize(("people", "size"), [(200, 80), (200, 40), (9, 80)])
+def test_discriminants_solve_the_generalised_eigenvalue_problem(people, size):
+    """Against LAPACK's solver; few people, or few moments, give fewer directions than a vector has."""
+    draw = torch.Generator().manual_seed(0)
+    means, root = torch.randn(people, size, generator=draw), torch.randn(size, size, generator=draw) / 9
+    within = (root @ root.T).double()
+    found = discriminants(means.double(), within)
+    between = numpy.cov(means.double().numpy().T, bias=True)
+    noise = within.numpy() + RIDGE * numpy.eye(size)
+    strengths, directions = scipy.linalg.eigh(between, noise)
+    count = min(people - 1, size, WIDTH)
+    assert found.shape == (size, WIDTH) and not found[:, count:].any()
+    agreement = directions[:, ::-1][:, :count].T @ noise @ found[:, :count].numpy()
+    numpy.testing.assert_allclose(numpy.abs(agreement), numpy.eye(count), atol=1e-6)
+    assert (numpy.diff(strengths[::-1][:count]) < 0).all()
+
+
+def test_what_is_taught_is_the_covariance_within_people():
+    """Blocks of latents add up to what all at once give."""
+    latents = striped(5, 300)  # more than one block
+    encoder = ReferenceEncoder(CHANNELS, SIDE)
+    teach_(encoder, latents, PLAIN)
+    found = moments(latents.latents).double()
+    means = torch.stack([found[latents.labels == label].mean(0) for label in range(5)])
+    rest = found - means[latents.labels]
+    expected = discriminants(means, rest.T @ rest / len(rest))
+    weight = encoder.project.weight.T.double()
+    turned = weight * (weight * expected).sum(0).sign()  # a direction's sign is nobody's
+    torch.testing.assert_close(turned, expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        encoder.project(moments(latents.latents)).mean(0), torch.zeros(WIDTH), atol=1e-4, rtol=0
+    )
+
+
+def test_one_person_cannot_be_told_apart(tmp_path):
+    alone = write_tiny_latents(tmp_path / "latents", users=("ID_1",))
+    with pytest.raises(
+        ValueError, match="model.references=true: requires two people or more to tell apart, found 1"
+    ):
+        stage2.run(stage2_settings(alone, tmp_path / "out", **SETTINGS))
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_file_holds_the_encoder_and_everybodys_vector(trained):
