@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -184,7 +185,7 @@ def make_generators(fold: Fold, setting: Setting, folder: Path) -> list[Path]:
     config, images, latents = setting.config, folder / "images", folder / "latent_features"
     parts = [("train", fold.training), ("val", fold.val)]
     if config.dit_checkpoint:
-        parts = [("train", [held for held in fold.training if held[1].user in fold.drawn])]
+        parts = [("train", shown_images(fold, config.images_per_person))]
     placed = [Assignment(record, part, "") for part, held in parts for _, record in held]
     materialise(Split(placed, {"fold": fold.name}), images, axes=setting.axes)
     seeds = range(config.seed, config.seed + config.generator_seeds)
@@ -207,6 +208,20 @@ def make_generators(fold: Fold, setting: Setting, folder: Path) -> list[Path]:
         run("training", "stage2_train_dit.py", stage2, setting)
         drawn.append(drawn_by({"dit_checkpoint": models / "checkpoints/best.ckpt"}, fold, setting, own, seed))
     return drawn
+
+
+def shown_images(fold: Fold, count: int) -> list[Held]:
+    """What a model of references is shown: all training images of the folders that it shall draw, and `count`
+    of each other one, from which it knows what all share.
+    """
+    shown: list[Held] = []
+    seen: Counter[str] = Counter()
+    for held in fold.training:
+        name = held[1].user
+        seen[name] += 1
+        if name in fold.drawn or seen[name] <= count:
+            shown.append(held)
+    return shown
 
 
 def drawn_by(model: dict[str, Any], fold: Fold, setting: Setting, own: Path, seed: int) -> Path:

@@ -106,6 +106,8 @@ def test_a_study_shows_each_folds_images_to_the_model(toy, model, tmp_path):
     drawn = fold / "generator_0" / "generated_images"
     new = fold.name.removeprefix("fold_")
     assert [row["user"] for row in rows_of(drawn / "samples.csv")] == [new, new]
+    shown = {folder.name: len(names(folder)) for folder in (fold / "images" / "train").iterdir()}
+    assert shown == dict.fromkeys(("ID_1", "ID_2", "ID_10"), 2)
     assert not (fold / "latent_features").exists() and not list(fold.glob("*/trained_models"))
     assert json.loads((tmp_path / "out" / "study.json").read_text())["gap_closed"]
 
