@@ -156,7 +156,9 @@ def identity(config: Any, **contents: Any) -> dict[str, Any]:
 
 def recorded(config: Any, **contents: Any) -> dict[str, Any]:
     """What files record of the settings that made them: the keys that affect anything, with `contents` in
-    place of paths.
+    place of paths. TypeError: contents of no such key, a defect.
     """
     affecting = [item.name for item in fields(config) if item.metadata["affects"] != "nothing"]
+    if not contents.keys() <= set(affecting):
+        raise TypeError(f"{type(config).__name__}: contents of {sorted(contents)}, expected of {affecting}")
     return {name: contents.get(name, getattr(config, name)) for name in affecting}

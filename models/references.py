@@ -22,7 +22,8 @@ class ReferenceEncoder(nn.Module):
 
     A linear map of `moments`, the discriminants of people (`training.references`). Small networks in its
     place told simulated people apart as well, and measured ones, whom they had not seen, much worse.
-    `variance` is the mean squared length of the training people's places, their mean being 0.
+    `variance` is the mean squared length of the training people's mean places, which have a mean of 0; within
+    a person, images scatter by at most 1 in each direction.
     """
 
     variance: Tensor
@@ -43,14 +44,16 @@ class ReferenceEncoder(nn.Module):
         """Of people who are shown together, by images of labels 0 to P - 1 each: (P, V), without what they
         share and the training people lack, and how much of that is taken off, in [0, 1].
 
-        Another radar, room or make of images moves everybody alike. P people of the training's kind have a
-        mean of squared length variance / P; what is longer is shrunk by that (positive-part James and Stein,
-        1961), so that a single person, or such people, stay as they are.
+        Another radar, room or make of images moves everybody alike. By chance the mean of P people of the
+        training's kind has a squared length of variance / P, and a little more for so few images of each.
+        That share of it is left (in the manner of James and Stein, 1961, positive part), so that such people
+        are moved little, and a single one, of whom nothing can be told, not at all.
         """
         places = _by_person(self.places(x), labels)
         shared = torch.stack([part.mean(dim=0) for part in places]).mean(dim=0)
-        by_chance = self.variance / len(places)
-        share = (1 - by_chance / shared.square().sum().clamp(min=LEAST)).clamp(min=0)
+        scatter = sum(WIDTH / len(part) for part in places) / len(places)
+        by_chance = (self.variance + scatter) / len(places)
+        share = (1 - by_chance / shared.square().sum().clamp(min=LEAST)).clamp(min=0) * (len(places) > 1)
         vectors = [mean_vector(functional.normalize(part - share * shared, dim=1)) for part in places]
         return torch.stack(vectors), share.item()
 

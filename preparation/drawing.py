@@ -33,7 +33,7 @@ from preparation.spectrograms import (
     rows_of_others,
 )
 from radar import spectrogram as doppler
-from radar.captures import companions
+from radar.captures import Hints, companions
 
 
 def draw_recordings(
@@ -53,8 +53,8 @@ def draw_recordings(
     # What is to be drawn
     folder, axes, labels, directions = Path(config.output_dir), [], [], []
     of_recordings: list[tuple[str, str]] = []
-    wanted, left_out = without_companions(files)
     count, bad, hints = 0, BadRecordings(config), hints_of(config)
+    wanted, left_out = without_companions(files, hints)
 
     # Drawing, recording by recording
     with ExitStack() as claim:
@@ -78,7 +78,7 @@ def draw_recordings(
                 claim.enter_context(claim_folder(folder, identity(asked), "**/*.png", config.dry_run))
             count += 1
             if not config.dry_run:
-                changed = place_images(folder, stem(record), images, record.path)
+                changed = place_images(folder, stem(record), images, record.path, hints)
                 of_recordings += [(str(record.path), note) for note in changed]
             for number, window in enumerate(windows, start=1):
                 name = image_name(stem(record), number)
@@ -97,10 +97,14 @@ def draw_recordings(
     tell_next(folder, labels)
 
 
-def without_companions(files: Found) -> tuple[list[FileRecord], dict[str, list[str]]]:
+def without_companions(files: Found, hints: Hints) -> tuple[list[FileRecord], dict[str, list[str]]]:
     """The recordings of their own, and what is left out but for the files that are read with one of these."""
-    beside = {part: record for record in files.records for part in companions(record.path)}
-    read = {str(PurePosixPath(record.relative).with_name(part.name)) for part, record in beside.items()}
+    beside = {part: record for record in files.records for part in companions(record.path, hints)}
+    read = {
+        str(PurePosixPath(record.relative).with_name(part.name))
+        for part, record in beside.items()
+        if part.parent == record.path.parent
+    }
     left_out = {
         reason: [path for path in paths if path not in read] for reason, paths in files.left_out.items()
     }

@@ -172,11 +172,13 @@ def image_name(stem: str, number: int) -> str:
     return f"{stem}_{number:03d}.png"
 
 
-def place_images(folder: Path, stem: str, images: Sequence[Image.Image], recording: Path) -> list[str]:
-    """Write the images of one recording that are not there; those that another content of the recording gave
-    are removed first, which the notes returned tell.
+def place_images(
+    folder: Path, stem: str, images: Sequence[Image.Image], recording: Path, hints: Hints
+) -> list[str]:
+    """Write the images of one recording that are not there; those that another content of the recording, or
+    of what is read with it, gave are removed first, which the notes returned tell.
     """
-    digest = " ".join(file_digest(path) for path in (recording, *companions(recording)))
+    digest = " ".join(file_digest(path) for path in (recording, *companions(recording, hints)))
     first = folder / image_name(stem, 1)
     first.parent.mkdir(exist_ok=True)
     of_recording = re.compile(re.escape((folder / stem).name) + r"_\d+\.png")

@@ -43,7 +43,7 @@ def with_people_of(folder: str, networks: Networks, tell: Callable[[str], None] 
     people, share = references_of(net).encoder.vectors_of(payload.statistics.normalise(latents), labels)
     if share > 0:
         tell(
-            f"references: what these {len(people)} people share is taken for their radar's, {share:.0%} of it"
+            f"references: {share:.0%} of what these {len(people)} people share is taken off as their radar's"
         )
     arguments = {**payload.model, "num_classes": len(people)}
     with torch.device("meta"):

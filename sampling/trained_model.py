@@ -192,7 +192,8 @@ def load(
     """The model of a file and its tokenizer, ready to draw: stage 3's --dit_checkpoint and --vavae_path, with
     their words `demo`, `references` and `compact` for those that ship, and hf:// names.
 
-    `references`, a folder of images of new people, is for models that know people by images;
+    `references`, a folder of images of new people, is for models that know people by images: what all shown
+    people share is taken for their radar's, so one is drawn otherwise in another company.
     `latents_stats` is for published checkpoints, which carry none; `axes` (lowest and highest velocity in
     m/s, length in s, perhaps range in dB) for models whose file tells none. `precision` "auto" is fp32 on a
     CPU and 16 bits on a GPU that has them; stage 3's `auto` may measure, so name one to compare bytes.

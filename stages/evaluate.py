@@ -56,8 +56,8 @@ COLUMNS = ("judged_right", "torso_velocity", "cadence", "memorised")
 def run(config: EvaluateConfig) -> None:
     """Judge, distances, novelty and kinematics of `config.generated` beside `config.real`, into metrics.json.
 
-    A folder keeps its judges; its metrics are measured again only where other inputs have changed. Raises
-    UserError or FileNotFoundError in one line for bad input.
+    A folder keeps its judges; its metrics are measured again only where other inputs or the version have
+    changed. Raises UserError or FileNotFoundError in one line for bad input.
     """
     # Real images, and those of every generator
     config = with_local_files(config)
@@ -88,8 +88,8 @@ def run(config: EvaluateConfig) -> None:
     claimed = identity(config, real=contents)
     others = {name: digest_of_file(config, name) for name in ("vavae_path", "sweep", "truth", *NETWORKS)}
     digests = {name: inputs_digest([*one.records, *one.unrecorded]) for name, one in found.items()}
-    drawn_from = digests if several else digests[ALONE]
-    inputs = recorded(config, real=contents, generated=drawn_from, version=VERSION, **others)
+    inputs = recorded(config, real=contents, generated=digests if several else digests[ALONE], **others)
+    inputs |= {"version": VERSION}
     inputs |= {"groups": file_digest(Path(config.real) / SPLIT_TABLE)} if groups else {}
 
     # Work

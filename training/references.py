@@ -98,20 +98,21 @@ def know_people_(net: LightningDiT, train: LatentSet, statistics: LatentStatisti
     """Give the network the vectors of the training people, by its encoder."""
     encoder = references_of(net).encoder
     vectors = encoded(encoder, train, statistics)
-    for label in range(len(train.label_table)):
+    for label in train.labels.unique().tolist():  # published latents name classes that they hold none of
         references_of(net).vectors[label] = mean_vector(vectors[train.labels == label])
 
 
 def teach_(encoder: ReferenceEncoder, train: LatentSet, statistics: LatentStatistics) -> None:
-    """Give the encoder the discriminants of the training people's `moments`."""
-    people = len(train.label_table)
-    count = torch.bincount(train.labels, minlength=people).double()
-    sums = torch.zeros(people, encoder.project.in_features, dtype=torch.float64)
+    """Give the encoder the discriminants of the training people's `moments`; with an image of each, the
+    directions in which these differ most.
+    """
+    _, labels, count = train.labels.unique(return_inverse=True, return_counts=True)
+    sums = torch.zeros(len(count), encoder.project.in_features, dtype=torch.float64)
     squares = torch.zeros(sums.shape[1], sums.shape[1], dtype=torch.float64)
     for first in progress(range(0, len(train), MANY), description="encoder of references", unit="block"):
         block = slice(first, first + MANY)
         found = moments(statistics.normalise(train.latents[block])).double()
-        sums.index_add_(0, train.labels[block], found)
+        sums.index_add_(0, labels[block], found)
         squares += found.T @ found
     means = sums / count[:, None]
     within = (squares - sums.T @ means) / len(train)
@@ -122,9 +123,9 @@ def teach_(encoder: ReferenceEncoder, train: LatentSet, statistics: LatentStatis
 
 
 def discriminants(means: Tensor, within: Tensor) -> Tensor:
-    """Fisher's linear discriminants (D, V) of people's `means` (P, D), from the covariance `within` a person
-    (D, D): the directions of the largest variance between people, those within being 1 in each. Of few people
-    the last ones, which tell nobody apart, are 0.
+    """Linear discriminants (D, V) of people's `means` (P, D), from the covariance `within` a person (D, D):
+    the directions of the largest variance between people, that within and `RIDGE` together being 1 in each
+    (Fisher 1936, regularised as by Friedman 1989). Of few people the last, which tell nobody apart, are 0.
     """
     root = torch.linalg.cholesky(within + RIDGE * torch.eye(len(within), dtype=within.dtype))
     whitened = torch.linalg.solve_triangular(root, (means - means.mean(0)).T, upper=False)

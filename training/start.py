@@ -90,7 +90,7 @@ def load_start(
     if initial.net.config["combinations"]:
         raise UserError(
             f"--init_from {config.init_from}: learnt people in conditions, which begins no other training; "
-            "start from weights without"
+            "start from weights without conditions"
         )
     if config.conditions and (config.tune != "full" or config.distil_guidance is not None):
         asked = "--distil_guidance" if config.tune == "full" else f"--tune {config.tune}"
@@ -173,8 +173,12 @@ def model_arguments(
 
     UserError: a contradiction; references of one person, whom nobody can be told from.
     """
-    if model.references and len(train.label_table) < 2:
-        raise UserError("model.references=true: requires two people or more to tell apart, found 1")
+    taught = model.references and not (initial and initial.net.config["references"])
+    if taught and len(train.labels.unique()) < 2:
+        raise UserError(
+            "model.references=true: requires latents of two people or more to tell apart, found 1; add "
+            "people, or leave it out"
+        )
     chosen = {name: value for name, value in asdict(model).items() if value is not None}
     preset = chosen.pop("preset")
     fixed = {

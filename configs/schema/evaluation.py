@@ -180,7 +180,11 @@ class StudyConfig(Command):
         "study", "Folder for study.json, the report, and a folder of each fold.", affects="nothing"
     )
     images_per_person: int = key(
-        10, "Images of a person who is short of them (same-budget, new-person).", low=1, affects="output"
+        10,
+        "Images of a person who is short of them (same-budget, new-person), and of everybody else that a "
+        "model of references is shown.",
+        low=1,
+        affects="output",
     )
     new_people: int = key(1, "New people at a time (new-person).", low=1, affects="output")
     folds: Optional[int] = key(

@@ -52,7 +52,8 @@ class SampleConfig(Command):
     )
     references: Optional[str] = key(
         None,
-        "Folder of a few images of each new person (ID_32/*.png), drawn in place of those trained on.",
+        "Folder of a few images of each new person (ID_32/*.png), drawn in place of those trained on; what "
+        "all in it share is taken for their radar's, so that each is drawn otherwise in other company.",
         content=True,
         affects="output",
         counts_with="references",

@@ -198,8 +198,8 @@ class TrainConfig(FitConfig):
     )
     init_from: Optional[str] = weights_key(
         None,
-        "Weights to start from: best.safetensors or .ckpt of stage 2, a published .pt, or demo = the "
-        "model of simulated walkers that ships (with compact latents).",
+        "Weights to start from: best.safetensors or .ckpt of stage 2, a published .pt, or demo or "
+        "references, the models of simulated walkers that ship (with compact latents).",
         affects="output",
     )
     tune: str = key(

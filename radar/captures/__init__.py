@@ -96,9 +96,9 @@ def find_format(path: Path) -> Format | None:
     return next((one for one in FORMATS if one.recognises(path, head)), None)
 
 
-def companions(path: Path) -> tuple[Path, ...]:
+def companions(path: Path, hints: Hints = NO_HINTS) -> tuple[Path, ...]:
     """Files that are read together with this one and are no recordings of their own: rec1_IM.txt of
-    rec1_RE.txt, the profile beside a stream.
+    rec1_RE.txt, the profile of a stream.
     """
-    formats = [one for one in FORMATS if path.suffix.lower() in one.suffixes]
-    return tuple(dict.fromkeys(other for one in formats for other in one.companions(path)))
+    chosen = find_format(path) if path.stat().st_size else None
+    return chosen.companions(path, hints) if chosen else ()

@@ -132,15 +132,15 @@ class Capture:
 @dataclass(frozen=True)
 class Format:
     """A kind of file. `recognises` looks at the path and its first bytes, `load` reads it; in a folder it is
-    sought under `suffixes`. `companions` are the files that `load` reads beside it: images are drawn anew
-    when one of them changes.
+    sought under `suffixes`. `companions` are the files that `load` reads with it: images are drawn anew when
+    one of them changes.
     """
 
     name: str
     suffixes: tuple[str, ...]
     recognises: Callable[[Path, bytes], bool]
     load: Callable[[Path, Hints], Contents]
-    companions: Callable[[Path], tuple[Path, ...]] = lambda path: ()
+    companions: Callable[[Path, Hints], tuple[Path, ...]] = lambda path, hints: ()
 
 
 def check_carrier(value: float | None, source: str = "") -> float:

@@ -45,7 +45,7 @@ def other_part(path: Path) -> tuple[Path, bool] | None:
     return None
 
 
-def imaginary_part(path: Path) -> tuple[Path, ...]:
+def imaginary_part(path: Path, hints: Hints) -> tuple[Path, ...]:
     """The file of the imaginary part, of the real part's."""
     other = other_part(path)
     return (other[0],) if other and other[1] and other[0].is_file() else ()

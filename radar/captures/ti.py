@@ -226,6 +226,12 @@ def find_profile(path: Path, given: Path | None) -> Path | None:
     return profiles[0] if len(profiles) == 1 else None
 
 
+def profile_of(path: Path, hints: Hints) -> tuple[Path, ...]:
+    """The profile that `load_stream` reads, if any."""
+    found = None if hints.layout else find_profile(path, hints.cfg)
+    return (found,) if found and found.is_file() else ()
+
+
 def load_stream(path: Path, hints: Hints) -> Contents:
     """A stream by its profile, or as int16 words whose axes --layout gives."""
     words = numpy.memmap(path, "<i2", "r", shape=path.stat().st_size // 2)
@@ -269,6 +275,6 @@ FORMATS = (
         SUFFIXES,
         lambda path, head: path.suffix.lower() in SUFFIXES and len(head) > 0,
         load_stream,
-        lambda path: tuple(filter(None, [find_profile(path, None)])),
+        profile_of,
     ),
 )

@@ -224,6 +224,7 @@ def test_again_measures_nothing(data, evaluated):
 def test_figures_of_another_version_of_the_project_are_measured_anew(data, evaluated, tmp_path):
     out = shutil.copytree(data / "report", tmp_path / "report")
     metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["inputs"]["version"] == VERSION
     (out / "metrics.json").write_text(
         json.dumps({**metrics, "inputs": {**metrics["inputs"], "version": "0"}})
     )

@@ -35,27 +35,39 @@ def test_moments_are_of_time_and_hold_nothing_of_when():
 
 
 def test_what_people_share_beyond_chance_is_taken_off():
-    """Two people at 3 and 1 on the first entry, where chance gives a mean of squared length 4 / 2."""
+    """Two people at (30, 10) and at (10, -10) and (10, 30): the mean of their means is (20, 10)."""
     encoder = ReferenceEncoder(1, 2)
     with torch.no_grad():
         encoder.project.weight.zero_()[:2, :2] = torch.eye(2)
         encoder.project.bias.zero_()
-    encoder.variance.fill_(4.0)
-    x = torch.tensor([[3.0, 1.0], [1.0, -1.0], [1.0, 3.0]])[:, None, :, None].expand(-1, 1, 2, 2)
-    vectors, share = encoder.vectors_of(x, torch.tensor([0, 1, 1]))
-    # the second one's mean is (1, 1), so that (2, 1) is shared: 1 - 2 / 5 of it goes
-    assert share == pytest.approx(0.6)
-    left = torch.nn.functional.normalize(x[:, 0, :, 0] - 0.6 * torch.tensor([2.0, 1.0]), dim=1)
+    places, labels = torch.tensor([[30.0, 10.0], [10.0, -10.0], [10.0, 30.0]]), torch.tensor([0, 1, 1])
+    x = places[:, None, :, None].expand(-1, 1, 2, 2)
+
+    # variance and scatter of one and two images, of two people
+    encoder.variance.fill_(352.0)
+    vectors, share = encoder.vectors_of(x, labels)
+    assert share == pytest.approx(1 - (352 + (WIDTH + WIDTH / 2) / 2) / 2 / 500)
+    left = torch.nn.functional.normalize(places - share * torch.tensor([20.0, 10.0]), dim=1)
     torch.testing.assert_close(vectors[:, :2], torch.stack([left[0], mean_vector(left[1:])]))
-    encoder.variance.fill_(0.0)
-    first, _ = encoder.vectors_of(x, torch.tensor([0, 1, 1]))
-    moved, share = encoder.vectors_of(x + 7, torch.tensor([0, 1, 1]))
-    assert share == 1
-    torch.testing.assert_close(moved, first)
-    encoder.variance.fill_(10.0)
-    vectors, share = encoder.vectors_of(x, torch.tensor([0, 1, 1]))
+
+    # people of the training's kind, and one person, stay as they are
+    encoder.variance.fill_(1000.0)
+    vectors, share = encoder.vectors_of(x, labels)
     assert share == 0
     torch.testing.assert_close(vectors[1], mean_vector(encoder(x[1:])))
+    encoder.variance.fill_(0.0)
+    vectors, share = encoder.vectors_of(x[1:], torch.tensor([0, 0]))
+    assert share == 0
+    torch.testing.assert_close(vectors[0], mean_vector(encoder(x[1:])))
+
+
+def test_what_moves_everybody_alike_far_is_taken_off():
+    encoder = ReferenceEncoder(2, 4).double()
+    x, labels = torch.randn(12, 2, 4, 4, dtype=torch.float64), torch.arange(12) // 3
+    first, share = encoder.vectors_of(x + 1e7, labels)
+    moved, again = encoder.vectors_of(x - 2e7, labels)
+    assert min(share, again) > 0.999
+    torch.testing.assert_close(moved, first, atol=1e-3, rtol=0)
 
 
 def test_labels_stand_for_vectors_and_the_last_one_for_nobody(embedder):

@@ -72,8 +72,9 @@ def test_images_of_other_recordings_are_kept_and_told_of(drawn):
     assert set(before) < set(listed(drawn)) == names(drawn / "raw", "*.png")
 
 
-def test_another_profile_beside_a_stream_is_another_recording(tmp_path):
-    """Frames of 16 chirps, four receivers, 32 samples: the profile gives them carrier and PRF."""
+@pytest.mark.parametrize("profile", ["recordings/ID_1/rec.cfg", "radar.cfg"])
+def test_another_profile_of_a_stream_is_another_recording(tmp_path, profile):
+    """Beside it, or given by --cfg; frames of 16 chirps, four receivers and 32 samples."""
     folder = tmp_path / "recordings" / "ID_1"
     folder.mkdir(parents=True)
     time = 0.02 * numpy.arange(200)[:, None] + 70e-6 * numpy.arange(16)
@@ -81,15 +82,16 @@ def test_another_profile_beside_a_stream_is_another_recording(tmp_path):
     beat = 999 * numpy.exp(2j * numpy.pi * numpy.broadcast_to(turns, (200, 16, 4, 32)))
     lanes = [part.reshape(-1, 2) for part in (beat.real, beat.imag)]
     numpy.stack(lanes, 1).astype("<i2").tofile(folder / "rec.bin")
-    (folder / "rec.cfg").write_text(PROFILE)
+    (tmp_path / profile).write_text(PROFILE)
+    flag = f"--cfg {tmp_path}/radar.cfg" if profile == "radar.cfg" else ""
 
     def drawn():
-        command = f"spectrogram --input {tmp_path}/recordings --output_dir {tmp_path}/raw"
+        command = f"spectrogram --input {tmp_path}/recordings --output_dir {tmp_path}/raw {flag}"
         return output_of(stage0_prepare.main, command)
 
     assert "read 1 recording, left out 0" in drawn()
     before = snapshot(tmp_path / "raw")
     assert "changed" not in drawn() and snapshot(tmp_path / "raw") == before
-    (folder / "rec.cfg").write_text(PROFILE.replace(" 77 10 5 ", " 77 40 5 "))
+    (tmp_path / profile).write_text(PROFILE.replace(" 77 10 5 ", " 77 40 5 "))
     images = [name for name in before if name.endswith(".png")]
     assert f"rec.bin: has changed: its {len(images)} images were removed" in drawn()

@@ -151,7 +151,9 @@ def test_a_walker_in_a_stream(tmp_path):
     off = numpy.abs(capture.range_m - torso_range_m(moved, when)) / capture.range_step_m
     assert (off <= 1).mean() >= 0.95
     assert "radar.cfg: carrier 6.058e+10 Hz" in capture.notes[0]
-    assert companions(path) == (cfg,)
+    assert companions(path) == (cfg,) and not companions(path, Hints(layout=("frames",)))
+    other = cfg.rename(tmp_path / "elsewhere.txt")
+    assert companions(path, Hints(cfg=other)) == (other,) and not companions(path)
 
 
 def refused(path, hints=Hints()):  # noqa: B008

@@ -15,7 +15,7 @@ import stage3_inference as stage3
 import stage4_evaluate as stage4
 from data.images import open_rgb
 from models.lightningdit import LightningDiT
-from models.references import WIDTH, mean_vector
+from models.references import mean_vector
 from sampling import load
 from sampling.model_file import load_trained, write_slim
 from sampling.networks import load_networks
@@ -62,17 +62,21 @@ def test_new_people_are_the_mean_of_their_images(toy, model, new):
     assert torch.equal(found.net.blocks[0].attn.qkv.weight, networks.net.blocks[0].attn.qkv.weight)
 
 
-def test_what_shown_people_share_is_told(toy, model, new):
-    networks, said = load_networks(str(model), str(toy.tokenizer), None, torch.device("cpu"), "32"), []
-    networks.net.y_embedder.encoder.variance.zero_()
+def test_what_shown_people_share_is_taken_off_and_told(toy, model, new):
+    networks = load_networks(str(model), str(toy.tokenizer), None, torch.device("cpu"), "32")
+    encoder, said = networks.net.y_embedder.encoder, []
+    encoder.variance.zero_()
+    encoder.project.weight.mul_(100)  # beside which images of a person scatter little
     found = with_people_of(str(new), networks, said.append)
-    assert said[1] == "references: what these 2 people share is taken for their radar's, 100% of it"
-    torch.testing.assert_close(
-        found.net.y_embedder.vectors[0] + found.net.y_embedder.vectors[1],
-        torch.zeros(WIDTH),
-        atol=0.5,
-        rtol=0,
-    )
+    images = [open_rgb(path) for name in ("Ann", "ID_31") for path in sorted((new / name).iterdir())]
+    latents = VAVAE.from_file(toy.tokenizer).encode(torch.stack([*map(preprocess, images)])).mean
+    expected, share = encoder.vectors_of(networks.payload.statistics.normalise(latents), torch.arange(6) // 3)
+    assert 0 < share <= 1
+    assert said[1] == f"references: {share:.0%} of what these 2 people share is taken off as their radar's"
+    torch.testing.assert_close(found.net.y_embedder.vectors[:2], expected, atol=1e-4, rtol=1e-4)
+    encoder.variance.fill_(1e9)
+    with_people_of(str(new), networks, said.append)
+    assert len(said) == 3
 
 
 def test_stage_3_draws_them_and_a_folder_is_of_these_references(toy, model, new, tmp_path):

@@ -1,12 +1,21 @@
 """Training networks that know people by images: which images are shown, the encoder, runs and refusals."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy
 import pytest
 import scipy.linalg
 import torch
-from tiny_runs import CHANNELS, SIDE, assert_same, read_last, stage2_settings, write_tiny_latents
+from tiny_runs import (
+    CHANNELS,
+    SIDE,
+    assert_same,
+    read_last,
+    stage2_settings,
+    tiny_network,
+    write_tiny_latents,
+)
 
 import stage2_train_dit as stage2
 from data.labels import LabelTable
@@ -14,7 +23,7 @@ from data.latent_stats import LatentStatistics
 from data.latents import LatentSet
 from models.references import WIDTH, ReferenceEncoder, moments
 from sampling.model_file import load_trained
-from training.references import APART, RIDGE, Places, discriminants, encoded, teach_
+from training.references import APART, RIDGE, Places, discriminants, encoded, know_people_, teach_
 
 SETTINGS = {"model_references": True}
 
@@ -106,9 +115,7 @@ def test_what_is_taught_is_the_covariance_within_people():
 
 def test_one_person_cannot_be_told_apart(tmp_path):
     alone = write_tiny_latents(tmp_path / "latents", users=("ID_1",))
-    with pytest.raises(
-        ValueError, match="model.references=true: requires two people or more to tell apart, found 1"
-    ):
+    with pytest.raises(ValueError, match="model.references=true: requires latents of two people or more"):
         stage2.run(stage2_settings(alone, tmp_path / "out", **SETTINGS))
     assert not (tmp_path / "out").exists()
 
@@ -164,3 +171,17 @@ def test_what_needs_rows_is_refused(latents, trained, tmp_path, changes, said):
     with pytest.raises(ValueError, match=said):
         stage2.run(stage2_settings(latents, tmp_path / "out", init_from=weights, **changes))
     assert not Path(tmp_path / "out").exists()
+
+
+def test_classes_of_no_latents_are_nobody():
+    """Published latents name every class up to the largest."""
+    known = striped(6, 8)
+    gap = replace(known, labels=known.labels + 3, label_table=LabelTable(tuple(f"ID_{n}" for n in range(9))))
+    encoders = [ReferenceEncoder(CHANNELS, SIDE) for _ in range(2)]
+    for encoder, latents in zip(encoders, (known, gap)):
+        teach_(encoder, latents, PLAIN)
+    assert_same(encoders[1].state_dict(), encoders[0].state_dict())
+    net = tiny_network(num_classes=9, references=True)
+    net.y_embedder.vectors.zero_()
+    know_people_(net, gap, PLAIN)
+    assert net.y_embedder.vectors.any(dim=1).tolist() == [False] * 3 + [True] * 6 + [False]
