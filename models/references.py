@@ -21,7 +21,7 @@ class ReferenceEncoder(nn.Module):
     """Says who walks in a latent image, normalised as for the network: (N, C, S, S) to unit vectors (N, V).
 
     A linear map of `moments`, the discriminants of people (`training.references`). Small networks in its
-    place told simulated people apart as well, and measured ones, whom they had not seen, much worse.
+    place told simulated people apart nearly as well, and measured ones, whom they had not seen, much worse.
     `variance` is the mean squared length of the training people's mean places, which have a mean of 0; within
     a person, images scatter by at most 1 in each direction.
     """
