@@ -49,17 +49,14 @@ class ReferenceEncoder(nn.Module):
         That share of it is left (in the manner of James and Stein, 1961, positive part), so that such people
         are moved little, and a single one, of whom nothing can be told, not at all.
         """
-        places = _by_person(self.places(x), labels)
+        each = self.places(x)
+        places = [each[labels == label] for label in labels.unique()]
         shared = torch.stack([part.mean(dim=0) for part in places]).mean(dim=0)
         scatter = sum(WIDTH / len(part) for part in places) / len(places)
         by_chance = (self.variance + scatter) / len(places)
         share = (1 - by_chance / shared.square().sum().clamp(min=LEAST)).clamp(min=0) * (len(places) > 1)
         vectors = [mean_vector(functional.normalize(part - share * shared, dim=1)) for part in places]
         return torch.stack(vectors), share.item()
-
-
-def _by_person(rows: Tensor, labels: Tensor) -> list[Tensor]:
-    return [rows[labels == label] for label in range(int(labels.max()) + 1)]
 
 
 def moments(x: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -33,7 +34,7 @@ from preparation.spectrograms import (
     rows_of_others,
 )
 from radar import spectrogram as doppler
-from radar.captures import Hints, companions
+from radar.captures import companions
 
 
 def draw_recordings(
@@ -54,7 +55,8 @@ def draw_recordings(
     folder, axes, labels, directions = Path(config.output_dir), [], [], []
     of_recordings: list[tuple[str, str]] = []
     count, bad, hints = 0, BadRecordings(config), hints_of(config)
-    wanted, left_out = without_companions(files, hints)
+    read_with = {record.path: companions(record.path, hints) for record in files.records}
+    wanted, left_out = without_companions(files, read_with)
 
     # Drawing, recording by recording
     with ExitStack() as claim:
@@ -78,7 +80,7 @@ def draw_recordings(
                 claim.enter_context(claim_folder(folder, identity(asked), "**/*.png", config.dry_run))
             count += 1
             if not config.dry_run:
-                changed = place_images(folder, stem(record), images, record.path, hints)
+                changed = place_images(folder, stem(record), images, [record.path, *read_with[record.path]])
                 of_recordings += [(str(record.path), note) for note in changed]
             for number, window in enumerate(windows, start=1):
                 name = image_name(stem(record), number)
@@ -97,9 +99,11 @@ def draw_recordings(
     tell_next(folder, labels)
 
 
-def without_companions(files: Found, hints: Hints) -> tuple[list[FileRecord], dict[str, list[str]]]:
+def without_companions(
+    files: Found, read_with: Mapping[Path, Sequence[Path]]
+) -> tuple[list[FileRecord], dict[str, list[str]]]:
     """The recordings of their own, and what is left out but for the files that are read with one of these."""
-    beside = {part: record for record in files.records for part in companions(record.path, hints)}
+    beside = {part: record for record in files.records for part in read_with[record.path]}
     read = {
         str(PurePosixPath(record.relative).with_name(part.name))
         for part, record in beside.items()

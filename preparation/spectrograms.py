@@ -22,7 +22,7 @@ from data.sheets import save_png
 from data.tables import read_rows
 from preparation.advice import direction
 from radar import captures
-from radar.captures import Capture, Facts, Hints, check_carrier, check_period, check_prf, companions
+from radar.captures import Capture, Facts, Hints, check_carrier, check_period, check_prf
 from radar.spectrogram import (
     FRAMES,
     SIZE,
@@ -172,13 +172,11 @@ def image_name(stem: str, number: int) -> str:
     return f"{stem}_{number:03d}.png"
 
 
-def place_images(
-    folder: Path, stem: str, images: Sequence[Image.Image], recording: Path, hints: Hints
-) -> list[str]:
-    """Write the images of one recording that are not there; those that another content of the recording, or
-    of what is read with it, gave are removed first, which the notes returned tell.
+def place_images(folder: Path, stem: str, images: Sequence[Image.Image], files: Sequence[Path]) -> list[str]:
+    """Write the images of one recording that are not there; those that another content of its `files` gave
+    are removed first, which the notes returned tell.
     """
-    digest = " ".join(file_digest(path) for path in (recording, *companions(recording, hints)))
+    digest = " ".join(map(file_digest, files))
     first = folder / image_name(stem, 1)
     first.parent.mkdir(exist_ok=True)
     of_recording = re.compile(re.escape((folder / stem).name) + r"_\d+\.png")

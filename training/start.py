@@ -73,6 +73,9 @@ def load_start(
     """The weights of `--init_from`; refused where they were trained for another transport. `references`: the
     network shall know people by images, also where the weights have a row for each.
     """
+    special = f"--tune {config.tune}" if config.tune != "full" else ""
+    if not special and config.distil_guidance is not None:
+        special = "--distil_guidance"
     if not config.init_from:
         if config.tune != "full":
             raise UserError(f"--tune {config.tune}: changes trained weights a little; add --init_from")
@@ -92,9 +95,8 @@ def load_start(
             f"--init_from {config.init_from}: learnt people in conditions, which begins no other training; "
             "start from weights without conditions"
         )
-    if config.conditions and (config.tune != "full" or config.distil_guidance is not None):
-        asked = "--distil_guidance" if config.tune == "full" else f"--tune {config.tune}"
-        raise UserError(f"{asked}: requires people without conditions; leave out --conditions")
+    if config.conditions and special:
+        raise UserError(f"{special}: requires people without conditions; leave out --conditions")
     for name in ("path_type", "prediction"):
         theirs = initial.payload.transport.get(name) if initial.payload else None
         ours = getattr(transport, name)
@@ -110,13 +112,10 @@ def load_start(
     if initial.payload and initial.payload.tokenizer_digest != train.metadata.get("tokenizer_digest"):
         say(f"warning: {config.init_from} learnt the latents of another tokenizer")
         initial = replace(initial, payload=None)  # its statistics are those of other latents
-    if (references or initial.net.config["references"]) and (
-        config.tune != "full" or config.distil_guidance is not None
-    ):
-        asked = "--distil_guidance" if config.tune == "full" else f"--tune {config.tune}"
+    if (references or initial.net.config["references"]) and special:
         known_by = "model.references=true" if references else config.init_from
         raise UserError(
-            f"{asked}: requires a row for each person, {known_by} knows them by references; leave it out "
+            f"{special}: requires a row for each person, {known_by} knows them by references; leave it out "
             "(stage 3's --references draws new people without training)"
         )
     if config.distil_guidance is not None:
@@ -173,8 +172,7 @@ def model_arguments(
 
     UserError: a contradiction; references of one person, whom nobody can be told from.
     """
-    taught = model.references and not (initial and initial.net.config["references"])
-    if taught and len(train.labels.unique()) < 2:
+    if learns_people(model.references, initial) and len(train.labels.unique()) < 2:
         raise UserError(
             "model.references=true: requires latents of two people or more to tell apart, found 1; add "
             "people, or leave it out"
@@ -194,6 +192,11 @@ def model_arguments(
     preset = preset_for(len(train.labels)) if preset == "auto" else preset
     with torch.device("meta"):
         return LightningDiT(**{**LightningDiT_models[preset].keywords, **chosen, **fixed}).config
+
+
+def learns_people(references: bool, initial: Initial | None) -> bool:
+    """Whether what tells people apart by images is learnt from the latents: no initial weights hold it."""
+    return references and not (initial and initial.net.config["references"])
 
 
 def initial_network(arguments: dict[str, Any], seed: int) -> LightningDiT:
@@ -219,7 +222,7 @@ def starting_network(
     if arguments["references"] and not resumed:
         from training.references import know_people_, teach_  # not needed, and slow to load, elsewhere
 
-        if initial is None or not initial.net.config["references"]:
+        if learns_people(True, initial):
             teach_(references_of(net).encoder, train, statistics)
         know_people_(net, train, statistics)
     return net

@@ -98,7 +98,10 @@ def find_format(path: Path) -> Format | None:
 
 def companions(path: Path, hints: Hints = NO_HINTS) -> tuple[Path, ...]:
     """Files that are read together with this one and are no recordings of their own: rec1_IM.txt of
-    rec1_RE.txt, the profile of a stream.
+    rec1_RE.txt, the profile of a stream. None of a file that cannot be read: `read` says why.
     """
-    chosen = find_format(path) if path.stat().st_size else None
+    try:
+        chosen = find_format(path)
+    except (OSError, UserError):
+        return ()
     return chosen.companions(path, hints) if chosen else ()

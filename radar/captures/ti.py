@@ -216,10 +216,14 @@ def _numbers(words: numpy.ndarray, offset: bool, bits: int) -> numpy.ndarray:
     return (values - half if offset else (values ^ half) - half).astype(numpy.float32)
 
 
-def find_profile(path: Path, given: Path | None) -> Path | None:
-    """The profile that was given, else the one beside the stream, of its name or alone in the folder."""
-    if given is not None:
-        return given
+def find_profile(path: Path, hints: Hints) -> Path | None:
+    """The profile that was given, else the one beside the stream, of its name or alone in the folder; none of
+    a stream whose axes were told.
+    """
+    if hints.layout:
+        return None
+    if hints.cfg is not None:
+        return hints.cfg
     beside = sorted(other for other in path.parent.iterdir() if other.suffix.lower() in PROFILES)
     named = [other for other in beside if other.name.split(".")[0] == path.stem]
     profiles = named or [other for other in beside if other.suffix.lower() == ".cfg"]
@@ -228,14 +232,14 @@ def find_profile(path: Path, given: Path | None) -> Path | None:
 
 def profile_of(path: Path, hints: Hints) -> tuple[Path, ...]:
     """The profile that `load_stream` reads, if any."""
-    found = None if hints.layout else find_profile(path, hints.cfg)
-    return (found,) if found and found.is_file() else ()
+    found = find_profile(path, hints)
+    return (found,) if found else ()
 
 
 def load_stream(path: Path, hints: Hints) -> Contents:
     """A stream by its profile, or as int16 words whose axes --layout gives."""
     words = numpy.memmap(path, "<i2", "r", shape=path.stat().st_size // 2)
-    profile_path = None if hints.layout else find_profile(path, hints.cfg)
+    profile_path = find_profile(path, hints)
     if profile_path is None:
         if not hints.layout:
             raise UserError(

@@ -186,6 +186,7 @@ def test_a_file_each_for_both_parts(names, tmp_path):
     table(imaginary, rows(ONE.imag))
     assert (taken(real).looks == ONE).all() and (taken(imaginary).looks == ONE).all()
     assert companions(real) == (imaginary,) and not companions(imaginary)
+    assert not companions(tmp_path / "gone_RE.txt") and not companions(tmp_path)  # reading tells why
     table(imaginary, rows(ONE.imag[:-1]))
     assert f"1000 samples here, 999 in {imaginary.name}" in refusal(real)
 
