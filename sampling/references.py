@@ -11,6 +11,7 @@ from torch import Tensor
 from configs.command_line import say
 from configs.errors import UserError
 from data.axes import Axes, agreed, axes_of_images
+from data.cropping import refuse_margins
 from data.examination import examine_files
 from data.folders import FileRecord
 from data.images import find_images, open_rgb
@@ -30,8 +31,8 @@ def with_people_of(folder: str, networks: Networks, tell: Callable[[str], None] 
     """The networks, which know the people of the images in `folder` (new/ID_32/*.png) instead of those that
     they were trained on. `tell` takes the lines that say what was read.
 
-    FileNotFoundError: no such folder. UserError: no images of people in it, one that cannot be read, images
-    of other axes or colours than the model's, or a network that knows people by rows.
+    FileNotFoundError: no such folder. UserError: no images of people in it, one that cannot be read, figures
+    with margins, images of other axes or colours than the model's, or a network that knows people by rows.
     """
     net, payload, vae, _ = networks
     require_references(net, f"--references {folder}")
@@ -65,15 +66,22 @@ def require_references(net: LightningDiT, flag: str) -> None:
 
 
 def require_like_trained(folder: str, records: Sequence[FileRecord], axes: Axes | None) -> None:
-    """UserError: the images are told to have other axes than those trained on, or have other colours, so that
-    the encoder would take them for other walks.
+    """UserError: the images are told to have other axes than those trained on, are figures with margins, or
+    have other colours, so that the encoder would take them for other walks.
     """
     agreed(("the model", axes), (folder, axes_of_images(folder, [record.path for record in records], ())))
-    seen = examine_files(records).colour_map
-    if axes and axes.colour_map and seen != axes.colour_map:
+    seen = examine_files(records)
+    refuse_margins(
+        seen,
+        f"--references {folder}",
+        f"cut them to their plot areas (stage0_prepare.py split --input_dir {folder} --output_dir cut "
+        "--val_fraction 0 --crop auto) and give cut/train",
+    )
+    if axes and axes.colour_map and seen.colour_map != axes.colour_map:
         raise UserError(
-            f"--references {folder}: {seen or 'no known'} colour map, expected {axes.colour_map}, which the "
-            "model was trained on; draw the recordings anew in it (stage0_prepare.py spectrogram)"
+            f"--references {folder}: {seen.colour_map or 'no known'} colour map, expected "
+            f"{axes.colour_map}, which the model was trained on; draw the recordings anew in it "
+            "(stage0_prepare.py spectrogram)"
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import reference_weights_
-from PIL import Image
+from PIL import Image, ImageOps
 from tables import rows_of
 from toy_run import EXACT, names, output_of, refusal_of
 
@@ -127,9 +127,15 @@ def grey(new):
         Image.open(path).convert("L").save(path)
 
 
+def framed(new):
+    for path in new.glob("*/*.png"):
+        ImageOps.expand(Image.open(path), 40, "white").save(path)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        (framed, "6 of 6 images looked at, like Ann/"),
         (other_axes, "new: -3 to 3 m/s in 2 s, 32 dB, but the model: -1.23"),
         (grey, "gray colour map, expected jet, which the model"),
     ],
