@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from data.labels import LabelTable
+from data.physical_augmentation import Physical
 from data.progress import progress
 from evaluation.classifiers import BATCH, Labelled, classic, rolled, train_classifier
 from evaluation.paired_differences import (
@@ -31,12 +32,12 @@ from evaluation.paired_differences import (
     limit_of,
     share,
 )
-from evaluation.physical_augmentation import Physical
 
 RATIOS = (0.5, 1.0, 2.0)
 SIZES = (5, 10, 20)
 REFERENCE, FEW_SHOT = "real + classic", "real + classic + generated"
 REAL, PHYSICAL, ONLY = "real", "real + physical", "generated only"
+WITHOUT_AXES = "the study has no arm with physical augmentation, which requires the images' --axes"
 SHORT = ("value", "interval", "detectable", "equal_within", "sentence")  # of a difference by groups
 LEAST_STEPS = 1000  # with fewer the classifiers are still learning, and what they see twice as often wins
 

@@ -13,8 +13,9 @@ from configs.schema import EvaluateConfig
 from data.conditions import Conditions
 from data.images import ImageRecord
 from data.labels import LabelTable
+from data.physical_augmentation import Physical
 from data.split_files import read_groups
-from evaluation.augmentation_study import Answers, study
+from evaluation.augmentation_study import WITHOUT_AXES, Answers, study
 from evaluation.classifiers import Labelled
 from evaluation.comparison import compare_generators
 from evaluation.distances import REFERENCE
@@ -29,7 +30,6 @@ from evaluation.linear_judge import train_linear_judge
 from evaluation.measure import SETS, Measured, Stopwatch, measure_each, obtain_judges, of_generator, units_of
 from evaluation.motion import QUANTITIES
 from evaluation.named_judge import Network, network_named
-from evaluation.physical_augmentation import WITHOUT_AXES, Physical
 from evaluation.planted import beside_their_originals, plant, planted_table
 from evaluation.reconstruction import reconstructions, tokenizer_check
 from evaluation.report import sheets

@@ -17,11 +17,12 @@ from data.atomic import write_text
 from data.axes import axes_of_images, read_axes
 from data.images import Splits, file_digest, inputs_digest
 from data.labels import listing, natural_key
+from data.physical_augmentation import RANGE_DB, Physical
 from data.run_record import claim_folder
 from data.split_files import read_groups
+from evaluation.augmentation_study import WITHOUT_AXES
 from evaluation.classifiers import seconds_of_step
 from evaluation.folders import open_real
-from evaluation.physical_augmentation import WITHOUT_AXES, Physical
 from evaluation.report.page import write_report
 from evaluation.study_arms import ARMS, BY_PHYSICS
 from evaluation.study_designs import Fold, People, new_person, other_day, same_budget, unseen_condition
@@ -44,7 +45,7 @@ def run(config: StudyConfig, further: Sequence[str] = ()) -> None:
     config = replace(config, colour_map=colour_map)
     people, table = People.of(splits.labels, config.conditions), read_groups(config.real)
     folds = folds_of(config, splits, people, table)
-    physical = Physical(axes.scales()[:2], colour_map) if axes else None
+    physical = Physical(axes.edges()[:2], colour_map, axes.range_db or RANGE_DB) if axes else None
     if not physical and any(ARMS[word] in BY_PHYSICS for word in config.arms):
         say(WITHOUT_AXES)
     known = {path.split("/", 1)[-1]: row for path, row in read_axes(config.real).items()}

@@ -18,6 +18,7 @@ from configs.schema import StudyConfig
 from configs.stage_process import run_stage
 from data.atomic import read_object, write_text
 from data.images import open_rgb
+from data.physical_augmentation import Physical
 from data.progress import progress
 from data.split_files import materialise
 from data.splits import Assignment, Split
@@ -25,7 +26,6 @@ from evaluation.augmentation_study import REFERENCE
 from evaluation.classifiers import rolled
 from evaluation.generated import find_generated
 from evaluation.judge import Judge, reduced
-from evaluation.physical_augmentation import Physical
 from evaluation.study_arms import (
     ALL,
     ARMS,

@@ -19,12 +19,13 @@ from data.axes import Axes, axes_of_images
 from data.examination import Examination
 from data.folders import WHITE, Rules
 from data.imagenet_stats import imagenet_statistics, with_channels
-from data.images import ImageRecord, Splits, find_splits
+from data.images import Splits, find_splits
 from data.kept_values import KeptValues
 from data.labels import LabelTable, listing
 from data.latent_files import LatentFiles, change_entry, export_lightningdit
 from data.latent_stats import LatentStatistics, write_statistics
 from data.latents import KINDS, LatentSet, read_latents, read_metadata
+from data.physical_augmentation import Physical
 from data.progress import progress
 from data.run_record import existing_folder, lock_folder
 from data.split_check import check_split
@@ -36,7 +37,7 @@ from runtime.out_of_memory import Fitting
 from runtime.precision import RECORD, choose_tokenizer
 from runtime.processes import ProcessGroup, start_process_group
 from stages.reconstructions import check_reconstruction
-from stages.source_images import check_images, image_batches
+from stages.source_images import Sample, check_images, filled, image_batches, physical_of
 from tokenizer.vavae import VAVAE
 from tokenizer.weights import resolve_path
 from weight_files.hub import with_local_files
@@ -48,10 +49,11 @@ DERIVED = (CHECK_IMAGE, "latents_stats.pt", "stats_recommendation.txt", f"{EXPOR
 
 @dataclass(frozen=True)
 class Job:
-    """One split to encode: its images, and what is written beside their latents."""
+    """One split to encode: its images, what changes some, and what is written beside their latents."""
 
     split: str
-    records: list[ImageRecord]
+    samples: list[Sample]
+    physical: Physical | None
     labels: LabelTable
     metadata: dict[str, Any]
 
@@ -88,13 +90,14 @@ def run(config: ExtractConfig) -> None:
 
 @dataclass(frozen=True)
 class Inputs:
-    """All images, their digest by split and their axes, and what encodes them."""
+    """All images, their digest by split and their axes, what changes some, and what encodes them."""
 
     splits: Splits
     digests: dict[str, str]
     vae: VAVAE
     imagenet: LatentStatistics | None
     axes: Axes | None
+    physical: Physical | None
 
 
 def read_inputs(config: ExtractConfig, device: torch.device) -> Inputs:
@@ -107,10 +110,11 @@ def read_inputs(config: ExtractConfig, device: torch.device) -> Inputs:
     splits, digests = check_images(splits, config)
     seen = check_split(splits, config.data_dir, config.margins)
     axes = axes_of(splits, seen, config)
+    physical = physical_of(axes) if config.augment_to else None
     vae = load_tokenizer(config, device)
     imagenet = with_channels(imagenet, vae.latent_shape[0], config.imagenet_stats)
     say(f"tokenizer {Path(config.vavae_path).name} on {device}, digest {vae.digest[:12]}")
-    return Inputs(splits, digests, vae, imagenet, axes)
+    return Inputs(splits, digests, vae, imagenet, axes, physical)
 
 
 def axes_of(splits: Splits, seen: Examination, config: ExtractConfig) -> Axes | None:
@@ -130,7 +134,7 @@ def axes_of(splits: Splits, seen: Examination, config: ExtractConfig) -> Axes | 
 def tell(inputs: Inputs, jobs: list[Job], config: ExtractConfig) -> None:
     """What a dry run says."""
     counts = ", ".join(f"{len(entries)} of {split}" for split, entries in inputs.splits.records.items())
-    encoded = sum(len(job.records) for job in jobs)
+    encoded = sum(len(job.samples) for job in jobs)
     tell_plan(
         {"extract": config},
         reads=[f"{config.data_dir}: images, {counts}"],
@@ -149,21 +153,23 @@ def jobs_of(inputs: Inputs, config: ExtractConfig) -> list[Job]:
     """The splits to encode."""
     folder, vae, jobs = Path(config.output_path), inputs.vae, []
     for split, entries in inputs.splits.records.items():
-        flips = {"time_flip": True} if config.time_flip else {}
-        depth = {"white": entries[0].white} if entries[0].white != WHITE else {}
+        samples = filled(entries, config.augment_to or 0 if split == "train" else 0)
+        further: dict[str, Any] = {"time_flip": True} if config.time_flip else {}
+        further |= {"white": entries[0].white} if entries[0].white != WHITE else {}
+        further |= {"augment_to": config.augment_to} if len(samples) > len(entries) else {}
         metadata = {
             "tokenizer_digest": vae.digest,
             "inputs_digest": inputs.digests[split],
-            "preprocessing": {"geometry": config.geometry, "size": vae.image_size, **flips, **depth},
+            "preprocessing": {"geometry": config.geometry, "size": vae.image_size, **further},
             "precision": vae.precision,
             **({"axes": inputs.axes.known()} if inputs.axes else {}),
         }
         if is_current(read_metadata(folder, split), metadata, inputs.splits.labels, config):
-            say(f"{split}: {len(entries)} latents are there for the same images and tokenizer; skipped")
+            say(f"{split}: {len(samples)} latents are there for the same images and tokenizer; skipped")
             continue
-        space = len(entries) * math.prod(vae.latent_shape) * 4 * (3 if config.time_flip else 2)
+        space = len(samples) * math.prod(vae.latent_shape) * 4 * (3 if config.time_flip else 2)
         require_space(folder, space, f"the latents of {split}")
-        jobs.append(Job(split, entries, inputs.splits.labels, metadata))
+        jobs.append(Job(split, samples, inputs.physical, inputs.splits.labels, metadata))
     return jobs
 
 
@@ -180,7 +186,7 @@ def record_axes(inputs: Inputs, jobs: list[Job], config: ExtractConfig) -> None:
 
 def in_arithmetic(jobs: Sequence[Job], vae: VAVAE, config: ExtractConfig) -> list[Job]:
     """The jobs with the tokenizer's precision in their metadata, for `auto` the faster one."""
-    store, images = KeptValues(Path(config.output_path) / RECORD), sum(len(job.records) for job in jobs)
+    store, images = KeptValues(Path(config.output_path) / RECORD), sum(len(job.samples) for job in jobs)
 
     def encode(precision: str, count: int) -> torch.Tensor:
         grey = torch.full((count, 3, vae.image_size, vae.image_size), 128, dtype=torch.uint8)
@@ -206,7 +212,7 @@ def finish(inputs: Inputs, jobs: Sequence[Job], config: ExtractConfig) -> None:
         check_reconstruction(records.get("val", records["train"]), inputs.vae, config, folder / CHECK_IMAGE)
     write_export(train, folder, config)
     say(inputs.splits.account())
-    extracted = sum(len(job.records) for job in jobs)
+    extracted = sum(len(job.samples) for job in jobs)
     say(f"wrote {extracted} latents to {folder}; next: python stage2_train_dit.py --latent_dir {folder}")
 
 
@@ -216,11 +222,12 @@ def is_current(
     """True when an existing file's metadata agree with what would be written, people included.
 
     The precision counts only where one was asked for: with auto, another machine's latents are kept. Axes
-    change no latent: `record_axes` puts them into files that are there.
+    change no latent but those of changed images: `record_axes` puts them into files that are there.
     """
     if existing is None or existing.get("label_table") != list(labels.names):
         return False
-    free = {"axes", *(["precision"] if config.precision == "auto" else [])}
+    free = {"precision"} if config.precision == "auto" else set()
+    free |= set() if "augment_to" in metadata["preprocessing"] else {"axes"}
     return all(existing.get(name) == value for name, value in metadata.items() if name not in free)
 
 
@@ -230,8 +237,8 @@ def extract_split(job: Job, vae: VAVAE, config: ExtractConfig, group: ProcessGro
 
     The batches are the same for every number of processes, and so are the latents.
     """
-    indices = torch.tensor([job.labels.index(record.user) for record in job.records])
-    names = [record.relative for record in job.records]
+    indices = torch.tensor([job.labels.index(sample.record.user) for sample in job.samples])
+    names = [sample.name for sample in job.samples]
     kinds = KINDS if config.time_flip else KINDS[:2]
     files = LatentFiles(
         config.output_path, job.split, vae.latent_shape, indices, job.labels, names, job.metadata, kinds
@@ -243,17 +250,18 @@ def extract_split(job: Job, vae: VAVAE, config: ExtractConfig, group: ProcessGro
         return (*rows, vae.encode(images.flip(-1)).mean.cpu()) if config.time_flip else rows
 
     encode = Fitting(encoded, config.batch_size)
-    firsts = list(range(0, len(job.records), config.batch_size))
+    firsts = list(range(0, len(job.samples), config.batch_size))
     with files.written() if not group.rank else nullcontext():
         group.barrier()  # for the reserved files
         shard = group.shard(firsts)
-        images = sum(len(job.records[first : first + config.batch_size]) for first in shard)
+        images = sum(len(job.samples[first : first + config.batch_size]) for first in shard)
         with (
             progress(total=images, description=f"encoding {job.split}", unit="img") as bar,
             ThreadPoolExecutor(1) as writer,
         ):
+            batches = image_batches(job.samples, shard, config, vae.image_size, job.physical)
             written = None
-            for first, batch in zip(shard, image_batches(job.records, shard, config, vae.image_size)):
+            for first, batch in zip(shard, batches):
                 group.end_with_the_main_process()
                 rows = encode(batch)
                 if written:

@@ -7,15 +7,19 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 
 from configs.command_line import say
 from configs.errors import UserError
 from configs.schema import ExtractConfig
+from data.axes import Axes
 from data.images import ImageRecord, Splits, inputs_digest, open_rgb, scan_images
 from data.labels import listing
+from data.physical_augmentation import RANGE_DB, Physical
 from data.tree import leave_out_flag
+from runtime.seeds import generator
 from tokenizer.vavae import preprocess
 
 READ_AHEAD = 2  # batches
@@ -61,21 +65,63 @@ def refuse_bad(bad: dict[str, str], missing: list[str], config: ExtractConfig) -
         )
 
 
+class Sample(NamedTuple):
+    """An image to encode: as it is (0), or its n-th physical change."""
+
+    record: ImageRecord
+    change: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.record.relative}#{self.change}" if self.change else self.record.relative
+
+
+def filled(records: Sequence[ImageRecord], count: int) -> list[Sample]:
+    """All images, then of each folder that has fewer than `count` its own in turn, changed, up to `count`."""
+    own: dict[str, list[ImageRecord]] = {}
+    for record in records:
+        own.setdefault(record.user, []).append(record)
+    further = [
+        Sample(images[place % len(images)], place // len(images))
+        for images in own.values()
+        for place in range(len(images), count)
+    ]
+    return [Sample(record) for record in records] + further
+
+
+def physical_of(axes: Axes | None) -> Physical:
+    """What changes images of these axes; UserError: axes or colours are not known."""
+    if axes is None or axes.colour_map is None:
+        raise UserError(
+            "--augment_to: requires images of known velocities and of one colour map; tell the edges by "
+            "--axes, or draw the recordings anew (stage0_prepare.py spectrogram)"
+        )
+    return Physical(axes.edges()[:2], axes.colour_map, axes.range_db or RANGE_DB)
+
+
 def image_batches(
-    records: Sequence[ImageRecord], firsts: Sequence[int], config: ExtractConfig, size: int
+    samples: Sequence[Sample],
+    firsts: Sequence[int],
+    config: ExtractConfig,
+    size: int,
+    physical: Physical | None,
 ) -> Iterator[torch.Tensor]:
-    """uint8 batches (B,3,size,size) that begin at the records `firsts`; threads read the next `READ_AHEAD`
-    ones while the caller encodes.
+    """uint8 batches (B,3,size,size) that begin at the samples `firsts`; threads read the next `READ_AHEAD`
+    ones while the caller encodes. `physical` is wanted where samples are changed.
     """
 
-    def load(record: ImageRecord) -> torch.Tensor:
-        return preprocess(open_rgb(record), size, config.geometry)
+    def load(sample: Sample) -> torch.Tensor:
+        image = preprocess(open_rgb(sample.record), size, config.geometry)
+        if sample.change == 0:
+            return image
+        assert physical is not None
+        return physical.image(image, generator("augment", sample.name))
 
     with ThreadPoolExecutor(num_readers(config)) as pool:
         waiting: deque[list[Future]] = deque()
         for first in [*firsts, *[None] * READ_AHEAD]:
-            chosen = [] if first is None else records[first : first + config.batch_size]
-            waiting.append([pool.submit(load, record) for record in chosen])
+            chosen = [] if first is None else samples[first : first + config.batch_size]
+            waiting.append([pool.submit(load, sample) for sample in chosen])
             if len(waiting) > READ_AHEAD:
                 yield torch.stack([future.result() for future in waiting.popleft()])
 

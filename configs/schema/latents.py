@@ -51,6 +51,14 @@ class ExtractConfig(Command):
         "Also encode mirrored images; of a spectrogram that is another motion, in reversed time.",
         affects="run",
     )
+    augment_to: Optional[int] = key(
+        None,
+        "Training latents of each folder, at least: what its images lack of them are these again, as the "
+        "radar may see such walks (speed, aspect, gain, noise); requires axes, helps classifiers.",
+        low=1,
+        high=100000,
+        affects="run",
+    )
     skip_bad_images: bool = key(False, "Go on without images that cannot be read.", affects="run")
     leave_out: List[str] = leave_out_key(affects="run")
     num_workers: Optional[int] = key(

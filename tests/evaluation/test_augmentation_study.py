@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from data.labels import LabelTable
+from data.physical_augmentation import Physical
 from evaluation import augmentation_study, classifiers
 from evaluation.augmentation_study import FEW_SHOT, PHYSICAL, REFERENCE, Arm
 from evaluation.classifiers import Labelled
 from evaluation.judge import SmallJudge
 from evaluation.paired_differences import HARMS, HELPS, SAME
-from evaluation.physical_augmentation import Physical
 from evaluation.report.summary import _helps
 
 PEOPLE = LabelTable(("ID_1", "ID_2", "ID_10"))

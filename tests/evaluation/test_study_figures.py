@@ -9,8 +9,8 @@ import pytest
 from configs.load import resolve
 from data.images import ImageRecord
 from data.labels import LabelTable
+from data.physical_augmentation import Physical
 from evaluation.paired_differences import HARMS, HELPS, SAME
-from evaluation.physical_augmentation import Physical
 from evaluation.study_arms import ALL, MIXED, ONLY, PHYSICAL, PHYSICAL_MIXED, REFERENCE, WEIGHTED, WITHOUT
 from evaluation.study_designs import Fold, People
 from evaluation.study_figures import figures_of_study, study_table

@@ -22,12 +22,13 @@ ASPECTS = 0.87, 1.0  # up to 30 degrees off the radar's line
 GAIN_DB = 3.0  # either way
 FLOOR_DB = -45.0, -25.0  # noise added, below the brightest colour
 RANGE_DB = 30.0  # shown, where nothing else is known
-WITHOUT_AXES = "the study has no arm with physical augmentation, which requires the images' --axes"
+CHANGES = 5  # numbers of an image: speed, aspect, start, gain, noise
 
 
 class Physical:
     """Calls change images in [-1, 1] (N, 4, V, T), colours and brightness as `with_brightness` gives them, to
-    images (N, 3, V, T). `edges`: velocity (m/s) at the lower and at the upper edge.
+    images (N, 3, V, T), each in its own way, by the global random generator. `edges`: velocity (m/s) at the
+    lower and at the upper edge.
     """
 
     def __init__(self, edges: Sequence[float], colour_map: str = "jet", range_db: float = RANGE_DB) -> None:
@@ -43,13 +44,22 @@ class Physical:
         return numpy.concatenate([images, bright[..., None]], axis=-1)
 
     def __call__(self, x: Tensor) -> Tensor:
-        count = len(x)
-        speed, aspect = _between(SPEEDS, count), _between(ASPECTS, count)
-        x = moved(x, speed, aspect, torch.rand(count), self.middle)
+        return self.changed(x, torch.rand(CHANGES, len(x)))
+
+    def changed(self, x: Tensor, shares: Tensor) -> Tensor:
+        """By uniform numbers (CHANGES, N) in [0, 1)."""
+        speed, aspect = _between(SPEEDS, shares[0]), _between(ASPECTS, shares[1])
+        x = moved(x, speed, aspect, shares[2], self.middle)
         before = (x[:, 3] + 1) / 2
-        gain, floor = _between((-GAIN_DB, GAIN_DB), count), _between(FLOOR_DB, count)
+        gain, floor = _between((-GAIN_DB, GAIN_DB), shares[3]), _between(FLOOR_DB, shares[4])
         after = louder(before, gain[:, None, None], floor[:, None, None], self.range_db)
         return (x[:, :3] + self.colour_of(after) - self.colour_of(before)).clamp(-1, 1)
+
+    def image(self, pixels: Tensor, draw: torch.Generator) -> Tensor:
+        """An image (3, V, T) uint8, changed by numbers from `draw`."""
+        bright = torch.from_numpy(self.with_brightness(pixels.movedim(0, -1)[None].numpy()))
+        x = self.changed(bright.movedim(-1, 1) / 127.5 - 1, torch.rand(CHANGES, 1, generator=draw))
+        return ((x[0] + 1) * 127.5).round().to(torch.uint8)
 
     def colour_of(self, brightness: Tensor) -> Tensor:
         """(N, V, T) in [0, 1] to colours (N, 3, V, T) in [-1, 1]."""
@@ -85,5 +95,5 @@ def louder(brightness: Tensor, gain_db: Tensor, floor_db: Tensor, range_db: floa
     return (1 + 10 * torch.log10(power) / range_db).clamp(0, 1)
 
 
-def _between(ends: tuple[float, float], count: int) -> Tensor:
-    return ends[0] + (ends[1] - ends[0]) * torch.rand(count)
+def _between(ends: tuple[float, float], shares: Tensor) -> Tensor:
+    return ends[0] + (ends[1] - ends[0]) * shares

@@ -4,8 +4,8 @@ import numpy
 import pytest
 import torch
 
-from evaluation import physical_augmentation
-from evaluation.physical_augmentation import Physical, louder, moved
+from data import physical_augmentation
+from data.physical_augmentation import Physical, louder, moved
 from radar.colormap import to_rgb
 
 EDGES = -1.0, 3.0  # m/s; 40 rows of 0.1
@@ -70,7 +70,7 @@ def test_without_change_colours_stay_and_with_it_they_are_those_of_the_map(monke
     x = torch.from_numpy(physical.with_brightness(images)).permute(0, 3, 1, 2) / 127.5 - 1
     for name, value in (("SPEEDS", (1.0, 1.0)), ("ASPECTS", (1.0, 1.0)), ("FLOOR_DB", (-600.0, -600.0))):
         monkeypatch.setattr(physical_augmentation, name, value)
-    monkeypatch.setattr(torch, "rand", lambda count: torch.zeros(count))
+    monkeypatch.setattr(torch, "rand", torch.zeros)
     monkeypatch.setattr(physical_augmentation, "GAIN_DB", 0.0)
     assert torch.allclose(physical(x), x[:, :3], atol=1e-4)
     monkeypatch.setattr(physical_augmentation, "GAIN_DB", 300 * 10 / 255)  # lower by ten entries of the map
@@ -85,3 +85,14 @@ def test_every_image_is_changed_in_its_own_way():
     first, second = Physical(EDGES)(x)
     assert first.shape == (3, 40, 24) and not torch.allclose(first, second)
     assert first.abs().max() <= 1
+
+
+def test_one_image_is_changed_by_the_numbers_drawn_for_it():
+    image = torch.from_numpy(to_rgb(numpy.random.default_rng(0).random((40, 24)))).movedim(-1, 0)
+    first, again, other = (Physical(EDGES).image(image, torch.Generator().manual_seed(n)) for n in (1, 1, 2))
+    assert first.dtype == torch.uint8 and first.shape == image.shape
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    shares = torch.rand(physical_augmentation.CHANGES, 1, generator=torch.Generator().manual_seed(1))
+    x = torch.from_numpy(Physical(EDGES).with_brightness(image.movedim(0, -1)[None].numpy()))
+    expected = Physical(EDGES).changed(x.permute(0, 3, 1, 2) / 127.5 - 1, shares)
+    assert (first / 127.5 - 1 - expected[0]).abs().max() <= 0.5 / 127.5 + 1e-6
