@@ -19,21 +19,20 @@ from radar.colormap import ENTRIES, from_rgb, to_rgb
 
 SPEEDS = 0.9, 1.1
 ASPECTS = 0.87, 1.0  # up to 30 degrees off the radar's line
+PART_SPEEDS = 0.85, 1.0  # of training images of a generator, which learns to draw whatever is in them
+PART_ASPECTS = 0.9, 1.15  # above 1: the walk itself was seen at an angle
 GAIN_DB = 3.0  # either way
 FLOOR_DB = -45.0, -25.0  # noise added, below the brightest colour
 RANGE_DB = 30.0  # shown, where nothing else is known
-CHANGES = 5  # numbers of an image: speed, aspect, start, gain, noise
 
 
 class Physical:
     """Calls change images in [-1, 1] (N, 4, V, T), colours and brightness as `with_brightness` gives them, to
-    images (N, 3, V, T), each in its own way, by the global random generator. `edges`: velocity (m/s) at the
-    lower and at the upper edge.
+    images (N, 3, V, T). `edges`: velocity (m/s) at the lower and at the upper edge.
     """
 
     def __init__(self, edges: Sequence[float], colour_map: str = "jet", range_db: float = RANGE_DB) -> None:
-        low, high = edges
-        self.middle = (high + low) / (high - low)
+        self.middle = middle_of(edges)
         self.colour_map, self.range_db = colour_map, range_db
         table = to_rgb(numpy.linspace(0, 1, ENTRIES), colour_map)
         self.colours = torch.from_numpy(table.astype(numpy.float32)) / 127.5 - 1
@@ -44,27 +43,37 @@ class Physical:
         return numpy.concatenate([images, bright[..., None]], axis=-1)
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self.changed(x, torch.rand(CHANGES, len(x)))
-
-    def changed(self, x: Tensor, shares: Tensor) -> Tensor:
-        """By uniform numbers (CHANGES, N) in [0, 1)."""
-        speed, aspect = _between(SPEEDS, shares[0]), _between(ASPECTS, shares[1])
-        x = moved(x, speed, aspect, shares[2], self.middle)
+        count = len(x)
+        speed, aspect = _between(SPEEDS, count), _between(ASPECTS, count)
+        x = moved(x, speed, aspect, torch.rand(count), self.middle)
         before = (x[:, 3] + 1) / 2
-        gain, floor = _between((-GAIN_DB, GAIN_DB), shares[3]), _between(FLOOR_DB, shares[4])
+        gain, floor = _between((-GAIN_DB, GAIN_DB), count), _between(FLOOR_DB, count)
         after = louder(before, gain[:, None, None], floor[:, None, None], self.range_db)
         return (x[:, :3] + self.colour_of(after) - self.colour_of(before)).clamp(-1, 1)
-
-    def image(self, pixels: Tensor, draw: torch.Generator) -> Tensor:
-        """An image (3, V, T) uint8, changed by numbers from `draw`."""
-        bright = torch.from_numpy(self.with_brightness(pixels.movedim(0, -1)[None].numpy()))
-        x = self.changed(bright.movedim(-1, 1) / 127.5 - 1, torch.rand(CHANGES, 1, generator=draw))
-        return ((x[0] + 1) * 127.5).round().to(torch.uint8)
 
     def colour_of(self, brightness: Tensor) -> Tensor:
         """(N, V, T) in [0, 1] to colours (N, 3, V, T) in [-1, 1]."""
         entries = (brightness.clamp(0, 1) * (ENTRIES - 1)).round().long()
         return self.colours[entries].movedim(-1, 1)
+
+
+def part_of_walk(image: Tensor, edges: Sequence[float], draw: torch.Generator) -> Tensor:
+    """A part of the walk that an image (3, V, T) uint8 shows, slower and seen from another side, by numbers
+    from `draw`: nothing that was not recorded comes into it, as round the end of a faster one. The colours'
+    meaning is not asked. `edges` as of `Physical`.
+    """
+    speed, aspect, start = torch.rand(3, 1, generator=draw)
+    speed, aspect = _within(PART_SPEEDS, speed), _within(PART_ASPECTS, aspect)
+    steps = image.shape[-1]
+    start = (1 - speed) * (0.5 + start * (steps - 1)) / steps  # from the first column's middle to the last's
+    x = moved(image[None] / 127.5 - 1, speed, aspect, start, middle_of(edges))
+    return ((x[0] + 1) * 127.5).round().to(torch.uint8)
+
+
+def middle_of(edges: Sequence[float]) -> float:
+    """Velocity amid the image over half of what it shows."""
+    low, high = edges
+    return (high + low) / (high - low)
 
 
 def moved(x: Tensor, speed: Tensor, aspect: Tensor, start: Tensor, middle: float) -> Tensor:
@@ -95,5 +104,9 @@ def louder(brightness: Tensor, gain_db: Tensor, floor_db: Tensor, range_db: floa
     return (1 + 10 * torch.log10(power) / range_db).clamp(0, 1)
 
 
-def _between(ends: tuple[float, float], shares: Tensor) -> Tensor:
+def _between(ends: tuple[float, float], count: int) -> Tensor:
+    return _within(ends, torch.rand(count))
+
+
+def _within(ends: tuple[float, float], shares: Tensor) -> Tensor:
     return ends[0] + (ends[1] - ends[0]) * shares

@@ -17,7 +17,7 @@ from data.atomic import write_text
 from data.axes import axes_of_images, read_axes
 from data.images import Splits, file_digest, inputs_digest
 from data.labels import listing, natural_key
-from data.physical_augmentation import RANGE_DB, Physical
+from data.physical_augmentation import Physical
 from data.run_record import claim_folder
 from data.split_files import read_groups
 from evaluation.augmentation_study import WITHOUT_AXES
@@ -45,7 +45,7 @@ def run(config: StudyConfig, further: Sequence[str] = ()) -> None:
     config = replace(config, colour_map=colour_map)
     people, table = People.of(splits.labels, config.conditions), read_groups(config.real)
     folds = folds_of(config, splits, people, table)
-    physical = Physical(axes.edges()[:2], colour_map, axes.range_db or RANGE_DB) if axes else None
+    physical = Physical(axes.scales()[:2], colour_map) if axes else None
     if not physical and any(ARMS[word] in BY_PHYSICS for word in config.arms):
         say(WITHOUT_AXES)
     known = {path.split("/", 1)[-1]: row for path, row in read_axes(config.real).items()}
@@ -56,7 +56,8 @@ def run(config: StudyConfig, further: Sequence[str] = ()) -> None:
     digests = {name: inputs_digest(part) for name, part in splits.records.items()}
     model = model_digest(config.dit_checkpoint, folds)
     contents = {"real": digests, "vavae_path": file_digest(file), "dit_checkpoint": model}
-    claimed = identity(config, **contents) | {"stages": told_stages(further)}
+    told = {"stages": told_stages(further), "known_axes": axes and axes.known()}  # of axes.csv, too
+    claimed = identity(config, **contents) | told
     with claim_folder(folder, claimed, "study.json", config.dry_run):
         if config.dry_run:
             return tell_plan(

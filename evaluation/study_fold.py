@@ -191,7 +191,8 @@ def make_generators(fold: Fold, setting: Setting, folder: Path) -> list[Path]:
     seeds = range(config.seed, config.seed + config.generator_seeds)
     folders = {seed: folder / f"generator_{seed}" for seed in seeds}
     if config.dit_checkpoint:
-        model = {"dit_checkpoint": config.dit_checkpoint, "references": images / "train"}
+        shown = {"references": images / "train", "margins": config.margins}
+        model = {"dit_checkpoint": config.dit_checkpoint, **shown}
         return [drawn_by(model, fold, setting, own, seed) for seed, own in folders.items()]
     stage1 = {
         "data_dir": images,

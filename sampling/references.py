@@ -27,19 +27,22 @@ from weight_files.reading import load_strict
 BATCH = 16
 
 
-def with_people_of(folder: str, networks: Networks, tell: Callable[[str], None] = say) -> Networks:
+def with_people_of(
+    folder: str, networks: Networks, tell: Callable[[str], None] = say, margins: str = "refuse"
+) -> Networks:
     """The networks, which know the people of the images in `folder` (new/ID_32/*.png) instead of those that
     they were trained on. `tell` takes the lines that say what was read.
 
     FileNotFoundError: no such folder. UserError: no images of people in it, one that cannot be read, figures
-    with margins, images of other axes or colours than the model's, or a network that knows people by rows.
+    with margins unless `margins` is "keep", images of other axes or colours than the model's, or a network
+    that knows people by rows.
     """
     net, payload, vae, _ = networks
     require_references(net, f"--references {folder}")
     found = find_images(folder)
     tell(f"references: {account(len(found.records), 'image', found.left_out)}")
     latents = latents_of(networks, found.records)  # first: it names an image that cannot be read
-    require_like_trained(folder, found.records, payload.axes)
+    require_like_trained(folder, found.records, payload.axes, margins)
     labels = torch.tensor([found.labels.index(record.user) for record in found.records])
     people, share = references_of(net).encoder.vectors_of(payload.statistics.normalise(latents), labels)
     if share > 0:
@@ -65,18 +68,19 @@ def require_references(net: LightningDiT, flag: str) -> None:
         )
 
 
-def require_like_trained(folder: str, records: Sequence[FileRecord], axes: Axes | None) -> None:
-    """UserError: the images are told to have other axes than those trained on, are figures with margins, or
-    have other colours, so that the encoder would take them for other walks.
+def require_like_trained(folder: str, records: Sequence[FileRecord], axes: Axes | None, margins: str) -> None:
+    """UserError: the images are told to have other axes than those trained on, are figures with margins that
+    shall not be kept, or have other colours, so that the encoder would take them for other walks.
     """
     agreed(("the model", axes), (folder, axes_of_images(folder, [record.path for record in records], ())))
     seen = examine_files(records)
-    refuse_margins(
-        seen,
-        f"--references {folder}",
-        f"cut them to their plot areas (stage0_prepare.py split --input_dir {folder} --output_dir cut "
-        "--val_fraction 0 --crop auto) and give cut/train",
-    )
+    if margins == "refuse":
+        refuse_margins(
+            seen,
+            f"--references {folder}",
+            f"cut them to their plot areas (stage0_prepare.py split --input_dir {folder} --output_dir cut "
+            "--val_fraction 0 --crop auto) and give cut/train, or take them as they are by --margins keep",
+        )
     if axes and axes.colour_map and seen.colour_map != axes.colour_map:
         raise UserError(
             f"--references {folder}: {seen.colour_map or 'no known'} colour map, expected "

@@ -25,7 +25,6 @@ from data.labels import LabelTable, listing
 from data.latent_files import LatentFiles, change_entry, export_lightningdit
 from data.latent_stats import LatentStatistics, write_statistics
 from data.latents import KINDS, LatentSet, read_latents, read_metadata
-from data.physical_augmentation import Physical
 from data.progress import progress
 from data.run_record import existing_folder, lock_folder
 from data.split_check import check_split
@@ -37,7 +36,7 @@ from runtime.out_of_memory import Fitting
 from runtime.precision import RECORD, choose_tokenizer
 from runtime.processes import ProcessGroup, start_process_group
 from stages.reconstructions import check_reconstruction
-from stages.source_images import Sample, check_images, filled, image_batches, physical_of
+from stages.source_images import Sample, check_images, filled, image_batches, require_edges, told_parts
 from tokenizer.vavae import VAVAE
 from tokenizer.weights import resolve_path
 from weight_files.hub import with_local_files
@@ -49,11 +48,11 @@ DERIVED = (CHECK_IMAGE, "latents_stats.pt", "stats_recommendation.txt", f"{EXPOR
 
 @dataclass(frozen=True)
 class Job:
-    """One split to encode: its images, what changes some, and what is written beside their latents."""
+    """One split to encode: its images, their edges for those that are parts, what is written beside them."""
 
     split: str
     samples: list[Sample]
-    physical: Physical | None
+    edges: list[float]
     labels: LabelTable
     metadata: dict[str, Any]
 
@@ -90,14 +89,13 @@ def run(config: ExtractConfig) -> None:
 
 @dataclass(frozen=True)
 class Inputs:
-    """All images, their digest by split and their axes, what changes some, and what encodes them."""
+    """All images, their digest by split and their axes, and what encodes them."""
 
     splits: Splits
     digests: dict[str, str]
     vae: VAVAE
     imagenet: LatentStatistics | None
     axes: Axes | None
-    physical: Physical | None
 
 
 def read_inputs(config: ExtractConfig, device: torch.device) -> Inputs:
@@ -110,11 +108,12 @@ def read_inputs(config: ExtractConfig, device: torch.device) -> Inputs:
     splits, digests = check_images(splits, config)
     seen = check_split(splits, config.data_dir, config.margins)
     axes = axes_of(splits, seen, config)
-    physical = physical_of(axes) if config.augment_to else None
+    if config.augment_to:
+        require_edges(axes)  # before anything is written
     vae = load_tokenizer(config, device)
     imagenet = with_channels(imagenet, vae.latent_shape[0], config.imagenet_stats)
     say(f"tokenizer {Path(config.vavae_path).name} on {device}, digest {vae.digest[:12]}")
-    return Inputs(splits, digests, vae, imagenet, axes, physical)
+    return Inputs(splits, digests, vae, imagenet, axes)
 
 
 def axes_of(splits: Splits, seen: Examination, config: ExtractConfig) -> Axes | None:
@@ -156,7 +155,8 @@ def jobs_of(inputs: Inputs, config: ExtractConfig) -> list[Job]:
         samples = filled(entries, config.augment_to or 0 if split == "train" else 0)
         further: dict[str, Any] = {"time_flip": True} if config.time_flip else {}
         further |= {"white": entries[0].white} if entries[0].white != WHITE else {}
-        further |= {"augment_to": config.augment_to} if len(samples) > len(entries) else {}
+        edges = require_edges(inputs.axes) if len(samples) > len(entries) else []
+        further |= {"augment": told_parts(config.augment_to, edges)} if edges else {}
         metadata = {
             "tokenizer_digest": vae.digest,
             "inputs_digest": inputs.digests[split],
@@ -169,7 +169,7 @@ def jobs_of(inputs: Inputs, config: ExtractConfig) -> list[Job]:
             continue
         space = len(samples) * math.prod(vae.latent_shape) * 4 * (3 if config.time_flip else 2)
         require_space(folder, space, f"the latents of {split}")
-        jobs.append(Job(split, samples, inputs.physical, inputs.splits.labels, metadata))
+        jobs.append(Job(split, samples, edges, inputs.splits.labels, metadata))
     return jobs
 
 
@@ -212,8 +212,10 @@ def finish(inputs: Inputs, jobs: Sequence[Job], config: ExtractConfig) -> None:
         check_reconstruction(records.get("val", records["train"]), inputs.vae, config, folder / CHECK_IMAGE)
     write_export(train, folder, config)
     say(inputs.splits.account())
-    extracted = sum(len(job.samples) for job in jobs)
-    say(f"wrote {extracted} latents to {folder}; next: python stage2_train_dit.py --latent_dir {folder}")
+    extracted = [sample for job in jobs for sample in job.samples]
+    parts = sum(sample.part > 0 for sample in extracted)
+    told = f"{len(extracted)} latents" + f", {parts} of them of parts of walks," * (parts > 0)
+    say(f"wrote {told} to {folder}; next: python stage2_train_dit.py --latent_dir {folder}")
 
 
 def is_current(
@@ -222,12 +224,12 @@ def is_current(
     """True when an existing file's metadata agree with what would be written, people included.
 
     The precision counts only where one was asked for: with auto, another machine's latents are kept. Axes
-    change no latent but those of changed images: `record_axes` puts them into files that are there.
+    change no latent, but that the edges count where there are parts: `record_axes` puts them into files that
+    are there.
     """
     if existing is None or existing.get("label_table") != list(labels.names):
         return False
-    free = {"precision"} if config.precision == "auto" else set()
-    free |= set() if "augment_to" in metadata["preprocessing"] else {"axes"}
+    free = {"axes", *(["precision"] if config.precision == "auto" else [])}
     return all(existing.get(name) == value for name, value in metadata.items() if name not in free)
 
 
@@ -259,7 +261,7 @@ def extract_split(job: Job, vae: VAVAE, config: ExtractConfig, group: ProcessGro
             progress(total=images, description=f"encoding {job.split}", unit="img") as bar,
             ThreadPoolExecutor(1) as writer,
         ):
-            batches = image_batches(job.samples, shard, config, vae.image_size, job.physical)
+            batches = image_batches(job.samples, shard, config, vae.image_size, job.edges)
             written = None
             for first, batch in zip(shard, batches):
                 group.end_with_the_main_process()

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -17,7 +17,7 @@ from configs.schema import ExtractConfig
 from data.axes import Axes
 from data.images import ImageRecord, Splits, inputs_digest, open_rgb, scan_images
 from data.labels import listing
-from data.physical_augmentation import RANGE_DB, Physical
+from data.physical_augmentation import PART_ASPECTS, PART_SPEEDS, part_of_walk
 from data.tree import leave_out_flag
 from runtime.seeds import generator
 from tokenizer.vavae import preprocess
@@ -66,18 +66,18 @@ def refuse_bad(bad: dict[str, str], missing: list[str], config: ExtractConfig) -
 
 
 class Sample(NamedTuple):
-    """An image to encode: as it is (0), or its n-th physical change."""
+    """An image to encode: as it is (0), or the n-th part of its walk."""
 
     record: ImageRecord
-    change: int = 0
+    part: int = 0
 
     @property
     def name(self) -> str:
-        return f"{self.record.relative}#{self.change}" if self.change else self.record.relative
+        return f"{self.record.relative}#{self.part}" if self.part else self.record.relative
 
 
 def filled(records: Sequence[ImageRecord], count: int) -> list[Sample]:
-    """All images, then of each folder that has fewer than `count` its own in turn, changed, up to `count`."""
+    """All images, then parts of each folder's own in turn, where it has fewer than `count`, up to `count`."""
     own: dict[str, list[ImageRecord]] = {}
     for record in records:
         own.setdefault(record.user, []).append(record)
@@ -89,33 +89,31 @@ def filled(records: Sequence[ImageRecord], count: int) -> list[Sample]:
     return [Sample(record) for record in records] + further
 
 
-def physical_of(axes: Axes | None) -> Physical:
-    """What changes images of these axes; UserError: axes or colours are not known."""
-    if axes is None or axes.colour_map is None:
+def require_edges(axes: Axes | None) -> list[float]:
+    """Velocities (m/s) at the edges of all images; UserError: not known."""
+    if axes is None:
         raise UserError(
-            "--augment_to: requires images of known velocities and of one colour map; tell the edges by "
-            "--axes, or draw the recordings anew (stage0_prepare.py spectrogram)"
+            "--augment_to: requires the velocities at the images' edges, which --axes tells; of pictures "
+            "that are not square also --geometry stretch, which keeps them"
         )
-    return Physical(axes.edges()[:2], axes.colour_map, axes.range_db or RANGE_DB)
+    return axes.edges()[:2]
+
+
+def told_parts(count: int | None, edges: list[float]) -> dict[str, Any]:
+    """What latents of parts of walks are known by."""
+    return {"to": count, "edges": edges, "speeds": [*PART_SPEEDS], "aspects": [*PART_ASPECTS]}
 
 
 def image_batches(
-    samples: Sequence[Sample],
-    firsts: Sequence[int],
-    config: ExtractConfig,
-    size: int,
-    physical: Physical | None,
+    samples: Sequence[Sample], firsts: Sequence[int], config: ExtractConfig, size: int, edges: Sequence[float]
 ) -> Iterator[torch.Tensor]:
     """uint8 batches (B,3,size,size) that begin at the samples `firsts`; threads read the next `READ_AHEAD`
-    ones while the caller encodes. `physical` is wanted where samples are changed.
+    ones while the caller encodes. `edges` (m/s) of all images are wanted where samples are parts.
     """
 
     def load(sample: Sample) -> torch.Tensor:
         image = preprocess(open_rgb(sample.record), size, config.geometry)
-        if sample.change == 0:
-            return image
-        assert physical is not None
-        return physical.image(image, generator("augment", sample.name))
+        return part_of_walk(image, edges, generator("part", sample.name)) if sample.part else image
 
     with ThreadPoolExecutor(num_readers(config)) as pool:
         waiting: deque[list[Future]] = deque()

@@ -53,8 +53,8 @@ class ExtractConfig(Command):
     )
     augment_to: Optional[int] = key(
         None,
-        "Training latents of each folder, at least: what its images lack of them are these again, as the "
-        "radar may see such walks (speed, aspect, gain, noise); requires axes, helps classifiers.",
+        "Fill each folder's training latents up to this number by parts of its images' walks, slower and "
+        "from other sides, for the sake of a classifier; requires axes.",
         low=1,
         high=100000,
         affects="run",

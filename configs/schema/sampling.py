@@ -6,7 +6,7 @@ from typing import List, Optional
 from omegaconf import MISSING as REQUIRED
 
 from configs.keys import key
-from configs.schema.shared import Command, axes_key, devices_key, precision_key, weights_key
+from configs.schema.shared import Command, axes_key, devices_key, margins_key, precision_key, weights_key
 
 SOLVERS = ("euler", "heun", "abm3", "dopri5")
 
@@ -58,6 +58,7 @@ class SampleConfig(Command):
         affects="output",
         counts_with="references",
     )
+    margins: str = margins_key()
     num_samples_per_user: int = key(4, "Images per person.", low=1, high=100000, affects="run")
     num_samples: Optional[int] = key(
         None,

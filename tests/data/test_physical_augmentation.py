@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from data import physical_augmentation
-from data.physical_augmentation import Physical, louder, moved
+from data.physical_augmentation import Physical, louder, moved, part_of_walk
 from radar.colormap import to_rgb
 
 EDGES = -1.0, 3.0  # m/s; 40 rows of 0.1
@@ -70,7 +70,7 @@ def test_without_change_colours_stay_and_with_it_they_are_those_of_the_map(monke
     x = torch.from_numpy(physical.with_brightness(images)).permute(0, 3, 1, 2) / 127.5 - 1
     for name, value in (("SPEEDS", (1.0, 1.0)), ("ASPECTS", (1.0, 1.0)), ("FLOOR_DB", (-600.0, -600.0))):
         monkeypatch.setattr(physical_augmentation, name, value)
-    monkeypatch.setattr(torch, "rand", torch.zeros)
+    monkeypatch.setattr(torch, "rand", lambda count: torch.zeros(count))
     monkeypatch.setattr(physical_augmentation, "GAIN_DB", 0.0)
     assert torch.allclose(physical(x), x[:, :3], atol=1e-4)
     monkeypatch.setattr(physical_augmentation, "GAIN_DB", 300 * 10 / 255)  # lower by ten entries of the map
@@ -87,12 +87,19 @@ def test_every_image_is_changed_in_its_own_way():
     assert first.abs().max() <= 1
 
 
-def test_one_image_is_changed_by_the_numbers_drawn_for_it():
-    image = torch.from_numpy(to_rgb(numpy.random.default_rng(0).random((40, 24)))).movedim(-1, 0)
-    first, again, other = (Physical(EDGES).image(image, torch.Generator().manual_seed(n)) for n in (1, 1, 2))
-    assert first.dtype == torch.uint8 and first.shape == image.shape
-    assert torch.equal(first, again) and not torch.equal(first, other)
-    shares = torch.rand(physical_augmentation.CHANGES, 1, generator=torch.Generator().manual_seed(1))
-    x = torch.from_numpy(Physical(EDGES).with_brightness(image.movedim(0, -1)[None].numpy()))
-    expected = Physical(EDGES).changed(x.permute(0, 3, 1, 2) / 127.5 - 1, shares)
-    assert (first / 127.5 - 1 - expected[0]).abs().max() <= 0.5 / 127.5 + 1e-6
+def test_a_part_of_a_walk_is_slower_and_holds_nothing_but_the_walk():
+    """Of an image whose colours are its velocity, its time, and nothing."""
+    times = ((torch.arange(24) + 0.5) / 24).expand(40, -1)
+    image = torch.stack([(VELOCITY + 1)[:, None].expand(-1, 24) / 4, times, torch.zeros(40, 24)])
+    pixels = (image * 255).round().to(torch.uint8)
+    first, again, other = (part_of_walk(pixels, EDGES, torch.Generator().manual_seed(n)) for n in (1, 1, 2))
+    assert first.dtype == torch.uint8 and torch.equal(first, again) and not torch.equal(first, other)
+    speed, aspect, start = torch.rand(3, generator=torch.Generator().manual_seed(1)).tolist()
+    speed, aspect = 0.85 + 0.15 * speed, 0.9 + 0.25 * aspect
+    shown = first[1, 0].float() / 255
+    assert (shown.diff() >= 0).all()  # so that it has no seam
+    expected = start * (1 - speed) + speed * times[0]
+    assert torch.allclose(shown[1:-1], expected[1:-1], atol=0.01)
+    velocity = first[0, :, 0].float() / 255 * 4 - 1
+    asked = (VELOCITY / (speed * aspect)).clamp(VELOCITY.min(), VELOCITY.max())
+    assert torch.allclose(velocity, asked, atol=0.03)

@@ -1,18 +1,22 @@
-"""Stage 1 fills folders of few training images with these as the radar may see such walks."""
+"""Stage 1 fills folders of few training images with parts of their walks."""
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
+from process_pairs import run_as_pair
 from safetensors import safe_open
-from toy_run import EXACT, copy_of, output_of, refusal_of, snapshot
+from toy_run import EXACT, copy_of, output_of, refusal_of, snapshot, words
 
 import stage1_extract_features as stage1
+from data.folders import FileRecord
 from data.images import open_rgb
 from data.latents import read_latents, read_metadata
-from data.physical_augmentation import Physical
+from data.physical_augmentation import part_of_walk
 from runtime.seeds import generator
+from stages.source_images import filled
 from tokenizer.vavae import VAVAE, preprocess
 
 
@@ -36,32 +40,43 @@ def test_each_folder_has_as_many_latents_and_only_in_train(toy, made):
     torch.testing.assert_close(found.latents[:count], plain.latents)
     assert torch.equal(found.labels[:count], plain.labels)
     assert torch.equal(read_latents(out, "val").latents, read_latents(toy.latents, "val").latents)
-    assert read_metadata(out, "train")["preprocessing"]["augment_to"] == 8
-    assert "augment_to" not in read_metadata(out, "val")["preprocessing"]
-    assert f"wrote {24 + len(read_latents(out, 'val').labels)} latents" in said
+    assert read_metadata(out, "train")["preprocessing"]["augment"]["to"] == 8
+    assert "augment" not in read_metadata(out, "val")["preprocessing"]
+    written = 24 + len(read_latents(out, "val").labels)
+    assert f"wrote {written} latents, 6 of them of parts of walks, to" in said
 
 
-def test_a_further_latent_is_that_of_the_changed_image(toy, made):
+def test_a_further_latent_is_that_of_a_part_of_the_walk(toy, made):
     out, _ = made
     with safe_open(out / "train.safetensors", framework="pt") as file:
         name = json.loads(file.metadata()["paths"])[-1]
-    path, change = name.split("#")
+    path, part = name.split("#")
     axes = read_metadata(out, "train")["axes"]
-    physical = Physical((axes["lowest_mps"], axes["highest_mps"]), "jet", axes["range_db"])
     vae = VAVAE.from_file(toy.tokenizer)
     image = preprocess(open_rgb(toy.data / "train" / path), vae.image_size, "stretch")
-    changed = physical.image(image, generator("augment", name))
-    expected = vae.encode(changed[None]).mean[0]
-    assert change == "1" and (changed.int() - image.int()).abs().float().mean() > 2
+    shown = part_of_walk(image, (axes["lowest_mps"], axes["highest_mps"]), generator("part", name))
+    assert part == "1" and (shown.int() - image.int()).abs().float().mean() > 2
+    expected = vae.encode(shown[None]).mean[0]
     torch.testing.assert_close(read_latents(out, "train").latents[-1], expected, atol=1e-4, rtol=1e-4)
 
 
-def test_they_are_made_anew_when_the_number_or_the_axes_change(toy, made, tmp_path):
+def test_folders_of_enough_images_stay_as_they_are(toy, made, tmp_path):
+    out = copy_of(toy.latents, tmp_path / "latents")
+    before = snapshot(out)
+    assert "wrote 0 latents" in extract(toy, out, "--augment_to", "6") and snapshot(out) == before
+    records = [FileRecord(Path(name), name, name[0]) for name in ("a1", "b1", "a2", "a3")]
+    assert [sample.name for sample in filled(records, 5)] == [
+        *("a1", "b1", "a2", "a3"),
+        *("a1#1", "a2#1", "b1#1", "b1#2", "b1#3", "b1#4"),
+    ]
+
+
+def test_they_are_made_anew_when_the_number_or_the_edges_change(toy, made, tmp_path):
     out = copy_of(made[0], tmp_path / "latents")
     before = snapshot(out)
     assert "wrote 0 latents" in extract(toy, out, "--augment_to", "8") and snapshot(out) == before
-    assert "wrote 18 latents" in extract(toy, out)
-    assert "augment_to" not in read_metadata(out, "train")["preprocessing"]
+    assert "wrote 18 latents to" in extract(toy, out)
+    assert "augment" not in read_metadata(out, "train")["preprocessing"]
     data = copy_of(toy.data, tmp_path / "data")
     axes = data / "axes.csv"
     axes.write_text(axes.read_text().replace("5.175", "6.175"))
@@ -71,9 +86,17 @@ def test_they_are_made_anew_when_the_number_or_the_axes_change(toy, made, tmp_pa
     assert "wrote 24 latents" in extract(toy, out, "--augment_to", "8", data=data)
 
 
+def test_processes_share_the_parts(toy, made, tmp_path):
+    flags = (*words(toy.extraction), "--output_path", tmp_path / "two", "--augment_to", "8", "--devices", "2")
+    status, _, errors = run_as_pair(stage1.main, *flags)
+    assert status == 0, errors
+    expected, found = read_latents(made[0], "train"), read_latents(tmp_path / "two", "train")
+    assert torch.equal(found.latents, expected.latents) and torch.equal(found.labels, expected.labels)
+
+
 def test_velocities_must_be_known(toy, tmp_path):
     data = copy_of(toy.data, tmp_path / "data")
     (data / "axes.csv").unlink()
     refused = extract(toy, tmp_path / "out", "--augment_to", "8", data=data, end=refusal_of)
-    assert "--augment_to: requires images of known velocities" in refused
+    assert "--augment_to: requires the velocities at the images' edges" in refused
     assert not (tmp_path / "out").exists()

@@ -148,6 +148,13 @@ def test_images_of_another_kind_are_refused(toy, model, new, tmp_path, change, s
     assert said in refused and not (tmp_path / "out").exists()
 
 
+def test_figures_are_taken_as_they_are_where_asked_for(toy, model, new, tmp_path):
+    shutil.copytree(new, tmp_path / "new")
+    framed(tmp_path / "new")
+    flags = ("--references", tmp_path / "new", "--output_dir", tmp_path / "out", "--margins keep", *DRAWING)
+    output_of(stage3.main, "--dit_checkpoint", model, "--vavae_path", toy.tokenizer, *flags, "--dry_run")
+
+
 def test_a_model_with_rows_takes_no_references(toy, new, tmp_path):
     flags = ("--output_dir", tmp_path / "out", "--references", new, *DRAWING)
     refused = refusal_of(stage3.main, *toy.networks, *flags)

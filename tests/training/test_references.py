@@ -1,5 +1,6 @@
 """Training networks that know people by images: which images are shown, the encoder, runs and refusals."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tiny_runs import (
 
 import stage2_train_dit as stage2
 from data.labels import LabelTable
+from data.latent_files import change_entry
 from data.latent_stats import LatentStatistics
 from data.latents import LatentSet
 from models.references import WIDTH, ReferenceEncoder, moments
@@ -117,6 +119,15 @@ def test_one_person_cannot_be_told_apart(tmp_path):
     alone = write_tiny_latents(tmp_path / "latents", users=("ID_1",))
     with pytest.raises(ValueError, match="model.references=true: requires latents of two people or more"):
         stage2.run(stage2_settings(alone, tmp_path / "out", **SETTINGS))
+    assert not (tmp_path / "out").exists()
+
+
+def test_parts_of_walks_are_refused(latents, tmp_path):
+    """A walk would be shown its own parts."""
+    parts = shutil.copytree(latents, tmp_path / "latents")
+    change_entry(parts, "train", "preprocessing", {"augment": {"to": 12}})
+    with pytest.raises(ValueError, match="expected latents of whole images; make them without --augment_to"):
+        stage2.run(stage2_settings(parts, tmp_path / "out", **SETTINGS))
     assert not (tmp_path / "out").exists()
 
 
