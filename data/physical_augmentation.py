@@ -19,8 +19,6 @@ from radar.colormap import ENTRIES, from_rgb, to_rgb
 
 SPEEDS = 0.9, 1.1
 ASPECTS = 0.87, 1.0  # up to 30 degrees off the radar's line
-PART_SPEEDS = 0.85, 1.0  # of training images of a generator, which learns to draw whatever is in them
-PART_ASPECTS = 0.9, 1.15  # above 1: the walk itself was seen at an angle
 GAIN_DB = 3.0  # either way
 FLOOR_DB = -45.0, -25.0  # noise added, below the brightest colour
 RANGE_DB = 30.0  # shown, where nothing else is known
@@ -57,17 +55,21 @@ class Physical:
         return self.colours[entries].movedim(-1, 1)
 
 
-def part_of_walk(image: Tensor, edges: Sequence[float], draw: torch.Generator) -> Tensor:
-    """A part of the walk that an image (3, V, T) uint8 shows, slower and seen from another side, by numbers
-    from `draw`: nothing that was not recorded comes into it, as round the end of a faster one. The colours'
-    meaning is not asked. `edges` as of `Physical`.
+def another_walk(image: Tensor, edges: Sequence[float], draw: torch.Generator) -> Tensor:
+    """The walk that an image (3, V, T) uint8 shows, at another speed and aspect by numbers from `draw`.
+
+    A slower one is a part of it. A faster one lacks up to a twentieth at each end, where it goes on round the
+    other one, and not amid the image: a generator learns to draw what it sees. `edges` as of `Physical`.
     """
     speed, aspect, start = torch.rand(3, 1, generator=draw)
-    speed, aspect = _within(PART_SPEEDS, speed), _within(PART_ASPECTS, aspect)
-    steps = image.shape[-1]
-    start = (1 - speed) * (0.5 + start * (steps - 1)) / steps  # from the first column's middle to the last's
-    x = moved(image[None] / 127.5 - 1, speed, aspect, start, middle_of(edges))
-    return ((x[0] + 1) * 127.5).round().to(torch.uint8)
+    speed, aspect = _within(SPEEDS, speed), _within(ASPECTS, aspect)
+    room = 1 - speed
+    start = torch.where(room > 0, start, 0.5) * room
+    return (
+        ((moved(image[None] / 127.5 - 1, speed, aspect, start, middle_of(edges))[0] + 1) * 127.5)
+        .round()
+        .byte()
+    )
 
 
 def middle_of(edges: Sequence[float]) -> float:

@@ -36,7 +36,7 @@ from runtime.out_of_memory import Fitting
 from runtime.precision import RECORD, choose_tokenizer
 from runtime.processes import ProcessGroup, start_process_group
 from stages.reconstructions import check_reconstruction
-from stages.source_images import Sample, check_images, filled, image_batches, require_edges, told_parts
+from stages.source_images import Sample, check_images, filled, image_batches, require_edges, told_changes
 from tokenizer.vavae import VAVAE
 from tokenizer.weights import resolve_path
 from weight_files.hub import with_local_files
@@ -48,7 +48,7 @@ DERIVED = (CHECK_IMAGE, "latents_stats.pt", "stats_recommendation.txt", f"{EXPOR
 
 @dataclass(frozen=True)
 class Job:
-    """One split to encode: its images, their edges for those that are parts, what is written beside them."""
+    """One split to encode: its images, their edges for those that are changed, what is written beside."""
 
     split: str
     samples: list[Sample]
@@ -156,7 +156,7 @@ def jobs_of(inputs: Inputs, config: ExtractConfig) -> list[Job]:
         further: dict[str, Any] = {"time_flip": True} if config.time_flip else {}
         further |= {"white": entries[0].white} if entries[0].white != WHITE else {}
         edges = require_edges(inputs.axes) if len(samples) > len(entries) else []
-        further |= {"augment": told_parts(config.augment_to, edges)} if edges else {}
+        further |= {"augment": told_changes(config.augment_to, edges)} if edges else {}
         metadata = {
             "tokenizer_digest": vae.digest,
             "inputs_digest": inputs.digests[split],
@@ -213,8 +213,8 @@ def finish(inputs: Inputs, jobs: Sequence[Job], config: ExtractConfig) -> None:
     write_export(train, folder, config)
     say(inputs.splits.account())
     extracted = [sample for job in jobs for sample in job.samples]
-    parts = sum(sample.part > 0 for sample in extracted)
-    told = f"{len(extracted)} latents" + f", {parts} of them of parts of walks," * (parts > 0)
+    changed = sum(sample.change > 0 for sample in extracted)
+    told = f"{len(extracted)} latents" + f", {changed} of them of changed images," * (changed > 0)
     say(f"wrote {told} to {folder}; next: python stage2_train_dit.py --latent_dir {folder}")
 
 
@@ -224,8 +224,7 @@ def is_current(
     """True when an existing file's metadata agree with what would be written, people included.
 
     The precision counts only where one was asked for: with auto, another machine's latents are kept. Axes
-    change no latent, but that the edges count where there are parts: `record_axes` puts them into files that
-    are there.
+    change no latent, but that changed images have edges: `record_axes` puts them into files that are there.
     """
     if existing is None or existing.get("label_table") != list(labels.names):
         return False

@@ -17,7 +17,7 @@ from configs.schema import ExtractConfig
 from data.axes import Axes
 from data.images import ImageRecord, Splits, inputs_digest, open_rgb, scan_images
 from data.labels import listing
-from data.physical_augmentation import PART_ASPECTS, PART_SPEEDS, part_of_walk
+from data.physical_augmentation import ASPECTS, SPEEDS, another_walk
 from data.tree import leave_out_flag
 from runtime.seeds import generator
 from tokenizer.vavae import preprocess
@@ -66,18 +66,18 @@ def refuse_bad(bad: dict[str, str], missing: list[str], config: ExtractConfig) -
 
 
 class Sample(NamedTuple):
-    """An image to encode: as it is (0), or the n-th part of its walk."""
+    """An image to encode: as it is (0), or its n-th change."""
 
     record: ImageRecord
-    part: int = 0
+    change: int = 0
 
     @property
     def name(self) -> str:
-        return f"{self.record.relative}#{self.part}" if self.part else self.record.relative
+        return f"{self.record.relative}#{self.change}" if self.change else self.record.relative
 
 
 def filled(records: Sequence[ImageRecord], count: int) -> list[Sample]:
-    """All images, then parts of each folder's own in turn, where it has fewer than `count`, up to `count`."""
+    """All images, then of each folder that has fewer than `count` its own in turn, changed, up to `count`."""
     own: dict[str, list[ImageRecord]] = {}
     for record in records:
         own.setdefault(record.user, []).append(record)
@@ -99,21 +99,21 @@ def require_edges(axes: Axes | None) -> list[float]:
     return axes.edges()[:2]
 
 
-def told_parts(count: int | None, edges: list[float]) -> dict[str, Any]:
-    """What latents of parts of walks are known by."""
-    return {"to": count, "edges": edges, "speeds": [*PART_SPEEDS], "aspects": [*PART_ASPECTS]}
+def told_changes(count: int | None, edges: list[float]) -> dict[str, Any]:
+    """What latents of changed images are known by."""
+    return {"to": count, "edges": edges, "speeds": [*SPEEDS], "aspects": [*ASPECTS]}
 
 
 def image_batches(
     samples: Sequence[Sample], firsts: Sequence[int], config: ExtractConfig, size: int, edges: Sequence[float]
 ) -> Iterator[torch.Tensor]:
     """uint8 batches (B,3,size,size) that begin at the samples `firsts`; threads read the next `READ_AHEAD`
-    ones while the caller encodes. `edges` (m/s) of all images are wanted where samples are parts.
+    ones while the caller encodes. `edges` (m/s) of all images are wanted where samples are changed.
     """
 
     def load(sample: Sample) -> torch.Tensor:
         image = preprocess(open_rgb(sample.record), size, config.geometry)
-        return part_of_walk(image, edges, generator("part", sample.name)) if sample.part else image
+        return another_walk(image, edges, generator("walk", sample.name)) if sample.change else image
 
     with ThreadPoolExecutor(num_readers(config)) as pool:
         waiting: deque[list[Future]] = deque()

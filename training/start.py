@@ -170,7 +170,7 @@ def model_arguments(
     """Constructor arguments of the LightningDiT: the preset, what overrides it, and what the latents say; or
     the architecture of the initial weights, which nothing asked for may contradict.
 
-    UserError: a contradiction; references of one person, whom nobody can be told from, or of parts of walks.
+    UserError: a contradiction; references of one person, whom nobody can be told from, or of changed images.
     """
     if learns_people(model.references, initial) and len(train.labels.unique()) < 2:
         raise UserError(
@@ -179,8 +179,8 @@ def model_arguments(
         )
     references = initial.net.config["references"] if initial else model.references
     if (references or model.references) and "augment" in train.metadata.get("preprocessing", {}):
-        raise UserError(  # a walk would be shown its own parts
-            "model.references=true: expected latents of whole images; make them without --augment_to"
+        raise UserError(  # a walk would be shown itself, changed
+            "model.references=true: expected latents of images as they are; make them without --augment_to"
         )
     chosen = {name: value for name, value in asdict(model).items() if value is not None}
     preset = chosen.pop("preset")

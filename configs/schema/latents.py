@@ -53,8 +53,8 @@ class ExtractConfig(Command):
     )
     augment_to: Optional[int] = key(
         None,
-        "Fill each folder's training latents up to this number by parts of its images' walks, slower and "
-        "from other sides, for the sake of a classifier; requires axes.",
+        "Fill each folder's training latents up to this number by its images' walks at other speeds and "
+        "aspects, for the sake of a classifier; requires axes.",
         low=1,
         high=100000,
         affects="run",

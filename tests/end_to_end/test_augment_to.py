@@ -1,4 +1,4 @@
-"""Stage 1 fills folders of few training images with parts of their walks."""
+"""Stage 1 fills folders of few training images with their walks at other speeds and aspects."""
 
 import json
 from collections import Counter
@@ -14,7 +14,7 @@ import stage1_extract_features as stage1
 from data.folders import FileRecord
 from data.images import open_rgb
 from data.latents import read_latents, read_metadata
-from data.physical_augmentation import part_of_walk
+from data.physical_augmentation import another_walk
 from runtime.seeds import generator
 from stages.source_images import filled
 from tokenizer.vavae import VAVAE, preprocess
@@ -43,19 +43,19 @@ def test_each_folder_has_as_many_latents_and_only_in_train(toy, made):
     assert read_metadata(out, "train")["preprocessing"]["augment"]["to"] == 8
     assert "augment" not in read_metadata(out, "val")["preprocessing"]
     written = 24 + len(read_latents(out, "val").labels)
-    assert f"wrote {written} latents, 6 of them of parts of walks, to" in said
+    assert f"wrote {written} latents, 6 of them of changed images, to" in said
 
 
-def test_a_further_latent_is_that_of_a_part_of_the_walk(toy, made):
+def test_a_further_latent_is_that_of_a_changed_image(toy, made):
     out, _ = made
     with safe_open(out / "train.safetensors", framework="pt") as file:
         name = json.loads(file.metadata()["paths"])[-1]
-    path, part = name.split("#")
+    path, change = name.split("#")
     axes = read_metadata(out, "train")["axes"]
     vae = VAVAE.from_file(toy.tokenizer)
     image = preprocess(open_rgb(toy.data / "train" / path), vae.image_size, "stretch")
-    shown = part_of_walk(image, (axes["lowest_mps"], axes["highest_mps"]), generator("part", name))
-    assert part == "1" and (shown.int() - image.int()).abs().float().mean() > 2
+    shown = another_walk(image, (axes["lowest_mps"], axes["highest_mps"]), generator("walk", name))
+    assert change == "1" and (shown.int() - image.int()).abs().float().mean() > 2
     expected = vae.encode(shown[None]).mean[0]
     torch.testing.assert_close(read_latents(out, "train").latents[-1], expected, atol=1e-4, rtol=1e-4)
 
@@ -86,7 +86,7 @@ def test_they_are_made_anew_when_the_number_or_the_edges_change(toy, made, tmp_p
     assert "wrote 24 latents" in extract(toy, out, "--augment_to", "8", data=data)
 
 
-def test_processes_share_the_parts(toy, made, tmp_path):
+def test_processes_share_the_changed_images(toy, made, tmp_path):
     flags = (*words(toy.extraction), "--output_path", tmp_path / "two", "--augment_to", "8", "--devices", "2")
     status, _, errors = run_as_pair(stage1.main, *flags)
     assert status == 0, errors

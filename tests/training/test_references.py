@@ -122,12 +122,12 @@ def test_one_person_cannot_be_told_apart(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_parts_of_walks_are_refused(latents, tmp_path):
-    """A walk would be shown its own parts."""
-    parts = shutil.copytree(latents, tmp_path / "latents")
-    change_entry(parts, "train", "preprocessing", {"augment": {"to": 12}})
-    with pytest.raises(ValueError, match="expected latents of whole images; make them without --augment_to"):
-        stage2.run(stage2_settings(parts, tmp_path / "out", **SETTINGS))
+def test_changed_images_are_refused(latents, tmp_path):
+    """A walk would be shown itself, changed."""
+    changed = shutil.copytree(latents, tmp_path / "latents")
+    change_entry(changed, "train", "preprocessing", {"augment": {"to": 12}})
+    with pytest.raises(ValueError, match="images as they are; make them without --augment_to"):
+        stage2.run(stage2_settings(changed, tmp_path / "out", **SETTINGS))
     assert not (tmp_path / "out").exists()
 
 
