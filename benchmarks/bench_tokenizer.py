@@ -251,7 +251,8 @@ def stage_1(vae: VAVAE, count: int, batch_size: int) -> tuple[float, float]:
 
         def whole() -> None:
             kept, _ = stage1.check_images(splits, config)
-            job = stage1.Job("train", kept.records["train"], kept.labels, {})
+            samples = stage1.filled(kept.records["train"], 0)
+            job = stage1.Job("train", samples, [], kept.labels, {})
             stage1.extract_split(job, vae, config, ProcessGroup(vae.device))
 
         def alone() -> None:
