@@ -10,10 +10,9 @@ labels        (N,) int64             class indices into the label table
 user_ids      (N,) int64             the folders' numbers (index + 1 for a folder without one)
 num_samples, num_users   (1,) int64  rows in this file, length of the label table
 
-The header holds JSON strings: format_version, label_table, paths (of this file's rows; path#n is the
-n-th change of an image), num_samples and
-num_users (of the whole split), shard_index, num_shards, fingerprint (one extraction's mark, equal in all its
-shards) and the caller's own entries.
+The header holds JSON strings: format_version, label_table, paths (of this file's rows; path#n is the n-th
+change of an image), num_samples and num_users (of the whole split), shard_index, num_shards, fingerprint (one
+extraction's mark, equal in all its shards) and the caller's own entries.
 """
 
 import json

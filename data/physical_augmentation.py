@@ -65,11 +65,8 @@ def another_walk(image: Tensor, edges: Sequence[float], draw: torch.Generator) -
     speed, aspect = _within(SPEEDS, speed), _within(ASPECTS, aspect)
     room = 1 - speed
     start = torch.where(room > 0, start, 0.5) * room
-    return (
-        ((moved(image[None] / 127.5 - 1, speed, aspect, start, middle_of(edges))[0] + 1) * 127.5)
-        .round()
-        .byte()
-    )
+    x = moved(image[None] / 127.5 - 1, speed, aspect, start, middle_of(edges))
+    return ((x[0] + 1) * 127.5).round().byte()
 
 
 def middle_of(edges: Sequence[float]) -> float:

@@ -20,9 +20,7 @@ from training.dit_module import DiTModule
 
 MOST = 8  # references of a training image
 APART = 4  # places between an image and its references: neighbours may be windows of one walk
-RIDGE = (
-    0.1  # variance within a person that each moment has at least; with less, measured people are told worse
-)
+RIDGE = 0.1  # least variance within a person of each moment; with less, measured people are told worse
 NOTHING = 1e-6  # share of the strongest discriminant below which one is rounding
 MANY = 512  # latents encoded at once
 

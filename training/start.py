@@ -177,8 +177,8 @@ def model_arguments(
             "model.references=true: requires latents of two people or more to tell apart, found 1; add "
             "people, or leave it out"
         )
-    references = initial.net.config["references"] if initial else model.references
-    if (references or model.references) and "augment" in train.metadata.get("preprocessing", {}):
+    by_references = model.references or (initial is not None and initial.net.config["references"])
+    if by_references and "augment" in train.metadata.get("preprocessing", {}):
         raise UserError(  # a walk would be shown itself, changed
             "model.references=true: expected latents of images as they are; make them without --augment_to"
         )
