@@ -14,10 +14,8 @@ from __future__ import annotations
 import argparse
 import copy
 import itertools
-import statistics
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -25,7 +23,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.form import table
-from benchmarks.turns import report
+from benchmarks.turns import in_turn, report
 from configs.command_line import run_script
 from configs.schema import SampleConfig
 from data.labels import LabelTable
@@ -144,7 +142,7 @@ def recipe(net: LightningDiT, noise: Tensor, labels: Tensor, scale: float) -> Te
 
 
 @torch.inference_mode()
-def curve(task: Task, scale: float, budgets: tuple[int, ...], failures: list[str]) -> str:
+def curve(task: Task, scale: float, budgets: Sequence[int], failures: list[str]) -> str:
     """The table of one guidance scale; what fails is added to `failures`."""
     exact = replace(task, net=copy.deepcopy(task.net).double())
     truth, loose = (
@@ -179,7 +177,7 @@ def solver_row(
     scale: float,
     method: str,
     grid: tuple[float, float],
-    budgets: tuple[int, ...],
+    budgets: Sequence[int],
     noise: Tensor,
     truth: Tensor,
 ) -> str:
@@ -216,9 +214,7 @@ def most_steps(cost_of: Callable[[int], int], budget: int) -> int:
     return steps
 
 
-def peers(
-    task: Task, scale: float, budgets: tuple[int, ...], noise: Tensor, truth: Tensor
-) -> list[list[str]]:
+def peers(task: Task, scale: float, budgets: Sequence[int], noise: Tensor, truth: Tensor) -> list[list[str]]:
     """torchdiffeq's fixed steps on the even grid, which know nothing of the interval; flow-matching and
     torchcfm integrate by torchdiffeq.
     """
@@ -256,41 +252,31 @@ def speed(net: LightningDiT, payload: DitPayload, options: argparse.Namespace, d
         models["few steps"] = load_trained(options.few_steps)
     for (name, model), compile_ in itertools.product(models.items(), (False, True)[: 1 + options.compile]):
         draw = LatentSampler(*model, replace(config, compile=compile_), device, precision)
-        draw(noise, labels)  # compile, warm up
+        draw(noise, labels)  # counts its evaluations
         name = f"{name}, {draw.network_evaluations} evaluations{', compiled' * compile_}"
         ways[name] = lambda draw=draw: draw(noise, labels)
     fast = VAVAE.from_file(options.tokenizer, device=device, precision=tokenizer_precision(precision))
     decoder = {**dict.fromkeys(ways, fast), "recipe": VAVAE.from_file(options.tokenizer, device=device)}
-    drawing, decoding = {name: [] for name in ways}, {name: [] for name in ways}
-    for _ in progress(range(options.repeats), description="timing"):
-        for name, way in ways.items():
-            with torch.inference_mode():
-                seconds, latents = timed(way, device)
-            drawing[name].append(seconds)
-            decoding[name].append(timed(partial(decoder[name].decode, latents), device)[0])
+    latents: dict[str, Tensor] = {}
+
+    def draw_by(name: str) -> None:
+        latents[name] = ways[name]()
+
+    with torch.inference_mode():
+        alone = in_turn({name: partial(draw_by, name) for name in ways}, options.repeats, "drawing")
+        decodes = {name: partial(decoder[name].decode, latents[name]) for name in ways}
+        decoding = in_turn(decodes, options.repeats, "decoding")
+    whole = {name: alone[name] + decoding[name] for name in ways}
     rows = []
     for name in ways:
-        alone, decode = (statistics.median(times[name]) for times in (drawing, decoding))
-        whole = alone + decode
-        ratios = [
-            statistics.median(drawing["recipe"]) / alone,
-            (statistics.median(drawing["recipe"]) + statistics.median(decoding["recipe"])) / whole,
-        ]
-        seconds = [f"{value / options.batch:.3f}" for value in (alone, whole)]
-        rows.append([name, *seconds, *(f"{ratio:.1f}" for ratio in ratios)])
+        seconds = [f"{times[name] / options.batch:.3f}" for times in (alone, whole)]
+        ratios = [f"{times['recipe'] / times[name]:.1f}" for times in (alone, whole)]
+        rows.append([name, *seconds, *ratios])
     header = ("sampler", "s/image", "s/image with decode", "times as fast", "with decode")
     return (
         f"{options.batch} images at once, guidance {config.guidance_scale:g}, {options.repeats} rounds in "
         f"turn, medians; default in {precision}:\n\n{table(header, rows)}"
     )
-
-
-def timed(work: Callable[[], Tensor], device: torch.device) -> tuple[float, Tensor]:
-    started = time.perf_counter()
-    result = work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - started, result
 
 
 def settings_of(**changes) -> SampleConfig:

@@ -41,18 +41,10 @@ def run(configs: dict[str, Any], preset: str | None = None) -> None:
 
     Raises UserError or FileNotFoundError in one line for bad input, and when the loss is no longer finite.
     """
-    config: TrainConfig = with_local_files(configs["train"])
-    configs = {**configs, "train": config}
-    folder = Path(config.output_dir)
-
     # People, latents, and the network to start from
-    train, val, conditions = read_people(config)
-    initial = load_start(config, configs["transport"], train, configs["model"].references)
-    train, val = with_all_people(config, initial, train, val)
-    arguments = model_arguments(configs["model"], train, initial, conditions)
-    if initial:
-        configs = {**configs, "model": as_built(configs["model"], arguments)}
-    arguments["flow_map"] = config.distil_guidance is not None
+    configs, train, val, initial, arguments = read_inputs(configs)
+    config: TrainConfig = configs["train"]
+    folder = Path(config.output_dir)
 
     # Length and arithmetic
     total_steps, steps_per_pass = run_length(config, len(train.labels))
@@ -103,6 +95,24 @@ def run(configs: dict[str, Any], preset: str | None = None) -> None:
         fit(module, data, files, config, callbacks)
         if not files.stopped_early:
             say_next(folder, preset)
+
+
+def read_inputs(
+    configs: dict[str, Any],
+) -> tuple[dict[str, Any], LatentSet, LatentSet | None, Initial | None, dict[str, Any]]:
+    """The sections with their files here, the training and validation latents, the weights to start from, the
+    network's arguments.
+    """
+    config: TrainConfig = with_local_files(configs["train"])
+    configs = {**configs, "train": config}
+    train, val, conditions = read_people(config)
+    initial = load_start(config, configs["transport"], train, configs["model"].references)
+    train, val = with_all_people(config, initial, train, val)
+    arguments = model_arguments(configs["model"], train, initial, conditions)
+    if initial:
+        configs = {**configs, "model": as_built(configs["model"], arguments)}
+    arguments["flow_map"] = config.distil_guidance is not None
+    return configs, train, val, initial, arguments
 
 
 def tell(config: TrainConfig, done: int, total: int) -> None:
