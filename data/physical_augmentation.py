@@ -26,12 +26,13 @@ RANGE_DB = 30.0  # shown, where nothing else is known
 
 class Physical:
     """Calls change images in [-1, 1] (N, 4, V, T), colours and brightness as `with_brightness` gives them, to
-    images (N, 3, V, T). `edges`: velocity (m/s) at the lower and at the upper edge.
+    images (N, 3, V, T). `edges`: velocity (m/s) at the lower and at the upper edge; `range_db`: from the
+    brightest colour to the darkest one, None: not known.
     """
 
-    def __init__(self, edges: Sequence[float], colour_map: str = "jet", range_db: float = RANGE_DB) -> None:
+    def __init__(self, edges: Sequence[float], colour_map: str, range_db: float | None) -> None:
         self.middle = middle_of(edges)
-        self.colour_map, self.range_db = colour_map, range_db
+        self.colour_map, self.range_db = colour_map, range_db or RANGE_DB
         table = to_rgb(numpy.linspace(0, 1, ENTRIES), colour_map)
         self.colours = torch.from_numpy(table.astype(numpy.float32)) / 127.5 - 1
 

@@ -205,7 +205,7 @@ def augmentation_study(
     held_out = held_out._replace(days=pieces_of(table, tested))
     both = {group: own.places for group, own in inputs.groups.items() if own.both}
     grouped = Labelled(*seen.everything[:2], pieces_of(table, held))
-    physical = Physical(config.axes[:2], config.colour_map) if config.axes else None
+    physical = Physical(config.axes[:2], config.colour_map, inputs.range_db) if config.axes else None
     if not physical:
         say(WITHOUT_AXES)
     return study(

@@ -45,7 +45,7 @@ def run(config: StudyConfig, further: Sequence[str] = ()) -> None:
     config = replace(config, colour_map=colour_map)
     people, table = People.of(splits.labels, config.conditions), read_groups(config.real)
     folds = folds_of(config, splits, people, table)
-    physical = Physical(axes.scales()[:2], colour_map) if axes else None
+    physical = Physical(axes.scales()[:2], colour_map, axes.range_db) if axes else None
     if not physical and any(ARMS[word] in BY_PHYSICS for word in config.arms):
         say(WITHOUT_AXES)
     known = {path.split("/", 1)[-1]: row for path, row in read_axes(config.real).items()}

@@ -21,7 +21,7 @@ def change(x, speed=1.0, aspect=1.0, start=0.0):
 def test_nothing_changed_is_the_same_image():
     x = torch.rand(2, 4, 40, 24)
     assert torch.allclose(change(x), x, atol=1e-5)
-    assert Physical(EDGES).middle == MIDDLE
+    assert Physical(EDGES, "jet", None).middle == MIDDLE
 
 
 @pytest.mark.parametrize("columns", [1, 7, 23])
@@ -66,7 +66,7 @@ def test_gain_and_noise_are_decibels():
 def test_without_change_colours_stay_and_with_it_they_are_those_of_the_map(monkeypatch):
     levels = numpy.random.default_rng(0).integers(40, 200, (2, 40, 24))
     images = to_rgb(levels / 255)
-    physical = Physical(EDGES, range_db=300.0)  # so much that the darkest colour adds nothing
+    physical = Physical(EDGES, "jet", 300.0)  # so much that the darkest colour adds nothing
     x = torch.from_numpy(physical.with_brightness(images)).permute(0, 3, 1, 2) / 127.5 - 1
     for name, value in (("SPEEDS", (1.0, 1.0)), ("ASPECTS", (1.0, 1.0)), ("FLOOR_DB", (-600.0, -600.0))):
         monkeypatch.setattr(physical_augmentation, name, value)
@@ -81,10 +81,23 @@ def test_without_change_colours_stay_and_with_it_they_are_those_of_the_map(monke
 def test_every_image_is_changed_in_its_own_way():
     torch.manual_seed(0)
     images = numpy.repeat(to_rgb(numpy.random.default_rng(0).random((1, 40, 24))), 2, axis=0)
-    x = torch.from_numpy(Physical(EDGES).with_brightness(images)).permute(0, 3, 1, 2) / 127.5 - 1
-    first, second = Physical(EDGES)(x)
+    x = torch.from_numpy(Physical(EDGES, "jet", None).with_brightness(images)).permute(0, 3, 1, 2) / 127.5 - 1
+    first, second = Physical(EDGES, "jet", None)(x)
     assert first.shape == (3, 40, 24) and not torch.allclose(first, second)
     assert first.abs().max() <= 1
+
+
+def test_a_gain_moves_colours_by_its_share_of_the_range_and_30_db_are_taken_for_one_that_nobody_knows():
+    images = to_rgb(numpy.full((1, 40, 24), 0.7))
+    x = torch.from_numpy(Physical(EDGES, "jet", None).with_brightness(images))
+    x = x.permute(0, 3, 1, 2) / 127.5 - 1
+
+    def changed(range_db):
+        torch.manual_seed(0)
+        return Physical(EDGES, "jet", range_db)(x)
+
+    assert torch.equal(changed(None), changed(30.0))
+    assert (changed(30.0) - x[:, :3]).abs().mean() > 1.5 * (changed(60.0) - x[:, :3]).abs().mean() > 0
 
 
 @pytest.mark.parametrize("seed", range(1, 7))

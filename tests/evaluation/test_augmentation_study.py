@@ -67,7 +67,7 @@ def test_the_sections_have_the_agreed_form(monkeypatch):
         return SmallJudge(num_classes).eval()
 
     monkeypatch.setattr(augmentation_study, "train_classifier", untrained)
-    physical = Physical((-1.2, 5.2))
+    physical = Physical((-1.2, 5.2), "jet", None)
     days = {"day": {"same": numpy.arange(4), "other": numpy.arange(4, 15)}}
     found = augmentation_study.study(
         *(walks(7, 0), walks(3, 1), walks(9, 2), PEOPLE),
@@ -186,7 +186,7 @@ def test_pools_hold_the_same_real_pictures_with_and_without_generated():
 
 def test_the_same_seed_trains_the_same_classifier():
     pool, before = walks(4, 0), torch.get_rng_state()
-    classic, plain, physical = classifiers.classic, torch.nn.Identity(), Physical((-1.2, 5.2))
+    classic, plain, physical = classifiers.classic, torch.nn.Identity(), Physical((-1.2, 5.2), "jet", None)
     bright = pool._replace(images=physical.with_brightness(pool.images))
     first, again, other, *changed = (
         augmentation_study.train_classifier(own, 3, seed, 2, change).state_dict()["head.2.weight"]

@@ -107,7 +107,7 @@ def test_other_arms_that_help_are_named():
 
 def test_what_generated_images_add_beside_physical_augmentation_is_told():
     config = {"arms": ["physical", "physical_generated"]}
-    own = setting(**config)._replace(physical=Physical((-1.2, 5.2)))
+    own = setting(**config)._replace(physical=Physical((-1.2, 5.2), "jet", None))
     folds = [fold(("ID_1", "ID_2", "ID_3"))]
     accuracy = {**HELPFUL, PHYSICAL: 0.6, PHYSICAL_MIXED: 0.8}
     figures = figures_of_study(folds, [answers(folds[0], accuracy, own)], own, {})
