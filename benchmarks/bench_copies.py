@@ -82,12 +82,12 @@ def measured(folder: Path, seed: int, least: float = LEAST_FOUND) -> tuple[str, 
 
     # New images
     people, lines = splits.labels, {name: luma(part.images) for name, part in sets.items()}
-    found = beside_training(lines)
-    usual, held_out = usual_left(found["held_out"]), found["held_out"].distances[:, 0]
+    near = beside_training(lines)
+    usual, held_out = usual_left(near["held_out"]), near["held_out"].distances[:, 0]
     rows, faults = [], []
-    for name, own in found.items():
-        alarms = share_of(memorised(own, usual))
-        distances = own.distances[:, 0], sets[name].labels
+    for name, neighbours in near.items():
+        alarms = share_of(memorised(neighbours, usual))
+        distances = neighbours.distances[:, 0], sets[name].labels
         z = three_samples(*distances, held_out, sets["held_out"].labels, people)
         single = [one["z"] for one in z["per_person"].values()]
         said = [f"{z['c_t']:+.1f}", f"{z['z']:+.1f} ({min(single):+.1f} to {max(single):+.1f})"]
@@ -95,7 +95,7 @@ def measured(folder: Path, seed: int, least: float = LEAST_FOUND) -> tuple[str, 
             [
                 NEW[name],
                 shown(alarms, True),
-                f"{(own.left / usual).min():.2f}",
+                f"{(neighbours.left / usual).min():.2f}",
                 *(said if name != "held_out" else "--"),
             ]
         )
@@ -104,19 +104,19 @@ def measured(folder: Path, seed: int, least: float = LEAST_FOUND) -> tuple[str, 
     # Copies
     copies = plant(splits.records["train"], colour_map, range_db, seed)
     beside = beside_their_originals(copies, sets["train"].images)
-    planted = planted_table(beside, sets, found, people, seed)
+    planted = planted_table(beside, sets, near, people, seed)
     kinds = planted["kinds"]
     faults += [
         f"{folder.name}: {kind}: found too rarely"
-        for kind, own in kinds.items()
-        if own["found"]["share"] < least
+        for kind, figures in kinds.items()
+        if figures["found"]["share"] < least
     ]
     counts = ", ".join(f"{len(part)} {name}" for name, part in splits.records.items())
     db = f"{range_db:g} dB" if range_db else f"{RANGE_DB:g} dB taken for the range of the colours"
     news = table(
         ("new images", "called copies", f"least left ({LEFT:g} is a copy)", "C_T", "z (people)"), rows
     )
-    copies = table((*HEAD, *heads_of(kinds)), [row_of(kind, own) for kind, own in kinds.items()])
+    copies = table((*HEAD, *heads_of(kinds)), [row_of(kind, figures) for kind, figures in kinds.items()])
     return f"## {folder.name}\n\n{len(people)} people; {counts}; {db}.\n\n{news}\n\n{copies}", faults
 
 
@@ -149,11 +149,11 @@ def heads_of(kinds: dict[str, Any]) -> list[str]:
     return [f"{one['share']:.0%} ({one['count']})" for one in planted]
 
 
-def row_of(kind: str, own: dict[str, Any]) -> list[str]:
+def row_of(kind: str, figures: dict[str, Any]) -> list[str]:
     sets = [
-        f"{one['some']['share']:.0%} ({one['many']['share']:.0%}), {one['z']:+.1f}" for one in own["sets"]
+        f"{one['some']['share']:.0%} ({one['many']['share']:.0%}), {one['z']:+.1f}" for one in figures["sets"]
     ]
-    return [kind, shown(own["found"], True), shown(own["by_ratio"]), *sets]
+    return [kind, shown(figures["found"], True), shown(figures["by_ratio"]), *sets]
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ LAUNCHED = {"LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT
 class Held(NamedTuple):
     """Bytes of processes: of their own, and with the files that they map, which the system may drop."""
 
-    own: int
+    anonymous: int
     resident: int
 
 
@@ -77,13 +77,13 @@ def measure(work: Path, counts: list[int]) -> tuple[str, list[str]]:
                         f"{processes}",
                         f"{seconds:.1f} s",
                         f"{seconds / count * 1000:.0f} ms",
-                        f"{peak.own / 2**20:.0f} MiB",
+                        f"{peak.anonymous / 2**20:.0f} MiB",
                     )
                 )
                 if not complete(stage, folder, count):
                     faults.append(f"stage {stage}: not all of {count} images in {folder.name}")
                 if processes == 1:
-                    peaks[stage, count] = peak.own
+                    peaks[stage, count] = peak.anonymous
             if first and contents(outputs[0]) != contents(outputs[1]):
                 faults.append(f"stage {stage}: two processes wrote other bytes than one")
     for stage in (1, 3):

@@ -155,14 +155,14 @@ def curve(task: Task, scale: float, budgets: Sequence[int], failures: list[str])
     default = settings_of()
     shape = {name: getattr(default, name) for name in ("num_steps", "timestep_shift", "timestep_cosine")}
     end, spent = task.solve(scale, default.sampler, noise, **shape)
-    found = distance(end, truth)
-    if found > published:
-        failures.append(f"scale {scale:g}: the default errs by {found:.2e}, the recipe by {published:.2e}")
+    error = distance(end, truth)
+    if error > published:
+        failures.append(f"scale {scale:g}: the default errs by {error:.2e}, the recipe by {published:.2e}")
     if spent > MOST_EVALUATIONS:
         failures.append(f"scale {scale:g}: the default spends {spent} evaluations")
     rows = [
         ["recipe", "shift 0.3", f"{published:.2e} at {2 * RECIPE_STEPS}"],
-        [f"**default** ({default.sampler}, {default.num_steps} steps)", "default", f"{found:.2e} at {spent}"],
+        [f"**default** ({default.sampler}, {default.num_steps} steps)", "default", f"{error:.2e} at {spent}"],
     ]
     cases = [(method, name) for method in SOLVERS for name in GRIDS]
     for method, name in progress(cases, description=f"curve at scale {scale:g}"):

@@ -51,7 +51,7 @@ class Row(NamedTuple):
     images: int
     seconds: float
     worked: float
-    own: int
+    anonymous: int
     resident: int
 
 
@@ -73,7 +73,7 @@ def main(argv: list[str]) -> None:
 
 
 def cells(row: Row) -> list[str]:
-    memory = [f"{value / 2**20:.0f} MiB" for value in (row.own, row.resident)]
+    memory = [f"{value / 2**20:.0f} MiB" for value in (row.anonymous, row.resident)]
     times = [f"{row.seconds:.0f} s", f"{row.worked:.0f} s", f"{row.worked / row.images * 1000:.1f} ms"]
     return [row.stage, f"{row.images}", *times, *memory]
 

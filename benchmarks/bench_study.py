@@ -97,11 +97,11 @@ def main(argv: list[str]) -> None:
     rows, powers, faults = [], [], []
     chosen = {name: design for name, design in DESIGNS.items() if options.only in name}
     for name, design in progress(chosen.items(), description="designs", unit="design"):
-        cells, found = held_rates(design, count, compared=not options.quick)
+        cells, rates = held_rates(design, count, compared=not options.quick)
         rows.append([name, *cells])
-        faults += faults_of(name, design, found, count)
+        faults += faults_of(name, design, rates, count)
         if design.gain == 0 and design.seeds > 3:
-            powers.append([name, *power_of(design, found["detectable"], count)])
+            powers.append([name, *power_of(design, rates["detectable"], count)])
     compared = any(row[-1] != "-" for row in rows)
     shown = [row if compared else row[:COMPARED] for row in ([*HEAD], *rows)]
     body = (
@@ -164,15 +164,15 @@ def answers(design: Design, rng: numpy.random.Generator) -> tuple[numpy.ndarray,
     walk = design.walk * walks(rng, people, images, design.overlap)
 
     def right(levels: numpy.ndarray, generators: int) -> numpy.ndarray:
-        own = levels[:, None] + walk + design.walk_of_arm * walks(rng, people, images, design.overlap)
-        own = own + design.day * rng.standard_normal((people, design.days))[:, day]
+        scores = levels[:, None] + walk + design.walk_of_arm * walks(rng, people, images, design.overlap)
+        scores = scores + design.day * rng.standard_normal((people, design.days))[:, day]
         trained = design.training * rng.standard_normal((generators, seeds, 1, 1))
         trained = trained + design.training_of_person * rng.standard_normal((generators, seeds, people, 1))
         single = design.answer * rng.standard_normal((generators, seeds, people, images))
         lucky = luck[0] * rng.standard_normal((generators, 1, 1, 1)) if generators > 1 else 0.0
         lucky = lucky + luck[1] * rng.standard_normal((generators, 1, people, 1)) if generators > 1 else 0.0
-        found: numpy.ndarray = (own + trained + single + lucky > 0).reshape(generators, seeds, -1)
-        return found if generators > 1 else found[0]
+        hits: numpy.ndarray = (scores + trained + single + lucky > 0).reshape(generators, seeds, -1)
+        return hits if generators > 1 else hits[0]
 
     labels = numpy.repeat(numpy.arange(people), images)
     days = numpy.tile(day, people) if design.days > 1 else None
@@ -193,16 +193,16 @@ def held_rates(design: Design, count: int, compared: bool) -> tuple[list[str], d
         rng = numpy.random.default_rng(number)
         reference, other, tested = answers(design, rng)
         delta = other - 1.0 * reference
-        found = conclude(delta, tested)
-        low, high = found["interval"]
+        effect = conclude(delta, tested)
+        low, high = effect["interval"]
         said["holds"].append(low <= design.gain <= high)
         low_share, high_share = share(reference, tested)["interval"]
         said["share holds"].append(low_share <= design.accuracy <= high_share)
-        said["helps"].append(found["sentence"] == HELPS)
-        said["harms"].append(found["sentence"] == HARMS)
-        said["equal"].append(found["equal_within"] is not None)
+        said["helps"].append(effect["sentence"] == HELPS)
+        said["harms"].append(effect["sentence"] == HARMS)
+        said["equal"].append(effect["equal_within"] is not None)
         said["width, points"].append(high - low)
-        sizes.append(found["detectable"] or math.nan)
+        sizes.append(effect["detectable"] or math.nan)
         ends = others(delta, tested, rng) if compared and delta.ndim == 2 else {}
         for name, (low, high) in ends.items():
             said[name].append(low <= design.gain <= high)
@@ -245,14 +245,14 @@ def power_of(design: Design, size: float, count: int) -> list[str]:
     """How often a true difference of `size` is called help."""
     below = min(design.accuracy - size / 2, 0.998 - size)
     changed = design._replace(accuracy=below, gain=size)
-    found = [
+    helped = [
         conclude(*draw(changed, numpy.random.default_rng(10**6 + number)))["sentence"] == HELPS
         for number in range(count)
     ]
-    return [f"{100 * size:.1f}", f"{100 * numpy.mean(found):.0f}"]
+    return [f"{100 * size:.1f}", f"{100 * numpy.mean(helped):.0f}"]
 
 
-def faults_of(name: str, design: Design, found: dict[str, float], count: int) -> list[str]:
+def faults_of(name: str, design: Design, rates: dict[str, float], count: int) -> list[str]:
     """Rates that are wrong by more than three standard errors of so many studies; where few answers are
     wrong, intervals may hold more often.
     """
@@ -260,10 +260,10 @@ def faults_of(name: str, design: Design, found: dict[str, float], count: int) ->
     low, high = HOLDS
     high = 1.0 if design.accuracy * (1 - design.accuracy) * design.people * design.images < 20 else high
     faults = []
-    if not low - error <= found["holds"] <= high + error:
-        faults.append(f"{name}: the interval holds in {found['holds']:.1%}")
-    if design.gain == 0 and found["helps"] > MOST_HELPS + error:
-        faults.append(f"{name}: called help in {found['helps']:.1%} without an effect")
+    if not low - error <= rates["holds"] <= high + error:
+        faults.append(f"{name}: the interval holds in {rates['holds']:.1%}")
+    if design.gain == 0 and rates["helps"] > MOST_HELPS + error:
+        faults.append(f"{name}: called help in {rates['helps']:.1%} without an effect")
     return faults
 
 

@@ -112,9 +112,9 @@ def motion(pictures: torch.Tensor, decoded: torch.Tensor) -> list[tuple[str, str
     """Mean absolute errors of torso line and envelopes in Doppler bins, per image averaged over time."""
     errors = {"torso line": [], "upper envelope": [], "lower envelope": []}
     for before, after in zip(pictures, decoded):
-        found = [from_image(image.permute(1, 2, 0).numpy(), (0.0, BINS, 2.0)) for image in (before, after)]
+        motions = [from_image(image.permute(1, 2, 0).numpy(), (0.0, BINS, 2.0)) for image in (before, after)]
         for name, key in zip(errors, ("torso_mps", "upper_mps", "lower_mps")):
-            a, b = (getattr(kinematics, key) for kinematics in found)
+            a, b = (getattr(kinematics, key) for kinematics in motions)
             errors[name].append(numpy.nanmean(numpy.abs(a - b)))
     return [(f"{name}, mean error", f"{numpy.nanmean(values):.2f} bins") for name, values in errors.items()]
 
@@ -178,8 +178,8 @@ def speed_alone(options: argparse.Namespace) -> tuple[str, list[str]]:
         with FlopCounterMode(display=False) as counted:
             expected = reference(plain, name, argument)
         rate = counted.get_total_flops() / measured_rate(device, DTYPES.get(precision, torch.float32))
-        found = values(getattr(ours, name)(argument))
-        decibels = psnr_of(expected, found)
+        output = values(getattr(ours, name)(argument))
+        decibels = psnr_of(expected, output)
         if decibels < LEAST_DB:
             faults.append(f"{name}: {decibels:.1f} dB to fp32, expected {LEAST_DB:.0f}")
         rows += [
@@ -206,8 +206,8 @@ def speed_alone(options: argparse.Namespace) -> tuple[str, list[str]]:
         )
     )
     columns = ("what", "way", "an image", "times as fast", "of the matrix rate", "to fp32")
-    found = any(row[1].startswith("diffusers") for row in rows)
-    return table(columns, rows) + ("" if found or options.quick else f"\n\n{ABSENT}"), faults
+    with_peers = any(row[1].startswith("diffusers") for row in rows)
+    return table(columns, rows) + ("" if with_peers or options.quick else f"\n\n{ABSENT}"), faults
 
 
 def full_size() -> AutoencoderKL:
@@ -233,10 +233,10 @@ def values(result: DiagonalGaussian | torch.Tensor) -> torch.Tensor:
     return (result.mean if isinstance(result, DiagonalGaussian) else result).cpu()
 
 
-def psnr_of(expected: torch.Tensor, found: torch.Tensor) -> float:
+def psnr_of(expected: torch.Tensor, output: torch.Tensor) -> float:
     """Decibels, of pixels to 255 and of latents to their own range."""
     span = 255.0 if expected.dtype == torch.uint8 else float(expected.max() - expected.min())
-    error = (expected.double() - found.double()).square().mean()
+    error = (expected.double() - output.double()).square().mean()
     return float(10 * torch.log10(span**2 / error.clamp(min=1e-20)))
 
 

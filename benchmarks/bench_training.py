@@ -176,8 +176,8 @@ def main(argv: list[str]) -> None:
         }
         if options.quick:
             arguments["depth"] = 2
-        found, wrong = measure(run, arguments, int(batch), options)
-        rows += found
+        rows_of_run, wrong = measure(run, arguments, int(batch), options)
+        rows += rows_of_run
         faults += wrong
     columns = (
         "run",
@@ -210,7 +210,7 @@ def measure(
             loops[f"ours, {name}"] = Ours(Path(work), arguments, batch, name, False)
         for name in arithmetics if options.compile else ():
             loops[f"ours, {name}, compiled"] = Ours(Path(work), arguments, batch, name, True)
-        own = tuple(loops)
+        compared = tuple(loops)
         loops |= peers(read_latents(Path(work), "train"), arguments, batch, arithmetics, options.compile)
         seconds: dict[str, list[float]] = {name: [] for name in loops}
         losses: dict[str, list[float]] = {name: [] for name in loops}
@@ -222,7 +222,7 @@ def measure(
                 losses[name].append(float(loss))
     published = losses["published, 32"]
     faults = []
-    for name in own:
+    for name in compared:
         difference = max(abs(a - b) / b for a, b in zip(losses[name], published))
         if not difference <= LARGEST_DIFFERENCE[loops[name].precision]:
             faults.append(f"{run}: losses of '{name}' differ by {difference:.1e} from the published loop's")
@@ -240,7 +240,7 @@ def measure(
                 f"{second * 1000:.0f} ms",
                 f"{batch / second:.2f}",
                 f"{slow / second:.2f}",
-                f"{flops / second / rates[loop.precision]:.0%}" if name in own else "",
+                f"{flops / second / rates[loop.precision]:.0%}" if name in compared else "",
                 f"{loop.loaded / sum(seconds[name]):.1%}",
             )
         )
@@ -253,14 +253,14 @@ def peers(
     """Others' loops by name, eager and, where asked for, compiled; none where they are not installed."""
     if not installed():
         return {}
-    device, found = resolve_device("auto"), {}
+    device, loops = resolve_device("auto"), {}
     data = LatentDataModule(latents, batch, 10**6, 0)
     data.move_to(device)
     for name in arithmetics:
         for way in ("", ", compiled")[: 1 + compile]:
             loop = PeerLoop(data.fetch, SAMPLES, arguments, settings(batch), device, name, bool(way))
-            found[f"torchcfm, diffusers ({loop.millions:.1f} M), {name}{way}"] = loop
-    return found
+            loops[f"torchcfm, diffusers ({loop.millions:.1f} M), {name}{way}"] = loop
+    return loops
 
 
 def settings(batch_size: int, compile: bool = False) -> TrainConfig:

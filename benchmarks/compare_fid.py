@@ -82,8 +82,8 @@ def compare(generated: Path, reference: Path, weights: Path) -> tuple[str, list[
     sources = {"generated": find_source("", str(generated)), "reference": find_source("", str(reference))}
     device = resolve_device("auto")
     network = load_inception(str(weights), device, (POOLED, LOGITS), "--inception_path")
-    found = measure(sources, network, device, batch_size=32)
-    ours, counts = found["figures"], found["counts"]
+    sections = measure(sources, network, device, batch_size=32)
+    ours, counts = sections["figures"], sections["counts"]
     theirs = own_call(generated, reference, weights, device, min(SUBSET, *counts.values()))
     rows, faults = [], []
     for name, value in theirs.items():

@@ -48,13 +48,13 @@ def main(argv: list[str]) -> None:
     say(beside({folder.name: statistics_of(folder, *given) for folder in options.folders}))
 
 
-def beside(found: dict[str, dict[str, list[float]]]) -> str:
+def beside(sets: dict[str, dict[str, list[float]]]) -> str:
     """The table: a column for each set of pictures."""
     rows = []
-    for name in next(iter(found.values())):
-        cells = (numpy.nanquantile(figures[name], (0.5, 0.1, 0.9)) for figures in found.values())
+    for name in next(iter(sets.values())):
+        cells = (numpy.nanquantile(figures[name], (0.5, 0.1, 0.9)) for figures in sets.values())
         rows.append([name, *("{:.2f} ({:.2f} to {:.2f})".format(*cell) for cell in cells)])
-    return table(("figure", *found), rows)
+    return table(("figure", *sets), rows)
 
 
 def simulated() -> tuple[str, list[str]]:
@@ -65,11 +65,11 @@ def simulated() -> tuple[str, list[str]]:
             truth = list(csv.DictReader(file))
         edges = [float(truth[0][name]) for name in ("lowest_mps", "highest_mps", "start_s", "end_s")]
         axes = [*edges[:2], edges[3] - edges[2]]
-        found = [
+        measured = [
             figures_of(preprocess(Image.open(Path(scratch) / row["path"]).convert("RGB")), axes)
             for row in truth
         ]
-    figures = {name: [row[name] for row in found] for name in found[0]}
+    figures = {name: [row[name] for row in measured] for name in measured[0]}
     true = numpy.array([float(row["torso_mean_mps"]) for row in truth])
     error = float(numpy.median(numpy.abs(figures["torso velocity (m/s)"] - true)))
     wrong = f"torso velocity differs by {error:.2f} m/s from the simulated one"

@@ -205,10 +205,10 @@ def measured(images: numpy.ndarray, real: Real) -> dict[str, Any]:
 
 def cells(metrics: dict[str, Any], kind: str) -> list[str]:
     """FIGURES with their intervals: "generated", or real ones ("floor": distances of training images)."""
-    own = metrics["generated" if kind == "generated" else "real"]
+    shares = metrics["generated" if kind == "generated" else "real"]
     near, radar = metrics["distances"]["judge"], metrics["distances"]["radar"]
-    found = (own["judged_right"], near["kid"][kind], radar["kid"][kind], near["coverage"][kind])
-    return [" ".join(said(figure)) for figure in (*found, own["memorised"], own["impossible"])]
+    figures = (shares["judged_right"], near["kid"][kind], radar["kid"][kind], near["coverage"][kind])
+    return [" ".join(said(figure)) for figure in (*figures, shares["memorised"], shares["impossible"])]
 
 
 def millions(net: torch.nn.Module) -> str:

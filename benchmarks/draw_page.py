@@ -33,8 +33,8 @@ def main(argv: list[str]) -> None:
 def chromium_of(session: Any) -> str:
     """The Chromium for a session of Playwright: $CHROMIUM, one on the PATH, or Playwright's own."""
     names = ("chromium", "chromium-browser", "google-chrome", "chrome-headless-shell")
-    found = next(filter(None, map(shutil.which, names)), None)
-    return os.environ.get("CHROMIUM") or found or session.chromium.executable_path
+    path = next(filter(None, map(shutil.which, names)), None)
+    return os.environ.get("CHROMIUM") or path or session.chromium.executable_path
 
 
 def launched(session: Any) -> Any:

@@ -72,8 +72,8 @@ class PeerLoop:
         x1 = mean + std * torch.randn_like(mean)
         t, x, velocity = self.matcher.sample_location_and_conditional_flow(torch.randn_like(x1), x1)
         with autocast(self.device, self.precision):
-            found = self.forward(x, timestep=1000 * t, class_labels=labels, return_dict=False)[0]
-            loss = (found.float() - velocity).square().mean()
+            predicted = self.forward(x, timestep=1000 * t, class_labels=labels, return_dict=False)[0]
+            loss = (predicted.float() - velocity).square().mean()
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)

@@ -47,12 +47,12 @@ def signatures(records: Sequence[FileRecord], by_map: bool) -> numpy.ndarray:
         except (UserError, OSError):
             return numpy.zeros((len(ways), SIDE, SIDE // 2 + 1), numpy.complex64)
 
-    found = numpy.empty((len(ways), len(records), SIDE, SIDE // 2 + 1), numpy.complex64)
+    spectra = numpy.empty((len(ways), len(records), SIDE, SIDE // 2 + 1), numpy.complex64)
     with ThreadPoolExecutor(4) as pool:
         bar = progress(pool.map(of, records), total=len(records), description="seeking copies", unit="img")
         for place, one in enumerate(bar):
-            found[:, place] = one
-    return found
+            spectra[:, place] = one
+    return spectra
 
 
 def signature(image: Image.Image, by_map: bool = False) -> numpy.ndarray:
@@ -85,7 +85,7 @@ def alike(some: numpy.ndarray, others: numpy.ndarray, least: float = ALIKE) -> l
     The product of the magnitudes is an upper bound of the correlation at any shift: one matrix product for
     each two blocks leaves few pairs to try.
     """
-    itself, found = others is some, dict[tuple[int, int], float]()
+    itself, correlations = others is some, dict[tuple[int, int], float]()
     starts = itertools.product(range(0, len(some), BLOCK), range(0, len(others), BLOCK))
     blocks = [pair for pair in starts if not itself or pair[0] <= pair[1]]
     shown = progress(blocks, description="comparing", unit="block") if len(blocks) > 1 else blocks
@@ -99,8 +99,8 @@ def alike(some: numpy.ndarray, others: numpy.ndarray, least: float = ALIKE) -> l
                 mirrored_in_time = seen[column].conj()
                 best = max(correlate(some[pair[0]], one) for one in (seen[column], mirrored_in_time))
                 if best >= least:
-                    found[pair] = max(best, found.get(pair, best))
-    return [(row, column, best) for (row, column), best in sorted(found.items())]
+                    correlations[pair] = max(best, correlations.get(pair, best))
+    return [(row, column, best) for (row, column), best in sorted(correlations.items())]
 
 
 def _magnitudes(spectra: numpy.ndarray) -> numpy.ndarray:
@@ -118,8 +118,8 @@ def _pairs(some: Sequence[FileRecord], others: Sequence[FileRecord], by_map: boo
     """Places of all nearly equal images; where `others` is `some`, as of `alike`."""
     first = signatures(some, by_map)
     second = first if others is some else signatures(others, by_map)
-    found = [alike(one, one if second is first else other) for one, other in zip(first, second)]
-    return sorted({(row, column) for pairs in found for row, column, _ in pairs})
+    matches = [alike(one, one if second is first else other) for one, other in zip(first, second)]
+    return sorted({(row, column) for pairs in matches for row, column, _ in pairs})
 
 
 def firsts(records: Sequence[FileRecord], by_map: bool = False) -> dict[str, str]:

@@ -25,7 +25,7 @@ from data.tree import (
     leave_out_flag,
     sorted_out,
     split_word,
-    told,
+    tally,
     unwanted,
 )
 
@@ -114,7 +114,7 @@ def find_files(
         empty = sorted(_empty_folders(folder, rules.leave_out), key=natural_key)
         holdings = left_out | ({"empty folder" + "s" * (len(empty) > 1): empty} if empty else {})
         raise UserError(
-            f"{folder}: holds no {what}, found {told(holdings) or 'nothing'}; expected "
+            f"{folder}: holds no {what}, found {tally(holdings) or 'nothing'}; expected "
             f"{listing(extensions)} files in a folder per person, like ID_1/a{extensions[0]}"
         )
     others = [path for reason in left_out.keys() - {TOLD, LOOP, UNSEEN} for path in left_out[reason]]

@@ -121,7 +121,7 @@ def read_statistics(path: Path, size: int) -> tuple[numpy.ndarray, numpy.ndarray
                 f"{path}: mu {mean.shape} and sigma {covariance.shape}, expected ({size},) and "
                 f"({size}, {size}), statistics of Inception's pooled features"
             )
-        found = mean.astype(numpy.float64), covariance.astype(numpy.float64)
-    if not all(numpy.isfinite(values).all() for values in found):
+        moments = mean.astype(numpy.float64), covariance.astype(numpy.float64)
+    if not all(numpy.isfinite(values).all() for values in moments):
         raise UserError(f"{path}: mu or sigma is not finite; fetch it again")
-    return found
+    return moments

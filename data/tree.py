@@ -120,7 +120,7 @@ def leave_out_flag(people: Iterable[str], paths: Iterable[str]) -> str:
 # Accounts
 
 
-def told(left_out: Mapping[str, Sequence[str]]) -> str:
+def tally(left_out: Mapping[str, Sequence[str]]) -> str:
     """The reasons with counts and first names: "3 .txt (a.txt, b.txt, …), 1 hidden"."""
     parts = []
     for reason, paths in left_out.items():
@@ -132,7 +132,7 @@ def told(left_out: Mapping[str, Sequence[str]]) -> str:
 def account(read: int, what: str, left_out: Mapping[str, Sequence[str]]) -> str:
     """How every stage ends: "read 24 images, left out 3: 2 .txt (a.txt, b.txt), 1 hidden (._a.png)"."""
     count = sum(map(len, left_out.values()))
-    reasons = f": {told(left_out)}" if count else ""
+    reasons = f": {tally(left_out)}" if count else ""
     return f"read {read} {what}{'s' * (read != 1)}, left out {count}{reasons}"
 
 

@@ -39,7 +39,7 @@ def agreement_of(
         "linear_only": linear & ~network,
         "neither": ~(network | linear),
     }
-    return {name: figures(own, labels, people) for name, own in flags.items()}
+    return {name: figures(flag, labels, people) for name, flag in flags.items()}
 
 
 def agreement_section(
@@ -60,9 +60,9 @@ def agreement_section(
     }
     return {"linear_judge": known} | {
         KINDS[name]: agreement_of(
-            network[name], own.argmax(1) == sets[name].labels, sets[name].labels, people
+            network[name], opinion.argmax(1) == sets[name].labels, sets[name].labels, people
         )
-        for name, own in opinions.items()
+        for name, opinion in opinions.items()
     }
 
 
@@ -76,13 +76,13 @@ def agreement_lines(metrics: Mapping[str, Any]) -> list[str]:
     """For the screen: what both judges name right, one only, neither; of real images, then of every
     generator's.
     """
-    found = metrics.get("generators", {"generated": metrics})
-    known = {name: own for name, own in found.items() if "agreement" in own}
+    generators = metrics.get("generators", {"generated": metrics})
+    known = {name: sections for name, sections in generators.items() if "agreement" in sections}
     if not known:
         return []
     first = next(iter(known.values()))
     kinds = {"real": first["agreement"]["real"]}
-    kinds |= {name: own["agreement"]["generated"] for name, own in known.items()}
+    kinds |= {name: sections["agreement"]["generated"] for name, sections in known.items()}
     lines, words = [], said_by_judges(first)
     for part in PARTS:
         shares = ", ".join(f"{kind} {shown(one[part], interval=True)}" for kind, one in kinds.items())

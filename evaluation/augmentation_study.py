@@ -149,11 +149,11 @@ def train_arms(
         for seed, arm in product(seeds, hits[0]):
             known = None if arm.ratio else shared.get((arm, seed))
             seen = generators if arm.ratio else generators[:1]
-            found = [known or answers(arm, seed, drawn) for drawn in seen]
+            outcomes = [known or answers(arm, seed, drawn) for drawn in seen]
             if not arm.ratio:
-                shared[arm, seed] = found[0]
+                shared[arm, seed] = outcomes[0]
             for place, hits_here in enumerate([one for one in hits if arm in one]):
-                hits_here[arm].append(numpy.stack([right[place] for right in found]))
+                hits_here[arm].append(numpy.stack([right[place] for right in outcomes]))
             bar.update(1)
     return [{arm: _by_generator(rows) for arm, rows in hits_here.items()} for hits_here in hits]
 
@@ -253,8 +253,11 @@ def pool_of(arm: Arm, real: Labelled, generated: Labelled, seed: int) -> Labelle
 
 def accuracies(right: numpy.ndarray, tested: HeldOut, people: LabelTable) -> dict[str, Any]:
     """`accuracy` of all images, and "per_person" of each one's."""
-    places = {label: numpy.flatnonzero(tested.labels == label) for label in numpy.unique(tested.labels)}
-    each = {people.names[label]: accuracy(right[..., own], tested.at(own)) for label, own in places.items()}
+    places_of = {label: numpy.flatnonzero(tested.labels == label) for label in numpy.unique(tested.labels)}
+    each = {
+        people.names[label]: accuracy(right[..., places], tested.at(places))
+        for label, places in places_of.items()
+    }
     return {**accuracy(right, tested), "per_person": each}
 
 
@@ -268,7 +271,7 @@ def study_lines(sections: dict[str, Any]) -> Sequence[str]:
     """What `study` found, a line per arm and per size."""
     verdict, few_shot = sections["verdict"], sections["few_shot"]
     sizes = zip(few_shot["sizes"], few_shot["differences"])
-    curve = [f"{size} real images a person + generated: {_said(found)}" for size, found in sizes]
+    curve = [f"{size} real images a person + generated: {_said(effect)}" for size, effect in sizes]
     return [*arm_lines(verdict), *curve, *verdict_lines(verdict)]
 
 
@@ -277,7 +280,7 @@ def arm_lines(verdict: Mapping[str, Any]) -> list[str]:
     arms = verdict["arms"]
     shares = ", ".join(f"{name} {arms[name]['share']:.1%}" for name in (REAL, REFERENCE) if name in arms)
     head = f"held-out real images judged right after training on {shares}; differences from the latter:"
-    return [head, *(f"{name}: {_said(found)}" for name, found in verdict["differences"].items())]
+    return [head, *(f"{name}: {_said(effect)}" for name, effect in verdict["differences"].items())]
 
 
 def verdict_lines(verdict: Mapping[str, Any]) -> list[str]:
@@ -287,5 +290,5 @@ def verdict_lines(verdict: Mapping[str, Any]) -> list[str]:
     return [*lines, f"the verdict on generated images ({verdict['primary']}): {verdict['sentence']}"]
 
 
-def _said(found: dict[str, Any]) -> str:
-    return f"{in_points(found)}, {in_words(found)}"
+def _said(effect: dict[str, Any]) -> str:
+    return f"{in_points(effect)}, {in_words(effect)}"

@@ -38,8 +38,8 @@ def compare_generators(
     names = [name for name in labels if name != REFERENCE]
     draws = draw_equal(dict(labels), seed)
     count = len(draws.full[0].people)
-    found = {space: distances_of(sets, draws, names) for space, sets in spaces.items()} if count else {}
-    pairs = [_pair(one, other, found, labels, flags, count) for one, other in combinations(names, 2)]
+    distances = {space: distances_of(sets, draws, names) for space, sets in spaces.items()} if count else {}
+    pairs = [_pair(one, other, distances, labels, flags, count) for one, other in combinations(names, 2)]
     for pair in pairs:
         pair["tests"] = {
             space: relative_test(sets, labels, *pair["generators"]) for space, sets in spaces.items()
@@ -56,10 +56,10 @@ def compare_generators(
         "count": count,
         "distances": {
             space: {
-                measure: {name: own[name].estimate(count, *range_of(measure)) for name in names}
-                for measure, own in measures.items()
+                measure: {name: values[name].estimate(count, *range_of(measure)) for name in names}
+                for measure, values in measures.items()
             }
-            for space, measures in found.items()
+            for space, measures in distances.items()
         },
         "pairs": pairs,
         "summary": [pair["sentence"] for pair in pairs],
@@ -68,11 +68,11 @@ def compare_generators(
 
 def distances_of(sets: Sets, draws: Draws, names: Sequence[str]) -> dict[str, dict[str, Values]]:
     """{measure: {generator: values}}, all from the same held-out images."""
-    found: dict[str, dict[str, Values]] = {}
+    measures: dict[str, dict[str, Values]] = {}
     for name in names:
         for measure, values in values_of(sets, draws, name).items():
-            found.setdefault(measure, {})[name] = values
-    return found
+            measures.setdefault(measure, {})[name] = values
+    return measures
 
 
 def correct(tests: Sequence[dict[str, Any]]) -> None:
@@ -88,7 +88,7 @@ def correct(tests: Sequence[dict[str, Any]]) -> None:
 def _pair(
     one: str,
     other: str,
-    found: Mapping[str, Mapping[str, Mapping[str, Values]]],
+    distances: Mapping[str, Mapping[str, Mapping[str, Values]]],
     labels: Mapping[str, numpy.ndarray],
     flags: Mapping[str, Mapping[str, numpy.ndarray]],
     count: int,
@@ -104,20 +104,20 @@ def _pair(
         "generators": [one, other],
         "shares": shares,
         "distances": {
-            space: {key: own[one].less(own[other]).estimate(count) for key, own in measures.items()}
-            for space, measures in found.items()
+            space: {key: values[one].less(values[other]).estimate(count) for key, values in measures.items()}
+            for space, measures in distances.items()
         },
     }
 
 
 def equal_places(one: numpy.ndarray, other: numpy.ndarray) -> list[numpy.ndarray]:
     """Places of the first images of each person in both sets of labels, equally many in one and the other."""
-    found: list[list[numpy.ndarray]] = [[], []]
+    both: list[list[numpy.ndarray]] = [[], []]
     for label in numpy.intersect1d(one, other):
         places = [numpy.flatnonzero(labels == label) for labels in (one, other)]
-        for kept, own in zip(found, places):
-            kept.append(own[: min(map(len, places))])
-    return [numpy.concatenate([numpy.empty(0, dtype=int), *kept]) for kept in found]
+        for kept, part in zip(both, places):
+            kept.append(part[: min(map(len, places))])
+    return [numpy.concatenate([numpy.empty(0, dtype=int), *kept]) for kept in both]
 
 
 def sentence(pair: Mapping[str, Any], tests: int) -> str:
@@ -145,12 +145,12 @@ def sentence(pair: Mapping[str, Any], tests: int) -> str:
 
 def _named(pair: Mapping[str, Any]) -> str:
     """A sentence on what the judge names right, where the two differ in it."""
-    found = pair["shares"].get("judged_right")
-    if not found or found["interval"][0] <= 0 <= found["interval"][1]:
+    difference = pair["shares"].get("judged_right")
+    if not difference or difference["interval"][0] <= 0 <= difference["interval"][1]:
         return ""
-    more = "more" if found["value"] > 0 else "less"
-    low, high = sorted(100 * abs(end) for end in found["interval"])
-    points = f"{100 * abs(found['value']):.0f} points ({low:.0f} to {high:.0f})"
+    more = "more" if difference["value"] > 0 else "less"
+    low, high = sorted(100 * abs(end) for end in difference["interval"])
+    points = f"{100 * abs(difference['value']):.0f} points ({low:.0f} to {high:.0f})"
     return f" The judge names {pair['generators'][0]} right {more} often, by {points}."
 
 

@@ -55,11 +55,11 @@ class CopyWatch:
         shape, step = tuple(self.train.latents.shape[1:]), module.trainer.global_step
         shard = range(module.trainer.global_rank, self.count, module.trainer.world_size)
         noise = [noise_for(shape, module.config.seed, "copies", step, j) for j in shard]
-        found = numpy.zeros(0)
+        flags = numpy.zeros(0)
         if noise:
             drawn = self._draw(module, torch.stack(noise), labels[shard])
-            found = memorised(self._beside_training(module, drawn, labels[shard]), self._usual)
-        copies = module.summed(torch.tensor(float(found.sum()), device=module.device))
+            flags = memorised(self._beside_training(module, drawn, labels[shard]), self._usual)
+        copies = module.summed(torch.tensor(float(flags.sum()), device=module.device))
         return {"memorised": float(copies) / self.count, "memorised_val": self._held_out}
 
     def labels(self, module: WatchedModule) -> torch.Tensor:
@@ -80,13 +80,13 @@ class CopyWatch:
         self, module: WatchedModule, latents: torch.Tensor | RowTensor, labels: torch.Tensor
     ) -> Nearness:
         """Of the latents of people with two training latents or more, person by person."""
-        found = []
+        parts = []
         for label in labels.unique():
             chosen, known = labels == label, (self.train.labels == label).nonzero().flatten()
             if len(known) > 1:
                 pair = (latents[chosen], self.train.latents[known])
                 drawn, training = (module.payload.statistics.normalise(z).flatten(1, 2).numpy() for z in pair)
-                found.append(nearness(drawn, training, quiet=True))
-        if not found:
+                parts.append(nearness(drawn, training, quiet=True))
+        if not parts:
             return Nearness(numpy.zeros((0, 2)), numpy.zeros((0, 2), dtype=int), numpy.zeros(0))
-        return Nearness(*map(numpy.concatenate, zip(*found)))
+        return Nearness(*map(numpy.concatenate, zip(*parts)))

@@ -58,8 +58,9 @@ def three_samples(
     """
     each, weights = {}, {}
     for label in numpy.intersect1d(labels, held_out_labels):
-        own, real = generated[labels == label], held_out[held_out_labels == label]
-        each[people.names[label]], weights[people.names[label]] = rank_test(own, real), (len(own), len(real))
+        drawn, real = generated[labels == label], held_out[held_out_labels == label]
+        each[people.names[label]] = rank_test(drawn, real)
+        weights[people.names[label]] = len(drawn), len(real)
     if not each:
         return {"z": None, "c_t": None, "per_person": {}}
     summed = Ranked(*(sum(parts) for parts in zip(*each.values())))
@@ -74,12 +75,12 @@ def three_samples(
     }
 
 
-def lean_line(found: dict[str, Any]) -> str:
+def lean_line(test: dict[str, Any]) -> str:
     """`three_samples` for the screen."""
-    if found["z"] is None:
+    if test["z"] is None:
         return "three-sample test: nobody has both generated and held-out images"
-    least = min(found["per_person"], key=lambda person: found["per_person"][person]["z"])
+    least = min(test["per_person"], key=lambda person: test["per_person"][person]["z"])
     return (
-        f"three-sample test: C_T {found['c_t']:+.1f} ({COPYING} or less: nearer to training than real ones), "
-        f"z {found['z']:+.1f}, lowest {least} {found['per_person'][least]['z']:+.1f}"
+        f"three-sample test: C_T {test['c_t']:+.1f} ({COPYING} or less: nearer to training than real ones), "
+        f"z {test['z']:+.1f}, lowest {least} {test['per_person'][least]['z']:+.1f}"
     )

@@ -214,8 +214,8 @@ def _half(draw: Draw, rng: numpy.random.Generator) -> Draw:
 def all_distances(x: numpy.ndarray, y: numpy.ndarray, draw: Draw) -> dict[str, float]:
     """MEASURES of what a draw has of two sets, in the one form that every command uses."""
     single = {"frechet": frechet(x, y), "sliced_wasserstein": sliced_wasserstein(x, y)}
-    found = {"kid": kid(x, y, draw.people), **single, **neighbourhoods(x, y, draw.neighbours)}
-    return {name: found[name] for name in MEASURES}
+    distances = {"kid": kid(x, y, draw.people), **single, **neighbourhoods(x, y, draw.neighbours)}
+    return {name: distances[name] for name in MEASURES}
 
 
 class Values(NamedTuple):
@@ -248,12 +248,12 @@ def values_of(
     full, halves = (
         [measure(draw.of(sets, REFERENCE), draw.of(sets, other), draw) for draw in part] for part in draws
     )
-    found = {}
+    measured = {}
     for name in full[0]:
         values = numpy.array([one[name] for one in full])
         deviations = numpy.array([half[name] for half in halves]) - numpy.resize(values, len(halves))
-        found[name] = Values(values, deviations)
-    return found
+        measured[name] = Values(values, deviations)
+    return measured
 
 
 def compare(
@@ -267,11 +267,11 @@ def compare(
     drawing with replacement it makes no duplicates, which nearest neighbours would take for copies. It is
     wide where nothing differs.
     """
-    found: dict[str, dict[str, Any]] = {}
+    estimates: dict[str, dict[str, Any]] = {}
     for kind, other in OTHERS.items():
         for name, values in values_of(sets, draws, other, measure).items():
-            found.setdefault(name, {})[kind] = values.estimate(len(draws.full[0].people), *range_of(name))
-    return found
+            estimates.setdefault(name, {})[kind] = values.estimate(len(draws.full[0].people), *range_of(name))
+    return estimates
 
 
 def range_of(measure: str) -> tuple[float, float]:

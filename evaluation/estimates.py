@@ -42,8 +42,8 @@ def mean_of(values: numpy.ndarray) -> dict[str, Any]:
 
 def estimate_of(values: numpy.ndarray) -> dict[str, Any]:
     """Mean of what is finite as an estimate: value, 95 % interval, count."""
-    found = mean_of(values)
-    return {"value": found["mean"], "interval": found["interval"], "count": found["count"]}
+    summary = mean_of(values)
+    return {"value": summary["mean"], "interval": summary["interval"], "count": summary["count"]}
 
 
 def share_difference(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

@@ -85,9 +85,12 @@ def look(config: EvaluateConfig, inputs: Inputs, side: int | None, networks: Net
     """
     given, real = (inputs.people, config.axes, config.colour_map, side), inputs.real
     records = {"train": real["train"], "held_out": real[inputs.held_out], **inputs.drawn}
-    found = {name: read_with(networks, part, *given) for name, part in records.items()}
-    sets = {name: images for name, (images, _) in found.items()}
-    features = {network: {name: own[network] for name, (_, own) in found.items()} for network in networks}
+    readings = {name: read_with(networks, part, *given) for name, part in records.items()}
+    sets = {name: images for name, (images, _) in readings.items()}
+    features = {
+        network: {name: by_network[network] for name, (_, by_network) in readings.items()}
+        for network in networks
+    }
     tell_unread(sets)
     held_out = sets["held_out"]
     if inputs.held_out == "val":
@@ -121,68 +124,70 @@ def evaluate(config: EvaluateConfig, inputs: Inputs, folder: Path) -> dict[str, 
     units = units_of(bool(config.axes))
     known: dict[str, Any] = {"linear": linear, "latents": latents, "further": seen.features}
     known |= {"seed": config.seed, "seconds": seconds}
-    found = measure_each(seen.sets, judges, people, units, [*inputs.generated], **known)
+    measured = measure_each(seen.sets, judges, people, units, [*inputs.generated], **known)
     shared: dict[str, Any] = {"people": people.names, "chance": 1 / len(people)}
-    shared |= {"held_out": inputs.held_out, "units": units, **found.shared}
+    shared |= {"held_out": inputs.held_out, "units": units, **measured.shared}
     if check:
         shared["tokenizer"] = check | {"judged_right": shared["reconstructed"]["judged_right"]}
     if inputs.groups:
         shared["groups"] = group_figures(judges[0], seen.everything, inputs.groups, people)
     if inputs.sweep:
         shared["sweep"] = inputs.sweep
-    alone, requested = len(inputs.generated) == 1, on_request(config, inputs, seen, found, seconds)
-    for name, own in found.sections.items():
-        own |= {"selected": inputs.generated[name].selected_by is not None, **requested[name]}
+    alone, requested = len(inputs.generated) == 1, on_request(config, inputs, seen, measured, seconds)
+    for name, metrics in measured.sections.items():
+        metrics |= {"selected": inputs.generated[name].selected_by is not None, **requested[name]}
         with seconds.part("pictures"):
-            draw_pictures(folder if alone else folder / name, name, own, seen, found, people)
-        own |= {"answers": answers(shared | own), "summary": sentences(shared | own)}
+            draw_pictures(folder if alone else folder / name, name, metrics, seen, measured, people)
+        metrics |= {"answers": answers(shared | metrics), "summary": sentences(shared | metrics)}
     counts = {name: len(part) for name, part in {**inputs.real, **inputs.drawn}.items()}
     shared |= {"counts": counts, "seconds": seconds}
     if alone:
-        return shared | found.sections[ALONE]
+        return shared | measured.sections[ALONE]
     with seconds.part("comparison"):
-        comparison = compare(found, seen.sets, people, config.seed)
+        comparison = compare(measured, seen.sets, people, config.seed)
         beside = {"real": seen.records["held_out"], **inputs.drawn}
         sheets.generators_beside_real(folder / "generators_beside_real.png", beside, people)
-    of_each = {"generators": found.sections, "comparison": comparison}
+    of_each = {"generators": measured.sections, "comparison": comparison}
     return {**shared, **of_each, "summary": comparison["summary"]}
 
 
 def on_request(
-    config: EvaluateConfig, inputs: Inputs, seen: Seen, found: Measured, seconds: Stopwatch
+    config: EvaluateConfig, inputs: Inputs, seen: Seen, measured: Measured, seconds: Stopwatch
 ) -> dict[str, dict[str, Any]]:
     """Sections of each generator that are made on request: planted copies, the augmentation study, whether
     velocities follow conditions. What does not depend on the generator is done once.
     """
     people = inputs.people
-    sections: dict[str, dict[str, Any]] = {name: {} for name in found.sections}
+    sections: dict[str, dict[str, Any]] = {name: {} for name in measured.sections}
     if config.planted:
         with seconds.part("planted"):
             copies = plant(inputs.real["train"], config.colour_map, inputs.range_db, config.seed)
             beside = beside_their_originals(copies, seen.sets["train"].images)
-            for name, own in sections.items():
-                sets, near = of_generator(seen.sets, name), of_generator(found.near, name)
-                own["planted"] = planted_table(beside, sets, near, people, config.seed)
+            for name, requested in sections.items():
+                sets, near = of_generator(seen.sets, name), of_generator(measured.near, name)
+                requested["planted"] = planted_table(beside, sets, near, people, config.seed)
     if config.verdict:
         shared: Answers = {}
         with seconds.part("verdict"):
-            for name, own in sections.items():
-                own |= augmentation_study(config, inputs, seen, name, shared)
+            for name, requested in sections.items():
+                requested |= augmentation_study(config, inputs, seen, name, shared)
     if conditions := inputs.conditions:
-        for name, own in sections.items():
+        for name, requested in sections.items():
             new = inputs.generated[name].unrecorded
             unrecorded = read(new, conditions.labels, config.axes, config.colour_map) if new else None
             sets = of_generator(seen.sets, name)
-            own["velocity_intervention"] = followed_speeds(conditions, sets, unrecorded, people, config.truth)
+            requested["velocity_intervention"] = followed_speeds(
+                conditions, sets, unrecorded, people, config.truth
+            )
     return sections
 
 
-def compare(found: Measured, sets: dict[str, ImageSet], people: LabelTable, seed: int) -> dict[str, Any]:
+def compare(measured: Measured, sets: dict[str, ImageSet], people: LabelTable, seed: int) -> dict[str, Any]:
     """The generators against each other."""
-    names = (REFERENCE, *found.sections)
-    spaces = {space: {name: features[name] for name in names} for space, features in found.spaces.items()}
+    names = (REFERENCE, *measured.sections)
+    spaces = {space: {name: features[name] for name in names} for space, features in measured.spaces.items()}
     labels = {name: sets[name].labels for name in names}
-    return compare_generators(spaces, labels, found.flags, people, seed)
+    return compare_generators(spaces, labels, measured.flags, people, seed)
 
 
 def sections_of(metrics: dict[str, Any], name: str) -> dict[str, Any]:
@@ -203,7 +208,7 @@ def augmentation_study(
     tested = [one for one in held if one[0] == inputs.held_out]
     real, held_out, generated = (Labelled(*sets[kind][:2]) for kind in SETS)
     held_out = held_out._replace(days=pieces_of(table, tested))
-    both = {group: own.places for group, own in inputs.groups.items() if own.both}
+    both = {key: group.places for key, group in inputs.groups.items() if group.both}
     grouped = Labelled(*seen.everything[:2], pieces_of(table, held))
     physical = Physical(config.axes[:2], config.colour_map, inputs.range_db) if config.axes else None
     if not physical:
@@ -256,7 +261,7 @@ def try_tokenizer(
 
 
 def draw_pictures(
-    folder: Path, name: str, metrics: dict[str, Any], seen: Seen, found: Measured, people: LabelTable
+    folder: Path, name: str, metrics: dict[str, Any], seen: Seen, measured: Measured, people: LabelTable
 ) -> None:
     """The PNG files of a generator beside its metrics.json; the closest pairs get their files' names, and
     what the judge makes of each person the section "examples".
@@ -267,10 +272,12 @@ def draw_pictures(
     sheets.real_beside_generated(folder / "real_beside_generated.png", real, generated, people)
     sheets.closest_pairs(folder / "closest_pairs.png", metrics["closest_pairs"], generated, training)
     labels = {kind: part.labels for kind, part in of_generator(seen.sets, name).items()}
-    sheets.overlap(folder / "overlap.png", of_generator(found.judged, name), labels, people)
-    chosen = examples_of(found.opinions[name], found.opinions["held_out"], labels, people)
+    sheets.overlap(folder / "overlap.png", of_generator(measured.judged, name), labels, people)
+    chosen = examples_of(measured.opinions[name], measured.opinions["held_out"], labels, people)
     sheets.examples(folder / "examples.png", real, generated, chosen)
-    metrics["examples"] = {person: own.told(real, generated, people) for person, own in chosen.items()}
+    metrics["examples"] = {
+        person: example.entry(real, generated, people) for person, example in chosen.items()
+    }
     top = sheets.at_the_top(metrics["examples"])
     sheets.first_look(folder / "first_look.png", real, generated, top)
     for pair in metrics["closest_pairs"]:

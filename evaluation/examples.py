@@ -32,16 +32,16 @@ class Example:
     worst: list[int]
     opinions: numpy.ndarray
 
-    def told(
+    def entry(
         self, real: Sequence[ImageRecord], generated: Sequence[ImageRecord], people: LabelTable
     ) -> dict[str, Any]:
         """As JSON: files, probabilities of the person asked for, whom the judge names instead."""
 
         def of(place: int) -> dict[str, Any]:
-            own = self.opinions[place]
-            told = {"image": generated[place].path.name, "probability": float(own[self.label])}
-            named = int(own.argmax())
-            return told | ({"named": people.names[named]} if named != self.label else {})
+            opinion = self.opinions[place]
+            row = {"image": generated[place].path.name, "probability": float(opinion[self.label])}
+            named = int(opinion.argmax())
+            return row | ({"named": people.names[named]} if named != self.label else {})
 
         typical = {
             key: real[place].relative

@@ -73,12 +73,12 @@ def describe(
     """
     images, motion, profiles, whole = [], [], [], []
     for picture in pictures:
-        found = from_image(numpy.asarray(picture), axes or UNKNOWN_AXES, colour_map)
+        kinematics = from_image(numpy.asarray(picture), axes or UNKNOWN_AXES, colour_map)
         images.append(reduced(picture))
         if side:
             whole.append(preprocess(picture, side).permute(1, 2, 0).numpy())
-        motion.append(quantities(found))
-        profiles.append(found.profile.reshape(BANDS, -1).mean(1))
+        motion.append(quantities(kinematics))
+        profiles.append(kinematics.profile.reshape(BANDS, -1).mean(1))
     figures = numpy.array(motion)
     figures[:, QUANTITIES.index("cadence")] *= 1 if axes else UNKNOWN_AXES[2]
     kept = numpy.stack(images), numpy.asarray(labels), figures, numpy.stack(profiles)
@@ -161,8 +161,8 @@ def seen_by(
     waiting: dict[str, list[Tensor]] = {name: [] for name in networks}
 
     def look(name: str) -> None:
-        found = networks[name][0](torch.stack(waiting[name]))
-        features.setdefault(name, []).append(found.float().cpu().numpy())
+        outputs = networks[name][0](torch.stack(waiting[name]))
+        features.setdefault(name, []).append(outputs.float().cpu().numpy())
         waiting[name].clear()
 
     for picture in pictures:

@@ -65,11 +65,11 @@ def run(config: FidConfig) -> None:
             return tell(config, sources, path)
         if path.is_file():
             say(f"{path} was measured on the same images: skipped")
-            found = read_object(path, "delete it, and it is measured again", SECTIONS)
+            sections = read_object(path, "delete it, and it is measured again", SECTIONS)
         else:
-            found = {"inputs": claimed, **measure(sources, network, device, config.batch_size)}
-            write_text(path, json.dumps(found, indent=1) + "\n")
-    say("\n".join([*lines(found), f"all figures are in {path}"]))
+            sections = {"inputs": claimed, **measure(sources, network, device, config.batch_size)}
+            write_text(path, json.dumps(sections, indent=1) + "\n")
+    say("\n".join([*lines(sections), f"all figures are in {path}"]))
 
 
 def tell(config: FidConfig, sources: dict[str, ImageSource], path: Path) -> None:
@@ -116,13 +116,13 @@ def features_of(
     source: ImageSource, network: torch.nn.Module, device: torch.device, batch_size: int
 ) -> Features:
     """Pooled features (N, WIDTH) and logits (N, 1008), float32 on the CPU, of the images that can be read."""
-    found: list[tuple[Tensor, ...]] = []
+    outputs: list[tuple[Tensor, ...]] = []
     images = progress(source.images(), total=source.count, description=source.path.name, unit="img")
     with torch.no_grad():
         for batch in batches(images, batch_size):
-            found.append(tuple(part.cpu() for part in network(batch.to(device))))
-    require_two(source, sum(len(part[0]) for part in found))
-    return {name: torch.cat(parts) for name, parts in zip((POOLED, LOGITS), zip(*found))}
+            outputs.append(tuple(part.cpu() for part in network(batch.to(device))))
+    require_two(source, sum(len(part[0]) for part in outputs))
+    return {name: torch.cat(parts) for name, parts in zip((POOLED, LOGITS), zip(*outputs))}
 
 
 def batches(images: Iterable[numpy.ndarray], size: int) -> Iterator[Tensor]:
@@ -185,9 +185,9 @@ def statistics_of(source: ImageSource, features: Features | None) -> dict[str, n
     }
 
 
-def lines(found: dict[str, Any]) -> list[str]:
+def lines(sections: dict[str, Any]) -> list[str]:
     """What was read, the figures, what is missing, and what the count does to them."""
-    figures, counts = found["figures"], found["counts"]
+    figures, counts = sections["figures"], sections["counts"]
     varied = (
         min(count or 0 for count in counts.values()) > SUBSET
     )  # else each of KID's subsets is the whole set
@@ -197,8 +197,8 @@ def lines(found: dict[str, Any]) -> list[str]:
         spread = figures.get(f"{name}_std") if varied or words != "KID" else None
         if value is not None:
             shown.append(f"{words} {value:.4g}" + ("" if spread is None else f" ± {spread:.2g}"))
-    said = [f"{name}: {account}" for name, account in found["accounts"].items()]
-    said += [", ".join(shown), *(f"not measured: {reason}" for reason in found["left_out"])]
+    said = [f"{name}: {account}" for name, account in sections["accounts"].items()]
+    said += [", ".join(shown), *(f"not measured: {reason}" for reason in sections["left_out"])]
     few = [f"{count} {name}" for name, count in counts.items() if count is not None and count < COMPARABLE]
     if few:
         said.append(

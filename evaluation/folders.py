@@ -53,7 +53,7 @@ def named_folders(given: Sequence[str]) -> dict[str, list[Path]]:
     """
     pairs = [text.split("=", 1) if "=" in text and not Path(text).exists() else ["", text] for text in given]
     parts = [Path(os.path.abspath(folder)) for _, folder in pairs]
-    twice = next((folder for (_, folder), own in zip(pairs, parts) if parts.count(own) > 1), None)
+    twice = next((folder for (_, folder), path in zip(pairs, parts) if parts.count(path) > 1), None)
     if twice:
         raise UserError(f"--generated: {twice} is given twice; expected different folders")
     usual = _apart([folder for name, folder in pairs if not name])
@@ -78,10 +78,10 @@ def _apart(folders: Sequence[str]) -> list[str]:
     """A name for each of different folders."""
     parts = [Path(os.path.abspath(folder)).parts[::-1] for folder in folders]
     for depth in range(max(map(len, parts), default=0)):
-        names = [own[depth] if depth < len(own) else "" for own in parts]
+        names = [path[depth] if depth < len(path) else "" for path in parts]
         if len(set(names)) == len(names):
             return names
-    return ["_".join(own[:-1][::-1]) for own in parts]
+    return ["_".join(path[:-1][::-1]) for path in parts]
 
 
 def places_of(some: list[ImageRecord], records: list[ImageRecord]) -> numpy.ndarray:

@@ -87,18 +87,18 @@ def find_generated(folder: Path, people: LabelTable, unrecorded: Sequence[str] =
     others |= {reason: [path for path in paths if path not in whose]}
     left_out = {
         reason: kept
-        for reason, found in others.items()
-        if (kept := [path for path in found if not any(fnmatch(Path(path).name, own) for own in BESIDE)])
+        for reason, files in others.items()
+        if (kept := [path for path in files if not any(fnmatch(Path(path).name, glob) for glob in BESIDE)])
     }
-    told = rows if tables == [SAMPLES] else {path: _text_of(folder / path) for path in whose}
+    descriptions = rows if tables == [SAMPLES] else {path: _text_of(folder / path) for path in whose}
     new = {path: user for path, user in whose.items() if user not in people.names}
     if len(new) == len(whose):
         raise _unknown(str(folder), dict.fromkeys(new.values()), people)
     judged = {path: user for path, user in whose.items() if path not in new}
     records = with_white(_records(folder, judged, people))
-    others_there = with_white(_records(folder, new, LabelTable(tuple(unrecorded)))) if new else []
-    axes, selected_by = _axes(folder, told), _selected_by(folder, told)
-    return Generated(folder, records, left_out, axes, selected_by, others_there)
+    new_records = with_white(_records(folder, new, LabelTable(tuple(unrecorded)))) if new else []
+    axes, selected_by = _axes(folder, descriptions), _selected_by(folder, descriptions)
+    return Generated(folder, records, left_out, axes, selected_by, new_records)
 
 
 def together(runs: Sequence[Generated], people: LabelTable) -> Generated:
@@ -261,9 +261,9 @@ def _by_folder(folder: Path, paths: Sequence[str], people: LabelTable, known: se
         users = _by_number(list(classes.values()), people, f"{folder}: folder names")
         return dict(zip(paths, users))
     if not whose:
-        found = listing(dict.fromkeys(name or "no folder" for name in classes.values()), 8)
+        listed = listing(dict.fromkeys(name or "no folder" for name in classes.values()), 8)
         raise UserError(
-            f"--generated {folder}: {len(paths)} images in {found}; expected folders named as in --real "
+            f"--generated {folder}: {len(paths)} images in {listed}; expected folders named as in --real "
             f"({listing(people.names, 5)}), samples.csv of stage 3, or metadata.csv with file_name and person"
             if paths
             else f"--generated {folder}: holds no image; expected images of stage 3 or of another tool"
@@ -283,16 +283,16 @@ def _text_of(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _axes(folder: Path, told: Mapping[str, Mapping[str, Any]]) -> Axes | None:
+def _axes(folder: Path, rows: Mapping[str, Mapping[str, Any]]) -> Axes | None:
     """UserError: images tell different ones."""
-    return agreed(*((str(folder / path), Axes.of(row, str(folder / path))) for path, row in told.items()))
+    return agreed(*((str(folder / path), Axes.of(row, str(folder / path))) for path, row in rows.items()))
 
 
-def _selected_by(folder: Path, told: Mapping[str, Mapping[str, Any]]) -> str | None:
-    found = {row.get("selector_training") or None for row in told.values()}
-    if len(found) > 1:
+def _selected_by(folder: Path, rows: Mapping[str, Mapping[str, Any]]) -> str | None:
+    digests = {row.get("selector_training") or None for row in rows.values()}
+    if len(digests) > 1:
         raise UserError(
             f"{folder}: images of several selecting judges, or selected ones among others; expected one "
             "kind, as stage 3 leaves a folder"
         )
-    return found.pop() if found else None
+    return digests.pop() if digests else None

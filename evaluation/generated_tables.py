@@ -16,7 +16,7 @@ Rows = dict[str, dict[str, str]]  # by the path below the folder
 
 def tables_of(folder: Path, others: Mapping[str, Sequence[str]]) -> list[str]:
     """Paths below `folder` of the tables that tell whose the images are; stage 3's comes before others."""
-    named = [path for found in others.values() for path in found]
+    named = [path for paths in others.values() for path in paths]
     if (folder / SAMPLES).is_file():
         return [SAMPLES]
     unread = [path for path in named if PurePosixPath(path).name == "metadata.parquet"]
@@ -27,7 +27,7 @@ def tables_of(folder: Path, others: Mapping[str, Sequence[str]]) -> list[str]:
 
 def rows_of(folder: Path, tables: Sequence[str]) -> Rows:
     """Rows of all tables by the path of the image below `folder`; UserError: damaged, or at odds."""
-    found: Rows = {}
+    rows: Rows = {}
     for table in tables:
         path, column = folder / table, "file" if table == SAMPLES else "file_name"
         for row in _table(path):
@@ -38,11 +38,11 @@ def rows_of(folder: Path, tables: Sequence[str]) -> Rows:
                     f"{column}" + "; run stage 3 again" * (table == SAMPLES)
                 )
             place = (PurePosixPath(table).parent / name).as_posix()
-            if found.setdefault(place, row) != row:
+            if rows.setdefault(place, row) != row:
                 raise UserError(f"{path}: names {place} twice, with different values; keep one row")
-    if tables and not found:
+    if tables and not rows:
         raise UserError(f"{folder / tables[0]}: people: none; expected a row for each image")
-    return found
+    return rows
 
 
 def _table(path: Path) -> list[dict[str, str]]:

@@ -49,7 +49,7 @@ def group_images(
             known.setdefault((record.user, name), set()).add(value)
     held_out = [(part, record) for part in PARTS for record in records.get(part, ())]
     rows = [table.get(f"{part}/{record.relative}", {}) for part, record in held_out]
-    found: dict[str, Grouped] = {}
+    groups: dict[str, Grouped] = {}
     for name in dict.fromkeys(name for row in rows for name in row):
         trained = [known.get((record.user, name), set()) for _, record in held_out]
         kinds = [
@@ -57,8 +57,8 @@ def group_images(
             for values, row in zip(trained, rows)
         ]
         group = _grouped([part for part, _ in held_out], kinds, [row.get(name, "") for row in rows])
-        found |= {name: group} if group.places else {}
-    return found
+        groups |= {name: group} if group.places else {}
+    return groups
 
 
 def _grouped(parts: Sequence[str], kinds: Sequence[str | None], values: Sequence[str]) -> Grouped:
@@ -84,17 +84,17 @@ def pieces_of(
     """
     rows = [table.get(f"{part}/{record.relative}", {}) for part, record in records]
     whose = [record.user for _, record in records]
-    found: list[tuple[int, list[Hashable]]] = []
+    candidates: list[tuple[int, list[Hashable]]] = []
     for name in dict.fromkeys(name for row in rows for name in row):
         if all(name in row for row in rows):
             # a recording's name is its own within a day only
             keys: list[Hashable] = [tuple(row.values()) if name == "recording" else row[name] for row in rows]
             pieces = set(zip(whose, keys))
             if min(Counter(user for user, _ in pieces).values()) > 1:
-                found.append((len(pieces), keys))
-    if not found:
+                candidates.append((len(pieces), keys))
+    if not candidates:
         return None
-    _, keys = min(found, key=lambda one: one[0])
+    _, keys = min(candidates, key=lambda one: one[0])
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     return numpy.array([numbers[key] for key in keys])
 
@@ -106,13 +106,13 @@ def group_figures(
     what another day costs.
     """
     right = judge.predict(held_out.seen).argmax(1) == held_out.labels
-    found: dict[str, Any] = {}
+    section: dict[str, Any] = {}
     for name, group in groups.items():
-        found[name] = {"parts": group.parts, "unknown": group.unknown}
+        section[name] = {"parts": group.parts, "unknown": group.unknown}
         for kind, places in group.places.items():
             shares = figures(right[places], held_out.labels[places], people)
-            found[name][kind] = {"values": group.values[kind], "judged_right": shares}
+            section[name][kind] = {"values": group.values[kind], "judged_right": shares}
         if group.both:
-            shares, others = (found[name][kind]["judged_right"] for kind in KINDS)
-            found[name]["difference"] = share_difference(shares, others)
-    return found
+            shares, others = (section[name][kind]["judged_right"] for kind in KINDS)
+            section[name]["difference"] = share_difference(shares, others)
+    return section

@@ -13,7 +13,7 @@ from data.grey_depth import with_white
 from data.image_array import contents_of, read_images
 from data.images import IMAGE_EXTENSIONS, ImageRecord, file_digest, inputs_digest, open_rgb
 from data.tables import read_rows
-from data.tree import account, sorted_out, told
+from data.tree import account, sorted_out, tally
 from evaluation.generated import UNLISTED
 from evaluation.generated_tables import SAMPLES
 
@@ -60,7 +60,7 @@ def find_source(flag: str, name: str) -> ImageSource:
         left_out |= {UNLISTED: beside} if beside else {}
         paths = [one for one in paths if one in listed]
     if not paths:
-        raise UserError(f"{flag} {path}: holds no image, found {told(left_out) or 'nothing'}")
+        raise UserError(f"{flag} {path}: holds no image, found {tally(left_out) or 'nothing'}")
     records = with_white([ImageRecord(path / one, one, "") for one in paths])
     return ImageSource(
         path, inputs_digest(records), len(records), lambda: decoded(records, left_out), left_out=left_out

@@ -50,14 +50,14 @@ def cadence_velocity(images: numpy.ndarray, colour_map: str) -> numpy.ndarray:
     """(N, BANDS * CADENCES + V) float64 of uint8 images (N, V, T, 3): the cadence-velocity diagram in bands
     of velocity, then the mean over time of each row. Errors of `radar.colormap.from_rgb`.
     """
-    found = numpy.empty((len(images), BANDS * CADENCES + images.shape[1]))
+    features = numpy.empty((len(images), BANDS * CADENCES + images.shape[1]))
     for first in range(0, len(images), AT_ONCE):
         brightness = from_rgb(images[first : first + AT_ONCE], colour_map).astype(numpy.float64)
         count, rows, times = brightness.shape
         diagram = numpy.abs(numpy.fft.rfft(brightness, axis=2)[:, :, 1 : CADENCES + 1]) / times
         banded = diagram.reshape(count, BANDS, rows // BANDS, CADENCES).mean(2)
-        found[first : first + count] = numpy.hstack([banded.reshape(count, -1), brightness.mean(2)])
-    return found
+        features[first : first + count] = numpy.hstack([banded.reshape(count, -1), brightness.mean(2)])
+    return features
 
 
 def train_linear_judge(
@@ -79,7 +79,7 @@ def train_linear_judge(
         return judges[0]
     tried = cadence_velocity(val.images, colour_map)
     logits = [judge.logits(tried) for judge in judges]
-    _, best = min((cross_entropy(own, val.labels), place) for place, own in enumerate(logits))
+    _, best = min((cross_entropy(scores, val.labels), place) for place, scores in enumerate(logits))
     return judges[best]._replace(temperature=fit_temperature(logits[best], val.labels))
 
 

@@ -63,8 +63,8 @@ def measure(
     sets: dict[str, ImageSet], judges: list[Judge], people: LabelTable, units: dict[str, str], **more: Any
 ) -> dict[str, Any]:
     """All sections from `sets` of SETS (and "reconstructed"), as `measure_each` has them."""
-    found = measure_each(sets, judges, people, units, ("generated",), **more)
-    return found.shared | found.sections["generated"]
+    measured = measure_each(sets, judges, people, units, ("generated",), **more)
+    return measured.shared | measured.sections["generated"]
 
 
 def measure_each(
@@ -96,9 +96,11 @@ def measure_each(
         name: [judge.predict(sets[name].seen) for judge in (judges[:1] if name == REBUILT else judges)]
         for name in near
     }
-    first = {name: own[0] for name, own in opinions.items()}
-    flags = {name: flags_of(own, sets[name], sets["train"], copies[name]) for name, own in first.items()}
-    of_each = {name: figures_of(own, sets[name], flags[name], people) for name, own in first.items()}
+    first = {name: by_judge[0] for name, by_judge in opinions.items()}
+    flags = {
+        name: flags_of(opinion, sets[name], sets["train"], copies[name]) for name, opinion in first.items()
+    }
+    of_each = {name: figures_of(opinion, sets[name], flags[name], people) for name, opinion in first.items()}
     shared = {"impossible_rule": RULE, "real": of_each["held_out"]}
     shared |= {REBUILT: of_each[REBUILT]} if REBUILT in of_each else {}
 
@@ -106,23 +108,23 @@ def measure_each(
     compared = {name: sets[name] for name in ("train", "held_out", *generators)}
     judged = {name: judges[0].features(part.seen) for name, part in compared.items()}
     spaces = spaces_of(judged, compared, latents, further or {})
-    right = {name: own["judged_right"] for name, own in flags.items()}
+    right = {name: of_set["judged_right"] for name, of_set in flags.items()}
     said = {name: linear.predict(sets[name].images) for name in near} if linear else None
     sections: dict[str, dict[str, Any]] = {}
     for name in generators:
-        own = of_generator(sets, name)
+        sets_of_one = of_generator(sets, name)
         sections[name] = {
-            "judge": judge_section(judges[0], of_generator(opinions, name), own),
+            "judge": judge_section(judges[0], of_generator(opinions, name), sets_of_one),
             "closest_pairs": closest_pairs(near[name]),
-            "data_copying": data_copying(of_generator(near, name), own, people),
+            "data_copying": data_copying(of_generator(near, name), sets_of_one, people),
             "generated": of_each[name],
         }
         if linear and said:
             pair = of_generator(right, name), of_generator(said, name)
-            sections[name]["agreement"] = agreement_section(linear, *pair, own, people)
+            sections[name]["agreement"] = agreement_section(linear, *pair, sets_of_one, people)
         with seconds.part("distances"):
             beside = {space: of_generator(features, name) for space, features in spaces.items()}
-            sections[name] |= distances_of(beside, own, people, units, seed)
+            sections[name] |= distances_of(beside, sets_of_one, people, units, seed)
     return Measured(sections, shared, spaces, judged, first, {name: flags[name] for name in generators}, near)
 
 
@@ -171,7 +173,7 @@ def judge_section(
     from their probabilities (N, people) of each set.
     """
     right = {
-        name: [float((own.argmax(1) == sets[name].labels).mean()) for own in opinions[name]]
+        name: [float((opinion.argmax(1) == sets[name].labels).mean()) for opinion in opinions[name]]
         for name in ("held_out", "generated")
     }
     return {
@@ -189,40 +191,40 @@ def beside_training(lines: dict[str, numpy.ndarray]) -> dict[str, Nearness]:
 
 
 def copies_in(
-    found: dict[str, Nearness], latents: dict[str, numpy.ndarray]
+    near: dict[str, Nearness], latents: dict[str, numpy.ndarray]
 ) -> dict[str, dict[str, numpy.ndarray]]:
     """{set: {"memorised": (N,) bool, "memorised_latents" likewise}}"""
-    searched = {"memorised": found}
+    searched = {"memorised": near}
     if latents:
         scale = latents["train"].std((0, 2, 3), keepdims=True).clip(1e-9)
         lines = {name: (z / scale).reshape(len(z), -1, z.shape[3]) for name, z in latents.items()}
         searched["memorised_latents"] = beside_training(lines)
-    copies: dict[str, dict[str, numpy.ndarray]] = {name: {} for name in found}
+    copies: dict[str, dict[str, numpy.ndarray]] = {name: {} for name in near}
     for key, of_set in searched.items():
         usual = usual_left(of_set["held_out"])
-        for name, own in of_set.items():
-            copies[name][key] = memorised(own, usual)
+        for name, neighbours in of_set.items():
+            copies[name][key] = memorised(neighbours, usual)
     return copies
 
 
-def closest_pairs(found: Nearness) -> list[dict[str, Any]]:
+def closest_pairs(neighbours: Nearness) -> list[dict[str, Any]]:
     """The ten generated images that training images explain best, by place in their sets."""
     return [
         {
             "generated": int(at),
-            "train": int(found.places[at, 0]),
-            "ratio": float(found.ratios[at]),
-            "unexplained": float(found.left[at]),
+            "train": int(neighbours.places[at, 0]),
+            "ratio": float(neighbours.ratios[at]),
+            "unexplained": float(neighbours.left[at]),
         }
-        for at in numpy.lexsort((found.ratios, found.left))[:10]
+        for at in numpy.lexsort((neighbours.ratios, neighbours.left))[:10]
     ]
 
 
-def data_copying(found: dict[str, Nearness], sets: dict[str, ImageSet], people: LabelTable) -> dict[str, Any]:
+def data_copying(near: dict[str, Nearness], sets: dict[str, ImageSet], people: LabelTable) -> dict[str, Any]:
     """The three-sample test of generated images; "reconstructed", where there are such, is its z for images
     that are new, but as smooth as the tokenizer makes them.
     """
-    distances = {name: own.distances[:, 0] for name, own in found.items()}
+    distances = {name: neighbours.distances[:, 0] for name, neighbours in near.items()}
     held_out = distances["held_out"], sets["held_out"].labels
     tested = {
         name: three_samples(distances[name], sets[name].labels, *held_out, people)
@@ -269,14 +271,14 @@ def diversity(
     `labels` are those of the training images.
     """
     width, who = usual_width(space["train"], labels), draws.full[0].people
-    found: dict[str, Any] = {"real": {}, "generated": {}, "counts": {}}
+    by_kind: dict[str, Any] = {"real": {}, "generated": {}, "counts": {}}
     for label in numpy.unique(who):
         person = people.names[label]
-        found["counts"][person] = int((who == label).sum())
+        by_kind["counts"][person] = int((who == label).sum())
         for kind, name in (("real", "held_out"), ("generated", "generated")):
             scores = [vendi(draw.of(space, name, label), width) for draw in draws.full]
-            found[kind][person] = float(numpy.mean(scores))
-    return {"vendi": found}
+            by_kind[kind][person] = float(numpy.mean(scores))
+    return {"vendi": by_kind}
 
 
 def obtain_judges(

@@ -56,35 +56,36 @@ def luma(images: numpy.ndarray) -> numpy.ndarray:
     faster than FASTEST; V and T multiples of 64.
     """
     height, width = images.shape[1:3]
-    found = numpy.empty((len(images), SIDE, SIDE), numpy.float32)
+    smoothed = numpy.empty((len(images), SIDE, SIDE), numpy.float32)
     for first in range(0, len(images), CHUNK):
         part = images[first : first + CHUNK] @ LUMA / 255
         cells = part.reshape(len(part), SIDE, height // SIDE, SIDE, width // SIDE)
         spectrum = torch.fft.rfft(torch.from_numpy(cells.mean(axis=(2, 4), dtype=numpy.float32)))
         spectrum[..., FASTEST + 1 :] = 0
-        found[first : first + len(part)] = torch.fft.irfft(spectrum, n=SIDE).numpy()
-    return found
+        smoothed[first : first + len(part)] = torch.fft.irfft(spectrum, n=SIDE).numpy()
+    return smoothed
 
 
 def nearness(pictures: numpy.ndarray, training: numpy.ndarray, quiet: bool = False) -> Nearness:
     """Of images (N, V, T) beside training (M, V, T), M at least 2, float32; `quiet` shows no progress."""
     assert len(training) > 1, "there is no second neighbour"
-    batches, found = math.ceil(len(pictures) / CHUNK), []
+    batches, parts = math.ceil(len(pictures) / CHUNK), []
     rows: Iterable[tuple[Tensor, Tensor]] = zip(
         shift_distances(pictures, training), unexplained(pictures, training)
     )
     if not quiet:
         rows = progress(rows, total=batches, description="nearest neighbours", unit="batch")
     for distances, left in rows:
-        found.append((*distances.topk(2, largest=False), left))
-    return Nearness(*(torch.cat(column).numpy() for column in zip(*found)))
+        parts.append((*distances.topk(2, largest=False), left))
+    return Nearness(*(torch.cat(column).numpy() for column in zip(*parts)))
 
 
-def memorised(found: Nearness, usual: float) -> numpy.ndarray:
+def memorised(neighbours: Nearness, usual: float) -> numpy.ndarray:
     """Which of the images are copies (N,); `usual` is the median share that held-out real images leave
     unexplained, nan where there are none.
     """
-    return (found.distances[:, 0] <= THRESHOLD * found.distances[:, 1]) | (found.left <= LEFT * usual)
+    nearest, second = neighbours.distances.T
+    return (nearest <= THRESHOLD * second) | (neighbours.left <= LEFT * usual)
 
 
 def usual_left(held_out: Nearness) -> float:
@@ -129,9 +130,9 @@ def _correlation(pictures: Tensor, spectrum: Tensor, points: int) -> Tensor:
     """(N, M), the largest at any of so many shifts in time: of images (N, V, T) with those of the spectrum
     (T // 2 + 1, V, M), conjugated.
     """
-    own = _spectrum(pictures)
+    spectra = _spectrum(pictures)
     parts = spectrum.split(TRAINING_CHUNK, dim=2)
-    return torch.cat([torch.fft.irfft(own @ part, n=points, dim=0).amax(0) for part in parts], dim=1)
+    return torch.cat([torch.fft.irfft(spectra @ part, n=points, dim=0).amax(0) for part in parts], dim=1)
 
 
 def _spectrum(pictures: Tensor) -> Tensor:

@@ -21,18 +21,18 @@ RULE = (
 )
 
 
-def quantities(found: Kinematics) -> tuple[float, ...]:
+def quantities(kinematics: Kinematics) -> tuple[float, ...]:
     """QUANTITIES of one image, with velocities positive in the direction of walking."""
-    upper, lower = (finite_mean(line) for line in (found.upper_mps, found.lower_mps))
-    if found.torso_velocity_mps < 0:
+    upper, lower = (finite_mean(line) for line in (kinematics.upper_mps, kinematics.lower_mps))
+    if kinematics.torso_velocity_mps < 0:
         upper, lower = -lower, -upper
     return (
-        abs(found.torso_velocity_mps),
+        abs(kinematics.torso_velocity_mps),
         upper,
         lower,
-        found.bandwidth_mps,
-        found.cadence_hz,
-        found.periodicity,
+        kinematics.bandwidth_mps,
+        kinematics.cadence_hz,
+        kinematics.periodicity,
     )
 
 
@@ -59,8 +59,10 @@ def outside_real_range(motion: numpy.ndarray, training: numpy.ndarray) -> numpy.
 def differences(x: numpy.ndarray, y: numpy.ndarray, draw: Draw | None = None) -> dict[str, float]:
     """Wasserstein-1 distance of each quantity between motions (N, Q) and (M, Q), in its own unit."""
     columns = [(a[numpy.isfinite(a)], b[numpy.isfinite(b)]) for a, b in zip(x.T, y.T)]
-    found = [scipy.stats.wasserstein_distance(a, b) if len(a) and len(b) else numpy.nan for a, b in columns]
-    return dict(zip(QUANTITIES, found))
+    distances = [
+        scipy.stats.wasserstein_distance(a, b) if len(a) and len(b) else numpy.nan for a, b in columns
+    ]
+    return dict(zip(QUANTITIES, distances))
 
 
 def kinematics_distance(
@@ -70,7 +72,7 @@ def kinematics_distance(
     (where mixed up people show); from motions {set: (N, Q)}.
     """
     everybody = compare(motion, draws, differences)
-    found = {name: {"unit": units[name], **both} for name, both in everybody.items()}
+    section = {name: {"unit": units[name], **both} for name, both in everybody.items()}
     for key, kind in (("per_person", "generated"), ("per_person_floor", "floor")):
         for label in numpy.unique(draws.full[0].people):
             sets = [
@@ -80,5 +82,5 @@ def kinematics_distance(
             for name in QUANTITIES:
                 mean = float(numpy.mean([one[name] for one in each]))
                 value = mean if numpy.isfinite(mean) else None
-                found[name].setdefault(key, {})[people.names[label]] = value
-    return found
+                section[name].setdefault(key, {})[people.names[label]] = value
+    return section

@@ -71,7 +71,7 @@ def network_named(name: str | None, device: torch.device) -> Network:
         with torch.random.fork_rng(), torch.no_grad():
             judge, image = NamedJudge(name, 2).eval(), torch.zeros(1, 3, side, side)
             fits = judge(image).shape == (1, 2) and judge.pooled(image).ndim == 2
-            fits &= all(found.ndim == 4 for found in judge.maps(image))
+            fits &= all(layer.ndim == 4 for layer in judge.maps(image))
     except BROKEN as error:
         raise UserError(
             f"--judge {name}: not usable as a judge ({first_line(error, 120)}); try resnet18"

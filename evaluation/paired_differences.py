@@ -100,23 +100,23 @@ def share(right: numpy.ndarray, tested: HeldOut) -> dict[str, Any]:
     return {"value": value, "interval": ends, "count": right.shape[-1]}
 
 
-def in_words(found: dict[str, Any]) -> str:
+def in_words(effect: dict[str, Any]) -> str:
     """The sentence of a difference, and in brackets what `reach_of` says."""
-    reach = reach_of(found)
-    return f"{found['sentence']} ({reach})" if reach else str(found["sentence"])
+    reach = reach_of(effect)
+    return f"{effect['sentence']} ({reach})" if reach else str(effect["sentence"])
 
 
-def in_points(found: dict[str, Any]) -> str:
+def in_points(effect: dict[str, Any]) -> str:
     """A difference in percentage points with its interval."""
-    low, high = found["interval"]
-    return f"{100 * found['value']:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
+    low, high = effect["interval"]
+    return f"{100 * effect['value']:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
-def reach_of(found: dict[str, Any]) -> str:
+def reach_of(effect: dict[str, Any]) -> str:
     """What is known of a difference that was not measured: how small it is, what would have been seen."""
-    if found["sentence"] != SAME:
+    if effect["sentence"] != SAME:
         return ""
-    equal, seen = found["equal_within"], found["detectable"]
+    equal, seen = effect["equal_within"], effect["detectable"]
     said = [f"equal within ±{100 * equal:.0f} points"] if equal else []
     said.append(f"{100 * seen:.1f} points would have been seen" if seen else "none could have been seen")
     return "; ".join(said)
@@ -186,15 +186,15 @@ def slow_parts(values: numpy.ndarray, tested: HeldOut) -> Iterator[tuple[numpy.n
     """
     for label in numpy.unique(tested.labels):
         places = numpy.flatnonzero(tested.labels == label)
-        own, count = values[..., places], len(places)
+        of_person, count = values[..., places], len(places)
         days = numpy.zeros(count) if tested.days is None else tested.days[places]
         known = numpy.unique(days)
         if len(known) > 1:
-            apart = own - own.mean(-1, keepdims=True)
+            apart = of_person - of_person.mean(-1, keepdims=True)
             totals = numpy.stack([apart[..., days == day].sum(-1) for day in known], axis=-1)
             yield totals * len(known) / math.sqrt(len(known) - 1) / values.shape[-1], len(known) - 1
         elif count > 1:
-            slow = scipy.fft.dct(own, norm="ortho")[..., 1 : 1 + max(1, count // LEAST_IMAGES)]
+            slow = scipy.fft.dct(of_person, norm="ortho")[..., 1 : 1 + max(1, count // LEAST_IMAGES)]
             yield slow * math.sqrt(count) / values.shape[-1], slow.shape[-1]
 
 

@@ -75,11 +75,11 @@ def _copies(
     }
     near = [at for at in (place + 1, place - 1) if 0 <= at < len(training)]
     near = [at for at in near if training[at].user == training[place].user]
-    own = [at for at, one in enumerate(training) if one.user == training[place].user and at != place]
+    others = [at for at, one in enumerate(training) if one.user == training[place].user and at != place]
     if near:
         made["blend with the next, 70 to 30"] = blended(image, training[near[0]], WEIGHT)
-    if own:
-        made["blend of two of a person"] = blended(image, training[int(rng.choice(own))], 0.5)
+    if others:
+        made["blend of two of a person"] = blended(image, training[int(rng.choice(others))], 0.5)
     return made
 
 
@@ -152,9 +152,9 @@ def beside_their_originals(
     originals.
     """
     training, lines = luma(images), {kind: luma(part) for kind, part in planted.images.items()}
-    found = {kind: nearness(part, training, quiet=True) for kind, part in lines.items()}
-    found[TWIN] = nearness(lines[ROLLED], numpy.concatenate([training, lines[ENCODED]]), quiet=True)
-    return {kind: (one, planted.places.get(kind, planted.places[ROLLED])) for kind, one in found.items()}
+    near = {kind: nearness(part, training, quiet=True) for kind, part in lines.items()}
+    near[TWIN] = nearness(lines[ROLLED], numpy.concatenate([training, lines[ENCODED]]), quiet=True)
+    return {kind: (one, planted.places.get(kind, planted.places[ROLLED])) for kind, one in near.items()}
 
 
 def called(
@@ -192,9 +192,9 @@ def planted_lines(table: dict[str, Any]) -> list[str]:
     planted = [one["planted"] for one in next(iter(kinds.values()))["sets"]]
     heads = [f"{one['share']:.0%} ({one['count']})" for one in planted]
     rows = [["planted copies", "found", "by the ratio", *heads]]
-    for kind, own in kinds.items():
-        shares = [f"{one['some']['share']:.0%} ({one['many']['share']:.0%})" for one in own["sets"]]
-        rows.append([kind, shown(own["found"], True), shown(own["by_ratio"]), *shares])
+    for kind, figures in kinds.items():
+        shares = [f"{one['some']['share']:.0%} ({one['many']['share']:.0%})" for one in figures["sets"]]
+        rows.append([kind, shown(figures["found"], True), shown(figures["by_ratio"]), *shares])
     alarms = [f"{shown(one, True)} {name.replace('_', '-')}" for name, one in table["unplanted"].items()]
     return [
         *aligned(rows, left=True),

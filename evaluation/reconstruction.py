@@ -42,8 +42,8 @@ def perceptual_distance(judge: Judge, a: numpy.ndarray, b: numpy.ndarray) -> num
     """
 
     def maps(images: Tensor) -> Iterator[Tensor]:
-        for found in judge.maps(to_input(images).to(judge.temperature.device)):
-            yield functional.normalize(found, dim=1)
+        for layer in judge.maps(to_input(images).to(judge.temperature.device)):
+            yield functional.normalize(layer, dim=1)
 
     pairs = zip(*(torch.from_numpy(images).split(judge.batch) for images in (a, b)), strict=True)
     return torch.cat(
@@ -64,8 +64,8 @@ def tokenizer_check(
     neighbour, same = order[1:], real.labels[order[1:]] == real.labels[order[:-1]]
     first, second = order[:-1][same], neighbour[same]
     error = numpy.abs(rebuilt.motion - real.motion)[:, QUANTITIES.index("torso_velocity")]
-    found = {name: estimate_of(numpy.array(values)) for name, values in fidelity.items()}
-    return found | {
+    estimates = {name: estimate_of(numpy.array(values)) for name, values in fidelity.items()}
+    return estimates | {
         "perceptual": estimate_of(perceptual_distance(judge, real.seen, rebuilt.seen)),
         "perceptual_floor": estimate_of(perceptual_distance(judge, real.seen[first], real.seen[second])),
         f"torso_error_{unit}": estimate_of(error),

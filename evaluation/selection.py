@@ -58,10 +58,10 @@ def halves(records: Sequence[ImageRecord]) -> tuple[list[ImageRecord], list[Imag
     for record in records:
         of_user.setdefault(record.user, []).append(record)
     first, second = [], []
-    for found in of_user.values():
-        gap = min(GUARD, len(found) // 4)
-        first += found[: (len(found) - gap + 1) // 2]
-        second += found[(len(found) + gap + 1) // 2 :]
+    for images in of_user.values():
+        gap = min(GUARD, len(images) // 4)
+        first += images[: (len(images) - gap + 1) // 2]
+        second += images[(len(images) + gap + 1) // 2 :]
     return first, second
 
 
@@ -121,12 +121,12 @@ class Selector:
     def load(cls, path: str | Path) -> Selector:
         """Inverse of `save`. FileNotFoundError; UserError: not such a file."""
         file = WeightFile(Path(path), "file", "stage4_evaluate.py judge makes one", "--select")
-        tensors, found = file.safetensors()
+        tensors, metadata = file.safetensors()
         try:
-            people = LabelTable.from_json(found["people"])
+            people = LabelTable.from_json(metadata["people"])
             judge, training = SmallJudge(len(people)), tensors.pop("training").numpy()
             motion = tensors.pop("motion").numpy()
-            bounds, files = parse_json(found["bounds"]), parse_json(found["training_files"])
+            bounds, files = parse_json(metadata["bounds"]), parse_json(metadata["training_files"])
         except (KeyError, TypeError, ValueError) as error:
             raise file.refusal("not a selecting judge") from error
         if motion.shape[1:] != (len(QUANTITIES),):
@@ -134,7 +134,7 @@ class Selector:
         state = {name.removeprefix("judge."): value for name, value in tensors.items()}
         load_strict(judge, state, file, "selecting judge", file.way_out)
         pixels = training.astype(numpy.float32) / 255
-        return cls(judge.eval(), people, bounds, pixels, motion, found["colour_map"], files)
+        return cls(judge.eval(), people, bounds, pixels, motion, metadata["colour_map"], files)
 
     def examine(self, pictures: numpy.ndarray, person: str) -> tuple[list[dict[str, Any]], numpy.ndarray]:
         """Confidence, novelty and motion_odd of each of (N, H, W, 3) uint8 images drawn as `person`, and
@@ -221,14 +221,14 @@ def select(
             return
         if known.issuperset(numbers):
             continue
-        pictures, found = draw(numbers), []
+        pictures, batch = draw(numbers), []
         for number, picture, row, unit in zip(numbers, pictures, *selector.examine(pictures, person)):
             if number in known or len(units) >= keep:
                 continue
             decision = selector.decide(row, unit, units)
             units += [unit] * (decision == KEPT)
-            found.append(({"user": person, "sample": number, "decision": decision, **row}, picture))
-        yield found
+            batch.append(({"user": person, "sample": number, "decision": decision, **row}, picture))
+        yield batch
 
 
 def acceptance(rows: Sequence[dict[str, Any]], person: str, keep: int) -> str:

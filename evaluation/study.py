@@ -56,8 +56,8 @@ def run(config: StudyConfig, further: Sequence[str] = ()) -> None:
     digests = {name: inputs_digest(part) for name, part in splits.records.items()}
     model = model_digest(config.dit_checkpoint, folds)
     contents = {"real": digests, "vavae_path": file_digest(file), "dit_checkpoint": model}
-    told = {"stages": told_stages(further), "known_axes": axes and axes.known()}  # of axes.csv, too
-    claimed = identity(config, **contents) | told
+    context = {"stages": told_stages(further), "known_axes": axes and axes.known()}  # of axes.csv, too
+    claimed = identity(config, **contents) | context
     with claim_folder(folder, claimed, "study.json", config.dry_run):
         if config.dry_run:
             return tell_plan(
@@ -68,11 +68,11 @@ def run(config: StudyConfig, further: Sequence[str] = ()) -> None:
             )
         say(plan_of(setting, folds))
         answers = answers_of_all(folds, setting, folder)
-        found = figures_of_study(folds, answers, setting, table)
-        found |= {"design": config.design, "settings": claimed}
-        write_report(folder, found, {})
-        write_text(folder / "study.json", json.dumps(found, indent=1) + "\n")
-    say("\n".join(study_table(found)))
+        sections = figures_of_study(folds, answers, setting, table)
+        sections |= {"design": config.design, "settings": claimed}
+        write_report(folder, sections, {})
+        write_text(folder / "study.json", json.dumps(sections, indent=1) + "\n")
+    say("\n".join(study_table(sections)))
     say(f"all figures are in {folder / 'study.json'}\nlook at {folder / 'report.html'}")
 
 
@@ -125,7 +125,7 @@ def told_stages(further: Sequence[str]) -> str:
     """What decides how stages 1 to 3 make images, of the arguments that they get: the preset's digest and the
     overrides of keys that affect anything.
     """
-    told: list[str] = []
+    parts: list[str] = []
     affects = {
         f"{section}.{item.name}": item.metadata["affects"]
         for section, keys in SECTIONS.items()
@@ -133,10 +133,10 @@ def told_stages(further: Sequence[str]) -> str:
     }
     for before, token in zip(["", *further], further):
         if before == "--config":
-            told.append(file_digest(token))
+            parts.append(file_digest(token))
         elif affects.get(token.partition("=")[0], "nothing") != "nothing":
-            told.append(token)
-    return " ".join(told)
+            parts.append(token)
+    return " ".join(parts)
 
 
 def plan_of(setting: Setting, folds: Sequence[Fold]) -> str:

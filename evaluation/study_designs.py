@@ -69,13 +69,13 @@ class People(NamedTuple):
 
 def images_of(splits: Splits) -> dict[str, dict[str, list[Held]]]:
     """Images by folder and part, in time order."""
-    found: dict[str, dict[str, list[Held]]] = {
+    images: dict[str, dict[str, list[Held]]] = {
         name: {part: [] for part in SPLIT_NAMES} for name in splits.labels.names
     }
     for part, records in splits.records.items():
         for record in records:
-            found[record.user][part].append((part, record))
-    return found
+            images[record.user][part].append((part, record))
+    return images
 
 
 def same_budget(splits: Splits, count: int, drawn: int | None) -> list[Fold]:
@@ -96,8 +96,10 @@ def new_person(splits: Splits, count: int, new: int, folds: int | None, drawn: i
 
     UserError: a person who has not more than `count` images in train, or no tested ones; nobody to be known.
     """
-    found, held = images_of(splits), held_out_part(splits)
-    short = [f"{name} has {len(own['train'])}" for name, own in found.items() if len(own["train"]) <= count]
+    images, held = images_of(splits), held_out_part(splits)
+    short = [
+        f"{name} has {len(parts['train'])}" for name, parts in images.items() if len(parts["train"]) <= count
+    ]
     refuse_short(short, f"{count + 1} or more")
     names = splits.labels.names
     if new >= len(names):
@@ -106,11 +108,13 @@ def new_person(splits: Splits, count: int, new: int, folds: int | None, drawn: i
     made = []
     for group in groups[:folds]:
         known = [name for name in names if name not in group]
-        usual = math.ceil(sum(len(found[name]["train"]) for name in known) / len(known))
-        training = [one for name in names for one in found[name]["train"][: count if name in group else None]]
-        val = [one for name in known for one in found[name]["val"]] if held == "test" else []
-        further = [one for name in group for one in found[name]["train"][count:]]
-        tested = [one for name in names for one in found[name][held]]
+        usual = math.ceil(sum(len(images[name]["train"]) for name in known) / len(known))
+        training = [
+            one for name in names for one in images[name]["train"][: count if name in group else None]
+        ]
+        val = [one for name in known for one in images[name]["val"]] if held == "test" else []
+        further = [one for name in group for one in images[name]["train"][count:]]
+        tested = [one for name in names for one in images[name][held]]
         lacking = max(1, usual - count)
         made.append(Fold("_".join(group), training, val, further, tested, group, group, drawn or lacking))
     return made
@@ -137,8 +141,8 @@ def other_day(
     of_day: dict[str, list[Held]] = {}
     for place in others[0]:
         of_day.setdefault(held[place][1].user, []).append(held[place])
-    first = [one for own in of_day.values() for one in own[:known]]
-    tested = [one for own in of_day.values() for one in own[known + GUARD * (known > 0) :]]
+    first = [one for images in of_day.values() for one in images[:known]]
+    tested = [one for images in of_day.values() for one in images[known + GUARD * (known > 0) :]]
     if not tested:
         raise UserError(
             f"study.day_images={known}: expected fewer, so that images of the other day are left to test; of "
@@ -146,7 +150,7 @@ def other_day(
         )
     training = [*(("train", record) for record in records["train"]), *first]
     names = tuple(dict.fromkeys(record.user for _, record in training))
-    of_other = {one for own in of_day.values() for one in own}
+    of_other = {one for images in of_day.values() for one in images}
     val = [one for one in held if one[0] == "val" and one not in of_other]
     counted = people_in(tested, people)
     return [Fold("all", training, val, [], tested, counted, names, drawn or mean_count(training))]
@@ -172,10 +176,10 @@ def unseen_condition(splits: Splits, people: People, pattern: str | None, drawn:
     }
     if not lacking:
         raise UserError("study.design=unseen-condition: requires people of two conditions or more")
-    found = images_of(splits)
-    training = [one for name in found if name not in lacking for one in found[name]["train"]]
-    val = [one for name in found if name not in lacking for one in found[name]["val"]]
-    tested = [one for name in found if name in lacking for one in sum(found[name].values(), [])]
+    images = images_of(splits)
+    training = [one for name in images if name not in lacking for one in images[name]["train"]]
+    val = [one for name in images if name not in lacking for one in images[name]["val"]]
+    tested = [one for name in images if name in lacking for one in sum(images[name].values(), [])]
     names = tuple(sorted(lacking, key=natural_key))
     counted = people_in(tested, people)
     return [Fold("all", training, val, [], tested, counted, names, drawn or mean_count(training))]

@@ -37,7 +37,7 @@ def figures_of_study(
     right = {arm: correctness(arm, folds, answers, setting, counted) for arm in arms_of(folds[0], setting)}
     verdict = verdict_of(right, MIXED, tested, people)
     known = {"seeds": config.seeds, "generators": config.generator_seeds, "steps": config.classifier_steps}
-    found: dict[str, Any] = {
+    sections: dict[str, Any] = {
         "people": [people.names[label] for label in numpy.unique(tested.labels)],
         "verdict": {**known, "pieces": tested.pieces, **verdict},
         "learning": learning(folds, answers, setting),
@@ -46,18 +46,18 @@ def figures_of_study(
     }
     if PHYSICAL_MIXED in right and PHYSICAL in right:
         delta = right[PHYSICAL_MIXED] - 1.0 * right[PHYSICAL]
-        found["beside_physical"] = {"reference": PHYSICAL, **difference(delta, tested, people)}
+        sections["beside_physical"] = {"reference": PHYSICAL, **difference(delta, tested, people)}
     if ALL in right:
-        found["gap_closed"] = gap_closed(verdict)
+        sections["gap_closed"] = gap_closed(verdict)
     others, apart = images_of_folds(folds, setting, table, counted=False)
     if len(apart.labels):
         hits = {arm: correctness(arm, folds, answers, setting, others) for arm in (REFERENCE, MIXED)}
-        found["others"] = {
-            "arms": {arm: share(own, apart) for arm, own in hits.items()},
+        sections["others"] = {
+            "arms": {arm: share(flags, apart) for arm, flags in hits.items()},
             "difference": conclude(hits[MIXED] - 1.0 * hits[REFERENCE], apart),
         }
-    found["summary"] = summary(found)
-    return found
+    sections["summary"] = summary(sections)
+    return sections
 
 
 def images_of_folds(
@@ -111,13 +111,16 @@ def learning(folds: Sequence[Fold], answers: Sequence[Answers], setting: Setting
     for fold, said in zip(folds, answers):
         for one in trainings_of(fold, setting):
             curves.setdefault(one.arm, []).append(said[one.name]["curve"])
-    return {arm: numpy.mean(own, axis=0).tolist() for arm, own in curves.items()}
+    return {arm: numpy.mean(runs, axis=0).tolist() for arm, runs in curves.items()}
 
 
 def named_right(answers: Sequence[Answers], seeds: int) -> dict[str, Any]:
     """Share of generated images that classifiers of real images name right, and how many there are."""
     margins = [
-        numpy.concatenate(own["margins"]) for said in answers for own in said.values() if "margins" in own
+        numpy.concatenate(answer["margins"])
+        for said in answers
+        for answer in said.values()
+        if "margins" in answer
     ]
     return {
         "share": float(numpy.mean(numpy.concatenate(margins) > 0)),
@@ -129,7 +132,7 @@ def confusions(
     folds: Sequence[Fold], answers: Sequence[Answers], setting: Setting
 ) -> dict[str, dict[str, dict[str, float]]]:
     """By arm and person that counts: the share of classifiers' answers that name somebody else, by whom."""
-    people, found = setting.people, dict[str, dict[str, dict[str, float]]]()
+    people, shares = setting.people, dict[str, dict[str, dict[str, float]]]()
     for arm in (REFERENCE, MIXED):
         named: dict[str, Counter[str]] = {}
         for fold, said in zip(folds, answers):
@@ -138,18 +141,18 @@ def confusions(
                 for name, label in zip(whose, said[one.name]["named"]):
                     if name in fold.counted:
                         named.setdefault(name, Counter())[people.names.names[label]] += 1
-        found[arm] = {
-            name: {other: count / own.total() for other, count in own.most_common(4) if other != name}
-            for name, own in named.items()
+        shares[arm] = {
+            name: {other: count / counts.total() for other, count in counts.most_common(4) if other != name}
+            for name, counts in named.items()
         }
-    return found
+    return shares
 
 
-def summary(found: Mapping[str, Any]) -> list[str]:
+def summary(sections: Mapping[str, Any]) -> list[str]:
     """What was found, in sentences."""
     # Whether they help
-    verdict = found["verdict"]
-    shares = {arm: own["share"] for arm, own in verdict["arms"].items()}
+    verdict = sections["verdict"]
+    shares = {arm: accuracy["share"] for arm, accuracy in verdict["arms"].items()}
     added, best = verdict["differences"][MIXED], verdict["beyond_best_real"]
     lines = [
         f"{verdict['sentence'].capitalize()}: of real images that nobody learnt from {shares[REFERENCE]:.1%} "
@@ -157,32 +160,36 @@ def summary(found: Mapping[str, Any]) -> list[str]:
         f"{in_points(added)}; against the best arm of real images ({best['reference']}) {in_points(best)}."
     ]
     helping = {
-        arm: own
-        for arm, own in verdict["differences"].items()
-        if own["sentence"] == HELPS and arm not in (MIXED, ALL)
+        arm: effect
+        for arm, effect in verdict["differences"].items()
+        if effect["sentence"] == HELPS and arm not in (MIXED, ALL)
     }
     if helping:
-        lines.append(f"Helping: {', '.join(f'{arm} {in_points(own)}' for arm, own in helping.items())}.")
-    if "beside_physical" in found:
-        own = found["beside_physical"]
-        lines.append(f"Beside physical augmentation: generated images {in_points(own)}, {in_words(own)}.")
-    gap = found.get("gap_closed")
+        lines.append(
+            f"Helping: {', '.join(f'{arm} {in_points(effect)}' for arm, effect in helping.items())}."
+        )
+    if "beside_physical" in sections:
+        beside = sections["beside_physical"]
+        lines.append(
+            f"Beside physical augmentation: generated images {in_points(beside)}, {in_words(beside)}."
+        )
+    gap = sections.get("gap_closed")
     if gap and gap["value"] is not None:
         ends = " to ".join(f"{end:.2f}" for end in gap["interval"])
         lines.append(
             f"Gap closed: {gap['value']:.2f} ({ends}) of what all real images would add; these reach "
             f"{gap['all']:.1%}."
         )
-    if "others" in found:
-        other = found["others"]["difference"]
+    if "others" in sections:
+        other = sections["others"]["difference"]
         lines.append(f"The other people: {in_points(other)}, {in_words(other)}.")
 
     # How far that can be trusted
-    drawn = found["named_right"]
+    drawn = sections["named_right"]
     lines.append(
         f"Generated images: classifiers of the real ones name {drawn['share']:.0%} of {drawn['count']} right."
     )
-    unfinished = [arm for arm, curve in found["learning"].items() if curve[-1] - curve[-2] > LEARNING]
+    unfinished = [arm for arm, curve in sections["learning"].items() if curve[-1] - curve[-2] > LEARNING]
     if unfinished:
         lines.append(
             f"Not at their end: {', '.join(unfinished)} gained more than {LEARNING:.0%} in the last fifth of "
@@ -191,6 +198,6 @@ def summary(found: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def study_table(found: Mapping[str, Any]) -> list[str]:
+def study_table(sections: Mapping[str, Any]) -> list[str]:
     """What is printed: a line per arm, then the sentences."""
-    return [*arm_lines(found["verdict"]), *verdict_lines(found["verdict"]), *found["summary"]]
+    return [*arm_lines(sections["verdict"]), *verdict_lines(sections["verdict"]), *sections["summary"]]

@@ -193,7 +193,7 @@ def make_generators(fold: Fold, setting: Setting, folder: Path) -> list[Path]:
     if config.dit_checkpoint:
         shown = {"references": images / "train", "margins": config.margins}
         model = {"dit_checkpoint": config.dit_checkpoint, **shown}
-        return [drawn_by(model, fold, setting, own, seed) for seed, own in folders.items()]
+        return [drawn_by(model, fold, setting, target, seed) for seed, target in folders.items()]
     stage1 = {
         "data_dir": images,
         "vavae_path": config.vavae_path,
@@ -203,11 +203,13 @@ def make_generators(fold: Fold, setting: Setting, folder: Path) -> list[Path]:
     }
     run("extraction", "stage1_extract_features.py", stage1, setting)
     drawn = []
-    for seed, own in folders.items():
-        models = own / "trained_models"
+    for seed, target in folders.items():
+        models = target / "trained_models"
         stage2 = {"latent_dir": latents, "output_dir": models, "seed": seed, "conditions": config.conditions}
         run("training", "stage2_train_dit.py", stage2, setting)
-        drawn.append(drawn_by({"dit_checkpoint": models / "checkpoints/best.ckpt"}, fold, setting, own, seed))
+        drawn.append(
+            drawn_by({"dit_checkpoint": models / "checkpoints/best.ckpt"}, fold, setting, target, seed)
+        )
     return drawn
 
 
@@ -225,18 +227,18 @@ def shown_images(fold: Fold, count: int) -> list[Held]:
     return shown
 
 
-def drawn_by(model: dict[str, Any], fold: Fold, setting: Setting, own: Path, seed: int) -> Path:
+def drawn_by(model: dict[str, Any], fold: Fold, setting: Setting, target: Path, seed: int) -> Path:
     """Run stage 3 by a model; the folder of the images."""
     stage3 = {
         **model,
         "vavae_path": setting.config.vavae_path,
-        "output_dir": own / "generated_images",
+        "output_dir": target / "generated_images",
         "user_ids": list(fold.drawn),
         "num_samples_per_user": fold.number,
         "seed": seed,
     }
     run("generation", "stage3_inference.py", stage3, setting)
-    return own / "generated_images"
+    return target / "generated_images"
 
 
 def run(name: str, script: str, flags: dict[str, Any], setting: Setting) -> None:

@@ -165,17 +165,17 @@ def models_of(config: SweepConfig, people: LabelTable) -> dict[str, Networks]:
             net, payload = load_trained(path)
             require_tokenizer_of(config.vavae_path, first.vae, net, payload)
             models[path] = first._replace(net=net, payload=payload)
-    for path, own in models.items():
-        flag = "--dit_checkpoint" if own is first else "--checkpoints"
-        others = [name for name in own.payload.labels.names if name not in people.names]
+    for path, networks in models.items():
+        flag = "--dit_checkpoint" if networks is first else "--checkpoints"
+        others = [name for name in networks.payload.labels.names if name not in people.names]
         if others:
             raise UserError(
                 f"{flag} {path}: draws {listing(others)}; expected people of --real {config.real}, "
                 f"{listing(people.names)}; give the data that the model was trained on as --real"
             )
-        if own.payload.axes != first.payload.axes:
+        if networks.payload.axes != first.payload.axes:
             raise UserError(
-                f"{flag} {path}: trained on images of axes {own.payload.axes}; expected "
+                f"{flag} {path}: trained on images of axes {networks.payload.axes}; expected "
                 f"{first.payload.axes}, as of --dit_checkpoint; sweep it alone"
             )
     return models
@@ -201,20 +201,19 @@ def score_settings(
         drawn = folder / (prefixes.get(path, "") + folder_name(chosen, config.num_steps))
         asked = draw_setting(replace(config, dit_checkpoint=path), networks, chosen, drawn)
         # An earlier run may have drawn more; settings compare by equally many.
-        found_there = find_generated(drawn, people).records
-        records = [record for record in found_there if record.path.name in asked]
+        records = [record for record in find_generated(drawn, people).records if record.path.name in asked]
         generated = read(records, people, config.axes, config.colour_map)
         compared = {"train": sets["train"], "held_out": sets[held_out], "generated": generated}
-        found, usual = score(judge, compared, people, units_of(bool(config.axes)), config.seed)
+        scores, usual = score(judge, compared, people, units_of(bool(config.axes)), config.seed)
         solver = chosen.get("sampler", "few steps")
         named = ", ".join([solver, *[f"{restarts} restarts"] * (restarts > 0), *[path] * (len(models) > 1)])
         guidance = chosen.get("guidance_scale", networks.payload.config.get("distil_guidance"))
-        settings.append({"guidance": guidance, "sampler": named, **found})
+        settings.append({"guidance": guidance, "sampler": named, **scores})
     best = recommend(settings, usual)
-    found = {"settings": settings, "recommended": best, "rule": RULE, "real": usual}
-    write_text(folder / "sweep.json", json.dumps(found, indent=1) + "\n")
-    draw_figure(found, folder / "sweep.png")
-    say("\n".join([*table(found), f"wrote {folder / 'sweep.json'} and {folder / 'sweep.png'}"]))
+    sweep = {"settings": settings, "recommended": best, "rule": RULE, "real": usual}
+    write_text(folder / "sweep.json", json.dumps(sweep, indent=1) + "\n")
+    draw_figure(sweep, folder / "sweep.png")
+    say("\n".join([*table(sweep), f"wrote {folder / 'sweep.json'} and {folder / 'sweep.png'}"]))
 
 
 def settings_of(config: SweepConfig, models: Mapping[str, Networks]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -35,7 +35,7 @@ def read_truth(path: Path) -> dict[str, float]:
     simulate writes it. UserError: no such table, or a speed that is none.
     """
     way_out = "give truth.csv of stage0_prepare.py simulate, or a table of user and speed_mps"
-    found: dict[str, list[float]] = {}
+    of_folder: dict[str, list[float]] = {}
     for row in read_rows(path, "a table of true speeds", way_out, "user"):
         text = row.get("speed_mps") or ""
         try:
@@ -46,19 +46,19 @@ def read_truth(path: Path) -> dict[str, float]:
             raise UserError(
                 f"{path}: speed_mps {ascii(text[:40])}: expected a speed above 0 in m/s; {way_out}"
             )
-        found.setdefault(str(row["user"]), []).append(speed)
-    return {folder: float(numpy.median(speeds)) for folder, speeds in found.items()}
+        of_folder.setdefault(str(row["user"]), []).append(speed)
+    return {folder: float(numpy.median(speeds)) for folder, speeds in of_folder.items()}
 
 
 def median_velocities(images: ImageSet, folders: LabelTable) -> dict[str, float]:
     """The median torso velocity of each folder's images; none where it can be read in no image."""
     velocity = images.motion[:, QUANTITIES.index("torso_velocity")]
-    found = {}
+    medians = {}
     for label in numpy.unique(images.labels):
         known = velocity[(images.labels == label) & (velocity > 0)]
         if len(known):
-            found[folders.names[label]] = float(numpy.median(known))
-    return found
+            medians[folders.names[label]] = float(numpy.median(known))
+    return medians
 
 
 def followed_speeds(
@@ -98,26 +98,26 @@ def followed_speeds(
     }
 
 
-def slope_line(found: Mapping[str, Any]) -> str:
+def slope_line(section: Mapping[str, Any]) -> str:
     """The slopes of the section in a line."""
-    said = ", ".join(f"{kind} {in_words(found[kind])}" for kind in KINDS if kind in found)
-    return f"slope of log velocity over log speed ({found['against']}): {said}"
+    said = ", ".join(f"{kind} {in_words(section[kind])}" for kind in KINDS if kind in section)
+    return f"slope of log velocity over log speed ({section['against']}): {said}"
 
 
-def in_words(found: Mapping[str, Any]) -> str:
+def in_words(estimate: Mapping[str, Any]) -> str:
     """A slope with its interval, as far as they are known."""
-    if found["value"] is None:
+    if estimate["value"] is None:
         return "unknown"
-    ends = found["interval"]
-    return f"{found['value']:.2f}" + (f" ({ends[0]:.2f} to {ends[1]:.2f})" if ends else "")
+    ends = estimate["interval"]
+    return f"{estimate['value']:.2f}" + (f" ({ends[0]:.2f} to {ends[1]:.2f})" if ends else "")
 
 
 def sentence(metrics: Mapping[str, Any]) -> str | None:
     """Whether velocities follow the speed of a condition, as far as real images' do, if these are known."""
-    found = metrics.get("velocity_intervention")
-    if not found:
+    section = metrics.get("velocity_intervention")
+    if not section:
         return None
-    drawn, real, new = found["generated"], found["real"], found.get("unrecorded")
+    drawn, real, new = section["generated"], section["real"], section.get("unrecorded")
     if drawn["interval"] is None:
         people = "it takes two people in conditions of different, known speed"
         return f"Speed: whether velocities follow it cannot be told; {people}."
@@ -132,7 +132,7 @@ def sentence(metrics: Mapping[str, Any]) -> str | None:
     never = f", {in_words(new)} in combinations that training lacks" if new else ""
     return (
         f"{verdict}: slope {in_words(drawn)} generated{never}, {in_words(real)} real held-out, against "
-        f"{found['against']}; {drawn['people']} people in {drawn['combinations']} combinations."
+        f"{section['against']}; {drawn['people']} people in {drawn['combinations']} combinations."
     )
 
 
@@ -143,13 +143,13 @@ def slope(conditions: Conditions, base: Velocities, moved: Velocities, speeds: V
     """
     points = {kind: _by_person(conditions, part, speeds) for kind, part in (("base", base), ("moved", moved))}
     slopes, weights, combinations = [], [], 0
-    for person, own in points["moved"].items():
+    for person, logs in points["moved"].items():
         if person in points["base"]:
-            x, y = (own - points["base"][person].mean(0)).T
+            x, y = (logs - points["base"][person].mean(0)).T
             if x @ x > 1e-9:
                 slopes.append((x @ y) / (x @ x))
                 weights.append(x @ x)
-                combinations += len(own)
+                combinations += len(logs)
     counts = {"people": len(slopes), "combinations": combinations}
     if not slopes:
         return {"value": None, "interval": None, **counts}
@@ -167,9 +167,9 @@ def _by_person(
     conditions: Conditions, velocities: Velocities, speeds: Velocities
 ) -> dict[int, numpy.ndarray]:
     """{person: (N, 2)} of log speed and log velocity of the folders whose speed is known."""
-    found: dict[int, list[tuple[float, float]]] = {}
+    of_person: dict[int, list[tuple[float, float]]] = {}
     for folder, velocity in velocities.items():
         if folder in speeds:
             person, _ = conditions.pairs[conditions.labels.index(folder)]
-            found.setdefault(person, []).append((math.log(speeds[folder]), math.log(velocity)))
-    return {person: numpy.array(points) for person, points in found.items()}
+            of_person.setdefault(person, []).append((math.log(speeds[folder]), math.log(velocity)))
+    return {person: numpy.array(points) for person, points in of_person.items()}

@@ -155,13 +155,13 @@ class LightningDiT(nn.Module):
         self.initialise_weights()
 
     def _embedder(self) -> LabelEmbedder | ReferenceEmbedder:
-        told = self._config
-        sizes = told["num_classes"], told["hidden_size"], told["class_dropout_prob"]
-        if not told["references"]:
-            return LabelEmbedder(*sizes, told["combinations"])
-        if told["combinations"] is not None:
+        config = self._config
+        sizes = config["num_classes"], config["hidden_size"], config["class_dropout_prob"]
+        if not config["references"]:
+            return LabelEmbedder(*sizes, config["combinations"])
+        if config["combinations"] is not None:
             raise UserError("references: people in conditions are learnt by rows; leave out --conditions")
-        return ReferenceEmbedder(*sizes, told["in_channels"], told["input_size"])
+        return ReferenceEmbedder(*sizes, config["in_channels"], config["input_size"])
 
     @property
     def null_class(self) -> int:

@@ -83,12 +83,12 @@ def serving(config: PlaygroundConfig) -> str:
 def require_gradio() -> None:
     """UserError where Gradio, which only this command needs, is absent or older than LEAST."""
     try:
-        found = version("gradio")
+        installed = version("gradio")
     except PackageNotFoundError:
-        found = "none"
-    if found == "none" or tuple(map(int, found.split(".")[:2])) < LEAST:
+        installed = "none"
+    if installed == "none" or tuple(map(int, installed.split(".")[:2])) < LEAST:
         raise UserError(
-            f"python -m playground requires Gradio {LEAST[0]}.{LEAST[1]} or newer, found {found}: "
+            f"python -m playground requires Gradio {LEAST[0]}.{LEAST[1]} or newer, found {installed}: "
             "pip install -r requirements-playground.txt"
         )
 

@@ -79,9 +79,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
         of_question = [row for row in rows if row["question"] == question and row["kind"] in kinds]
         people = sorted({row["person"] for row in of_question}, key=natural_key)
         for person in [EVERYBODY, *people] if of_question else []:
-            own = [row for row in of_question if person in (EVERYBODY, row["person"])]
-            right = share_of(numpy.array([row["answer"] == row["truth"] for row in own]))
-            cells = shown(right, interval=True), str(_d_prime(question, own) or "-")
+            of_person = [row for row in of_question if person in (EVERYBODY, row["person"])]
+            right = share_of(numpy.array([row["answer"] == row["truth"] for row in of_person]))
+            cells = shown(right, interval=True), str(_d_prime(question, of_person) or "-")
             lines.append((question, " and ".join(kinds), person, *cells))
     return lines
 

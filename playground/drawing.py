@@ -163,13 +163,13 @@ class Drawing:
             shares = self.selector.judge.predict(small[None].copy())[0]
             said["shares"] = ranked(dict(zip(self.selector.people.names, shares.tolist())), name)
         if len(self.training):
-            found = nearness(luma(small[None]), self.training_luma, quiet=True)
-            nearest = self.training[found.places[0, 0]]
+            neighbours = nearness(luma(small[None]), self.training_luma, quiet=True)
+            nearest = self.training[neighbours.places[0, 0]]
             said |= {
                 "nearest": nearest.relative,
                 "thumbnail": image_uri(open_rgb(nearest).resize((128, 128))),
             }
-            said["ratio"] = float(found.ratios[0])
+            said["ratio"] = float(neighbours.ratios[0])
         return said
 
 
@@ -196,12 +196,12 @@ def card(name: str, pixels: numpy.ndarray, axes: Axes | None, torso: bool) -> di
     shown: dict[str, Any] = {"name": name, "png": image_uri(Image.fromarray(pixels))}
     if axes is None:
         return shown
-    found, (low, high, duration) = from_image(pixels, axes.scales(), axes.colour_map or "jet"), axes.edges()
-    shown |= {"motion": found, "times": ticks(0, duration), "velocities": ticks(low, high)}
-    known = numpy.isfinite(found.torso_mps)
+    motion, (low, high, duration) = from_image(pixels, axes.scales(), axes.colour_map or "jet"), axes.edges()
+    shown |= {"motion": motion, "times": ticks(0, duration), "velocities": ticks(low, high)}
+    known = numpy.isfinite(motion.torso_mps)
     if torso and known.any():
         across = (numpy.flatnonzero(known) + 0.5) * SIDE / len(known)
-        down = SIDE * (high - found.torso_mps[known]) / (high - low)
+        down = SIDE * (high - motion.torso_mps[known]) / (high - low)
         shown["torso"] = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across, down))
     if axes.range_db:
         stream = io.BytesIO()

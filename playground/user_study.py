@@ -72,16 +72,16 @@ class Material(NamedTuple):
                 f"--study {generated.folder}: people with images there, in train/ and in val/ or test/ of "
                 f"--real: {listing(people) or 'none'}; expected two or more"
             )
-        kept = {kind: {person: own[person] for person in people} for kind, own in shown.items()}
+        kept = {kind: {person: names_of[person] for person in people} for kind, names_of in shown.items()}
         return cls(images, {person: training[person] for person in people}, kept)
 
 
 def _by_person(images: Mapping[str, ImageRecord], start: str) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {}
     for name, record in images.items():
         if name.startswith(start):
-            found.setdefault(record.user, []).append(name)
-    return found
+            names.setdefault(record.user, []).append(name)
+    return names
 
 
 # Trials
@@ -96,11 +96,11 @@ def make_trials(material: Material, count: int, seed: int) -> list[Trial]:
     order = rng.permutation([*material.training]).tolist()
     alone, pairs = [], []
     for kind, names_of in material.shown.items():
-        own = {person: names_of[person] for person in order}
-        alone += [Trial(KIND, person, kind, name, "", kind) for person, name in turns(own, count, rng)]
-        for person, name in turns(own, count, rng):
-            other = str(rng.choice([one for one in own if one != person]))
-            names = name, str(rng.choice(own[other]))
+        ordered = {person: names_of[person] for person in order}
+        alone += [Trial(KIND, person, kind, name, "", kind) for person, name in turns(ordered, count, rng)]
+        for person, name in turns(ordered, count, rng):
+            other = str(rng.choice([one for one in ordered if one != person]))
+            names = name, str(rng.choice(ordered[other]))
             truth = (LEFT, RIGHT)[rng.integers(2)]
             left, right = names if truth == LEFT else names[::-1]
             known = rng.permutation(material.training[person])[:REFERENCES]
@@ -108,17 +108,19 @@ def make_trials(material: Material, count: int, seed: int) -> list[Trial]:
     return [part[place] for part in (alone, pairs) for place in rng.permutation(len(part))]
 
 
-def turns(own: Mapping[str, Sequence[str]], count: int, rng: numpy.random.Generator) -> list[tuple[str, str]]:
+def turns(
+    names_of: Mapping[str, Sequence[str]], count: int, rng: numpy.random.Generator
+) -> list[tuple[str, str]]:
     """`count` people with an image each, none twice, as evenly many of each person as there are."""
-    mixed = {person: rng.permutation(names).tolist() for person, names in own.items()}
+    mixed = {person: rng.permutation(names).tolist() for person, names in names_of.items()}
     rounds = range(max(map(len, mixed.values())))
-    found = [(person, names[turn]) for turn in rounds for person, names in mixed.items() if turn < len(names)]
-    if len(found) < count:
+    pairs = [(person, names[turn]) for turn in rounds for person, names in mixed.items() if turn < len(names)]
+    if len(pairs) < count:
         raise UserError(
             f"--trials {count}: requires {count} held-out real images and {count} generated ones, found "
-            f"{len(found)} of a kind; give fewer"
+            f"{len(pairs)} of a kind; give fewer"
         )
-    return found[:count]
+    return pairs[:count]
 
 
 # Answers

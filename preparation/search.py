@@ -61,22 +61,24 @@ def search(roots: list[Path], max_depth: int, max_entries: int) -> Found:
     """Look below `roots`, level by level, at most `max_depth` folders deep and at `max_entries` names in all;
     `left_out` tells what was not looked at.
     """
-    found, queue = Found(), deque((root, 0) for root in roots)
+    inventory, queue = Found(), deque((root, 0) for root in roots)
     while queue:
-        if found.entries >= max_entries:
-            found.left_out.append(f"{len(queue)} folders, the first {queue[0][0]}, after {max_entries} names")
+        if inventory.entries >= max_entries:
+            inventory.left_out.append(
+                f"{len(queue)} folders, the first {queue[0][0]}, after {max_entries} names"
+            )
             break
         folder, depth = queue.popleft()
-        files, subfolders = _listed(folder, found)
+        files, subfolders = _listed(folder, inventory)
         if depth < max_depth:
             queue.extend((subfolder, depth + 1) for subfolder in subfolders)
         elif subfolders:
-            found.left_out.append(f"{folder}: what lies deeper than {max_depth} folders")
-        _sort_in(folder, files, roots, found)
-    return found
+            inventory.left_out.append(f"{folder}: what lies deeper than {max_depth} folders")
+        _sort_in(folder, files, roots, inventory)
+    return inventory
 
 
-def _listed(folder: Path, found: Found) -> tuple[list[Path], list[Path]]:
+def _listed(folder: Path, inventory: Found) -> tuple[list[Path], list[Path]]:
     """Files and sub-folders, in natural order, of which very many are not read."""
     files: list[Path] = []
     subfolders: list[Path] = []
@@ -92,10 +94,10 @@ def _listed(folder: Path, found: Found) -> tuple[list[Path], list[Path]]:
                 if images >= ENOUGH_IMAGES and not subfolders:
                     break
     except OSError as error:
-        found.left_out.append(f"{folder}: {error.strerror}")
+        inventory.left_out.append(f"{folder}: {error.strerror}")
     if read == ENTRIES_OF_A_FOLDER:
-        found.left_out.append(f"{folder}: what comes after {read} names")
-    found.entries += read
+        inventory.left_out.append(f"{folder}: what comes after {read} names")
+    inventory.entries += read
     return _in_order(files), _in_order(subfolders)
 
 
@@ -103,18 +105,18 @@ def _in_order(paths: list[Path]) -> list[Path]:
     return sorted(paths, key=lambda path: natural_key(path.name))
 
 
-def _sort_in(folder: Path, files: list[Path], roots: list[Path], found: Found) -> None:
+def _sort_in(folder: Path, files: list[Path], roots: list[Path], inventory: Found) -> None:
     """Put the files of one folder where they belong; images right in a root are nobody's."""
     images = [path for path in files if path.suffix.lower() in IMAGE_EXTENSIONS]
     if images and folder not in roots:
-        seen = found.people.get(folder.parent, People())
-        found.people[folder.parent] = People(seen.number + 1, seen.images + len(images), images[0])
+        seen = inventory.people.get(folder.parent, People())
+        inventory.people[folder.parent] = People(seen.number + 1, seen.images + len(images), images[0])
     names = {path.name for path in files}
     run = next((name for name in CHECKPOINTS if name in names), None)
     for path in files:
         if path.suffix not in WEIGHTS or (path.name in CHECKPOINTS and path.name != run):
             continue
-        getattr(found, _kind(path)).append(path)
+        getattr(inventory, _kind(path)).append(path)
 
 
 def _kind(path: Path) -> str:

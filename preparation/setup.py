@@ -62,15 +62,15 @@ class Setup:
 def set_up(config: SetupConfig) -> Setup:
     """Look, check and choose. UserError: a folder that was named is not there, or nothing was found."""
     roots = roots_of(config)
-    found, setup = search(roots, config.max_depth, config.max_entries), Setup()
+    inventory, setup = search(roots, config.max_depth, config.max_entries), Setup()
     listed = " ".join(map(str, roots)) or "none of the usual folders"
-    setup.say("note", "looked", f"at {found.entries} names below {listed}")
-    for text in found.left_out:
+    setup.say("note", "looked", f"at {inventory.entries} names below {listed}")
+    for text in inventory.left_out:
         setup.say("note", "left out", f"{text}; name a folder of it by --folders to have it looked at")
-    for path in found.unknown:
+    for path in inventory.unknown:
         setup.say("note", "unknown", f"{path}: neither a tokenizer nor a model, by its content or name")
-    choose_data(found, setup)
-    choose_networks(found, setup)
+    choose_data(inventory, setup)
+    choose_networks(inventory, setup)
     if not setup.sections:
         raise UserError(
             f"setup: neither weights nor people's images below {listed}; name their folders by "
@@ -88,24 +88,24 @@ def roots_of(config: SetupConfig) -> list[Path]:
     return list(dict.fromkeys(folder.resolve() for folder in folders if folder.is_dir()))
 
 
-def choose_data(found: Found, setup: Setup) -> None:
+def choose_data(inventory: Found, setup: Setup) -> None:
     """Images: the first split, which stage 1 takes, or else the first folder of people, still to be split."""
-    for folder, people in found.people.items():
+    for folder, people in inventory.people.items():
         try:
             open_rgb(people.example)
             setup.say("ok", "images", f"{folder}: {people.number} people, {people.images} images or more")
         except UserError as error:
             setup.say("warn", "images", f"{folder}: {error}")
-    if found.splits:
-        data = found.splits[0]
+    if inventory.splits:
+        data = inventory.splits[0]
         setup.put(extract_data_dir=data, pipeline_data_dir=data, evaluate_real=data)
-    elif found.raw:
-        setup.put(split_input_dir=found.raw[0])
+    elif inventory.raw:
+        setup.put(split_input_dir=inventory.raw[0])
         setup.say(
             "note",
             "images",
             "not split yet: python stage0_prepare.py split --input_dir "
-            f"{found.raw[0]} --output_dir data_split",
+            f"{inventory.raw[0]} --output_dir data_split",
         )
     else:
         setup.say(
@@ -116,13 +116,13 @@ def choose_data(found: Found, setup: Setup) -> None:
         )
 
 
-def choose_networks(found: Found, setup: Setup) -> None:
+def choose_networks(inventory: Found, setup: Setup) -> None:
     """Tokenizer, model and ImageNet's statistics, checked as the stages would; those that fit together."""
-    given = [path for path in found.statistics if not (path.parent / "train.safetensors").exists()]
+    given = [path for path in inventory.statistics if not (path.parent / "train.safetensors").exists()]
     statistics = setup.sound("statistics", given, LatentStatistics.load)
-    tokenizers = setup.sound("tokenizer", found.tokenizers, lambda path: digest(load_tokenizer(path)))
-    published = [path for path in found.models if path.suffix == ".pt"]
-    trained = [path for path in found.models if path not in published]
+    tokenizers = setup.sound("tokenizer", inventory.tokenizers, lambda path: digest(load_tokenizer(path)))
+    published = [path for path in inventory.models if path.suffix == ".pt"]
+    trained = [path for path in inventory.models if path not in published]
     models = setup.sound("model", trained, lambda path: load_trained(path)[1])
     models |= setup.sound("model", published, lambda path: bool(load_dit(path)))  # not kept in memory
     model = next(iter(models), None)

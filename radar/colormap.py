@@ -83,12 +83,12 @@ def from_rgb(rgb: numpy.ndarray, name: str = "jet") -> numpy.ndarray:
     assert rgb.dtype == numpy.uint8 and rgb.shape[-1] == 3, (rgb.dtype, rgb.shape)
     red, green, blue = numpy.moveaxis(rgb.astype(numpy.int32), -1, 0)
     codes, places = (red << 16 | green << 8 | blue).ravel(), _places(name)
-    found = places[codes]
-    if not found.all():
-        new = numpy.unique(codes[found == 0])
+    entries = places[codes]
+    if not entries.all():
+        new = numpy.unique(codes[entries == 0])
         places[new] = _nearest(new, inverse) + 1
-        found = places[codes]
-    return inverse.values[found - 1].reshape(rgb.shape[:-1])
+        entries = places[codes]
+    return inverse.values[entries - 1].reshape(rgb.shape[:-1])
 
 
 def _nearest(codes: numpy.ndarray, inverse: Inverse) -> numpy.ndarray:

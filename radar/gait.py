@@ -193,8 +193,8 @@ def joint_paths(walker: Walker, phase: numpy.ndarray) -> numpy.ndarray:
     joints = _upper_body(walker, body)
     feet: dict[str, numpy.ndarray] = {}
     for side in SIDES:
-        own = _foot(walker, side, _own_phase(side, joints[f"{side} hip"]), body, grid)
-        feet |= {f"{side} {name}": _own_phase(side, path) for name, path in own.items()}
+        foot = _foot(walker, side, _own_phase(side, joints[f"{side} hip"]), body, grid)
+        feet |= {f"{side} {name}": _own_phase(side, path) for name, path in foot.items()}
     _lower_into_reach(walker, joints, feet)
     joints |= feet
     for side in SIDES:
@@ -254,13 +254,13 @@ def _hanging(angle: numpy.ndarray) -> numpy.ndarray:
 
 
 def _foot(
-    walker: Walker, side: str, hip: numpy.ndarray, own: Curves, phase: numpy.ndarray
+    walker: Walker, side: str, hip: numpy.ndarray, leg: Curves, phase: numpy.ndarray
 ) -> dict[str, numpy.ndarray]:
     """Ankle, heel and toe (3, N) over the phase of their own leg, whose hip moves as `hip` (3, N)."""
     height, factor = walker.hip_height_m, walker.leg_swing * walker.swing(side)
-    thigh = factor * own.hip
-    shank = thigh - factor * own.knee
-    pitch = (shank + own.ankle) * (1 - _flat(phase))
+    thigh = factor * leg.hip
+    shank = thigh - factor * leg.knee
+    pitch = (shank + leg.ankle) * (1 - _flat(phase))
     swung = hip + height * (_THIGH * _hanging(thigh) + _SHANK * _hanging(shank))
     heel, toe = (-_HEEL_BACK * height, -_ANKLE * height), (_TOE_AHEAD * height, -_ANKLE * height)
     support = 1 - (1 - support_share(walker.relative_velocity)) / factor - _UNLOADED

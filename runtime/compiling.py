@@ -94,8 +94,8 @@ def keep_compiled_code() -> None:
 def processor() -> str:
     """The kind of processor by what compiled code hangs on: torch's vectors, and the features Linux tells."""
     info = Path("/proc/cpuinfo")
-    told = re.search(r"^(?:flags|Features)\s*:(.*)", info.read_text(), re.M) if info.is_file() else None
-    features = " ".join(sorted(told[1].split())) if told else platform.processor()
+    match = re.search(r"^(?:flags|Features)\s*:(.*)", info.read_text(), re.M) if info.is_file() else None
+    features = " ".join(sorted(match[1].split())) if match else platform.processor()
     vectors = re.sub(r"\W", "", torch.backends.cpu.get_cpu_capability()).lower()
     return f"{vectors}-{hashlib.sha256(features.encode()).hexdigest()[:8]}"
 

@@ -44,10 +44,10 @@ def with_colour_map(axes: Axes, images: Iterable[numpy.ndarray], first: object) 
     counts = Counter(map(colour_map_of, islice(images, 0 if axes.colour_map else LOOKED_AT)))
     if not counts:
         return axes
-    found = counts.most_common(1)[0][0]
-    if found is None:
+    colour_map = counts.most_common(1)[0][0]
+    if colour_map is None:
         raise UserError(f"{first} has the colours of no known map, so dB are not known; leave --arrays out")
-    return replace(axes, colour_map=found)
+    return replace(axes, colour_map=colour_map)
 
 
 def with_map_of_files(axes: Axes, images: Sequence[Path]) -> Axes:

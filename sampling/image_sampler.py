@@ -84,7 +84,7 @@ def escaped(name: str) -> str:
     """A person's name as part of a path: odd characters as %20, and nothing that a path would obey; never one
     for two names.
     """
-    quoted = re.sub(r"[^\w.-]", lambda found: quote(found[0], safe=""), name)
+    quoted = re.sub(r"[^\w.-]", lambda match: quote(match[0], safe=""), name)
     return re.sub(r"^\.", "%2E", quoted)
 
 

@@ -137,11 +137,11 @@ def _build(state: dict[str, torch.Tensor], payload: DitPayload, source: str) -> 
     way_out = "train again or use another copy"
     try:
         described = dict(payload.model)
-        found = infer_architecture(state, described.get("num_heads"))
+        inferred = infer_architecture(state, described.get("num_heads"))
         require_rows(state, described)
         untold = ("mlp_ratio", "class_dropout_prob", "use_checkpoint", "num_classes", "combinations")
         described = {"flow_map": False, "references": False} | described  # not told before there were such
-        wrong = {key for key in found if found[key] != described.get(key)}.difference(untold)
+        wrong = {key for key in inferred if inferred[key] != described.get(key)}.difference(untold)
         if wrong:  # before such a model is built, which may be of any size
             raise UserError(f"the weights have another {', '.join(sorted(wrong))}")
         with torch.device("meta"):  # no point in drawing weights that are overwritten at once

@@ -39,11 +39,11 @@ def with_people_of(
     """
     net, payload, vae, _ = networks
     require_references(net, f"--references {folder}")
-    found = find_images(folder)
-    tell(f"references: {account(len(found.records), 'image', found.left_out)}")
-    latents = latents_of(networks, found.records)  # first: it names an image that cannot be read
-    require_like_trained(folder, found.records, payload.axes, margins)
-    labels = torch.tensor([found.labels.index(record.user) for record in found.records])
+    images = find_images(folder)
+    tell(f"references: {account(len(images.records), 'image', images.left_out)}")
+    latents = latents_of(networks, images.records)  # first: it names an image that cannot be read
+    require_like_trained(folder, images.records, payload.axes, margins)
+    labels = torch.tensor([images.labels.index(record.user) for record in images.records])
     people, share = references_of(net).encoder.vectors_of(payload.statistics.normalise(latents), labels)
     if share > 0:
         tell(
@@ -55,7 +55,7 @@ def with_people_of(
     nobody = torch.zeros_like(people[0])
     state = {**net.state_dict(), VECTORS: torch.stack([*people, nobody])}
     load_strict(known, state, "references")
-    payload = replace(payload, model=arguments, labels=found.labels)
+    payload = replace(payload, model=arguments, labels=images.labels)
     return networks._replace(net=known.eval().requires_grad_(False), payload=payload)
 
 

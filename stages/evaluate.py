@@ -68,10 +68,10 @@ def run(config: EvaluateConfig) -> None:
     conditions = conditions_of(config, people)
     unrecorded = [name for name in conditions.labels.names if name not in people.names] if conditions else []
     seen = check_split(splits, config.real, config.margins)
-    found = generators_of(config, people, unrecorded)
-    several = len(found) > 1
-    axes_told = [(str(one.folder), one.axes) for one in found.values()]
-    axes = axes_of_images(config.real, splits.paths(), config.axes, *axes_told)
+    generators = generators_of(config, people, unrecorded)
+    several = len(generators) > 1
+    axes_of_each = [(str(one.folder), one.axes) for one in generators.values()]
+    axes = axes_of_images(config.real, splits.paths(), config.axes, *axes_of_each)
     if conditions and not axes:
         raise UserError("--conditions: requires velocities in m/s; tell the edges of the images by --axes")
     config = replace(config, axes=axes.scales() if axes else [])
@@ -79,7 +79,7 @@ def run(config: EvaluateConfig) -> None:
 
     # What the folder is known by
     folder, path = Path(config.output_dir), Path(config.output_dir) / "metrics.json"
-    selected_by, judged, val = unseen_by_selectors(real, found)
+    selected_by, judged, val = unseen_by_selectors(real, generators)
     contents = {"selector_training": selected_by, **{name: inputs_digest(real[name]) for name in real}}
     if selected_by:
         real["val"] = val
@@ -87,7 +87,7 @@ def run(config: EvaluateConfig) -> None:
     sweep = read_sweep(Path(config.sweep)) if config.sweep else None
     claimed = identity(config, real=contents)
     others = {name: digest_of_file(config, name) for name in ("vavae_path", "sweep", "truth", *NETWORKS)}
-    digests = {name: inputs_digest([*one.records, *one.unrecorded]) for name, one in found.items()}
+    digests = {name: inputs_digest([*one.records, *one.unrecorded]) for name, one in generators.items()}
     inputs = recorded(config, real=contents, generated=digests if several else digests[ALONE], **others)
     inputs |= {"version": VERSION}
     inputs |= {"groups": file_digest(Path(config.real) / SPLIT_TABLE)} if groups else {}
@@ -97,18 +97,18 @@ def run(config: EvaluateConfig) -> None:
         metrics = read_metrics(path)
         if config.dry_run:
             load_networks(config)
-            drawn = {name: one.records for name, one in found.items()}
+            drawn = {name: one.records for name, one in generators.items()}
             return tell(config, {**real, **drawn}, metrics.get("inputs") == inputs)
         if metrics.get("inputs") == inputs:
             say(f"{path} was measured on the same images: skipped")
         else:
             range_db = axes.range_db if axes else None
-            images = Inputs(people, real, found, judged, groups, range_db, conditions, sweep)
+            images = Inputs(people, real, generators, judged, groups, range_db, conditions, sweep)
             measured = evaluate(config, images, folder)
             known = {"versions": versions(), "seed": config.seed, "axes": axes and axes.known()}
             metrics = {"inputs": inputs, **known, **measured}
             write_files(folder, metrics)
-    accounts = [splits.account(), *(one.account() for one in found.values())]
+    accounts = [splits.account(), *(one.account() for one in generators.values())]
     say("\n".join([*accounts, *table(metrics), *study_of(metrics), *metrics["summary"]]))
     picture = folder / f"{TOGETHER if several else PICTURES[0]}.png"
     say(f"all figures are in {path}\nlook at {folder / 'report.html'} and {picture}")
@@ -120,13 +120,13 @@ def generators_of(
     """The images of each generator, by its name; UserError as of `find_generated`, and for a sweep of
     several.
     """
-    found = {
+    generators = {
         name: together([find_generated(path, people, unrecorded) for path in paths], people)
         for name, paths in named_folders(config.generated).items()
     }
-    if len(found) > 1 and config.sweep:
+    if len(generators) > 1 and config.sweep:
         raise UserError("--sweep: belongs to one generator; leave it out, or give one folder as --generated")
-    return found
+    return generators
 
 
 def read_sweep(path: Path) -> dict[str, Any]:
@@ -166,12 +166,14 @@ def write_files(folder: Path, metrics: dict[str, Any]) -> None:
 
 
 def unseen_by_selectors(
-    real: dict[str, list[ImageRecord]], found: dict[str, Generated]
+    real: dict[str, list[ImageRecord]], generators: dict[str, Generated]
 ) -> tuple[str | None, list[ImageRecord], list[ImageRecord]]:
     """Digest of what the judge learnt from that selected some of the images, None without such ones; and the
     images of train and of val that the scoring judges may learn from. Errors of `scoring_parts`.
     """
-    parts = {one.selected_by: scoring_parts(real, one.selected_by, str(one.folder)) for one in found.values()}
+    parts = {
+        one.selected_by: scoring_parts(real, one.selected_by, str(one.folder)) for one in generators.values()
+    }
     selected_by = next((digest for digest in parts if digest), None)
     return selected_by, *parts[selected_by]
 
@@ -241,10 +243,10 @@ def table(metrics: dict[str, Any]) -> list[str]:
         of_one += [slope_line(one["velocity_intervention"])] if "velocity_intervention" in one else []
         of_one.append(", ".join(f"{key}: {answer['word']}" for key, answer in one["answers"].items()))
         lines += [": ".join(filter(None, (name, line))) for line in of_one]
-    for name, own in metrics.get("groups", {}).items():
-        if "difference" in own:
+    for name, group in metrics.get("groups", {}).items():
+        if "difference" in group:
             said = ", ".join(
-                f"{kind} {name} {shown(own[kind]['judged_right'], True)}" for kind in GROUP_KINDS
+                f"{kind} {name} {shown(group[kind]['judged_right'], True)}" for kind in GROUP_KINDS
             )
             lines.append(f"judged right of held-out real images: {said}")
     return [*lines, f"real is {metrics['held_out']}; by chance {metrics['chance']:.1%} are judged right"]

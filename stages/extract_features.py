@@ -214,8 +214,8 @@ def finish(inputs: Inputs, jobs: Sequence[Job], config: ExtractConfig) -> None:
     say(inputs.splits.account())
     extracted = [sample for job in jobs for sample in job.samples]
     changed = sum(sample.change > 0 for sample in extracted)
-    told = f"{len(extracted)} latents" + f", {changed} of them of changed images," * (changed > 0)
-    say(f"wrote {told} to {folder}; next: python stage2_train_dit.py --latent_dir {folder}")
+    counts = f"{len(extracted)} latents" + f", {changed} of them of changed images," * (changed > 0)
+    say(f"wrote {counts} to {folder}; next: python stage2_train_dit.py --latent_dir {folder}")
 
 
 def is_current(

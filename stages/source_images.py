@@ -78,12 +78,12 @@ class Sample(NamedTuple):
 
 def filled(records: Sequence[ImageRecord], count: int) -> list[Sample]:
     """All images, then of each folder that has fewer than `count` its own in turn, changed, up to `count`."""
-    own: dict[str, list[ImageRecord]] = {}
+    of_user: dict[str, list[ImageRecord]] = {}
     for record in records:
-        own.setdefault(record.user, []).append(record)
+        of_user.setdefault(record.user, []).append(record)
     further = [
         Sample(images[place % len(images)], place // len(images))
-        for images in own.values()
+        for images in of_user.values()
         for place in range(len(images), count)
     ]
     return [Sample(record) for record in records] + further

@@ -111,9 +111,9 @@ def teach_(encoder: ReferenceEncoder, train: LatentSet, statistics: LatentStatis
     squares = torch.zeros(sums.shape[1], sums.shape[1], dtype=torch.float64)
     for first in progress(range(0, len(train), MANY), description="encoder of references", unit="block"):
         block = slice(first, first + MANY)
-        found = moments(statistics.normalise(train.latents[block])).double()
-        sums.index_add_(0, labels[block], found)
-        squares += found.T @ found
+        features = moments(statistics.normalise(train.latents[block])).double()
+        sums.index_add_(0, labels[block], features)
+        squares += features.T @ features
     means = sums / count[:, None]
     within = (squares - sums.T @ means) / len(train)
     directions, middle = discriminants(means, within), means.mean(0)
@@ -131,5 +131,5 @@ def discriminants(means: Tensor, within: Tensor) -> Tensor:
     whitened = torch.linalg.solve_triangular(root, (means - means.mean(0)).T, upper=False)
     directions, strengths, _ = torch.linalg.svd(whitened, full_matrices=False)
     kept = directions[:, :WIDTH] * (strengths[:WIDTH] > NOTHING * strengths[0])
-    found = torch.linalg.solve_triangular(root.T, kept, upper=True)
-    return functional.pad(found, (0, WIDTH - found.shape[1]))
+    columns = torch.linalg.solve_triangular(root.T, kept, upper=True)
+    return functional.pad(columns, (0, WIDTH - columns.shape[1]))

@@ -275,8 +275,8 @@ def chosen_statistics(config: TrainConfig, initial: Initial | None) -> str:
     """`micro_doppler` (the data's own) or `imagenet`, as asked; with `auto` `initial`, those that the
     weights to start from were trained with, or as stage 1 recommended.
     """
-    own = config.tune != "person" and config.distil_guidance is None
-    if config.statistics != "auto" and own:
+    free = config.tune != "person" and config.distil_guidance is None
+    if config.statistics != "auto" and free:
         return config.statistics
     if initial and initial.payload:
         return "initial"

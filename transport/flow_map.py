@@ -56,6 +56,6 @@ def flow_map_losses(
     mean = mean_velocity(twice, torch.cat([begin, begin]), spans, torch.cat([y, y])).to(x1.dtype)
     after, before = (twice + broadcast_time(spans, twice) * mean).chunk(2)
     with torch.no_grad():
-        there = velocity((after + before) / 2, (late + early) / 2).to(x1.dtype)
+        target = velocity((after + before) / 2, (late + early) / 2).to(x1.dtype)
     along = (after - before) / broadcast_time(late - early, after)
-    return velocity_loss(along, there)
+    return velocity_loss(along, target)

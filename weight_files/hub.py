@@ -84,7 +84,7 @@ def with_local_files(config: Any, tell: Callable[[str], None] = say) -> Any:
     """
     config = copy.copy(config)  # not `replace`, which forgets which keys were given
 
-    def found(flag: str, name: Any) -> Any:
+    def path_of(flag: str, name: Any) -> Any:
         if not (isinstance(name, str) and name.startswith(HUB_PREFIX)):
             return name
         try:
@@ -95,7 +95,7 @@ def with_local_files(config: Any, tell: Callable[[str], None] = say) -> Any:
     for item in (item for item in fields(config) if item.metadata["weights"]):
         value = getattr(config, item.name)
         several = isinstance(value, list)
-        local = [found(item.name, name) for name in value] if several else found(item.name, value)
+        local = [path_of(item.name, name) for name in value] if several else path_of(item.name, value)
         setattr(config, item.name, local)
     return config
 

@@ -72,12 +72,12 @@ def dots(
         axes = figure.subplots() if labelled else figure.add_axes((0.03, 0, 0.94, 1), frameon=False)
         axes.update_datalim([(edge, 0) for edge in within])
         for row, (label, pair) in enumerate(rows.items()):
-            for kind, found in pair.items():
-                if ends := ends_of(found):
+            for kind, estimate in pair.items():
+                if ends := ends_of(estimate):
                     place = kinds.index(kind)
                     height = row + 0.7 * ((place + 0.5) / len(kinds) - 0.5)
                     whiskers(axes.hlines, SERIES[place % 6], [(height, *ends)])
-                    spoken.append(" ".join(filter(None, (label, kind, *said(found, name)))))
+                    spoken.append(" ".join(filter(None, (label, kind, *said(estimate, name)))))
         axes.set_ylim(len(rows) - 0.5, -0.5)
         if labelled:
             axes.set_yticks(range(len(rows)), list(rows))

@@ -56,11 +56,11 @@ def _padded(tiles: list[numpy.ndarray], count: int) -> list[numpy.ndarray]:
     return tiles + [_tile(None)] * (count - len(tiles))
 
 
-def at_the_top(told: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def at_the_top(section: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """People whose images are at the top of the page, spread over all of the section "examples" of whom there
     are real ones, too.
     """
-    people = [name for name, own in told.items() if "real" in own] or [*told]
+    people = [name for name, example in section.items() if "real" in example] or [*section]
     picked = numpy.linspace(0, len(people) - 1, min(PEOPLE, len(people))).round().astype(int)
     return [people[place] for place in picked]
 

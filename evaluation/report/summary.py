@@ -184,10 +184,10 @@ def _new(metrics: Metrics) -> Answer:
 def _physical(metrics: Metrics) -> Answer:
     real, drawn = metrics["real"]["impossible"], metrics["generated"]["impossible"]
     apart = [
-        f"{name.replace('_', ' ')} (off by {found['generated']['value']:.2g} {found['unit']}".rstrip()
-        + f", real by {found['floor']['value']:.2g})"
-        for name, found in metrics.get("kinematics_distance", {}).items()
-        if _known(found) and standing(found["generated"], found["floor"]) > 0
+        f"{name.replace('_', ' ')} (off by {distance['generated']['value']:.2g} {distance['unit']}".rstrip()
+        + f", real by {distance['floor']['value']:.2g})"
+        for name, distance in metrics.get("kinematics_distance", {}).items()
+        if _known(distance) and standing(distance["generated"], distance["floor"]) > 0
     ]
     verdict, enough = "Physical: the images show motion as real walkers do", no_worse(drawn, real, -1)
     verdict, word = verdict + FEW_TELL * (not enough), GOOD if enough else UNKNOWN
@@ -204,9 +204,9 @@ def _physical(metrics: Metrics) -> Answer:
 
 def _diverse(metrics: Metrics) -> Answer:
     shares, fewest = {}, 0
-    for space, found in metrics.get("diversity", {}).items():
-        fewest = min(found["vendi"]["counts"].values())
-        real, drawn = found["vendi"]["real"], found["vendi"]["generated"]
+    for space, measures in metrics.get("diversity", {}).items():
+        fewest = min(measures["vendi"]["counts"].values())
+        real, drawn = measures["vendi"]["real"], measures["vendi"]["generated"]
         # one image again and again scores 1: what is beyond it counts
         ratios = [(drawn[name] - 1) / (real[name] - 1) for name in drawn if real[name] > 1 + 1e-6]
         if ratios:
@@ -228,17 +228,17 @@ def _diverse(metrics: Metrics) -> Answer:
 
 
 def _near(metrics: Metrics) -> str | None:
-    both = {space: found["kid"] for space, found in metrics.get("distances", {}).items()}
-    both = {space: found for space, found in both.items() if _known(found)}
+    both = {space: measures["kid"] for space, measures in metrics.get("distances", {}).items()}
+    both = {space: kid for space, kid in both.items() if _known(kid)}
     if not both:
         return None
-    telling = [space for space, found in both.items() if standing(found["generated"], found["floor"]) > 0]
+    telling = [space for space, kid in both.items() if standing(kid["generated"], kid["floor"]) > 0]
     verdict = f"As a set they can be told from real ones by {' and '.join(telling)} features"
     if not telling:
         verdict = "As a set they cannot be told from other real images with so many samples"
     listed = ", ".join(
-        f"{space} {found['generated']['value']:.2g} (real {found['floor']['value']:.2g})"
-        for space, found in both.items()
+        f"{space} {kid['generated']['value']:.2g} (real {kid['floor']['value']:.2g})"
+        for space, kid in both.items()
     )
     return f"{verdict}; KID {listed}."
 
@@ -258,14 +258,14 @@ def _helps(metrics: Metrics) -> Answer:
     verdict = metrics.get("verdict")
     if not verdict:
         return Answer(UNKNOWN, "Useful: not tried; --verdict trains classifiers with and without them.")
-    found, beyond = verdict["differences"][verdict["primary"]], verdict["beyond_best_real"]
-    reach = reach_of({**found, "sentence": verdict["sentence"]})
+    effect, beyond = verdict["differences"][verdict["primary"]], verdict["beyond_best_real"]
+    reach = reach_of({**effect, "sentence": verdict["sentence"]})
     words = {HELPS: GOOD, HARMS: POOR}
-    word = words.get(verdict["sentence"], DOUBTFUL if found.get("equal_within") else UNKNOWN)
+    word = words.get(verdict["sentence"], DOUBTFUL if effect.get("equal_within") else UNKNOWN)
     return Answer(
         word,
         f"To a classifier that has all real images it {verdict['sentence']} to add generated ones: "
-        f"{in_points(found)} over {found['reference']}, {100 * beyond['value']:+.1f} over "
+        f"{in_points(effect)} over {effect['reference']}, {100 * beyond['value']:+.1f} over "
         f"{beyond['reference']}, the best without generated ones"
         f"{f' ({reach})' if reach else ''}.",
     )

@@ -60,7 +60,7 @@ class Column(NamedTuple):
 def kinds_of(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """What was measured of each image: real, generated (or every generator by name), reconstructed."""
     kinds = {kind: metrics[kind] for kind in KINDS if kind in metrics}
-    drawn = {name: own["generated"] for name, own in metrics.get("generators", {}).items()}
+    drawn = {name: sections["generated"] for name, sections in metrics.get("generators", {}).items()}
     return {kind: kinds.pop(kind) for kind in KINDS[:1] if kind in kinds} | drawn | kinds
 
 
@@ -68,8 +68,8 @@ def headline(metrics: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
     """A figure of generated images, or of every generator's, beside that of real ones; empty without any."""
     kinds = kinds_of(metrics)
     drawn = [kind for kind in kinds if kind not in ("real", "reconstructed")]
-    found = {kind: kinds[kind][name] for kind in (*drawn, "real") if name in kinds.get(kind, {})}
-    return found if found.keys() - {"real"} else {}
+    figures = {kind: kinds[kind][name] for kind in (*drawn, "real") if name in kinds.get(kind, {})}
+    return figures if figures.keys() - {"real"} else {}
 
 
 def headline_kid(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -80,7 +80,7 @@ def headline_kid(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def headline_gain(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """What a classifier gains by generated images, or by every generator's."""
-    studies = {name: own.get("verdict") for name, own in metrics.get("generators", {}).items()}
+    studies = {name: sections.get("verdict") for name, sections in metrics.get("generators", {}).items()}
     studies = studies or {"generated": metrics.get("verdict")}
     return {
         name: gain
@@ -105,16 +105,16 @@ def figure_columns(metrics: dict[str, Any]) -> list[Column]:
 def agreement_columns(metrics: dict[str, Any]) -> list[Column]:
     """What each kind of judge names right, what both, one alone, neither."""
     agreement = metrics.get("agreement", {})
-    found = {kind: agreement[kind] for kind in KINDS if kind in agreement}
+    shares = {kind: agreement[kind] for kind in KINDS if kind in agreement}
     return [
         Column(said, kind, "", one[name]["per_person"], one[name])
         for name, said in said_by_judges(metrics).items()
-        for kind, one in found.items()
+        for kind, one in shares.items()
     ]
 
 
 def variety_columns(metrics: dict[str, Any]) -> list[Column]:
-    found = []
+    columns = []
     for space, measures in metrics.get("diversity", {}).items():
         for name, kinds in measures.items():
             counts = kinds.get("counts", {})
@@ -123,19 +123,19 @@ def variety_columns(metrics: dict[str, Any]) -> list[Column]:
                     person: {"value": value} | ({"count": counts[person]} if person in counts else {})
                     for person, value in kinds[kind].items()
                 }
-                found.append(Column(f"{WORDS.get(name, name)}, {space}", kind, "", wrapped, None))
-    return found
+                columns.append(Column(f"{WORDS.get(name, name)}, {space}", kind, "", wrapped, None))
+    return columns
 
 
 def motion_columns(metrics: dict[str, Any]) -> list[Column]:
     """Wasserstein distances between real and generated quantities, person by person."""
-    found = []
+    columns = []
     for name, one in metrics.get("kinematics_distance", {}).items():
         for kind, key in (("generated", "per_person"), ("floor", "per_person_floor")):
             people = {person: {"value": value} for person, value in one.get(key, {}).items()}
             if people:
-                found.append(Column(f"{name} distance", kind, one.get("unit", ""), people, one.get(kind)))
-    return found
+                columns.append(Column(f"{name} distance", kind, one.get("unit", ""), people, one.get(kind)))
+    return columns
 
 
 def arm_columns(arms: dict[str, dict[str, Any]]) -> list[Column]:
@@ -168,9 +168,9 @@ def sweep_columns(settings: list[dict[str, Any]]) -> tuple[list[str], list[str]]
 
 def sweep_series(sweep: dict[str, Any], name: str) -> tuple[list[float], dict[str, list[Any]]]:
     """Guidance scales, and one measure at each: a series of each sampler, and of held-out real images."""
-    found = {(one.get("sampler", "drawn"), one["guidance"]): one.get(name) for one in sweep["settings"]}
-    scales, samplers = sorted({scale for _, scale in found}), dict.fromkeys(sampler for sampler, _ in found)
-    series = {sampler: [found.get((sampler, scale)) for scale in scales] for sampler in samplers}
+    points = {(one.get("sampler", "drawn"), one["guidance"]): one.get(name) for one in sweep["settings"]}
+    scales, samplers = sorted({scale for _, scale in points}), dict.fromkeys(sampler for sampler, _ in points)
+    series = {sampler: [points.get((sampler, scale)) for scale in scales] for sampler in samplers}
     return scales, series | {"held-out real": [sweep.get("real", {}).get(name)] * len(scales)}
 
 

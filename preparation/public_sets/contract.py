@@ -12,7 +12,7 @@ from configs.errors import UserError
 from data.folders import FileRecord, Found
 from data.label_files import check_groups, person_folder
 from data.labels import listing, natural_key
-from data.tree import TOLD, sorted_out, told, unwanted
+from data.tree import TOLD, sorted_out, tally, unwanted
 from preparation.spectrograms import Reader, read_file
 
 Finder = Callable[[Path, Sequence[str]], Found]
@@ -74,7 +74,7 @@ def files_with(
     paths, left_out = sorted_out(source, (suffix,), leave_out)
     if not paths:
         raise UserError(
-            f"{source}: holds no file like {example}, found {told(left_out) or 'nothing'}; give the folder "
+            f"{source}: holds no file like {example}, found {tally(left_out) or 'nothing'}; give the folder "
             "that the set was unpacked to"
         )
     return paths, left_out

@@ -74,24 +74,24 @@ def find_signal(arrays: Mapping[str, Any], variable: str | None = None) -> tuple
             f"it holds {described(arrays)}: name one of these" if arrays else "it holds no array of numbers"
         )
         raise UserError(f"no variable {variable!r}; {held}")
-    found = complexes(chosen) | pairs(chosen)
-    if not found:
-        found = {
+    signals = complexes(chosen) | pairs(chosen)
+    if not signals:
+        signals = {
             name: (array,)
             for name, array in chosen.items()
             if array.dtype.kind in "fiu" and not is_axis(name)
         }
-    if not found:
+    if not signals:
         raise UserError(
             f"nothing in it is I/Q by its name: {described(arrays)}; expected complex numbers, "
             "or parts called I and Q or real and imag; --variable a,b takes a as I, b as Q"
         )
-    if len(found) > 1:
+    if len(signals) > 1:
         raise UserError(
-            f"several arrays may be the recording: {listing(found)}; choose with --variable, or name I and Q "
-            "by --variable a,b"
+            f"several arrays may be the recording: {listing(signals)}; choose with --variable, or name "
+            "I and Q by --variable a,b"
         )
-    return next(iter(found.items()))
+    return next(iter(signals.items()))
 
 
 def _chosen(arrays: Mapping[str, Any], part: str) -> Any:
@@ -100,24 +100,24 @@ def _chosen(arrays: Mapping[str, Any], part: str) -> Any:
         f"{name}.{field}": array[field] for name, array in arrays.items() for field in array.dtype.names or ()
     }
     every = {name: array for name, array in {**arrays, **fields}.items() if array.dtype.kind in "fiu"}
-    found = [array for name, array in every.items() if part in (name, leaf(name))]
-    if len(found) != 1:
+    matches = [array for name, array in every.items() if part in (name, leaf(name))]
+    if len(matches) != 1:
         raise UserError(
-            f"{'several variables' if found else 'no real variable'} {part!r}; it holds {described(every)}: "
-            "name two of these, as --variable I,Q"
+            f"{'several variables' if matches else 'no real variable'} {part!r}; it holds {described(every)}"
+            ": name two of these, as --variable I,Q"
         )
-    return found[0]
+    return matches[0]
 
 
 def complexes(arrays: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
     """Complex arrays, and records whose fields are called like the parts of complex numbers."""
-    found: dict[str, tuple[Any, ...]] = {
+    signals: dict[str, tuple[Any, ...]] = {
         name: (array,) for name, array in arrays.items() if array.dtype.kind == "c"
     }
     for name, array in arrays.items():
         for real, imaginary in _paired(array.dtype.names or ()):
-            found[name] = (array[real], array[imaginary])
-    return found
+            signals[name] = (array[real], array[imaginary])
+    return signals
 
 
 def pairs(arrays: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
@@ -179,8 +179,8 @@ def _number(numbers: Mapping[str, float], names: set[str], units: Units) -> floa
 def _unit_of(name: str, names: set[str], units: Units) -> float | None:
     """The unit that stands at the end of one of `names`; None: another name."""
     plain = "".join(_words(leaf(name)))
-    found = (factor for unit, factor in units if plain.endswith(unit) and plain.removesuffix(unit) in names)
-    return next(found, None)
+    factors = (factor for unit, factor in units if plain.endswith(unit) and plain.removesuffix(unit) in names)
+    return next(factors, None)
 
 
 def find_time(arrays: Mapping[str, Any], samples: int) -> numpy.ndarray | None:

@@ -232,8 +232,8 @@ def find_profile(path: Path, hints: Hints) -> Path | None:
 
 def profile_of(path: Path, hints: Hints) -> tuple[Path, ...]:
     """The profile that `load_stream` reads, if any."""
-    found = find_profile(path, hints)
-    return (found,) if found else ()
+    profile = find_profile(path, hints)
+    return (profile,) if profile else ()
 
 
 def load_stream(path: Path, hints: Hints) -> Contents:

@@ -33,7 +33,7 @@ def test_the_person_whom_most_are_taken_for_the_best_and_the_worst():
 def test_they_are_told_by_name_with_probabilities():
     drawn = [ImageRecord(Path(f"/x/{at}.png"), f"{at}.png", "") for at in range(len(DRAWN))]
     real = [ImageRecord(Path("x.png"), f"ID/{at}.png", "") for at in range(len(REAL))]
-    one, two = (own.told(real, drawn, PEOPLE) for own in examples_of(DRAWN, REAL, LABELS, PEOPLE).values())
+    one, two = (own.entry(real, drawn, PEOPLE) for own in examples_of(DRAWN, REAL, LABELS, PEOPLE).values())
     assert one["confused"] == {"image": "1.png", "probability": 0.1, "named": "ID_3"}
     assert (one["other"], one["real"], one["other_real"]) == ("ID_3", "ID/2.png", "ID/3.png")
     assert two["best"] == [{"image": "6.png", "probability": 0.9}] and "real" not in two
