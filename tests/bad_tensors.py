@@ -241,8 +241,8 @@ def model_changes() -> Iterator[tuple[str, Change]]:
     for key in ("format", "model", "labels", "statistics"):
         for value in (None, 3, "word", [], {}, [1, 2], [None], {"a": 1}):
             yield f"{key}={value}", entry(key, value)
-    odd = {"prediction": "v"}, {"path_type": 3}, {"sample_eps": "x"}, {"surprise": 1}
-    for value in ("word", [1, 2], *odd):
+    transports = {"prediction": "v"}, {"path_type": 3}, {"sample_eps": "x"}, {"surprise": 1}
+    for value in ("word", [1, 2], *transports):
         yield f"transport={value}", entry("transport", value)
     for key, values in {
         "depth": (0, 2, -1, 10**9, "x"),

@@ -99,8 +99,8 @@ def advice(data: bytes) -> None:
 
 
 def payload(data: bytes) -> None:
-    found = DitPayload.from_json(data.decode("utf-8", "replace"), "a file")
-    assert DitPayload.from_json(found.to_json(), "a file").labels == found.labels
+    parsed = DitPayload.from_json(data.decode("utf-8", "replace"), "a file")
+    assert DitPayload.from_json(parsed.to_json(), "a file").labels == parsed.labels
 
 
 def record(data: bytes) -> None:
@@ -123,8 +123,8 @@ def find_by(table: str, data: bytes) -> None:
     folder.mkdir(exist_ok=True)
     written(f"{folder.name}/a.png", b"")
     written(f"{folder.name}/{table}", data)
-    found = find_generated(folder, PEOPLE).records
-    assert found and all(folder in record.path.parents for record in found)
+    images = find_generated(folder, PEOPLE).records
+    assert images and all(folder in record.path.parents for record in images)
 
 
 def preset(data: bytes) -> None:

@@ -141,8 +141,8 @@ def test_functions_are_called_in_turn_and_the_warm_up_is_left_out(monkeypatch):
     times, calls = iter([0, 9, 9, 18, 20, 21, 21, 24]), []
     monkeypatch.setattr(turns.time, "perf_counter", lambda: next(times))
     monkeypatch.setattr(turns, "progress", lambda items, description: items)
-    found = turns.in_turn({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 1, "what")
-    assert calls == ["a", "b"] * 2 and found == {"a": 1, "b": 3}
+    seconds = turns.in_turn({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 1, "what")
+    assert calls == ["a", "b"] * 2 and seconds == {"a": 1, "b": 3}
 
 
 TOOLS = [path.stem for kind in ("bench", "compare") for path in PROJECT.glob(f"benchmarks/{kind}_*.py")]

@@ -19,9 +19,9 @@ class Draws:
         """`name` is share, mean or value."""
         middle = self.random.uniform(0.2, 0.8) * scale
         half = self.random.uniform(0.01, 0.15) * scale
-        own = {"per_person": {person: self.figure(name, scale) for person in people}} if people else {}
+        per_person = {"per_person": {person: self.figure(name, scale) for person in people}} if people else {}
         count = self.random.randint(100, 999)
-        return {name: middle, "interval": [middle - half, middle + half], "count": count, **own}
+        return {name: middle, "interval": [middle - half, middle + half], "count": count, **per_person}
 
     def estimate(self, scale: float = 1.0) -> dict:
         return self.figure("value", scale)
@@ -54,8 +54,8 @@ def planted(draw: Draws) -> dict:
         shares = {name: {"share": draw.random.random()} for name in ("some", "many")}
         return {"planted": {"share": share, "count": count}, **shares, "z": -draw.random.random()}
 
-    found = {name: draw.figure("share") for name in ("found", "by_ratio")}
-    return {**found, "sets": [part(0.013, 7), part(0.057, 28)]}
+    figures = {name: draw.figure("share") for name in ("found", "by_ratio")}
+    return {**figures, "sets": [part(0.013, 7), part(0.057, 28)]}
 
 
 def example(draw: Draws, person: str, other: str) -> dict:
@@ -198,7 +198,9 @@ def toy_metrics(people: tuple[str, ...] = ("ID_1", "ID_2", NASTY), seed: int = 0
     study = Study(draw, people)
     drawn = {kind: walked(draw, people) for kind in (*KINDS, "reconstructed")}
     answered = (("person", "good"), ("new", "doubtful"), ("useful", "not known"))
-    told = {kind: {name: draw.figure("share", people=people) for name in SAID_BY_JUDGES} for kind in drawn}
+    agreements = {
+        kind: {name: draw.figure("share", people=people) for name in SAID_BY_JUDGES} for kind in drawn
+    }
     return {
         "inputs": {"train": draw.digest(), "generated": draw.digest(), "axes": [-1.225, 5.175, 2.11]},
         "versions": {"python": "3.11.9", "torch": "2.15.0", "project": None},
@@ -220,7 +222,7 @@ def toy_metrics(people: tuple[str, ...] = ("ID_1", "ID_2", NASTY), seed: int = 0
             **{"network": "toy_network", "seeds": 3, "temperature": 1.13, "ece": 0.0316},
             "held_out_accuracy_by_seed": [0.913, 0.926, 0.932],
         },
-        "agreement": {"linear_judge": {"ridge": 0.0317, "temperature": 1.27, "ece": 0.0417}, **told},
+        "agreement": {"linear_judge": {"ridge": 0.0317, "temperature": 1.27, "ece": 0.0417}, **agreements},
         **drawn,
         "groups": {"day": grouped(draw, people)},
         "distances": {

@@ -197,8 +197,8 @@ def tokenizer_in(folder: Path) -> torch.Tensor:
 
 def set_in(folder: Path) -> torch.Tensor:
     """samples.npz: the folder's images in turns of people."""
-    with numpy.load(folder / "samples.npz") as found:
-        images, labels = torch.from_numpy(found["arr_0"]).float(), found["arr_1"]
+    with numpy.load(folder / "samples.npz") as arrays:
+        images, labels = torch.from_numpy(arrays["arr_0"]).float(), arrays["arr_1"]
     assert labels.tolist() == [0, 1, 2, 0, 1, 2]
     assert torch.equal(images[[0, 3, 1, 4, 2, 5]], images_in(folder))
     return images
@@ -232,27 +232,27 @@ def metrics_in(folder: Path) -> torch.Tensor:
 
 
 def sweep_in(folder: Path) -> torch.Tensor:
-    found = json.loads((folder / "sweep.json").read_text())["settings"]
+    settings = json.loads((folder / "sweep.json").read_text())["settings"]
     assert (folder / "sweep.png").is_file()
     images_in(next(path for path in folder.iterdir() if path.is_dir()))
-    figures = [found[0][name] for name in ("judged_right", "kid", "coverage", "memorised")]
+    figures = [settings[0][name] for name in ("judged_right", "kid", "coverage", "memorised")]
     return torch.tensor([figure.get("share", figure.get("value")) for figure in figures])
 
 
 def study_in(folder: Path) -> torch.Tensor:
     """study.json and its page; four images of each of two new people were tried on two classifiers."""
-    found = json.loads((folder / "study.json").read_text())
-    assert found["people"] == [*SPEED][:2] and found["verdict"]["arms"]["real + classic"]["count"] == 8
-    assert set(found["gap_closed"]) == {"few", "all", "value", "interval"}
+    figures = json.loads((folder / "study.json").read_text())
+    assert figures["people"] == [*SPEED][:2] and figures["verdict"]["arms"]["real + classic"]["count"] == 8
+    assert set(figures["gap_closed"]) == {"few", "all", "value", "interval"}
     assert (folder / "report.html").stat().st_size > 10_000
-    return torch.tensor([found["named_right"]["count"]])
+    return torch.tensor([figures["named_right"]["count"]])
 
 
 def fid_in(folder: Path) -> torch.Tensor:
-    found = json.loads((folder / "fid.json").read_text())
-    assert found["counts"] == {"generated": 6, "reference": 12}
-    assert found["left_out"] == ["Inception Score requires 10 generated images"]
-    return torch.tensor([*found["figures"].values()])
+    report = json.loads((folder / "fid.json").read_text())
+    assert report["counts"] == {"generated": 6, "reference": 12}
+    assert report["left_out"] == ["Inception Score requires 10 generated images"]
+    return torch.tensor([*report["figures"].values()])
 
 
 def judge_in(folder: Path) -> torch.Tensor:

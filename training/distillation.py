@@ -27,7 +27,7 @@ class DistillationModule(DiTModule):
         super().__init__(*arguments)
         if self.config.compile:
             compile_blocks_(teacher)
-        self._teacher = (teacher.eval().requires_grad_(False),)  # in a tuple it is no part of this module
+        self.teacher = (teacher.eval().requires_grad_(False),)  # in a tuple it is no part of this module
 
     def draw_times(self, count: int, draw: torch.Generator) -> Tensor:
         """Spans (count, 3), as `losses` takes them."""
@@ -56,7 +56,7 @@ class DistillationModule(DiTModule):
 
     def teacher_velocity(self, y: Tensor, x: Tensor, t: Tensor) -> Tensor:
         """Guided velocity (N,C,H,W) of the teacher for labels y (N,), at x and times t (N,)."""
-        teacher, scale = self._teacher[0].to(x.device), self.config.distil_guidance
+        teacher, scale = self.teacher[0].to(x.device), self.config.distil_guidance
         velocity = self.transport.velocity(teacher)
         if scale == 1:
             return velocity(x, t, y)

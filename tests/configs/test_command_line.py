@@ -211,9 +211,9 @@ def test_the_doctor_names_what_every_command_needs():
         "util.find_spec = lambda name, *more: None if name == 'omegaconf' else usual(name, *more); "
         "sys.argv = ['stage0_prepare.py', 'doctor']; runpy.run_path(sys.argv[0], run_name='__main__')"
     )
-    found = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
-    assert found.returncode == 2 and not found.stdout
-    assert found.stderr == "error: omegaconf: not installed; pip install -r requirements.txt\n"
+    process = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    assert process.returncode == 2 and not process.stdout
+    assert process.stderr == "error: omegaconf: not installed; pip install -r requirements.txt\n"
 
 
 @pytest.mark.parametrize(("given", "value"), [([], None), (["--compile"], True), (["--no-compile"], False)])

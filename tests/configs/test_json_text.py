@@ -18,7 +18,7 @@ def test_whatever_else_it_is_ends_in_a_value_error(text):
 
 
 def test_no_other_module_reads_json_on_its_own():
-    own = "configs/json_text.py"
+    module = "configs/json_text.py"
     texts = {path.as_posix(): (PROJECT / path).read_text(encoding="utf-8") for path in sources()}
-    assert "json.loads(" in texts.pop(own)
+    assert "json.loads(" in texts.pop(module)
     assert [path for path, text in texts.items() if "json.load(" in text or "json.loads(" in text] == []

@@ -11,8 +11,8 @@ FOLDERS = LabelTable(("ID_10_normal", "ID_2_backpack", "ID_2_normal"))
 
 
 def test_every_person_in_every_condition_and_in_none():
-    found = Conditions.from_folders(FOLDERS, "_[a-z]+$")
-    assert dict(zip(found.labels.names, found.pairs)) == {
+    conditions = Conditions.from_folders(FOLDERS, "_[a-z]+$")
+    assert dict(zip(conditions.labels.names, conditions.pairs)) == {
         "ID_2": [0, -1],
         "ID_2_backpack": [0, 0],
         "ID_2_normal": [0, 1],
@@ -23,8 +23,8 @@ def test_every_person_in_every_condition_and_in_none():
 
 
 def test_the_condition_may_stand_at_the_start_and_be_missing():
-    found = Conditions.from_folders(LabelTable(("slow walker1", "walker1", "walker2")), "^slow ")
-    assert dict(zip(found.labels.names, found.pairs)) == {
+    conditions = Conditions.from_folders(LabelTable(("slow walker1", "walker1", "walker2")), "^slow ")
+    assert dict(zip(conditions.labels.names, conditions.pairs)) == {
         "slow walker1": [0, 0],
         "walker1": [0, -1],
         "slow walker2": [1, 0],
@@ -53,9 +53,12 @@ def test_names_that_would_mean_two_people_are_refused():
 
 
 def test_each_label_knows_its_person_in_no_condition():
-    found = Conditions.from_folders(FOLDERS, "_[a-z]+$")
-    alone = {name: found.labels.names[label] for name, label in zip(found.labels.names, found.person_alone())}
-    assert alone == {name: name.split("_b")[0].split("_n")[0] for name in found.labels.names}
+    conditions = Conditions.from_folders(FOLDERS, "_[a-z]+$")
+    alone = {
+        name: conditions.labels.names[label]
+        for name, label in zip(conditions.labels.names, conditions.person_alone())
+    }
+    assert alone == {name: name.split("_b")[0].split("_n")[0] for name in conditions.labels.names}
 
 
 def test_latents_keep_their_people():

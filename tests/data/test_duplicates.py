@@ -77,8 +77,8 @@ def test_the_correlation_is_that_of_the_shifted_images():
     best = max((centred[0] * numpy.roll(centred[1], shift, 1)).sum() for shift in range(64))
     expected = best / numpy.linalg.norm(centred[0]) / numpy.linalg.norm(centred[1])
     images = (Image.fromarray(numpy.uint8(cells * 255 + 0.5)) for cells in (first, second))
-    found = correlate(*map(signature, images))
-    assert expected - 1e-4 <= found < expected + 0.05  # between whole columns it may be a little more
+    correlation = correlate(*map(signature, images))
+    assert expected - 1e-4 <= correlation < expected + 0.05  # between whole columns it may be a little more
 
 
 def test_images_of_one_colour_and_unreadable_ones_are_nobody_s_copies(tmp_path):

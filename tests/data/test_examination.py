@@ -48,9 +48,9 @@ def test_a_set_is_described_and_warned_of():
     mixed = [("a", drawn()), ("b", drawn("viridis")), ("c", Image.fromarray(figure()[0]))]
     noise = numpy.random.default_rng(0).integers(0, 256, (64, 64, 3), numpy.uint8)
     mixed.append(("d", Image.fromarray(noise)))
-    found = examine(mixed)
-    assert found.margins == ("c",) and found.colour_bars == 1 and found.colour_map == "jet"
-    text = "\n".join(found.lines())
+    examination = examine(mixed)
+    assert examination.margins == ("c",) and examination.colour_bars == 1 and examination.colour_map == "jet"
+    text = "\n".join(examination.lines())
     assert "warning: 1 of them have the colours of no known map" in text
     assert "warning: images of several colour maps" in text
 

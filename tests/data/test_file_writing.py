@@ -115,9 +115,9 @@ def test_latents_files_are_equal_between_processes(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["-c", str(tmp_path / "here")])
     monkeypatch.setattr(sys, "path", [*sys.path])
     exec(WRITER, {})
-    there, here = (tmp_path / name / "train.safetensors" for name in ("there", "here"))
-    assert there.read_bytes() == here.read_bytes()
-    assert read_latents(there.parent, "train").metadata["preprocessing"] == {"geometry": "pad"}
+    first, second = (tmp_path / name / "train.safetensors" for name in ("there", "here"))
+    assert first.read_bytes() == second.read_bytes()
+    assert read_latents(first.parent, "train").metadata["preprocessing"] == {"geometry": "pad"}
 
 
 def test_a_full_disk_is_one_line_and_keeps_the_old_file(tmp_path):

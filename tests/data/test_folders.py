@@ -20,7 +20,7 @@ def made(folder, *names):
     return folder
 
 
-def found(folder, rules=BY_FOLDER):
+def users(folder, rules=BY_FOLDER):
     return {record.relative: record.user for record in find_files(folder, PNG, "image", rules).records}
 
 
@@ -78,15 +78,15 @@ def test_what_is_not_read_is_counted_by_reason(tmp_path):
 def test_a_person_of_whom_nothing_is_read_is_refused(tmp_path, names, missing):
     made(tmp_path, "ID_1/a.png", *names)
     text = refusal(tmp_path, match=f"no image of {missing} can be read.*--leave_out 'ID_")
-    told = text.partition("--leave_out ")[2].replace("'", "").split()
-    assert found(tmp_path, Rules(leave_out=told)) == {"ID_1/a.png": "ID_1"}
+    patterns = text.partition("--leave_out ")[2].replace("'", "").split()
+    assert users(tmp_path, Rules(leave_out=patterns)) == {"ID_1/a.png": "ID_1"}
 
 
 def test_an_empty_folder_is_a_missing_person(tmp_path):
     made(tmp_path, "ID_1/a.png")
     (tmp_path / "ID_2/deep").mkdir(parents=True)
     refusal(tmp_path, match="no image of ID_2 can be read")
-    assert found(tmp_path, Rules(leave_out=["ID_2/*"]))
+    assert users(tmp_path, Rules(leave_out=["ID_2/*"]))
 
 
 def test_what_waits_for_ever_when_opened_is_no_image(tmp_path):
@@ -113,7 +113,7 @@ def test_links_are_followed_and_dead_ones_refused(tmp_path):
     assert len(find_files(folder, PNG, "image", dead_links=True).records) == 3
     (tmp_path / "far/x").rename(tmp_path / "far/y")  # the whole person is gone
     refusal(folder, Rules(leave_out=["b.png"]), match="no image of ID_2 can be read")
-    assert found(folder, Rules(leave_out=["b.png", "ID_2/*"])) == {"ID_1/a.png": "ID_1"}
+    assert users(folder, Rules(leave_out=["b.png", "ID_2/*"])) == {"ID_1/a.png": "ID_1"}
 
 
 def test_folders_that_may_not_be_read_are_no_empty_ones(tmp_path, monkeypatch):
@@ -156,10 +156,10 @@ def test_trees_of_two_meanings_ask_which_folder_is_the_person(tmp_path, names):
     made(tmp_path, *names)
     text = refusal(tmp_path, match="which folder of .* is the person")
     first, second = (part.split("'")[1] for part in text.split("--name ")[1:])
-    assert set(found(tmp_path, Rules(name=first)).values()) == {name.split("/")[0] for name in names}
+    assert set(users(tmp_path, Rules(name=first)).values()) == {name.split("/")[0] for name in names}
     if all(name.count("/") == 2 for name in names):
         expected = {"_".join(name.split("/")[1::-1]) for name in names}
-        assert set(found(tmp_path, Rules(name=second)).values()) == expected
+        assert set(users(tmp_path, Rules(name=second)).values()) == expected
 
 
 # Names
@@ -168,14 +168,14 @@ def test_trees_of_two_meanings_ask_which_folder_is_the_person(tmp_path, names):
 def test_names_tell_person_condition_recording_and_day(tmp_path):
     made(tmp_path, "220110/220110_2_walk_15.png", "220110/220110_0_run_1.png", "211130/211130_2_walk_15.png")
     name = r"(?P<day>\d+)_(?P<person>\d)_(?P<condition>[a-z]+)_(?P<recording>\d+)"
-    told = groups(tmp_path, Rules(name=name))
-    assert told["220110/220110_2_walk_15.png"] == {
+    fields = groups(tmp_path, Rules(name=name))
+    assert fields["220110/220110_2_walk_15.png"] == {
         "day": "220110",
         "person": "2",
         "condition": "walk",
         "recording": "15",
     }
-    assert found(tmp_path, Rules(name=name)) == {
+    assert users(tmp_path, Rules(name=name)) == {
         "220110/220110_0_run_1.png": "0_run",
         "211130/211130_2_walk_15.png": "2_walk",
         "220110/220110_2_walk_15.png": "2_walk",
@@ -202,7 +202,7 @@ def test_irregular_names_are_listed_and_repaired_by_a_table_alone(tmp_path):
     both = Rules(name, str(tmp_path / "repair.csv"))
     text = refusal(tmp_path / "in", both)
     assert irregular[2] in text and irregular[0] not in text
-    whole = found(tmp_path / "in", Rules(name, str(tmp_path / "repair.csv"), ["fall_x.png"]))
+    whole = users(tmp_path / "in", Rules(name, str(tmp_path / "repair.csv"), ["fall_x.png"]))
     assert whole[irregular[0]] == "D_cough" and whole[irregular[1]] == "E_fall" and len(whole) == 10
 
 
@@ -218,14 +218,14 @@ def test_irregular_names_are_listed_and_repaired_by_a_table_alone(tmp_path):
 def test_expressions_that_cannot_be_meant(tmp_path, name, words):
     made(tmp_path, "1P01A01R01.png", "1P02A01R01.png")
     refusal(tmp_path, Rules(name=name), match=words)
-    assert set(found(tmp_path, Rules(name=r"(?P<person>P\d+)")).values()) == {"P01", "P02"}
+    assert set(users(tmp_path, Rules(name=r"(?P<person>P\d+)")).values()) == {"P01", "P02"}
 
 
 def test_the_name_of_an_unread_file_tells_a_missing_person(tmp_path):
     made(tmp_path, "P1_a.png", "P2_a.psd")
     name = r"(?P<person>P\d+)_"
     refusal(tmp_path, Rules(name=name), match="no image of P2 can be read.*--leave_out 'P2/.'")
-    assert found(tmp_path, Rules(name=name, leave_out=["P2/*"])) == {"P1_a.png": "P1"}
+    assert users(tmp_path, Rules(name=name, leave_out=["P2/*"])) == {"P1_a.png": "P1"}
 
 
 # Tables
@@ -251,7 +251,7 @@ def test_a_table_tells_the_people(tmp_path, delimiter, encoding):
     )
     refusal(tmp_path / "in", rules, match="no image of more can be read")  # the table knows no file of it
     rules = Rules(labels=rules.labels, leave_out=["more/*"])
-    assert found(tmp_path / "in", rules) == {
+    assert users(tmp_path / "in", rules) == {
         "images/1.png": "Jörg",
         "images/2.png": "Ann",
         "images/10.png": "Ann",
@@ -263,10 +263,10 @@ def test_a_table_tells_the_people(tmp_path, delimiter, encoding):
 def test_labels_beside_the_images_are_read_without_a_flag(tmp_path):
     made(tmp_path, "images/img_1.png", "images/img_2.png")
     table(tmp_path, ("img_1.png", "1"), ("img_2.png", "2"), name="labels.csv")
-    assert found(tmp_path) == {"images/img_1.png": "1", "images/img_2.png": "2"}
+    assert users(tmp_path) == {"images/img_1.png": "1", "images/img_2.png": "2"}
     (tmp_path / "labels.csv").rename(tmp_path / "annotations.csv")
     refusal(tmp_path, match="annotations.csv lies beside the only folder.*--labels .*annotations.csv")
-    assert found(tmp_path, Rules(labels=str(tmp_path / "annotations.csv")))["images/img_2.png"] == "2"
+    assert users(tmp_path, Rules(labels=str(tmp_path / "annotations.csv")))["images/img_2.png"] == "2"
 
 
 @pytest.mark.parametrize(
@@ -329,15 +329,15 @@ def test_what_other_systems_hide_is_counted_and_archives_are_refused(tmp_path):
     assert len(files.records) == 1 and len(files.left_out["hidden or of the system"]) == 4
     made(tmp_path, "ID_2.zip", "ID_3.TAR.GZ")
     text = refusal(tmp_path, match="ID_2.zip, ID_3.TAR.GZ: archives are not read")
-    told = text.partition("--leave_out ")[2].replace("'", "").split()
-    assert found(tmp_path, Rules(leave_out=told)) == {"ID_1/a.png": "ID_1"}
+    patterns = text.partition("--leave_out ")[2].replace("'", "").split()
+    assert users(tmp_path, Rules(leave_out=patterns)) == {"ID_1/a.png": "ID_1"}
 
 
 @pytest.mark.parametrize("column", ["subject_id", "Participant", "user id", "personID"])
 def test_tables_name_people_in_usual_columns_and_paths_of_other_machines(tmp_path, column):
     made(tmp_path, "x/a.png", "x/b.png")
     (tmp_path / "labels.csv").write_text(f"file,{column}\n/home/ann/data/x/a.png,7\nD:\\x\\b.png,8\n")
-    assert found(tmp_path) == {"x/a.png": "7", "x/b.png": "8"}
+    assert users(tmp_path) == {"x/a.png": "7", "x/b.png": "8"}
 
 
 @pytest.mark.parametrize(
@@ -362,7 +362,7 @@ def test_the_way_out_of_dead_links_names_them_all(tmp_path):
         (folder / name).symlink_to("/nowhere")
     flags = shlex.split(refusal(folder, match="3 links lead nowhere").rpartition("without them by ")[2])
     assert flags == ["--leave_out", "ID_2/*", "ID_1/x.png"]
-    assert set(found(folder, Rules(leave_out=flags[1:]))) == {"ID_1/a.png", "ID_3/b.png"}
+    assert set(users(folder, Rules(leave_out=flags[1:]))) == {"ID_1/a.png", "ID_3/b.png"}
 
 
 def test_a_flag_of_many_patterns_is_cut():

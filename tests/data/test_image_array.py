@@ -16,9 +16,9 @@ def test_numpy_reads_what_is_written_and_the_bytes_are_always_the_same(tmp_path)
     for name in ("a.npz", "b.npz"):
         write_image_array(tmp_path / name, iter(IMAGES), IMAGES.shape, LABELS)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
-    with numpy.load(tmp_path / "a.npz") as found:
-        assert found.files == ["arr_0", "arr_1"] and found["arr_1"].dtype == numpy.int64
-        assert numpy.array_equal(found["arr_0"], IMAGES) and numpy.array_equal(found["arr_1"], LABELS)
+    with numpy.load(tmp_path / "a.npz") as arrays:
+        assert arrays.files == ["arr_0", "arr_1"] and arrays["arr_1"].dtype == numpy.int64
+        assert numpy.array_equal(arrays["arr_0"], IMAGES) and numpy.array_equal(arrays["arr_1"], LABELS)
     assert contents_of(tmp_path / "a.npz") == (5, False)
 
 

@@ -163,9 +163,9 @@ def test_users_and_images_come_in_natural_order(users):
     save_image(users / "ID_2" / "._w3.png")
     save_image(users / "ID_2" / "w11.JPG")
     (users / "ID_2" / "readme.txt").write_text("x")
-    found = find_images(users)
-    assert found.labels.names == ("ID_1", "ID_2", "ID_10")
-    records = found.records
+    listing = find_images(users)
+    assert listing.labels.names == ("ID_1", "ID_2", "ID_10")
+    records = listing.records
     assert [r.relative for r in records][:7] == [
         "ID_1/w1.png",
         "ID_1/w2.png",

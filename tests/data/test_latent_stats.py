@@ -156,13 +156,13 @@ def test_empty_missing_truncated_and_unsafe_files(tmp_path):
 
 
 def test_recommendation_measures_the_kl_divergence():
-    own, imagenet = statistics([1.0, 0.5], [2.0, 1.0]), statistics([0.0, 0.5], [1.0, 4.0])
-    found = recommend(own, imagenet)
-    assert found.mean_shift == (1.0, 0.0) and found.scale == (2.0, 0.25)
-    for m, s, kl in zip(found.mean_shift, found.scale, found.kl_nats):
+    micro_doppler, imagenet = statistics([1.0, 0.5], [2.0, 1.0]), statistics([0.0, 0.5], [1.0, 4.0])
+    recommendation = recommend(micro_doppler, imagenet)
+    assert recommendation.mean_shift == (1.0, 0.0) and recommendation.scale == (2.0, 0.25)
+    for m, s, kl in zip(recommendation.mean_shift, recommendation.scale, recommendation.kl_nats):
         ours, standard = torch.distributions.Normal(m, s), torch.distributions.Normal(0.0, 1.0)
         assert kl == pytest.approx(torch.distributions.kl_divergence(ours, standard).item(), rel=1e-6)
-    assert found.choice == "micro_doppler"
+    assert recommendation.choice == "micro_doppler"
 
 
 @pytest.mark.parametrize(
@@ -179,25 +179,29 @@ def test_recommendation_measures_the_kl_divergence():
 )
 def test_one_channel_decides(shift, scale, choice):
     imagenet = statistics([2.0, 5.0, -1.0], [3.0, 1.0, 0.5])
-    own = statistics([2.0, 5.0 + shift, -1.0], [3.0, scale, 0.5])
-    found = recommend(own, imagenet)
-    assert found.choice == choice
-    assert (found.kl_nats[1] > KL_LIMIT_NATS) == (choice == "micro_doppler")
-    assert found.kl_nats[1] == pytest.approx((scale**2 + shift**2 - 1 - math.log(scale**2)) / 2, abs=1e-6)
+    micro_doppler = statistics([2.0, 5.0 + shift, -1.0], [3.0, scale, 0.5])
+    recommendation = recommend(micro_doppler, imagenet)
+    assert recommendation.choice == choice
+    assert (recommendation.kl_nats[1] > KL_LIMIT_NATS) == (choice == "micro_doppler")
+    assert recommendation.kl_nats[1] == pytest.approx(
+        (scale**2 + shift**2 - 1 - math.log(scale**2)) / 2, abs=1e-6
+    )
 
 
 def test_recommendation_text_round_trip(tmp_path):
     same = statistics([0.0, 1.0], [1.0, 2.0])
     far = statistics([3.0, 1.0], [1.0, 2.0])
-    for found, first in (
+    for recommendation, first in (
         (recommend(same, same), "Recommendation: imagenet"),
         (recommend(same, None), "Recommendation: micro_doppler"),
         (recommend(same, far), "Recommendation: micro_doppler"),
     ):
-        (tmp_path / "r.txt").write_text(found.text())
+        (tmp_path / "r.txt").write_text(recommendation.text())
         lines = (tmp_path / "r.txt").read_text().splitlines()
-        assert lines[0] == first and read_recommendation(tmp_path / "r.txt") == found.choice
-        assert sum(line.endswith("over") for line in lines) == sum(kl > KL_LIMIT_NATS for kl in found.kl_nats)
+        assert lines[0] == first and read_recommendation(tmp_path / "r.txt") == recommendation.choice
+        assert sum(line.endswith("over") for line in lines) == sum(
+            kl > KL_LIMIT_NATS for kl in recommendation.kl_nats
+        )
     assert "No ImageNet statistics" in recommend(same, None).text()
 
 

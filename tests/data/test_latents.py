@@ -151,10 +151,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 def test_metadata_is_read_for_skip_decisions(tmp_path):
     assert read_metadata(tmp_path, "train") is None and read_metadata(tmp_path / "absent", "train") is None
     write(tmp_path, make_set(), shard_size=3)
-    found = read_metadata(tmp_path, "train")
-    assert METADATA.items() <= found.items() and found["label_table"] == list(TABLE.names)
-    assert found["num_samples"] == 7 and found["num_users"] == 3 and "paths" not in found
-    assert found == read_latents(tmp_path, "train").metadata
+    metadata = read_metadata(tmp_path, "train")
+    assert METADATA.items() <= metadata.items() and metadata["label_table"] == list(TABLE.names)
+    assert metadata["num_samples"] == 7 and metadata["num_users"] == 3 and "paths" not in metadata
+    assert metadata == read_latents(tmp_path, "train").metadata
     (tmp_path / "train-00001-of-00003.safetensors").unlink()
     assert read_metadata(tmp_path, "train") is None
 
@@ -267,13 +267,13 @@ def test_upstream_shards_are_read_in_numeric_order(tmp_path):
         }
         save_file(part, tmp_path / f"latents_rank{rank:02d}_shard{shard:03d}.safetensors")
         parts.append(part)
-    found = read_latents(tmp_path, "train")
+    latent_set = read_latents(tmp_path, "train")
     order = [0, 1, 2, 4, 3]  # shard 9 before shard 10
     for name in ("latents", "latents_flip", "labels"):
-        assert torch.equal(getattr(found, name)[:], torch.cat([parts[k][name] for k in order]))
-    assert found.label_table.names == tuple(map(str, range(12))) and found.latents_std is None
-    assert folder_numbers(found.label_table)[11] == 11  # class numbers
-    assert len(set(found.paths)) == 10
+        assert torch.equal(getattr(latent_set, name)[:], torch.cat([parts[k][name] for k in order]))
+    assert latent_set.label_table.names == tuple(map(str, range(12))) and latent_set.latents_std is None
+    assert folder_numbers(latent_set.label_table)[11] == 11  # class numbers
+    assert len(set(latent_set.paths)) == 10
     with pytest.raises(FileNotFoundError):
         read_latents(tmp_path, "val")
     assert read_metadata(tmp_path, "train") is None
@@ -289,9 +289,10 @@ def test_export_is_what_upstream_reads(tmp_path):
         "latents_stats.pt",
     ]
     assert all(set(load_file(path)) == {"latents", "latents_flip", "labels"} for path in files)
-    found = read_latents(tmp_path, "train")
-    assert torch.equal(found.latents[:], latent_set.latents) and torch.equal(found.labels, latent_set.labels)
-    assert torch.equal(found.latents_flip[:], latent_set.latents)  # a mirrored walk is another walk
+    exported = read_latents(tmp_path, "train")
+    assert torch.equal(exported.latents[:], latent_set.latents)
+    assert torch.equal(exported.labels, latent_set.labels)
+    assert torch.equal(exported.latents_flip[:], latent_set.latents)  # a mirrored walk is another walk
     saved = LatentStatistics.load(tmp_path / "latents_stats.pt")
     torch.testing.assert_close(saved.std.flatten(), latent_set.latents.std(dim=(0, 2, 3)), rtol=1e-6, atol=0)
 

@@ -66,8 +66,7 @@ def test_files_of_several_people_in_one_folder_are_no_persons(tmp_path, top):
     ],
 )
 def test_people_stay_people(tmp_path, names):
-    found = people(tree(tmp_path, *names), Rules())
-    assert found == {name: name.partition("/")[0] for name in names}
+    assert people(tree(tmp_path, *names), Rules()) == {name: name.partition("/")[0] for name in names}
 
 
 @pytest.mark.parametrize("top", ["images", "Data", "micro_doppler", "png"])

@@ -36,17 +36,17 @@ def test_velocities_grow_with_speed_and_shrink_with_the_cosine(speed, aspect):
     x = VELOCITY[None, None, :, None].expand(1, 1, 40, 24)
     expected = VELOCITY / (speed * aspect)
     inside = (expected > VELOCITY.min()) & (expected < VELOCITY.max())
-    found = change(x, speed, aspect)[0, 0, :, 5]
-    assert torch.allclose(found[inside], expected[inside], atol=1e-5) and inside.sum() > 30
-    assert found.max() <= VELOCITY.max() and found.min() >= VELOCITY.min()
+    velocities = change(x, speed, aspect)[0, 0, :, 5]
+    assert torch.allclose(velocities[inside], expected[inside], atol=1e-5) and inside.sum() > 30
+    assert velocities.max() <= VELOCITY.max() and velocities.min() >= VELOCITY.min()
 
 
 def test_twice_the_speed_is_twice_the_cadence():
     """Velocity untouched by an aspect that undoes it: every second column, twice."""
     ramp = torch.arange(24.0) + 0.5
-    found = change(ramp.expand(1, 1, 40, 24), speed=2, aspect=0.5)[0, 0, 0]
-    assert torch.allclose(found[:11], 2 * ramp[:11], atol=1e-4)
-    assert torch.allclose(found[12:23], 2 * ramp[:11], atol=1e-4)
+    row = change(ramp.expand(1, 1, 40, 24), speed=2, aspect=0.5)[0, 0, 0]
+    assert torch.allclose(row[:11], 2 * ramp[:11], atol=1e-4)
+    assert torch.allclose(row[12:23], 2 * ramp[:11], atol=1e-4)
 
 
 def test_gain_and_noise_are_decibels():
@@ -106,14 +106,14 @@ def test_another_walk_has_no_seam_amid_the_image(seed):
     times = ((torch.arange(24) + 0.5) / 24).expand(40, -1)
     image = torch.stack([(VELOCITY + 1)[:, None].expand(-1, 24) / 4, times, torch.zeros(40, 24)])
     pixels = (image * 255).round().to(torch.uint8)
-    found, again = (another_walk(pixels, EDGES, torch.Generator().manual_seed(seed)) for _ in range(2))
-    assert found.dtype == torch.uint8 and torch.equal(found, again)
+    walk, again = (another_walk(pixels, EDGES, torch.Generator().manual_seed(seed)) for _ in range(2))
+    assert walk.dtype == torch.uint8 and torch.equal(walk, again)
     speed, aspect, start = torch.rand(3, generator=torch.Generator().manual_seed(seed)).tolist()
     speed, aspect = 0.9 + 0.2 * speed, 0.87 + 0.13 * aspect
     start = (start if speed < 1 else 0.5) * (1 - speed)
     inside = (times[0] > 0.1) & (times[0] < 0.9)
-    shown = found[1, 0].float() / 255
+    shown = walk[1, 0].float() / 255
     assert torch.allclose(shown[inside], (start + speed * times[0])[inside], atol=0.01)
-    velocity = found[0, :, 12].float() / 255 * 4 - 1
+    velocity = walk[0, :, 12].float() / 255 * 4 - 1
     asked = (VELOCITY / (speed * aspect)).clamp(VELOCITY.min(), VELOCITY.max())
     assert torch.allclose(velocity, asked, atol=0.03)

@@ -89,9 +89,9 @@ def test_reading_shards_and_their_statistics_takes_no_memory_for_them(tmp_path):
             files.put(first, values, values)
     read_latents(tmp_path, "train")  # once before: what the first call allocates for good is not at issue
     before = anonymous_kib()
-    found = read_latents(tmp_path, "train")
-    assert torch.equal(found.latents[torch.tensor([2999, 0])][:, 0, 0, 0], torch.tensor([2900.0, 0.0]))
+    latent_set = read_latents(tmp_path, "train")
+    assert torch.equal(latent_set.latents[torch.tensor([2999, 0])][:, 0, 0, 0], torch.tensor([2900.0, 0.0]))
     assert anonymous_kib() - before < 4096
-    whole = torch.cat([part.clone() for part in found.latents.parts])
-    ours, expected = (LatentStatistics.from_latents(latents) for latents in (found.latents, whole))
+    whole = torch.cat([part.clone() for part in latent_set.latents.parts])
+    ours, expected = (LatentStatistics.from_latents(latents) for latents in (latent_set.latents, whole))
     assert torch.equal(ours.std, expected.std)

@@ -46,10 +46,10 @@ def tree(folder):
 
 def positions(split, user):
     """Split name → positions of the user's files."""
-    found = {}
+    places = {}
     for k, item in enumerate(item for item in split.assignments if item.record.user == user):
-        found.setdefault(item.split, []).append(k)
-    return found
+        places.setdefault(item.split, []).append(k)
+    return places
 
 
 @pytest.mark.parametrize("guard", [0, 3, 5])
@@ -59,23 +59,23 @@ def test_blocks_are_contiguous_ordered_and_a_guard_apart(guard, test_fraction):
     split = split_records(records, guard=guard, test_fraction=test_fraction)
     assert [item.record for item in split.assignments] == records and split.warning is None
     for user, count in (("ID_1", 117), ("ID_2", 40)):
-        found = positions(split, user)
+        places = positions(split, user)
         wanted = ["train", "val", "test"] if test_fraction else ["train", "val"]
-        blocks = [found[name] for name in wanted]
+        blocks = [places[name] for name in wanted]
         assert all(block == list(range(block[0], block[-1] + 1)) for block in blocks)
         assert all(b[0] - a[-1] == guard + 1 for a, b in zip(blocks, blocks[1:]))
         kept = count - guard * (len(wanted) - 1)
-        assert sum(map(len, blocks)) == kept and len(found.get("guard", [])) == count - kept
-        assert abs(len(found["val"]) - 0.15 * kept) <= 0.5
+        assert sum(map(len, blocks)) == kept and len(places.get("guard", [])) == count - kept
+        assert abs(len(places["val"]) - 0.15 * kept) <= 0.5
 
 
 def test_default_guard_leaves_no_shared_column_at_75_percent_overlap():
-    found = positions(split_records(make_records({"ID_1": 100})), "ID_1")
+    places = positions(split_records(make_records({"ID_1": 100})), "ID_1")
     columns = [set(range(25 * k, 25 * k + 100)) for k in range(100)]  # windows of 100 columns, hop 25
-    train = set().union(*(columns[k] for k in found["train"]))
-    assert not train & set().union(*(columns[k] for k in found["val"]))
-    nearest_guard = columns[found["guard"][-1]]  # with one guard file less, a quarter would be shared
-    assert len(columns[found["train"][-1]] & nearest_guard) == 25
+    train = set().union(*(columns[k] for k in places["train"]))
+    assert not train & set().union(*(columns[k] for k in places["val"]))
+    nearest_guard = columns[places["guard"][-1]]  # with one guard file less, a quarter would be shared
+    assert len(columns[places["train"][-1]] & nearest_guard) == 25
 
 
 @pytest.mark.parametrize("val_fraction, test_fraction", [(0.6, 0.3), (0.15, 0.0), (0.45, 0.45), (0.01, 0.01)])

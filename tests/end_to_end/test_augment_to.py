@@ -34,11 +34,11 @@ def made(toy, tmp_path_factory):
 
 def test_each_folder_has_as_many_latents_and_only_in_train(toy, made):
     out, said = made
-    plain, found = read_latents(toy.latents, "train"), read_latents(out, "train")
-    assert Counter(found.labels.tolist()) == {0: 8, 1: 8, 2: 8}
+    plain, augmented = read_latents(toy.latents, "train"), read_latents(out, "train")
+    assert Counter(augmented.labels.tolist()) == {0: 8, 1: 8, 2: 8}
     count = len(plain.labels)
-    torch.testing.assert_close(found.latents[:count], plain.latents)
-    assert torch.equal(found.labels[:count], plain.labels)
+    torch.testing.assert_close(augmented.latents[:count], plain.latents)
+    assert torch.equal(augmented.labels[:count], plain.labels)
     assert torch.equal(read_latents(out, "val").latents, read_latents(toy.latents, "val").latents)
     assert read_metadata(out, "train")["preprocessing"]["augment"]["to"] == 8
     assert "augment" not in read_metadata(out, "val")["preprocessing"]
@@ -90,8 +90,8 @@ def test_processes_share_the_changed_images(toy, made, tmp_path):
     flags = (*words(toy.extraction), "--output_path", tmp_path / "two", "--augment_to", "8", "--devices", "2")
     status, _, errors = run_as_pair(stage1.main, *flags)
     assert status == 0, errors
-    expected, found = read_latents(made[0], "train"), read_latents(tmp_path / "two", "train")
-    assert torch.equal(found.latents, expected.latents) and torch.equal(found.labels, expected.labels)
+    expected, shared = read_latents(made[0], "train"), read_latents(tmp_path / "two", "train")
+    assert torch.equal(shared.latents, expected.latents) and torch.equal(shared.labels, expected.labels)
 
 
 def test_velocities_must_be_known(toy, tmp_path):

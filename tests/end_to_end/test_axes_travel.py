@@ -22,9 +22,9 @@ SHOWN = Axes(-1.225, 5.175, 2.108, 32.0, "jet")  # of the walkers that stage 0 s
 
 
 def same(values):
-    found = Axes.of(values, "a test")
-    assert found.edges() == pytest.approx(SHOWN.edges(), abs=1e-3)
-    return (found.range_db, found.colour_map) == (SHOWN.range_db, SHOWN.colour_map)
+    axes = Axes.of(values, "a test")
+    assert axes.edges() == pytest.approx(SHOWN.edges(), abs=1e-3)
+    return (axes.range_db, axes.colour_map) == (SHOWN.range_db, SHOWN.colour_map)
 
 
 def extract(toy, out, *more, data=None):
@@ -75,10 +75,10 @@ def test_stage_4_reads_them_from_either_side(toy, data, images, tmp_path):
 
 
 def test_foreign_images_are_told_once(toy, data, tmp_path):
-    latents, told = tmp_path / "latents", ("--axes", 0, 4, 3, 40)
+    latents, flags = tmp_path / "latents", ("--axes", 0, 4, 3, 40)
     assert "axes of the images: not known" in output_of(*extract(toy, tmp_path / "none", data=data))
     assert "axes" not in read_metadata(tmp_path / "none", "train")
-    output_of(*extract(toy, latents, *told, data=data))
+    output_of(*extract(toy, latents, *flags, data=data))
     known = {"lowest_mps": 0, "highest_mps": 4, "duration_s": 3, "range_db": 40, "colour_map": "jet"}
     assert read_metadata(latents, "train")["axes"] == read_metadata(latents, "val")["axes"] == known
     output_of(*extract(toy, latents, data=data))  # again, without the flag

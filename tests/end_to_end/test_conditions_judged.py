@@ -43,11 +43,11 @@ def test_slopes_are_1_and_a_new_combination_is_judged_by_nobody(data, tmp_path):
     asked = ("--axes", *AXES, "--conditions", "_[a-z]+$", "--truth", data / "truth.csv")
     said = output_of(stage4.main, *given(data, tmp_path / "out"), *asked)
     metrics = json.loads((tmp_path / "out/metrics.json").read_text())
-    found = metrics["velocity_intervention"]
+    slopes = metrics["velocity_intervention"]
     for kind, people, combinations in (("generated", 2, 4), ("real", 2, 4), ("unrecorded", 1, 1)):
-        own = found[kind]
-        assert own["value"] == pytest.approx(1, abs=0.1), kind
-        assert (own["people"], own["combinations"]) == (people, combinations)
+        slope = slopes[kind]
+        assert slope["value"] == pytest.approx(1, abs=0.1), kind
+        assert (slope["people"], slope["combinations"]) == (people, combinations)
     assert metrics["counts"]["generated"] == 10 and set(metrics["people"]) == {*SPEED}
     assert "read 10 generated images, left out 0, and 2 of combinations not in training" in said
     assert "slope of log velocity over log speed (true speeds): generated " in said
@@ -60,7 +60,7 @@ def test_slopes_are_1_and_a_new_combination_is_judged_by_nobody(data, tmp_path):
     both = (*given(data, tmp_path / "both")[:2], "--output_dir", tmp_path / "both", "--judge_seeds", 1)
     said = output_of(stage4.main, *both, *asked, "--generated", data / "images", data / "table")
     other = json.loads((tmp_path / "both/metrics.json").read_text())["generators"]
-    assert [other[name]["velocity_intervention"] for name in ("images", "table")] == [found, found]
+    assert [other[name]["velocity_intervention"] for name in ("images", "table")] == [slopes, slopes]
     assert "table: slope of log velocity over log speed (true speeds): generated " in said
 
 

@@ -248,6 +248,6 @@ def test_every_program_is_among_these():
         train_tokenizer,
     )
     # These have tests of their own.
-    own = {"tokenizer/convert.py", "sampling/push.py", "example.py", "playground/__main__.py"}
-    assert programs == {f"{module.__name__}.py" for module in modules} | own
+    others = {"tokenizer/convert.py", "sampling/push.py", "example.py", "playground/__main__.py"}
+    assert programs == {f"{module.__name__}.py" for module in modules} | others
     assert set(stage0_prepare.COMMANDS) | set(stage4_evaluate.COMMANDS) <= set(SECTIONS)

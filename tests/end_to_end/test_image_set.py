@@ -27,8 +27,8 @@ def drawn(toy, tmp_path_factory):
 
 
 def test_labels_take_turns_and_the_first_get_what_cannot_be_shared(drawn):
-    with numpy.load(drawn / "samples.npz") as found:
-        images, labels = found["arr_0"], found["arr_1"]
+    with numpy.load(drawn / "samples.npz") as arrays:
+        images, labels = arrays["arr_0"], arrays["arr_1"]
     assert labels.tolist() == [0, 1, 2, 0, 1, 2, 0] and images.shape == (7, 256, 256, 3)
     users = ["01", "02", "10"]
     for place, (image, label) in enumerate(zip(images, labels)):
@@ -76,8 +76,8 @@ def test_what_is_packed_stays_and_more_images_are_packed_anew(toy, drawn, tmp_pa
 def test_fewer_images_than_people(toy, tmp_path):
     said = output_of(*draw(toy, tmp_path / "two", "--num_samples", 2))
     assert "2 images of 2 people" in said
-    with numpy.load(tmp_path / "two/samples.npz") as found:
-        assert found["arr_1"].tolist() == [0, 1]
+    with numpy.load(tmp_path / "two/samples.npz") as arrays:
+        assert arrays["arr_1"].tolist() == [0, 1]
 
 
 def test_selected_images_are_counted_by_keep(toy, tmp_path):
@@ -93,6 +93,6 @@ def test_a_set_of_published_classes(published, tmp_path, monkeypatch):  # noqa: 
     some = "--user_ids", "899-999", "--num_samples", 103
     said = output_of(stage3_inference.main, *arguments, *some, "--batch_size", 64)
     assert "micro_doppler_grid.png shows the first 100 of 101 people" in said
-    with numpy.load(tmp_path / "samples.npz") as found:
-        assert found["arr_1"].tolist() == [*range(899, 1000), 899, 900]
-        assert found["arr_0"].shape == (103, 256, 256, 3)
+    with numpy.load(tmp_path / "samples.npz") as arrays:
+        assert arrays["arr_1"].tolist() == [*range(899, 1000), 899, 900]
+        assert arrays["arr_0"].shape == (103, 256, 256, 3)

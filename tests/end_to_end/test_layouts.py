@@ -74,14 +74,14 @@ def test_metadata_name_every_image_and_person(drawn, layout, images):
 
 
 @pytest.mark.parametrize(
-    ("there", "asked", "said"),
+    ("folder", "asked", "said"),
     [
         ("flat", "folders", "layout was None, now 'folders'"),
         ("folders", "flat", "layout was 'folders', now None"),
     ],
 )
-def test_one_folder_has_one_layout(toy, drawn, there, asked, said):
-    assert said in refusal_of(*draw(toy, drawn / there, "--layout", asked), unchanged=drawn / there)
+def test_one_folder_has_one_layout(toy, drawn, folder, asked, said):
+    assert said in refusal_of(*draw(toy, drawn / folder, "--layout", asked), unchanged=drawn / folder)
 
 
 def test_folders_are_gone_on_with(toy, drawn, tmp_path):
@@ -102,11 +102,11 @@ def test_arrays_are_added_to_images_that_are_there(toy, drawn, tmp_path):
     before = snapshot(out)
     assert "wrote 6 arrays" in output_of(*draw(toy, out, "--arrays"))
     assert not changed(before, snapshot(out)) & FLAT
-    with numpy.load(out / "micro_doppler_user10_002.npz") as found:
-        assert found["db"].shape == (256, 256) and found["db"].dtype == numpy.float32
-        assert found["velocity_mps"][[0, -1]] == pytest.approx([-1.2125, 5.1625], abs=1e-3)
-        assert found["time_s"][-1] == pytest.approx(2.108 * 255.5 / 256, abs=1e-3)
-        assert (float(found["range_db"]), str(found["colour_map"])) == (32, "jet")
+    with numpy.load(out / "micro_doppler_user10_002.npz") as arrays:
+        assert arrays["db"].shape == (256, 256) and arrays["db"].dtype == numpy.float32
+        assert arrays["velocity_mps"][[0, -1]] == pytest.approx([-1.2125, 5.1625], abs=1e-3)
+        assert arrays["time_s"][-1] == pytest.approx(2.108 * 255.5 / 256, abs=1e-3)
+        assert (float(arrays["range_db"]), str(arrays["colour_map"])) == (32, "jet")
 
 
 def older_model(toy, path, axes):
@@ -117,11 +117,11 @@ def older_model(toy, path, axes):
 
 
 def test_arrays_require_axes_and_the_range_of_the_colours(toy, tmp_path):
-    one, told = ("--user_ids", 1, "--num_samples_per_user", 1), ("--axes", 0, 6, 2, 30)
+    one, axes = ("--user_ids", 1, "--num_samples_per_user", 1), ("--axes", 0, 6, 2, 30)
     old = older_model(toy, tmp_path / "old.safetensors", None)
     said = refusal_of(*draw(toy, tmp_path / "out", *one, "--arrays", checkpoint=old))
     assert "carries no axes" in said and not (tmp_path / "out").exists()
-    output_of(*draw(toy, tmp_path / "out", *one, *told, checkpoint=old))
+    output_of(*draw(toy, tmp_path / "out", *one, *axes, checkpoint=old))
     assert find_generated(tmp_path / "out", LabelTable(PEOPLE)).axes == Axes(0, 6, 2, 30)
     said = refusal_of(*draw(toy, tmp_path / "out", *one, checkpoint=old))
     assert "axes was [0.0, 6.0, 2.0, 30.0], now None" in said
@@ -129,7 +129,7 @@ def test_arrays_require_axes_and_the_range_of_the_colours(toy, tmp_path):
     said = refusal_of(*draw(toy, tmp_path / "more", *one, "--arrays", checkpoint=part))
     assert "carries no range in dB" in said
     assert "wrote 1 arrays" in output_of(
-        *draw(toy, tmp_path / "more", *one, "--arrays", *told, checkpoint=part)
+        *draw(toy, tmp_path / "more", *one, "--arrays", *axes, checkpoint=part)
     )
 
 

@@ -80,14 +80,14 @@ def first_rows(wanted: Callable[[str], bool] = bool) -> list[str]:
 
 def cells() -> list[Cell]:
     """All of them; `auto`, being one of the others, once for each command."""
-    found = []
+    grid = []
     for name, row in ROWS.items():
         auto = () if name in first_rows() else ("auto",)
         keys = keys_of(row.section)
         precisions = [one for one in PRECISIONS if one not in auto] if "precision" in keys else [None]
         processes = [None] if "devices" not in keys else [1] if row.one_process else [1, 2]
-        found += itertools.starmap(Cell, itertools.product([name], precisions, processes))
-    return found
+        grid += itertools.starmap(Cell, itertools.product([name], precisions, processes))
+    return grid
 
 
 class Done:
@@ -172,9 +172,9 @@ def done(toy, tmp_path_factory) -> Done:
 @pytest.mark.parametrize("cell", cells(), ids=str)
 def test_every_command_in_every_arithmetic(cell, done):
     require_gpus(cell)
-    found, expected = done.figures_of(cell), done.figures_of(cell.reference)
-    assert found.isfinite().all()
-    error = relative_error(found, expected)
+    figures, expected = done.figures_of(cell), done.figures_of(cell.reference)
+    assert figures.isfinite().all()
+    error = relative_error(figures, expected)
     assert error <= TOLERANCE[cell.precision or "32"]
     assert error > 0 or cell.precision not in ("bf16-mixed", "16-mixed")  # it was at work
 
@@ -195,8 +195,8 @@ def test_a_training_goes_on_in_another_arithmetic(row, first, then, done, tmp_pa
         require_gpus(cell)
         done.run(cell, tmp_path / "run", f"max_hours={hours}")
         assert steps_done(tmp_path / "run") == steps
-    found = ROWS[row].figures(tmp_path / "run")
-    assert 0 < relative_error(found, done.figures_of(plain(row))) <= TOLERANCE["bf16-mixed"]
+    figures = ROWS[row].figures(tmp_path / "run")
+    assert 0 < relative_error(figures, done.figures_of(plain(row))) <= TOLERANCE["bf16-mixed"]
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile requires a C++ compiler")

@@ -34,7 +34,7 @@ def drawing(toy, out, count, *more):
     return *toy.networks, given, *more
 
 
-def told(out) -> list[tuple[str, str]]:
+def precisions(out) -> list[tuple[str, str]]:
     """The arithmetic of network and tokenizer of every image."""
     return [(row["precision"], row["tokenizer_precision"]) for row in sample_rows(out)]
 
@@ -73,13 +73,13 @@ def test_stage_1_goes_on_in_what_it_was_begun_with(toy, tmp_path, clock):
 def test_stage_3_draws_all_images_of_a_folder_alike(toy, tmp_path, clock):
     taken = clock(**BF16)
     output_of(stage3.main, *drawing(toy, tmp_path, 3))
-    assert set(taken) == {"32", "bf16-mixed"} and told(tmp_path) == [("bf16-mixed", "bf16")] * 6
+    assert set(taken) == {"32", "bf16-mixed"} and precisions(tmp_path) == [("bf16-mixed", "bf16")] * 6
     before = snapshot(tmp_path)
     (tmp_path / "micro_doppler_user01_002.png").unlink()
     taken = clock(**FP32)
     output_of(stage3.main, *drawing(toy, tmp_path, 3))
     output_of(stage3.main, *drawing(toy, tmp_path, 4))
-    assert not taken and told(tmp_path) == [("bf16-mixed", "bf16")] * 8
+    assert not taken and precisions(tmp_path) == [("bf16-mixed", "bf16")] * 8
     after = snapshot(tmp_path)
     for name in names(tmp_path, "*_00[123].png"):
         assert after[name][1] == before[name][1], name
@@ -98,14 +98,14 @@ def test_stage_3_measures_network_and_tokenizer_each(toy, tmp_path, monkeypatch,
     monkeypatch.setattr("sampling.image_sampler.choose", choose_by)
     output_of(stage3.main, *drawing(toy, tmp_path, 3))
     assert kept(tmp_path) == {"network": "bf16-mixed", "tokenizer": "32"}
-    assert told(tmp_path) == [("bf16-mixed", "32")] * 6
+    assert precisions(tmp_path) == [("bf16-mixed", "32")] * 6
 
 
 def test_a_few_images_are_drawn_in_fp32_and_later_ones_too(toy, tmp_path, clock):
     taken = clock(**BF16)
     output_of(stage3.main, *drawing(toy, tmp_path, 1))
     output_of(stage3.main, *drawing(toy, tmp_path, 4))
-    assert not taken and told(tmp_path) == [("32", "32")] * 8
+    assert not taken and precisions(tmp_path) == [("32", "32")] * 8
 
 
 def test_a_named_arithmetic_is_not_measured_and_a_refused_run_keeps_nothing(toy, tmp_path, clock):
@@ -124,7 +124,7 @@ def test_two_processes_take_the_main_one_s_choice(toy, tmp_path):
     assert output.count("precision auto, network: ") == output.count("precision auto, tokenizer: ") == 1
     values = kept(tmp_path / "images")
     expected = values["network"], {"32": "32", "bf16-mixed": "bf16"}[values["tokenizer"]]
-    assert set(told(tmp_path / "images")) == {expected}
+    assert set(precisions(tmp_path / "images")) == {expected}
     few = words(extraction(toy, tmp_path / "latents", "--devices 2 --batch_size 4"))
     status, _, errors = finish(launch(["stage1_extract_features.py", *few]))
     assert status == 0, errors

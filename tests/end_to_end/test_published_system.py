@@ -59,9 +59,9 @@ def test_the_demo_grid_shows_the_eight_classes_in_two_rows(published, tmp_path):
     assert grid.size == (NAME_WIDTH + 4 * (256 + GAP), 2 * (256 + GAP) + GAP)
     for place, number in enumerate(DEMO_CLASSES):
         left, top = NAME_WIDTH + place % 4 * (256 + GAP), GAP + place // 4 * (256 + GAP)
-        own = Image.open(next(tmp_path.glob(f"micro_doppler_class{int(number):03d}_*_001.png")))
+        image = Image.open(next(tmp_path.glob(f"micro_doppler_class{int(number):03d}_*_001.png")))
         shown = numpy.asarray(grid.crop((left, top, left + 256, top + 256))).astype(int)
-        assert numpy.abs(shown - numpy.asarray(own.resize((256, 256)))).mean() < 2
+        assert numpy.abs(shown - numpy.asarray(image.resize((256, 256)))).mean() < 2
     assert Image.open(tmp_path / "demo_samples.png").tobytes() == grid.tobytes()
     assert {row["class"]: row["file"] for row in rows}["golden retriever"] == (
         "micro_doppler_class207_golden_retriever_001.png"
@@ -133,8 +133,8 @@ def test_flips_and_upstream_s_shards(toy, photographs, tmp_path):
     vae = VAVAE.from_file(toy.tokenizer)
     path = photographs / "train" / mirrored.paths[0]
     image = preprocess(open_rgb(path), vae.image_size, "crop")[None]
-    for images, found in ((image, mirrored.latents[0]), (image.flip(-1), mirrored.latents_flip[0])):
-        assert torch.allclose(vae.encode(images).mean[0], found, atol=1e-5)
+    for images, latent in ((image, mirrored.latents[0]), (image.flip(-1), mirrored.latents_flip[0])):
+        assert torch.allclose(vae.encode(images).mean[0], latent, atol=1e-5)
     plain = extract(tmp_path / "plain")
     assert plain.latents_flip is None and torch.equal(plain.latents, mirrored.latents)
     assert plain.metadata["preprocessing"] == {"geometry": "crop", "size": vae.image_size}

@@ -26,7 +26,7 @@ ENDS = {"|", "||", "&&", ";", "&", ">", ">>", "2>&1", "<"}
 
 def commands_in(text: str) -> list[list[str]]:
     """Arguments after `python` of every command line in fenced code."""
-    found = []
+    commands = []
     for block in re.findall(r"^```[^\n]*\n(.*?)^```", text, flags=re.M | re.S):
         for line in re.sub(r"\\\n\s*", " ", block).splitlines():
             if not re.match(r"\s*(\$ |\w+=\S* )*(\S*/)?python3? ", line):
@@ -34,8 +34,8 @@ def commands_in(text: str) -> list[list[str]]:
             tokens = shlex.split(line, comments=True)
             start = next(i for i, token in enumerate(tokens) if INTERPRETER.match(token)) + 1
             end = next((i for i, token in enumerate(tokens) if token in ENDS), len(tokens))
-            found.append(tokens[start:end])
-    return found
+            commands.append(tokens[start:end])
+    return commands
 
 
 def check(command: list[str]) -> None:

@@ -125,8 +125,8 @@ def test_selection_is_refused_where_it_cannot_be(toy, judge, selected, tmp_path,
     shutil.copytree(real / "val/ID_1", tmp_path / "data/val/ID_1")
     shutil.copytree(real / "val/ID_2", tmp_path / "data/val/ID_5")
     output_of(stage4.main, "judge", "--real", tmp_path / "data", "--output_dir", tmp_path / "two")
-    strangers = refusal_of(stage3.main, *arguments(toy, tmp_path / "x", tmp_path / "two/judge.safetensors"))
-    assert "knows ID_1, ID_5, asked for are ID_2, ID_10" in strangers and not (tmp_path / "x").exists()
+    message = refusal_of(stage3.main, *arguments(toy, tmp_path / "x", tmp_path / "two/judge.safetensors"))
+    assert "knows ID_1, ID_5, asked for are ID_2, ID_10" in message and not (tmp_path / "x").exists()
 
 
 def test_the_other_half_scores_what_was_selected(real, selected, tmp_path, monkeypatch):
@@ -171,13 +171,13 @@ def test_a_judge_that_may_share_pictures_is_refused(real, selected, judge, tmp_p
 def test_the_sweep_draws_and_scores_every_setting(toy, real, tmp_path):
     settings = "--guidance 1 4 --samplers euler --restarts 0 1 --num_samples_per_user 2 --num_steps 2"
     said = output_of(stage4.main, f"sweep --real {real} --output_dir {tmp_path}", *toy.networks, settings)
-    found = json.loads((tmp_path / "sweep.json").read_text())
-    settings = [(own["sampler"], own["guidance"]) for own in found["settings"]]
+    sweep = json.loads((tmp_path / "sweep.json").read_text())
+    settings = [(setting["sampler"], setting["guidance"]) for setting in sweep["settings"]]
     once = "euler, 1 restarts"
     assert settings == [("euler", 1), ("euler", 4), (once, 1), (once, 4)]
-    assert [own["judged_right"]["count"] for own in found["settings"]] == [6] * 4
-    assert all(own["kid"]["value"] is not None for own in found["settings"])
-    assert found["rule"] in said and (tmp_path / "sweep.png").is_file()
+    assert [setting["judged_right"]["count"] for setting in sweep["settings"]] == [6] * 4
+    assert all(setting["kid"]["value"] is not None for setting in sweep["settings"])
+    assert sweep["rule"] in said and (tmp_path / "sweep.png").is_file()
     assert len(names(tmp_path, "micro_doppler_user*.png")) == 4 * 6
 
 
@@ -205,12 +205,12 @@ def test_the_sweep_and_stage_4_agree_on_the_same_images(toy, real, tmp_path):
     )
     near = metrics["distances"]["judge"]
     drawn, usual = (sweep["settings"][0], "generated", "generated"), (sweep["real"], "real", "floor")
-    for found, kind, other in (drawn, usual):
-        assert {name: found[name] for name in ("kid", "coverage")} == {
+    for figures, kind, other in (drawn, usual):
+        assert {name: figures[name] for name in ("kid", "coverage")} == {
             name: near[name][other] for name in ("kid", "coverage")
         }
         for name in ("judged_right", "memorised", "impossible"):
-            assert found[name] == metrics[kind][name]
+            assert figures[name] == metrics[kind][name]
     output_of(stage4.main, *given, "--num_samples_per_user", "2")
     (fewer,) = json.loads((tmp_path / "sweep/sweep.json").read_text())["settings"]
     assert fewer["judged_right"]["count"] == fewer["kid"]["count"] == 6

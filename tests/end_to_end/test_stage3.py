@@ -88,9 +88,9 @@ def test_person_10_is_folder_ID_10_down_to_the_pixels(toy, drawn):
     config = SampleConfig(str(toy.lively), str(toy.tokenizer), guidance_scale=4.0, num_steps=2)
     noise = noise_for(vae.latent_shape, 0, "sample", "ID_10", 2)[None]
     sampler = LatentSampler(net, payload, config, device, "32")
-    found = pixels(drawn / "micro_doppler_user10_002.png")
+    image = pixels(drawn / "micro_doppler_user10_002.png")
     away = [
-        numpy.abs(as_rows(vae.decode(sampler(noise, torch.tensor([label]))))[0] - found).max()
+        numpy.abs(as_rows(vae.decode(sampler(noise, torch.tensor([label]))))[0] - image).max()
         for label in range(3)
     ]
     assert away[2] <= 1 and min(away[0], away[1]) > 10

@@ -115,12 +115,12 @@ def test_the_judge_tells_whose_walks_were_drawn(evaluated):
 
 def test_what_both_kinds_of_judge_say_is_told_apart(evaluated):
     said, metrics = evaluated
-    found = metrics["agreement"]
-    assert found.keys() == {"linear_judge", *KINDS}
-    assert (found["real"]["both"]["hits"], found["real"]["both"]["count"]) == (12, 12)
-    assert found["generated"]["both"]["per_person"]["ID_10"]["hits"] == 0
-    assert found["generated"]["both"]["hits"] == found["generated"]["network"]["hits"] == 4
-    assert found["generated"]["network"] == metrics["generated"]["judged_right"]
+    agreement = metrics["agreement"]
+    assert agreement.keys() == {"linear_judge", *KINDS}
+    assert (agreement["real"]["both"]["hits"], agreement["real"]["both"]["count"]) == (12, 12)
+    assert agreement["generated"]["both"]["per_person"]["ID_10"]["hits"] == 0
+    assert agreement["generated"]["both"]["hits"] == agreement["generated"]["network"]["hits"] == 4
+    assert agreement["generated"]["network"] == metrics["generated"]["judged_right"]
     assert (
         "named right by both judges: real 100% (76% to 100% of 12), generated 67% (30% to 90% of 6)" in said
     )
@@ -138,15 +138,15 @@ def test_a_judge_of_another_network_is_asked_of_whole_images(data, evaluated, tm
     assert "named right by the test_resnet judge only: real " in said
     assert metrics["tokenizer"]["perceptual"]["value"] > 0
     assert metrics["real"]["judged_right"]["count"] == 12 and set(metrics["distances"]) >= {"judge", "radar"}
-    told = refusal_of(stage4.main, *arguments(data, tmp_path / "report"), "--judge_seeds", 1)
-    assert "was made with other settings: judge was 'test_resnet', now None" in told
-    told = refusal_of(stage4.main, *arguments(data, tmp_path / "new"), "--judge", "resnet")
-    assert "--judge resnet: timm knows no such model" in told and not (tmp_path / "new").exists()
+    message = refusal_of(stage4.main, *arguments(data, tmp_path / "report"), "--judge_seeds", 1)
+    assert "was made with other settings: judge was 'test_resnet', now None" in message
+    message = refusal_of(stage4.main, *arguments(data, tmp_path / "new"), "--judge", "resnet")
+    assert "--judge resnet: timm knows no such model" in message and not (tmp_path / "new").exists()
 
 
 def test_the_copy_is_found(evaluated):
     copies = evaluated[1]["generated"]["memorised"]["per_person"]
-    assert {person: own["hits"] for person, own in copies.items()} == {"ID_1": 1, "ID_2": 0, "ID_10": 0}
+    assert {person: share["hits"] for person, share in copies.items()} == {"ID_1": 1, "ID_2": 0, "ID_10": 0}
     assert evaluated[1]["real"]["memorised"]["hits"] == 0
     first = evaluated[1]["closest_pairs"][0]
     assert (first["generated"], first["train"]) == ("ID_1_2.png", "ID_1/3.png") and first["ratio"] < 1 / 3
@@ -155,8 +155,8 @@ def test_the_copy_is_found(evaluated):
 def test_planted_copies_are_found(evaluated):
     said, metrics = evaluated
     kinds = metrics["planted"]["kinds"]
-    assert len(kinds) == 7 and {own["found"]["count"] for own in kinds.values()} == {24}
-    assert {kind for kind, own in kinds.items() if own["found"]["share"] < 0.9} == set()
+    assert len(kinds) == 7 and {figures["found"]["count"] for figures in kinds.values()} == {24}
+    assert {kind for kind, figures in kinds.items() if figures["found"]["share"] < 0.9} == set()
     assert kinds["of a twin"]["by_ratio"]["share"] < 0.5
     assert {name: one["hits"] for name, one in metrics["planted"]["unplanted"].items()} == {
         "generated": 1,
@@ -178,10 +178,10 @@ def test_every_section_has_the_figures_of_the_report(evaluated):
             figure = metrics[kind][name]
             assert set(figure["per_person"]) == set(SPEED) and figure["interval"][0] <= figure["interval"][1]
             assert figure["count"] == count or kind == "reconstructed"  # without weights no steps are seen
-    for found in (metrics["distances"], metrics["diversity"]):
-        assert set(found) == {"judge", "radar", "latents"}
-    for found in metrics["distances"].values():
-        assert all(one["count"] == 6 for both in found.values() for one in both.values())
+    for spaces in (metrics["distances"], metrics["diversity"]):
+        assert set(spaces) == {"judge", "radar", "latents"}
+    for distances in metrics["distances"].values():
+        assert all(one["count"] == 6 for both in distances.values() for one in both.values())
     velocity = metrics["kinematics_distance"]["torso_velocity"]
     assert velocity["unit"] == "m/s" and velocity["per_person"]["ID_10"] == pytest.approx(0.6, abs=0.1)
     assert velocity["generated"]["value"] > velocity["floor"]["value"]
@@ -278,9 +278,9 @@ def test_of_several_generators_each_has_the_figures_that_it_has_alone(compared, 
     out, said, metrics = compared
     assert list(metrics["generators"]) == ["a", "other"] and "generated" not in metrics
     assert metrics["counts"] == {"train": 24, "val": 12, "test": 12, "a": 6, "other": 15}
-    own = json.loads((out / "report/a/metrics.json").read_text())
+    figures = json.loads((out / "report/a/metrics.json").read_text())
     run = ("seconds", "inputs")
-    assert {**own, **dict.fromkeys(run)} == {**evaluated[1], **dict.fromkeys(run)}
+    assert {**figures, **dict.fromkeys(run)} == {**evaluated[1], **dict.fromkeys(run)}
     for name in PICTURES:
         assert (out / "report/a" / name).read_bytes() == (data / "report" / name).read_bytes()
     assert names(out / "report/other") == {"metrics.json", *PICTURES, *PAGES}
@@ -331,10 +331,10 @@ def test_without_axes_in_bins_and_with_the_judge_that_is_there(data, evaluated, 
     assert changed(before, snapshot(out)) == {"metrics.json", *PICTURES, *PAGES}
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["generated"]["confusion"] == evaluated[1]["generated"]["confusion"]
-    found = [metrics["real"][name]["per_person"]["ID_2"]["mean"] for name in ("torso_velocity", "cadence")]
+    means = [metrics["real"][name]["per_person"]["ID_2"]["mean"] for name in ("torso_velocity", "cadence")]
     assert not {"tokenizer", "reconstructed"} & metrics.keys() and "latents" not in metrics["distances"]
-    assert found[0] == pytest.approx((SPEED["ID_2"] - AXES[0]) / 0.05, abs=1.5)
-    assert found[1] == pytest.approx(4, rel=0.05)
+    assert means[0] == pytest.approx((SPEED["ID_2"] - AXES[0]) / 0.05, abs=1.5)
+    assert means[1] == pytest.approx(4, rel=0.05)
 
 
 def test_another_seed_needs_another_folder(data, evaluated):

@@ -137,8 +137,8 @@ def test_a_picture_and_its_axes_give_back_the_walking_speed(shown):
     axes = axes_of(shown[0] / "raw")
     for (name, row), speed in zip(axes.items(), (0.8, 0.8, 0.8, 1.0, 1.2, 1.3), strict=True):
         edges = row["lowest_mps"], row["highest_mps"], row["end_s"] - row["start_s"]
-        found = from_image(numpy.asarray(Image.open(shown[0] / "raw" / name)), edges)
-        assert found.torso_velocity_mps == pytest.approx(speed, rel=0.04)  # not a whole number of steps
+        kinematics = from_image(numpy.asarray(Image.open(shown[0] / "raw" / name)), edges)
+        assert kinematics.torso_velocity_mps == pytest.approx(speed, rel=0.04)  # not a whole number of steps
 
 
 def test_spectrogram_again_writes_nothing_and_adds_what_is_missing(shown, tmp_path):
@@ -224,10 +224,10 @@ def test_statistics_describe_the_training_latents_and_nothing_else(toy):
         return means.mean((0, 2, 3)), numpy.sqrt(means.var((0, 2, 3), ddof=1) + (stds**2).mean((0, 2, 3)))
 
     saved = LatentStatistics.load(toy.latents / "latents_stats.pt")
-    found = numpy.stack([saved.mean.flatten().double(), saved.std.flatten().double()])
+    statistics = numpy.stack([saved.mean.flatten().double(), saved.std.flatten().double()])
     both = expected(torch.cat([train.latents, val.latents]), torch.cat([train.latents_std, val.latents_std]))
-    assert numpy.allclose(found, expected(train.latents, train.latents_std), rtol=1e-6, atol=1e-7)
-    assert not numpy.allclose(found, both, rtol=1e-6, atol=1e-7)
+    assert numpy.allclose(statistics, expected(train.latents, train.latents_std), rtol=1e-6, atol=1e-7)
+    assert not numpy.allclose(statistics, both, rtol=1e-6, atol=1e-7)
     assert saved.mean.shape == saved.std.shape == (1, 32, 1, 1)
 
 
@@ -314,9 +314,9 @@ def test_bad_images_are_left_out_on_request_even_whole_splits(toy, extracted):
 
 def test_imagenet_statistics_are_compared_copied_and_forgotten(toy, extracted, tmp_path):
     data, out = extracted
-    own = LatentStatistics.load(out / "latents_stats.pt")
+    stats = LatentStatistics.load(out / "latents_stats.pt")
     given = tmp_path / "given.pt"
-    LatentStatistics(own.mean + 0.1 * own.std, own.std * 1.1).save(given)  # within 0.3 and 0.79 … 1.23
+    LatentStatistics(stats.mean + 0.1 * stats.std, stats.std * 1.1).save(given)  # within 0.3 and 0.79 … 1.23
     said = extract(toy, "--imagenet_stats", given, data=data, out=out)
     assert "Recommendation: imagenet" in said and said.count("skipped") == 2
     assert read_recommendation(out / "stats_recommendation.txt") == "imagenet"
@@ -328,7 +328,7 @@ def test_imagenet_statistics_are_compared_copied_and_forgotten(toy, extracted, t
     before = snapshot(out)
     extract(toy, "--imagenet_stats", given, data=data, out=out)
     assert snapshot(out) == before
-    LatentStatistics(own.mean + 2 * own.std, own.std).save(given)
+    LatentStatistics(stats.mean + 2 * stats.std, stats.std).save(given)
     extract(toy, "--imagenet_stats", given, data=data, out=out)
     assert read_recommendation(out / "stats_recommendation.txt") == "micro_doppler"
     extract(toy, data=data, out=out)
@@ -337,16 +337,16 @@ def test_imagenet_statistics_are_compared_copied_and_forgotten(toy, extracted, t
 
 def test_imagenet_statistics_beside_the_tokenizer_are_compared_without_a_flag(toy, extracted, tmp_path):
     data, out = extracted
-    own = LatentStatistics.load(out / "latents_stats.pt")
+    stats = LatentStatistics.load(out / "latents_stats.pt")
     tokenizer, beside = tmp_path / "weights" / "W.safetensors", tmp_path / "weights" / "latents_stats.pt"
     beside.parent.mkdir()
     tokenizer.write_bytes(toy.tokenizer.read_bytes())
-    LatentStatistics(own.mean + 0.1 * own.std, own.std * 1.1).save(beside)
+    LatentStatistics(stats.mean + 0.1 * stats.std, stats.std * 1.1).save(beside)
     given = ("--vavae_path", tokenizer)
     said = extract(toy, *given, data=data, out=out)
     assert f"compared with {beside}" in said and "Recommendation: imagenet" in said
     other = tmp_path / "other.pt"
-    LatentStatistics(own.mean + 2 * own.std, own.std).save(other)
+    LatentStatistics(stats.mean + 2 * stats.std, stats.std).save(other)
     said = extract(toy, *given, "--imagenet_stats", other, data=data, out=out)
     assert "beside" not in said and "Recommendation: micro_doppler" in said
     for channels, content in (("4 channels", None), ("empty statistics file", b"")):
@@ -354,8 +354,8 @@ def test_imagenet_statistics_beside_the_tokenizer_are_compared_without_a_flag(to
         if content is not None:
             beside.write_bytes(content)
         said = extract(toy, *given, data=data, out=out)
-        told = [line for line in said.splitlines() if channels in line]
-        assert len(told) == 1 and told[0].startswith("warning: ") and "not compared with" in told[0]
+        lines = [line for line in said.splitlines() if channels in line]
+        assert len(lines) == 1 and lines[0].startswith("warning: ") and "not compared with" in lines[0]
         assert not (out / "latents_stats_imagenet.pt").exists()
 
 
@@ -382,15 +382,15 @@ def test_a_tokenizer_that_does_not_suit_the_images_is_warned_of(toy, tmp_path):
 
 
 def test_stage_2_writes_the_files_of_the_design(toy):
-    found = names(toy.models)
+    files = names(toy.models)
     assert {
         "checkpoints/best.ckpt",
         "checkpoints/last.ckpt",
         "checkpoints/best.safetensors",
         "config.yaml",
-    } <= found
-    assert any(name.startswith("lightning_logs/version_0/") and "tfevents" in name for name in found)
-    assert "lightning_logs/version_0/metrics.csv" in found
+    } <= files
+    assert any(name.startswith("lightning_logs/version_0/") and "tfevents" in name for name in files)
+    assert "lightning_logs/version_0/metrics.csv" in files
     for name in ("best.ckpt", "best.safetensors"):
         net, payload = load_trained(toy.models / "checkpoints" / name)
         statistics = LatentStatistics.load(toy.latents / "latents_stats.pt")

@@ -49,10 +49,10 @@ def test_more_real_pictures_posing_as_generated_help_those_who_have_few(monkeypa
     monkeypatch.setattr(augmentation_study, "SIZES", (5,))
     monkeypatch.setattr(augmentation_study, "RATIOS", (1.0,))
     real, held_out = walks(24, 0), walks(40, 1)
-    found = augmentation_study.study(real, held_out, walks(24, 2), PEOPLE, seeds=6, epochs=6)
-    few = found["few_shot"]["differences"][0]
-    assert found["few_shot"]["sizes"] == [5, "all"] and few["sentence"] == HELPS and few["value"] > 0.1
-    assert found["verdict"]["arms"]["generated only"]["share"] > 0.9
+    figures = augmentation_study.study(real, held_out, walks(24, 2), PEOPLE, seeds=6, epochs=6)
+    few = figures["few_shot"]["differences"][0]
+    assert figures["few_shot"]["sizes"] == [5, "all"] and few["sentence"] == HELPS and few["value"] > 0.1
+    assert figures["verdict"]["arms"]["generated only"]["share"] > 0.9
     useless = augmentation_study.study(real, held_out, noise(24, 3), PEOPLE, seeds=2, epochs=4)
     assert useless["verdict"]["sentence"] != HELPS
     assert all(one["sentence"] != HELPS for one in useless["few_shot"]["differences"])
@@ -69,7 +69,7 @@ def test_the_sections_have_the_agreed_form(monkeypatch):
     monkeypatch.setattr(augmentation_study, "train_classifier", untrained)
     physical = Physical((-1.2, 5.2), "jet", None)
     days = {"day": {"same": numpy.arange(4), "other": numpy.arange(4, 15)}}
-    found = augmentation_study.study(
+    figures = augmentation_study.study(
         *(walks(7, 0), walks(3, 1), walks(9, 2), PEOPLE),
         **{"seeds": 2, "seed": 5, "epochs": 3, "grouped": walks(5, 3), "groups": days, "physical": physical},
     )
@@ -82,25 +82,28 @@ def test_the_sections_have_the_agreed_form(monkeypatch):
         f"{FEW_SHOT} x1.3",
         "generated only",
     ]
-    assert list(found["verdict"]["arms"]) == arms and found["verdict"]["primary"] == arms[4]
-    assert set(found["verdict"]["differences"]) == set(arms) - {REFERENCE}
-    assert found["verdict"]["arms"]["real"]["count"] == 9
-    assert found["verdict"]["arms"]["real"]["per_person"]["ID_10"]["count"] == 3
+    assert list(figures["verdict"]["arms"]) == arms and figures["verdict"]["primary"] == arms[4]
+    assert set(figures["verdict"]["differences"]) == set(arms) - {REFERENCE}
+    assert figures["verdict"]["arms"]["real"]["count"] == 9
+    assert figures["verdict"]["arms"]["real"]["per_person"]["ID_10"]["count"] == 3
     for kind, count in (("same", 4), ("other", 11)):
-        own = found["verdict"]["groups"]["day"][kind]
-        assert {name: share["count"] for name, share in own["arms"].items()} == dict.fromkeys(arms, count)
-        assert set(own["differences"]) == set(arms) - {REFERENCE}
-    assert found["few_shot"]["sizes"] == [5, "all"]
-    assert {name: len(own) for name, own in found["few_shot"]["arms"].items()} == {REFERENCE: 2, FEW_SHOT: 2}
+        group = figures["verdict"]["groups"]["day"][kind]
+        assert {name: share["count"] for name, share in group["arms"].items()} == dict.fromkeys(arms, count)
+        assert set(group["differences"]) == set(arms) - {REFERENCE}
+    assert figures["few_shot"]["sizes"] == [5, "all"]
+    assert {name: len(curve) for name, curve in figures["few_shot"]["arms"].items()} == {
+        REFERENCE: 2,
+        FEW_SHOT: 2,
+    }
     # all sizes, once for each seed: the whole-data ends of the curve are arms that are there already
     assert len(trained) == 2 * (len(arms) + 2) and {seed for _, seed, _, _ in trained} == {5, 6}
     assert {steps for _, _, steps, _ in trained} == {3 * 3}  # 21 images in batches of 8: for every arm
     assert sorted(count for count, seed, _, _ in trained if seed == 5) == [15, 21, 21, 21, 27, 33, 36, 42, 48]
     changes = [change for *_, change in trained]
     assert changes.count(physical) == 2 and changes.count(classifiers.classic) == len(changes) - 4
-    lines = augmentation_study.study_lines(found)
+    lines = augmentation_study.study_lines(figures)
     assert len(lines) == 1 + 6 + 2 + 1 + 1 and lines[-2].startswith("cannot be said: whether generated")
-    assert found["verdict"]["pieces"] is None
+    assert figures["verdict"]["pieces"] is None
 
 
 def test_arms_without_generated_images_are_trained_once_for_all_generators(monkeypatch):
@@ -118,8 +121,8 @@ def test_arms_without_generated_images_are_trained_once_for_all_generators(monke
     each, shared = len(pools) // 2, {}
     pools.clear()
     for k, expected in enumerate(alone):
-        found = augmentation_study.study(real, held_out, walks(9, 2 + k), PEOPLE, **settings, shared=shared)
-        assert found == expected
+        figures = augmentation_study.study(real, held_out, walks(9, 2 + k), PEOPLE, **settings, shared=shared)
+        assert figures == expected
     assert len(shared) == 2 * 3  # real, with classic augmentation, and five of these a person; two seeds
     assert len(pools) == 2 * each - len(shared)
 
@@ -145,15 +148,15 @@ def test_help_must_exceed_the_better_of_both_real_arms(monkeypatch, plain, class
         return Known(mixed if len(pool.labels) > 24 else classic if augment else plain)
 
     monkeypatch.setattr(augmentation_study, "train_classifier", known)
-    found = augmentation_study.study(real, held_out, generated, PEOPLE, seeds=6)["verdict"]
-    assert found["sentence"] == said and found["arms"]["real"]["share"] == pytest.approx(plain)
+    verdict = augmentation_study.study(real, held_out, generated, PEOPLE, seeds=6)["verdict"]
+    assert verdict["sentence"] == said and verdict["arms"]["real"]["share"] == pytest.approx(plain)
     assert (
         f"it {said} to add generated ones: {100 * (mixed - classic):+.1f}"
-        in _helps({"verdict": found}).sentence
+        in _helps({"verdict": verdict}).sentence
     )
     better = max(plain, classic)
-    assert found["beyond_best_real"]["value"] == pytest.approx(mixed - better)
-    assert found["differences"][found["primary"]]["value"] == pytest.approx(mixed - classic)
+    assert verdict["beyond_best_real"]["value"] == pytest.approx(mixed - better)
+    assert verdict["differences"][verdict["primary"]]["value"] == pytest.approx(mixed - classic)
 
 
 def test_arms_are_capped_by_what_is_there():
@@ -169,14 +172,14 @@ def test_pools_hold_the_same_real_pictures_with_and_without_generated():
 
     def members(arm, seed=0):
         pool = augmentation_study.pool_of(arm, real, generated, seed)
-        parts = [{image.tobytes() for image in pool.images} & own for own in seen]
+        parts = [{image.tobytes() for image in pool.images} & images for images in seen]
         assert len(pool.labels) == sum(map(len, parts))
         return pool.labels, *parts
 
     labels, alone, none = members(Arm(4))
     assert list(numpy.bincount(labels)) == [4, 4, 4] and not none
-    mixed_labels, own, added = members(Arm(4, 0.5))
-    assert own == alone and list(numpy.bincount(mixed_labels)) == [9, 9, 9] and len(added) == 15
+    mixed_labels, real_part, added = members(Arm(4, 0.5))
+    assert real_part == alone and list(numpy.bincount(mixed_labels)) == [9, 9, 9] and len(added) == 15
     assert added == {
         image.tobytes() for start in (0, 12, 24) for image in generated.images[start : start + 5]
     }
@@ -189,8 +192,8 @@ def test_the_same_seed_trains_the_same_classifier():
     classic, plain, physical = classifiers.classic, torch.nn.Identity(), Physical((-1.2, 5.2), "jet", None)
     bright = pool._replace(images=physical.with_brightness(pool.images))
     first, again, other, *changed = (
-        augmentation_study.train_classifier(own, 3, seed, 2, change).state_dict()["head.2.weight"]
-        for own, seed, change in (
+        augmentation_study.train_classifier(labelled, 3, seed, 2, change).state_dict()["head.2.weight"]
+        for labelled, seed, change in (
             *((pool, 0, classic), (pool, 0, classic), (pool, 1, classic)),
             *((pool, 0, plain), (bright, 0, physical)),
         )
@@ -212,13 +215,13 @@ def test_classic_augmentation_keeps_most_of_the_picture():
 
 def test_each_picture_is_rolled_around_in_time_by_its_own_amount():
     images = noise(8, 0).images
-    found = classifiers.rolled(images, 3)
+    rolled = classifiers.rolled(images, 3)
     shifts = [
         [k for k in range(64) if (numpy.roll(image, k, axis=1) == other).all()]
-        for image, other in zip(images, found)
+        for image, other in zip(images, rolled)
     ]
     assert all(len(one) == 1 for one in shifts) and len({one[0] for one in shifts}) > 10
-    assert (classifiers.rolled(images, 3) == found).all() and (classifiers.rolled(images, 4) != found).any()
+    assert (classifiers.rolled(images, 3) == rolled).all() and (classifiers.rolled(images, 4) != rolled).any()
 
 
 def test_a_phase_of_the_cut_does_not_pass_for_a_person():

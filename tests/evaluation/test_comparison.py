@@ -35,13 +35,13 @@ def test_of_two_that_are_as_far_none_is_closer(shift, other):
 def test_the_squared_mmd_is_that_of_one_dimension():
     """Of single numbers the kernel's means are known: x at 0, A at 0, B at w, w the distance of two in x."""
     x = numpy.array([0.0, 1.0] * 4)[:, None]
-    found = relative_test(
+    difference = relative_test(
         {"held_out": x, "A": x, "B": 0 * x + 30}, dict.fromkeys(("held_out", "A", "B"), LABELS[:8]), "A", "B"
     )
     near = numpy.exp(-0.5)  # 28 pairs of 8, 12 of them equal; 64 across, half of them equal
     of_a = (24 + 32 * near) / 56 - 2 * (1 + near) / 2
-    assert found["value"] == pytest.approx(of_a - 1) and found["count"] == 1
-    assert found["interval"][1] < 0 and found["p"] < 1e-4
+    assert difference["value"] == pytest.approx(of_a - 1) and difference["count"] == 1
+    assert difference["interval"][1] < 0 and difference["p"] < 1e-4
 
 
 def compared(shifts, labels=LABELS, flags=None):
@@ -56,15 +56,15 @@ def compared(shifts, labels=LABELS, flags=None):
 
 
 def test_the_closer_one_is_named_with_what_the_confidence_is_of():
-    found = compared({"near": 0.1, "far": 1.0, "farther": 1.6})
-    assert found["generators"] == ["near", "far", "farther"] and found["count"] == 3 * EACH
-    values = [found["distances"]["judge"]["kid"][name]["value"] for name in found["generators"]]
+    comparison = compared({"near": 0.1, "far": 1.0, "farther": 1.6})
+    assert comparison["generators"] == ["near", "far", "farther"] and comparison["count"] == 3 * EACH
+    values = [comparison["distances"]["judge"]["kid"][name]["value"] for name in comparison["generators"]]
     assert values == sorted(values)
-    assert [pair["tests"]["judge"]["closer"] for pair in found["pairs"]] == ["near", "near", "far"]
-    first = found["pairs"][0]
+    assert [pair["tests"]["judge"]["closer"] for pair in comparison["pairs"]] == ["near", "near", "far"]
+    first = comparison["pairs"][0]
     assert first["sentence"].startswith("near is closer to held-out images than far by judge (p ")
     assert first["sentence"].endswith("features (relative MMD test, p corrected for 3 tests).")
-    assert found["summary"] == [pair["sentence"] for pair in found["pairs"]]
+    assert comparison["summary"] == [pair["sentence"] for pair in comparison["pairs"]]
     apart = first["distances"]["judge"]["kid"]
     assert apart["value"] == pytest.approx(values[0] - values[1]) and apart["interval"][1] < 0
     assert first["shares"]["judged_right"]["value"] == 0 and first["shares"]["judged_right"]["count"] == 24
@@ -77,18 +77,20 @@ def test_shares_are_of_equally_many_images_of_each_person():
 
 
 def test_without_common_people_nothing_is_said():
-    found = compared({"A": 0.0, "B": 0.0}, labels=LABELS[:1] + 7)
-    assert (found["count"], found["people"], found["distances"]) == (0, [], {})
-    assert found["summary"] == ["A and B: which is closer cannot be said (too few images of people in both)."]
-    assert found["pairs"][0]["tests"]["judge"]["p"] is None
+    comparison = compared({"A": 0.0, "B": 0.0}, labels=LABELS[:1] + 7)
+    assert (comparison["count"], comparison["people"], comparison["distances"]) == (0, [], {})
+    assert comparison["summary"] == [
+        "A and B: which is closer cannot be said (too few images of people in both)."
+    ]
+    assert comparison["pairs"][0]["tests"]["judge"]["p"] is None
 
 
 def test_equal_distances_are_no_proof_of_equality():
-    found = compared({"A": 0.3, "B": 0.3})
-    assert found["pairs"][0]["tests"]["judge"]["closer"] is None
+    comparison = compared({"A": 0.3, "B": 0.3})
+    assert comparison["pairs"][0]["tests"]["judge"]["closer"] is None
     assert (
-        "neither is measurably closer" in found["summary"][0]
-        and "not show that they are" in found["summary"][0]
+        "neither is measurably closer" in comparison["summary"][0]
+        and "not show that they are" in comparison["summary"][0]
     )
 
 

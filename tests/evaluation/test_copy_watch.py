@@ -31,8 +31,8 @@ def test_training_latents_are_copies_wherever_they_begin(watched, monkeypatch, s
     watch, module = watched
 
     def copycat(module, noise, labels):
-        found = [watch.train.latents[watch.train.labels == label][k] for k, label in enumerate(labels)]
-        return torch.stack(found).roll(shift, -1)
+        copies = [watch.train.latents[watch.train.labels == label][k] for k, label in enumerate(labels)]
+        return torch.stack(copies).roll(shift, -1)
 
     monkeypatch.setattr(watch, "_draw", copycat)
     assert watch(module)["memorised"] == 1.0

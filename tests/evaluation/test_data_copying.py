@@ -14,8 +14,8 @@ PEOPLE = LabelTable(("ID_1", "ID_2", "ID_3"))
 
 def test_a_sum_by_hand():
     """1, 3, 4 among 2, 5, 6, 7: of 12 pairs the first is larger in 2; expected 6, variance 12 * 8 / 12."""
-    found = rank_test(numpy.array([1.0, 3, 4]), numpy.array([2.0, 5, 6, 7]))
-    assert found == (2 - 6, 8) and found.z == pytest.approx(-4 / math.sqrt(8))
+    statistic = rank_test(numpy.array([1.0, 3, 4]), numpy.array([2.0, 5, 6, 7]))
+    assert statistic == (2 - 6, 8) and statistic.z == pytest.approx(-4 / math.sqrt(8))
 
 
 @pytest.mark.parametrize("decimals", [1, 8])
@@ -33,7 +33,7 @@ def test_equal_values_say_nothing():
 def test_people_are_cells():
     """ID_1 is as by hand, ID_2 the other way round; ID_3 has no held-out image."""
     one, other = numpy.array([1.0, 3, 4]), numpy.array([2.0, 5, 6, 7])
-    found = three_samples(
+    figures = three_samples(
         numpy.concatenate([one, 100 + other, [0.0]]),
         numpy.array([0] * 3 + [1] * 4 + [2]),
         numpy.concatenate([other, 100 + one]),
@@ -41,17 +41,17 @@ def test_people_are_cells():
         PEOPLE,
     )
     z = -4 / math.sqrt(8)
-    assert found["z"] == 0 and found["c_t"] == pytest.approx((4 * z - 3 * z) / 7)
-    assert found["per_person"] == {
+    assert figures["z"] == 0 and figures["c_t"] == pytest.approx((4 * z - 3 * z) / 7)
+    assert figures["per_person"] == {
         "ID_1": {"z": pytest.approx(z), "generated": 3, "held_out": 4},
         "ID_2": {"z": pytest.approx(-z), "generated": 4, "held_out": 3},
     }
-    assert "lowest ID_1 -1.4" in lean_line(found)
+    assert "lowest ID_1 -1.4" in lean_line(figures)
 
 
 def test_nobody_in_common():
-    found = three_samples(numpy.ones(2), numpy.zeros(2, int), numpy.ones(2), numpy.ones(2, int), PEOPLE)
-    assert found == {"z": None, "c_t": None, "per_person": {}} and "nobody" in lean_line(found)
+    figures = three_samples(numpy.ones(2), numpy.zeros(2, int), numpy.ones(2), numpy.ones(2, int), PEOPLE)
+    assert figures == {"z": None, "c_t": None, "per_person": {}} and "nobody" in lean_line(figures)
 
 
 @pytest.mark.parametrize("seed", range(5))

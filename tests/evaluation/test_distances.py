@@ -52,8 +52,8 @@ def test_kid_is_that_of_torchmetrics():
 def test_kid_of_one_distribution_is_zero_on_average():
     alone = numpy.zeros(20, dtype=int)
     pairs = [[normal(20, 4, (seed, side)) for side in range(2)] for seed in range(400)]
-    found = numpy.array([kid(x, y, alone) for x, y in pairs])
-    assert abs(found.mean()) < 3 * found.std() / math.sqrt(len(found))
+    estimates = numpy.array([kid(x, y, alone) for x, y in pairs])
+    assert abs(estimates.mean()) < 3 * estimates.std() / math.sqrt(len(estimates))
 
 
 def test_kid_of_sets_with_equally_many_of_each_person_is_unbiased_too():
@@ -113,8 +113,8 @@ def test_an_outlier_widens_precision_but_hardly_density():
     """The case for which density was made: one real outlier's ball holds all of a far cloud."""
     x, y = normal(100, 2, 0), 20 + normal(100, 2, 1)
     with_outlier = numpy.concatenate([x[:-1], [[60.0, 60.0]]])
-    found = neighbourhoods(with_outlier, y, 5)
-    assert found["precision"] == 1 and found["density"] == pytest.approx(1 / 5)
+    figures = neighbourhoods(with_outlier, y, 5)
+    assert figures["precision"] == 1 and figures["density"] == pytest.approx(1 / 5)
 
 
 def test_rounding_leaves_no_distance_between_equal_points():
@@ -141,8 +141,8 @@ def test_the_usual_width_is_between_pictures_of_one_person():
 
 def sets(counts, values):
     """{set: labels}, {set: (N, 1) values} with `counts` {set: images of person 0, 1, ...}."""
-    labels = {name: numpy.repeat(numpy.arange(len(own)), own) for name, own in counts.items()}
-    return labels, {name: values(name, len(own))[:, None] for name, own in labels.items()}
+    labels = {name: numpy.repeat(numpy.arange(len(numbers)), numbers) for name, numbers in counts.items()}
+    return labels, {name: values(name, len(people))[:, None] for name, people in labels.items()}
 
 
 def test_draws_hold_equally_many_of_everybody():
@@ -169,14 +169,16 @@ def spread(values, seed):
     rng = numpy.random.default_rng(seed)
     labels, features = sets(counts, lambda name, count: values(rng, count))
     draws = draw_equal(labels, seed)
-    found = compare(features, draws, lambda x, y, draw: {"kid": float(x.mean() - y.mean())})
-    low, high = found["kid"]["generated"]["interval"]
+    figures = compare(features, draws, lambda x, y, draw: {"kid": float(x.mean() - y.mean())})
+    low, high = figures["kid"]["generated"]["interval"]
     return (high - low) / 2
 
 
 def test_intervals_are_as_wide_as_the_spread_of_independent_pictures():
-    found = numpy.mean([spread(lambda rng, count: rng.standard_normal(count), seed) for seed in range(12)])
-    assert found == pytest.approx(1.96 * math.sqrt(2 / 120), rel=0.1)
+    half_width = numpy.mean(
+        [spread(lambda rng, count: rng.standard_normal(count), seed) for seed in range(12)]
+    )
+    assert half_width == pytest.approx(1.96 * math.sqrt(2 / 120), rel=0.1)
 
 
 def test_overlapping_windows_count_less():
@@ -185,8 +187,8 @@ def test_overlapping_windows_count_less():
     def windows(rng, count):
         return numpy.repeat(rng.standard_normal(count // 4), 4)
 
-    found = numpy.mean([spread(windows, seed) for seed in range(12)])
-    assert found == pytest.approx(2 * 1.96 * math.sqrt(2 / 120), rel=0.12)
+    half_width = numpy.mean([spread(windows, seed) for seed in range(12)])
+    assert half_width == pytest.approx(2 * 1.96 * math.sqrt(2 / 120), rel=0.12)
 
 
 def test_the_interval_of_kid_covers_zero_where_nothing_differs():
@@ -195,9 +197,9 @@ def test_the_interval_of_kid_covers_zero_where_nothing_differs():
         counts = dict.fromkeys(("held_out", "generated", "train"), (12, 12, 12))
         labels, _ = sets(counts, lambda name, count: numpy.zeros(count))
         rng = numpy.random.default_rng(seed)
-        drawn = {name: own[:, None] + rng.standard_normal((36, 4)) for name, own in labels.items()}
-        found = compare(drawn, draw_equal(labels, seed), lambda x, y, draw: {"kid": kid(x, y, draw.people)})
-        low, high = found["kid"]["floor"]["interval"]
+        drawn = {name: people[:, None] + rng.standard_normal((36, 4)) for name, people in labels.items()}
+        figures = compare(drawn, draw_equal(labels, seed), lambda x, y, draw: {"kid": kid(x, y, draw.people)})
+        low, high = figures["kid"]["floor"]["interval"]
         covered += low <= 0 <= high
     assert covered >= 18
 
@@ -206,8 +208,8 @@ def test_values_that_nothing_gives_are_none():
     labels, features = sets(
         dict.fromkeys(("held_out", "generated", "train"), (4, 4)), lambda name, count: numpy.zeros(count)
     )
-    found = compare(features, draw_equal(labels, 0), lambda x, y, draw: {"density": math.nan})
-    assert found["density"]["floor"] == {"value": None, "interval": None, "count": 8} and HALVES > 50
+    figures = compare(features, draw_equal(labels, 0), lambda x, y, draw: {"density": math.nan})
+    assert figures["density"]["floor"] == {"value": None, "interval": None, "count": 8} and HALVES > 50
 
 
 def test_an_interval_that_no_half_gives_is_none():
@@ -216,5 +218,5 @@ def test_an_interval_that_no_half_gives_is_none():
         dict.fromkeys(("held_out", "generated", "train"), (2, 2)),
         lambda name, count: numpy.arange(count) + len(name),
     )
-    found = compare(features, draw_equal(labels, 0))["kid"]["floor"]
-    assert isinstance(found["value"], float) and found["interval"] is None
+    floor = compare(features, draw_equal(labels, 0))["kid"]["floor"]
+    assert isinstance(floor["value"], float) and floor["interval"] is None

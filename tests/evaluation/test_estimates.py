@@ -18,9 +18,9 @@ from evaluation.estimates import figures, share_difference, share_of, shown
     ],
 )
 def test_wilson_intervals_are_the_published_ones(hits, count, low, high):
-    found = share_of(numpy.arange(count) < hits)
-    assert found["interval"] == pytest.approx([low, high], abs=5e-5)
-    assert (found["hits"], found["count"], found["share"]) == (hits, count, hits / count)
+    share = share_of(numpy.arange(count) < hits)
+    assert share["interval"] == pytest.approx([low, high], abs=5e-5)
+    assert (share["hits"], share["count"], share["share"]) == (hits, count, hits / count)
 
 
 def test_wilson_s_limits_solve_the_equation_they_come_from():
@@ -34,27 +34,29 @@ def test_wilson_s_limits_solve_the_equation_they_come_from():
 def test_figures_in_all_and_per_person():
     people = LabelTable(("ID_1", "ID_2", "ID_3"))
     labels = numpy.array([0, 2, 0, 2, 2])
-    found = figures(numpy.array([True, False, True, True, False]), labels, people)
-    assert (found["hits"], found["count"], found["share"]) == (3, 5, 0.6)
-    assert {name: own["share"] for name, own in found["per_person"].items()} == {
+    shares = figures(numpy.array([True, False, True, True, False]), labels, people)
+    assert (shares["hits"], shares["count"], shares["share"]) == (3, 5, 0.6)
+    assert {name: share["share"] for name, share in shares["per_person"].items()} == {
         "ID_1": 1.0,
         "ID_3": pytest.approx(1 / 3),
     }
-    assert shown(found, interval=True) == "60% (23% to 88% of 5)" and shown(None) == "-"
+    assert shown(shares, interval=True) == "60% (23% to 88% of 5)" and shown(None) == "-"
 
-    found = figures(numpy.array([1.0, numpy.nan, 3.0, numpy.nan, numpy.nan]), labels, people)
-    assert found["per_person"]["ID_1"] == {
+    means = figures(numpy.array([1.0, numpy.nan, 3.0, numpy.nan, numpy.nan]), labels, people)
+    assert means["per_person"]["ID_1"] == {
         "mean": 2.0,
         "standard_error": pytest.approx(1.0),
         "count": 2,
         "interval": pytest.approx([2 - 12.706, 2 + 12.706], abs=1e-3),
     }
-    assert found["per_person"]["ID_3"] == {"mean": None, "standard_error": None, "interval": None, "count": 0}
-    assert shown(found["per_person"]["ID_1"]) == "2.00" and shown(found["per_person"]["ID_3"]) == "-"
+    assert means["per_person"]["ID_3"] == {"mean": None, "standard_error": None, "interval": None, "count": 0}
+    assert shown(means["per_person"]["ID_1"]) == "2.00" and shown(means["per_person"]["ID_3"]) == "-"
 
 
 def test_the_difference_of_two_shares_is_newcombes():
     """His example (a): 56 of 70 and 48 of 80, method 10."""
-    found = share_difference(*(share_of(numpy.arange(count) < hits) for hits, count in ((56, 70), (48, 80))))
-    assert found["value"] == pytest.approx(0.2)
-    assert found["interval"] == pytest.approx([0.0524, 0.3339], abs=1e-4)
+    difference = share_difference(
+        *(share_of(numpy.arange(count) < hits) for hits, count in ((56, 70), (48, 80)))
+    )
+    assert difference["value"] == pytest.approx(0.2)
+    assert difference["interval"] == pytest.approx([0.0524, 0.3339], abs=1e-4)

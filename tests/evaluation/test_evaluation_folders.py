@@ -22,13 +22,13 @@ from evaluation.folders import named_folders
     ],
 )
 def test_generators_are_named_by_what_tells_their_folders_apart(given, names):
-    found = named_folders(given)
+    folders = named_folders(given)
     asked = [Path(text.split("=")[-1]) for text in given]
-    assert sorted(sum(found.values(), [])) == sorted(asked) and len(found) == len(names or given)
+    assert sorted(sum(folders.values(), [])) == sorted(asked) and len(folders) == len(names or given)
     if names:
-        assert list(found) == names
+        assert list(folders) == names
     else:
-        assert len(set(found)) == 3 and all(name.endswith("images") for name in found)
+        assert len(set(folders)) == 3 and all(name.endswith("images") for name in folders)
 
 
 @pytest.mark.parametrize("name", ["real", "..", "a/b", ".hidden", "a\n"])

@@ -78,8 +78,8 @@ def records_of(count, folder):
 def test_batches_come_back_in_order(tmp_path):
     records = records_of(features.BATCH + 3, tmp_path)
     networks = {"red": (lambda images: images[:, :1, 0, 0].double(), 8)}
-    found = read_with(networks, records, LabelTable(("ID_1",)), (), "jet")[1]["red"]
-    assert found.dtype == numpy.float32 and found[:, 0].tolist() == list(range(features.BATCH + 3))
+    red = read_with(networks, records, LabelTable(("ID_1",)), (), "jet")[1]["red"]
+    assert red.dtype == numpy.float32 and red[:, 0].tolist() == list(range(features.BATCH + 3))
 
 
 def test_a_file_is_decoded_once_for_all_that_look_at_it(tmp_path, monkeypatch):
@@ -89,9 +89,9 @@ def test_a_file_is_decoded_once_for_all_that_look_at_it(tmp_path, monkeypatch):
         "red": (lambda images: images[:, 0].float().mean((1, 2)), 4),
         "shape": (lambda images: torch.tensor([[*images.shape[2:]]]), 6),
     }
-    images, found = read_with(networks, [record], LabelTable(("ID_1",)), (), "jet")
+    images, vectors = read_with(networks, [record], LabelTable(("ID_1",)), (), "jet")
     assert decoded == [record] and len(images.labels) == 1
-    assert found["red"].tolist() == [0.0] and found["shape"].tolist() == [[6.0, 6.0]]
+    assert vectors["red"].tolist() == [0.0] and vectors["shape"].tolist() == [[6.0, 6.0]]
 
 
 @pytest.mark.slow
@@ -104,8 +104,8 @@ def test_named_networks_give_their_features(name, width, tmp_path):
         torch.save(model.state_dict(), tmp_path / "W.pt")
     load, side = features.NETWORKS[name]
     network = load(str(tmp_path / "W.pt"), torch.device("cpu"))
-    found = network(torch.randint(0, 256, (2, 3, side, side), dtype=torch.uint8))
-    assert found.shape == (2, width) and found.isfinite().all() and not found.requires_grad
+    vectors = network(torch.randint(0, 256, (2, 3, side, side), dtype=torch.uint8))
+    assert vectors.shape == (2, width) and vectors.isfinite().all() and not vectors.requires_grad
     (tmp_path / "W.pt").write_bytes(b"no weights")
     with pytest.raises(ValueError, match="W.pt: not a whole torch file"):
         load(str(tmp_path / "W.pt"), torch.device("cpu"))

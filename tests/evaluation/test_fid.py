@@ -78,9 +78,9 @@ def compared(sets):
 
 
 def test_figures_are_those_of_torch_fidelity_s_own_call(compared):
-    found, theirs, faults = compared
-    assert faults == [] and found == pytest.approx(theirs, abs=1e-3, rel=1e-3)
-    assert {*found} == {
+    figures, theirs, faults = compared
+    assert faults == [] and figures == pytest.approx(theirs, abs=1e-3, rel=1e-3)
+    assert {*figures} == {
         "frechet_inception_distance",
         "inception_score_mean",
         "inception_score_std",
@@ -90,7 +90,7 @@ def test_figures_are_those_of_torch_fidelity_s_own_call(compared):
         "recall",
         "f_score",
     }
-    assert found["frechet_inception_distance"] > 0.01 and found["inception_score_mean"] > 1
+    assert figures["frechet_inception_distance"] > 0.01 and figures["inception_score_mean"] > 1
 
 
 def test_an_npz_and_a_folder_are_the_same_images(sets, network):
@@ -105,10 +105,10 @@ def test_images_of_several_sizes_and_of_grey_levels(sets, network, tmp_path):
     pictures[2] = pictures[2].convert("L")
     for number, picture in enumerate(pictures):
         picture.save(tmp_path / f"{number}.png")
-    found = features(tmp_path, network)[POOLED]
+    pooled = features(tmp_path, network)[POOLED]
     for number, picture in enumerate(pictures):
         alone = torch.from_numpy(numpy.array(picture.convert("RGB"))).permute(2, 0, 1)[None]
-        assert torch.allclose(network(alone)[0][0], found[number], rtol=1e-4, atol=1e-5)
+        assert torch.allclose(network(alone)[0][0], pooled[number], rtol=1e-4, atol=1e-5)
 
 
 def test_what_is_not_read_is_counted_and_named(sets, network, tmp_path):

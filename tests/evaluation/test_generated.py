@@ -28,9 +28,11 @@ def made(tmp_path):
         if table:
             (tmp_path / table).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / table).write_text(text)
-        found = find_generated(tmp_path, PEOPLE)
-        assert [found.folder / path for path in paths if (tmp_path / path).is_file()]
-        return found, {record.path.relative_to(tmp_path).as_posix(): record.user for record in found.records}
+        generated = find_generated(tmp_path, PEOPLE)
+        assert [generated.folder / path for path in paths if (tmp_path / path).is_file()]
+        return generated, {
+            record.path.relative_to(tmp_path).as_posix(): record.user for record in generated.records
+        }
 
     return make
 
@@ -70,40 +72,42 @@ def test_every_form_tells_whose_the_images_are(made, form):
         for user in [name.split()[0]]
     ]
     lines = [head] * bool(head) + [line.format(**one) for one in known[::-1]]
-    found, users = made([path.format(**one) for one in known], table, "\n".join(lines))
+    generated, users = made([path.format(**one) for one in known], table, "\n".join(lines))
     assert list(users.items()) == [(path.format(**one), one["user"]) for one in known]
-    assert [record.relative for record in found.records] == [f"{one['user']}/{one['n']}.png" for one in known]
-    assert (found.axes, found.selected_by, found.left_out) == (None, None, {})
+    assert [record.relative for record in generated.records] == [
+        f"{one['user']}/{one['n']}.png" for one in known
+    ]
+    assert (generated.axes, generated.selected_by, generated.left_out) == (None, None, {})
 
 
 def test_places_count_where_names_and_orders_agree(made):
     people = LabelTable(("Ann", "Bob"))
-    found, _ = made(["Ann/1.png", "ID_1/2.png"])
-    assert found.left_out == {"in no folder of a person of --real": ["Ann/1.png"]}
+    generated, _ = made(["Ann/1.png", "ID_1/2.png"])
+    assert generated.left_out == {"in no folder of a person of --real": ["Ann/1.png"]}
     text = '{"file_name": "Ann/1.png", "label": 0}\n{"file_name": "ID_1/2.png", "label": 1}'
-    (found.folder / "metadata.jsonl").write_text(text)
-    assert [record.user for record in find_generated(found.folder, people).records] == ["Ann", "Bob"]
+    (generated.folder / "metadata.jsonl").write_text(text)
+    assert [record.user for record in find_generated(generated.folder, people).records] == ["Ann", "Bob"]
 
 
 def test_what_is_not_read_is_counted_and_named(made):
-    found, users = made(
+    generated, users = made(
         ["a.png", "micro_doppler_grid.png", "b.png"], "samples.csv", "file,user\na.png,ID_1\n"
     )
-    assert users == {"a.png": "ID_1"} and found.left_out == {"not in the table": ["b.png"]}
-    (found.folder / "notes.txt").touch()
-    (found.folder / "samples.csv").unlink()
-    found, users = made(["ID_2/a.png", "ID_7/c.png"])
+    assert users == {"a.png": "ID_1"} and generated.left_out == {"not in the table": ["b.png"]}
+    (generated.folder / "notes.txt").touch()
+    (generated.folder / "samples.csv").unlink()
+    generated, users = made(["ID_2/a.png", "ID_7/c.png"])
     assert users == {"ID_2/a.png": "ID_2"}
-    told = "1 .txt (notes.txt), 3 in no folder of a person of --real (a.png, "
-    assert f"read 1 generated image, left out 4: {told}" in found.account()
+    left_out = "1 .txt (notes.txt), 3 in no folder of a person of --real (a.png, "
+    assert f"read 1 generated image, left out 4: {left_out}" in generated.account()
 
 
 def test_what_stage_3_wrote_into_images_is_read_in_every_form(tmp_path):
-    told = {"selector_training": "abc", **Axes(-1, 5, 2.0, 40.0).known()}
+    metadata = {"selector_training": "abc", **Axes(-1, 5, 2.0, 40.0).known()}
     (tmp_path / "ID_1").mkdir()
-    save_png(Image.new("RGB", (8, 8)), tmp_path / "ID_1/a.png", {METADATA: json.dumps(told)})
-    found = find_generated(tmp_path, PEOPLE)
-    assert (found.axes, found.selected_by) == (Axes(-1, 5, 2.0, 40.0), "abc")
+    save_png(Image.new("RGB", (8, 8)), tmp_path / "ID_1/a.png", {METADATA: json.dumps(metadata)})
+    generated = find_generated(tmp_path, PEOPLE)
+    assert (generated.axes, generated.selected_by) == (Axes(-1, 5, 2.0, 40.0), "abc")
     Image.new("RGB", (8, 8)).save(tmp_path / "ID_1/b.png")
     with pytest.raises(UserError, match="selected ones among others"):
         find_generated(tmp_path, PEOPLE)
@@ -118,18 +122,18 @@ def test_combinations_that_training_lacks_are_kept_apart(made, tmp_path, table):
             made(paths, table, text)
     else:
         made(paths)
-    found = find_generated(tmp_path, PEOPLE, ("ID_3", "ID_4"))
-    assert [record.user for record in found.records] == ["ID_1"]
-    assert [record.relative for record in found.unrecorded] == ["ID_3/b.png", "ID_3/c.png"]
-    assert list(found.left_out.values()) == [["nobody/d.png"]]
-    assert "and 2 of combinations not in training" in found.account()
+    generated = find_generated(tmp_path, PEOPLE, ("ID_3", "ID_4"))
+    assert [record.user for record in generated.records] == ["ID_1"]
+    assert [record.relative for record in generated.unrecorded] == ["ID_3/b.png", "ID_3/c.png"]
+    assert list(generated.left_out.values()) == [["nobody/d.png"]]
+    assert "and 2 of combinations not in training" in generated.account()
     with pytest.raises(UserError, match="people: ID_1, ID_3; expected some of ID_5"):
         find_generated(tmp_path, LabelTable(("ID_5",)), ("ID_1", "ID_3"))  # none that a judge knows
 
 
 def test_names_that_a_person_has_twice_are_told_by_their_folders(made):
-    found, _ = made(["a/ID_1/1.png", "b/ID_1/1.png", "b/ID_1/2.png"])
-    relative = [record.relative for record in found.records]
+    generated, _ = made(["a/ID_1/1.png", "b/ID_1/1.png", "b/ID_1/2.png"])
+    relative = [record.relative for record in generated.records]
     assert relative == ["ID_1/a_ID_1_1.png", "ID_1/b_ID_1_1.png", "ID_1/2.png"]
 
 
@@ -198,10 +202,10 @@ def test_trainings_of_one_recipe_are_one_generator(tmp_path):
             image = tmp_path / f"run{run}/{person}/a.png"
             save_png(Image.new("RGB", (8, 8)), image, {METADATA: json.dumps(axes.known())})
     runs = [find_generated(tmp_path / f"run{run}", PEOPLE) for run in range(3)]
-    found = together(runs[:2], PEOPLE)
+    generator = together(runs[:2], PEOPLE)
     wanted = ["ID_1/run0_a.png", "ID_1/run1_a.png", "ID_2/run0_a.png", "ID_2/run1_a.png"]
-    assert [record.relative for record in found.records] == wanted and found.runs == (0, 1, 0, 1)
-    assert found.axes == runs[0].axes and together(runs[:1], PEOPLE) == runs[0]
+    assert [record.relative for record in generator.records] == wanted and generator.runs == (0, 1, 0, 1)
+    assert generator.axes == runs[0].axes and together(runs[:1], PEOPLE) == runs[0]
     with pytest.raises(UserError, match="expected one kind of axes"):
         together(runs, PEOPLE)
     chosen = runs[1]._replace(selected_by="abc")

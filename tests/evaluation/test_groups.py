@@ -17,22 +17,22 @@ PEOPLE = LabelTable(("ID_1", "ID_2"))
 
 def parts(**rows):
     """Records of each part, and what is told of them; a row is person and day ("" where nobody knows)."""
-    records, told = {}, {}
+    records, table = {}, {}
     for part, people in rows.items():
         records[part] = []
         for number, (person, day) in enumerate(people):
             record = ImageRecord(Path(part), f"{person}/{number}.png", person)
             records[part].append(record)
-            told[f"{part}/{record.relative}"] = {"day": day} if day else {}
-    return told, records
+            table[f"{part}/{record.relative}"] = {"day": day} if day else {}
+    return table, records
 
 
 TRAIN = [("ID_1", "mon"), ("ID_1", "tue"), ("ID_2", "mon")]
 
 
 def test_a_day_is_a_person_s_own():
-    told, records = parts(train=TRAIN, val=[("ID_1", "tue"), ("ID_2", "tue"), ("ID_2", ""), ("ID_2", "mon")])
-    day = group_images(told, records)["day"]
+    table, records = parts(train=TRAIN, val=[("ID_1", "tue"), ("ID_2", "tue"), ("ID_2", ""), ("ID_2", "mon")])
+    day = group_images(table, records)["day"]
     assert {kind: places.tolist() for kind, places in day.places.items()} == {"same": [0, 3], "other": [1]}
     assert day.values == {"same": ["mon", "tue"], "other": ["tue"]}
     assert day.parts == ["val"] and day.unknown == 1 and day.both
@@ -46,29 +46,29 @@ def test_a_day_is_a_person_s_own():
     ],
 )
 def test_val_is_taken_where_test_has_one_kind_alone(test, places, used):
-    told, records = parts(train=TRAIN, val=[("ID_1", "mon"), ("ID_2", "mon")], test=test)
-    day = group_images(told, records)["day"]
-    assert {kind: own.tolist() for kind, own in day.places.items()} == places and day.parts == used
+    table, records = parts(train=TRAIN, val=[("ID_1", "mon"), ("ID_2", "mon")], test=test)
+    day = group_images(table, records)["day"]
+    assert {kind: numbers.tolist() for kind, numbers in day.places.items()} == places and day.parts == used
 
 
 def test_nothing_is_said_where_training_tells_no_day():
-    told, records = parts(train=[("ID_1", ""), ("ID_2", "")], val=[("ID_1", "mon")])
-    assert group_images(told, records) == {} == group_images({}, records)
+    table, records = parts(train=[("ID_1", ""), ("ID_2", "")], val=[("ID_1", "mon")])
+    assert group_images(table, records) == {} == group_images({}, records)
 
 
 def test_the_figures_are_those_of_each_kind():
-    told, records = parts(train=TRAIN, val=[("ID_1", "mon")] * 3 + [("ID_2", "tue")] * 2)
+    table, records = parts(train=TRAIN, val=[("ID_1", "mon")] * 3 + [("ID_2", "tue")] * 2)
     labels = numpy.array([0, 0, 0, 1, 1])
     named = numpy.eye(2)[[0, 0, 1, 0, 0]]
     judge, images = SimpleNamespace(predict=lambda images: named), SimpleNamespace(seen=None, labels=labels)
-    found = group_figures(judge, images, group_images(told, records), PEOPLE)["day"]
-    shares = {kind: found[kind]["judged_right"] for kind in ("same", "other")}
-    assert {kind: (own["hits"], own["count"]) for kind, own in shares.items()} == {
+    figures = group_figures(judge, images, group_images(table, records), PEOPLE)["day"]
+    shares = {kind: figures[kind]["judged_right"] for kind in ("same", "other")}
+    assert {kind: (share["hits"], share["count"]) for kind, share in shares.items()} == {
         "same": (2, 3),
         "other": (0, 2),
     }
-    assert found["difference"]["value"] == pytest.approx(2 / 3)
-    assert list(shares["other"]["per_person"]) == ["ID_2"] and found["other"]["values"] == ["tue"]
+    assert figures["difference"]["value"] == pytest.approx(2 / 3)
+    assert list(shares["other"]["per_person"]) == ["ID_2"] and figures["other"]["values"] == ["tue"]
 
 
 def test_the_table_of_a_split_tells_groups(tmp_path):
@@ -89,8 +89,8 @@ def test_pieces_are_the_coarsest_group_of_which_everybody_has_two():
 
     def pieces(*rows):
         table = {f"test/{record.relative}": row for (_, record), row in zip(records, rows)}
-        found = pieces_of(table, records)
-        return None if found is None else found.tolist()
+        numbers = pieces_of(table, records)
+        return None if numbers is None else numbers.tolist()
 
     days = [{"day": day} for day in ("mon", "mon", "tue") * 2]
     assert pieces(*days) == [0, 0, 1] * 2

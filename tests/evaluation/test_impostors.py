@@ -85,11 +85,11 @@ def handed_in(folder, pictures, labels):
         )
     rows = [{"file_name": f"x/{at:03d}.png", "label": int(label)} for at, label in enumerate(labels)]
     (folder / "hub/train/metadata.jsonl").write_text("\n".join(map(json.dumps, rows[::-1])))
-    found = [find_generated(folder / form, PEOPLE) for form in ("samples", "people", "hub")]
-    first, *others = (read(one.records, PEOPLE, AXES, "jet") for one in found)
+    generated = [find_generated(folder / form, PEOPLE) for form in ("samples", "people", "hub")]
+    first, *others = (read(one.records, PEOPLE, AXES, "jet") for one in generated)
     for other in others:
         assert all(numpy.array_equal(*pair, equal_nan=True) for pair in zip(first[:4], other[:4]))
-    return first, numpy.array([int(record.path.stem) for record in found[0].records])
+    return first, numpy.array([int(record.path.stem) for record in generated[0].records])
 
 
 def evaluated(walks, generated):
@@ -110,10 +110,10 @@ def test_real_pictures_posing_as_generated_pass_everything(walks, tmp_path):
     assert diverse.startswith("Diverse: ") and near.startswith("As a set they cannot be told"), said
     assert useful.startswith("Useful: not tried") and limits.startswith("Cannot be said: ")
     assert metrics["generated"]["memorised"]["hits"] == 0 and abs(metrics["data_copying"]["z"]) < 3
-    for found in metrics["distances"].values():
+    for distances in metrics["distances"].values():
         for name in ("frechet", "sliced_wasserstein", "precision", "coverage"):
-            assert standing(found[name]["generated"], found[name]["floor"]) == 0
-        assert min(found[name]["generated"]["value"] for name in ("precision", "coverage")) > 0.5
+            assert standing(distances[name]["generated"], distances[name]["floor"]) == 0
+        assert min(distances[name]["generated"]["value"] for name in ("precision", "coverage")) > 0.5
 
 
 def test_a_copycat_is_called_out_though_nothing_else_tells_it_from_real(walks, tmp_path):
@@ -128,9 +128,9 @@ def test_a_copycat_is_called_out_though_nothing_else_tells_it_from_real(walks, t
     assert metrics["generated"]["memorised"]["share"] == 1 and metrics["real"]["memorised"]["share"] < 0.1
     assert said[1].startswith("Copies: ") and said[0].startswith("The person: ")
     assert answers(metrics)["new"]["word"] == "poor"
-    for found in metrics["distances"].values():
-        assert found["frechet"]["generated"]["value"] < found["frechet"]["floor"]["interval"][1]
-        assert standing(found["kid"]["generated"], found["kid"]["floor"]) == 0
+    for distances in metrics["distances"].values():
+        assert distances["frechet"]["generated"]["value"] < distances["frechet"]["floor"]["interval"][1]
+        assert standing(distances["kid"]["generated"], distances["kid"]["floor"]) == 0
     first = metrics["closest_pairs"][0]
     assert first["ratio"] < 0.05 and chosen[numbers[first["generated"]]] == first["train"]
     features = {"train": walks.sets["train"], "exact": walks.sets["train"].at(chosen)}
@@ -180,17 +180,17 @@ def test_a_generator_that_ignores_identity_fails_the_judge(walks, tmp_path):
 def test_a_generator_of_the_mean_fails_diversity(walks, tmp_path):
     pictures = []
     for label in range(len(PEOPLE)):
-        own = [walks.raw["train"][at] for at in numpy.flatnonzero(walks.sets["train"].labels == label)]
-        mean = numpy.mean([from_rgb(numpy.asarray(picture)) for picture in own], axis=0)
+        images = [walks.raw["train"][at] for at in numpy.flatnonzero(walks.sets["train"].labels == label)]
+        mean = numpy.mean([from_rgb(numpy.asarray(picture)) for picture in images], axis=0)
         pictures.append(Image.fromarray(to_rgb(mean)))
     means, _ = handed_in(
         tmp_path, [picture for picture in pictures for _ in range(12)], numpy.arange(36) // 12
     )
     metrics, said = evaluated(walks, means)
     assert said[3].startswith("Not diverse: ") and answers(metrics)["varied"]["word"] == "poor"
-    for space, found in metrics["diversity"].items():
-        assert list(found["vendi"]["generated"].values()) == pytest.approx([1, 1, 1])
-        assert min(found["vendi"]["real"].values()) > 1.5
+    for space, diversity in metrics["diversity"].items():
+        assert list(diversity["vendi"]["generated"].values()) == pytest.approx([1, 1, 1])
+        assert min(diversity["vendi"]["real"].values()) > 1.5
         assert metrics["distances"][space]["coverage"]["generated"]["value"] < 0.3
         assert metrics["distances"][space]["recall"]["generated"]["value"] < 0.3
 
@@ -204,12 +204,12 @@ def test_two_generators_of_known_order_are_ranked(walks):
         pictures.append(Image.fromarray(noisy.clip(0, 255).astype(numpy.uint8)))
     sets = {name: walks.sets[name] for name in ("train", "held_out")}
     sets |= {"noisy": described(pictures, walks.sets["unseen"].labels), "good": walks.sets["unseen"]}
-    found = measure_each(sets, [walks.judge], PEOPLE, units_of(True), ("noisy", "good"))
+    measured = measure_each(sets, [walks.judge], PEOPLE, units_of(True), ("noisy", "good"))
     for name in ("noisy", "good"):
         alone = {**{kind: sets[kind] for kind in ("train", "held_out")}, "generated": sets[name]}
         of_one = measure(alone, [walks.judge], PEOPLE, units_of(True))
-        assert of_one == found.shared | found.sections[name]
-    compared = compare(found, sets, PEOPLE, 0)
+        assert of_one == measured.shared | measured.sections[name]
+    compared = compare(measured, sets, PEOPLE, 0)
     (pair,) = compared["pairs"]
     assert compared["count"] == 48 and compared["generators"] == pair["generators"] == ["noisy", "good"]
     test = pair["tests"]["radar"]

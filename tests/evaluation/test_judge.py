@@ -80,19 +80,19 @@ def test_temperature_mends_exaggerated_logits():
     generator = torch.Generator().manual_seed(0)
     truth = 1.5 * torch.randn(4000, 4, generator=generator, dtype=torch.float64)
     labels = torch.multinomial(truth.softmax(1), 1, generator=generator)[:, 0].numpy()
-    found = fit_temperature(3 * truth, labels)
-    assert found == pytest.approx(3, rel=0.06)
-    assert cross_entropy(3 * truth, labels, found) < cross_entropy(3 * truth, labels) - 0.1
-    assert cross_entropy(3 * truth, labels, found) <= cross_entropy(3 * truth, labels, 3.0) + 1e-4
+    temperature = fit_temperature(3 * truth, labels)
+    assert temperature == pytest.approx(3, rel=0.06)
+    assert cross_entropy(3 * truth, labels, temperature) < cross_entropy(3 * truth, labels) - 0.1
+    assert cross_entropy(3 * truth, labels, temperature) <= cross_entropy(3 * truth, labels, 3.0) + 1e-4
     assert fit_temperature(truth, labels) == pytest.approx(1, rel=0.06)
 
 
 def test_training_calibrates_on_validation(judge, sets):
     images, labels = sets["val"]
-    logits, own = judge.logits(images), judge.temperature.item()
-    assert own == pytest.approx(fit_temperature(logits, labels)) and own != 1
-    assert cross_entropy(logits, labels, own) < cross_entropy(logits, labels)
-    assert numpy.allclose(judge.predict(images), (logits / own).softmax(1))
+    logits, temperature = judge.logits(images), judge.temperature.item()
+    assert temperature == pytest.approx(fit_temperature(logits, labels)) and temperature != 1
+    assert cross_entropy(logits, labels, temperature) < cross_entropy(logits, labels)
+    assert numpy.allclose(judge.predict(images), (logits / temperature).softmax(1))
 
 
 def test_calibration_error_of_a_known_table():

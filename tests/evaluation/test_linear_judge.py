@@ -75,11 +75,12 @@ def test_without_validation_the_usual_ridge_solves_the_regression(sets):
 def test_what_both_say_is_told_from_what_one_says():
     network = numpy.array([True, True, False, False, True])
     linear = numpy.array([True, False, True, False, True])
-    found = agreement_of(network, linear, numpy.array([0, 0, 0, 1, 1]), PEOPLE)
-    hits = {name: one["hits"] for name, one in found.items()}
+    agreement = agreement_of(network, linear, numpy.array([0, 0, 0, 1, 1]), PEOPLE)
+    hits = {name: one["hits"] for name, one in agreement.items()}
     assert hits == {"network": 3, "linear": 3, "both": 2, "network_only": 1, "linear_only": 1, "neither": 1}
-    assert found["both"]["per_person"]["ID_2"]["share"] == 0.5 and found["neither"]["interval"][0] < 0.2
-    lines = agreement_lines({"agreement": {"real": found, "generated": found}})
+    assert agreement["both"]["per_person"]["ID_2"]["share"] == 0.5
+    assert agreement["neither"]["interval"][0] < 0.2
+    lines = agreement_lines({"agreement": {"real": agreement, "generated": agreement}})
     assert lines[1] == (
         "named right by the convolutional judge only: "
         "real 20% (4% to 62% of 5), generated 20% (4% to 62% of 5)"

@@ -21,11 +21,11 @@ def seen(pictures, training):
     return nearness(pictures, training, quiet=True)
 
 
-@pytest.mark.parametrize("odd", [0, 1])
-def test_distances_are_those_of_a_plain_search(odd):
+@pytest.mark.parametrize("extra", [0, 1])
+def test_distances_are_those_of_a_plain_search(extra):
     """Over smooth images, which can be shifted by quarters of a cell, for 10 and for 11 cells."""
     rng = numpy.random.default_rng(1)
-    cells = 10 + odd
+    cells = 10 + extra
     waves = rng.standard_normal((12, 6, 4)) + 1j * rng.standard_normal((12, 6, 4))
 
     def shifted(by):
@@ -37,10 +37,10 @@ def test_distances_are_those_of_a_plain_search(odd):
     plain = numpy.array(
         [[min(numpy.linalg.norm(one - other[at]) for other in moved) for at in range(7)] for one in pictures]
     )
-    found = nearness(pictures, others)
-    assert numpy.allclose(found.distances, numpy.sort(plain, axis=1)[:, :2], rtol=1e-4)
-    assert (found.places == numpy.argsort(plain, axis=1)[:, :2]).all()
-    assert found.ratios == pytest.approx(found.distances[:, 0] / found.distances[:, 1])
+    nearest = nearness(pictures, others)
+    assert numpy.allclose(nearest.distances, numpy.sort(plain, axis=1)[:, :2], rtol=1e-4)
+    assert (nearest.places == numpy.argsort(plain, axis=1)[:, :2]).all()
+    assert nearest.ratios == pytest.approx(nearest.distances[:, 0] / nearest.distances[:, 1])
 
 
 def test_training_images_may_be_compared_in_parts(training, monkeypatch):
@@ -58,8 +58,8 @@ def test_copies_and_shifted_copies_are_memorised(training):
     shifted = numpy.stack([numpy.roll(training[at], by, axis=1) for at, by in ((3, 1), (17, 32), (39, 63))])
     noisy = shifted + 0.05 * rng.standard_normal(shifted.shape, dtype=numpy.float32)
     for pictures in (copies, shifted, noisy):
-        found = seen(pictures, training)
-        assert memorised(found, numpy.nan).all() and list(found.places[:, 0]) == [3, 17, 39]
+        nearest = seen(pictures, training)
+        assert memorised(nearest, numpy.nan).all() and list(nearest.places[:, 0]) == [3, 17, 39]
 
 
 def test_shifts_that_are_no_whole_cells_hide_no_copy():
@@ -73,17 +73,17 @@ def test_shifts_that_are_no_whole_cells_hide_no_copy():
     def grey(pictures):
         return luma(pictures.reshape(len(pictures), 64, 64, 4, 3).mean(3).astype(numpy.uint8))
 
-    found = seen(grey(copies), grey(windows))
-    assert (found.places[:, 0] == range(5)).all() and memorised(found, numpy.nan).all()
-    assert found.left.max() < 0.1  # a half of what is usual is 0.3 or more
+    nearest = seen(grey(copies), grey(windows))
+    assert (nearest.places[:, 0] == range(5)).all() and memorised(nearest, numpy.nan).all()
+    assert nearest.left.max() < 0.1  # a half of what is usual is 0.3 or more
 
 
 def test_independent_pictures_are_new(training, usual):
     pictures = numpy.random.default_rng(3).random((50, 64, 64), dtype=numpy.float32)  # more than one batch
-    found = seen(pictures, training)
-    assert found.distances.shape == (50, 2) and not memorised(found, usual).any()
+    nearest = seen(pictures, training)
+    assert nearest.distances.shape == (50, 2) and not memorised(nearest, usual).any()
     # Independent uniform values: the expected square of a difference is 1/6.
-    assert found.distances[:, 1] == pytest.approx((64 * 64 / 6) ** 0.5, rel=0.05)
+    assert nearest.distances[:, 1] == pytest.approx((64 * 64 / 6) ** 0.5, rel=0.05)
 
 
 def test_a_shift_in_velocity_is_no_copy(training, usual):
@@ -101,16 +101,16 @@ def test_nearly_equal_originals_hide_a_copy_from_the_ratio_but_not_from_what_is_
     def again():
         return training[:4] + 0.05 * rng.standard_normal((4, 64, 64), dtype=numpy.float32)
 
-    found = seen(numpy.roll(again(), 9, axis=2), numpy.concatenate([training, again()]))
-    assert not memorised(found, numpy.nan).any() and memorised(found, usual).all()
+    nearest = seen(numpy.roll(again(), 9, axis=2), numpy.concatenate([training, again()]))
+    assert not memorised(nearest, numpy.nan).any() and memorised(nearest, usual).all()
 
 
 @pytest.mark.parametrize(("weight", "shift"), [(0.7, 0), (0.5, 0), (0.5, 21)])
 def test_blends_of_two_leave_nothing(training, usual, weight, shift):
     blends = weight * training[:8] + (1 - weight) * numpy.roll(training[8:16], shift, axis=2)
-    found = seen(blends, training)
-    assert not memorised(found, numpy.nan).any() and memorised(found, usual).all()
-    assert (found.left == 0).all()
+    nearest = seen(blends, training)
+    assert not memorised(nearest, numpy.nan).any() and memorised(nearest, usual).all()
+    assert (nearest.left == 0).all()
 
 
 def test_blends_of_many_are_new(training, usual):
@@ -119,8 +119,8 @@ def test_blends_of_many_are_new(training, usual):
 
 
 def test_what_is_left_is_blind_to_gain_and_offset(training):
-    found = seen(0.3 * numpy.roll(training[:5], 7, axis=2) + 2, training)
-    assert (found.left == 0).all()
+    nearest = seen(0.3 * numpy.roll(training[:5], 7, axis=2) + 2, training)
+    assert (nearest.left == 0).all()
 
 
 def test_what_is_left_of_one_atom_is_the_sine_of_its_angle():
@@ -134,16 +134,16 @@ def test_what_is_left_of_one_atom_is_the_sine_of_its_angle():
 def test_an_image_without_motion_is_no_copy(training, usual):
     still = numpy.tile(numpy.random.default_rng(7).random((2, 64, 1), dtype=numpy.float32), 64)
     still[1] = 0
-    found = seen(still, training)
-    assert list(found.left) == [1, 1] and not memorised(found, usual).any()
+    nearest = seen(still, training)
+    assert list(nearest.left) == [1, 1] and not memorised(nearest, usual).any()
 
 
 def test_the_rule_is_a_third_of_the_second_nearest_or_half_of_what_is_usual():
     distances = numpy.array([[0.33, 1], [0.34, 1], [0, 0], [1, 1], [1, 1]])
-    found = Nearness(distances, numpy.zeros((5, 2), int), numpy.array([0.8, 0.8, 0.8, 0.41, 0.4]))
-    assert list(memorised(found, 0.8)) == [True, False, True, False, True]
-    assert list(memorised(found, numpy.nan)) == [True, False, True, False, False]
-    assert usual_left(found) == 0.8 and numpy.isnan(usual_left(Nearness(*(part[:0] for part in found))))
+    nearest = Nearness(distances, numpy.zeros((5, 2), int), numpy.array([0.8, 0.8, 0.8, 0.41, 0.4]))
+    assert list(memorised(nearest, 0.8)) == [True, False, True, False, True]
+    assert list(memorised(nearest, numpy.nan)) == [True, False, True, False, False]
+    assert usual_left(nearest) == 0.8 and numpy.isnan(usual_left(Nearness(*(part[:0] for part in nearest))))
 
 
 def test_luma_is_the_standard_one_averaged_over_areas():

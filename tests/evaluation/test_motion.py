@@ -67,8 +67,8 @@ def test_a_shift_is_as_far_as_it_is_wide():
     y = x[::-1] + shifts
     assert list(differences(x, y).values()) == pytest.approx(abs(shifts))
     y[3, 0], y[:, -1] = numpy.nan, numpy.nan
-    found = differences(x, y)
-    assert found[QUANTITIES[0]] == pytest.approx(0.1, abs=0.1) and numpy.isnan(found[QUANTITIES[-1]])
+    distances = differences(x, y)
+    assert distances[QUANTITIES[0]] == pytest.approx(0.1, abs=0.1) and numpy.isnan(distances[QUANTITIES[-1]])
 
 
 def test_mixed_up_people_show_per_person_only():
@@ -76,8 +76,10 @@ def test_mixed_up_people_show_per_person_only():
     speeds = numpy.where(labels == 0, 1.0, 2.0)[:, None] * numpy.ones(len(QUANTITIES))
     motion = {"held_out": speeds, "generated": speeds[::-1], "train": speeds}
     draws = draw_equal(dict.fromkeys(motion, labels), 0)
-    found = kinematics_distance(motion, draws, LabelTable(("ID_1", "ID_2")), dict.fromkeys(QUANTITIES, "m/s"))
-    velocity = found["torso_velocity"]
+    distances = kinematics_distance(
+        motion, draws, LabelTable(("ID_1", "ID_2")), dict.fromkeys(QUANTITIES, "m/s")
+    )
+    velocity = distances["torso_velocity"]
     assert velocity["unit"] == "m/s" and velocity["generated"]["value"] == velocity["floor"]["value"] == 0
     assert velocity["per_person"] == {"ID_1": 1.0, "ID_2": 1.0}
     assert velocity["per_person_floor"] == {"ID_1": 0.0, "ID_2": 0.0}

@@ -23,11 +23,11 @@ def test_without_a_name_it_is_the_small_one():
 @pytest.fixture(scope="module")
 def sets():
     """Whole images, of 64 pixels, of two people."""
-    found = {}
+    parts = {}
     for seed, (name, count) in enumerate((("train", 12), ("val", 4))):
         images, labels = swings(2, count, seed)
-        found[name] = describe(map(Image.fromarray, images), labels, (), "gray", side=64)
-    return found
+        parts[name] = describe(map(Image.fromarray, images), labels, (), "gray", side=64)
+    return parts
 
 
 @pytest.fixture(scope="module")

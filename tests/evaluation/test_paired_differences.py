@@ -32,11 +32,12 @@ def test_of_days_alone_the_spread_is_that_of_their_means():
 def test_what_seeds_and_images_share_is_counted_once():
     """Independent noise of every value: seeds, images and both estimate the same variance, 1 / values."""
     rng, labels = numpy.random.default_rng(0), numpy.repeat(numpy.arange(3), 400)
-    found = [
+    variances = [
         paired_differences.spread_of(rng.standard_normal((8, 1200)), HeldOut(labels)).variance
         for _ in range(50)
     ]
-    assert numpy.mean(found) == pytest.approx(1.25 / 9600, rel=0.2)  # the largest of two is a quarter above
+    # the largest of two is a quarter above
+    assert numpy.mean(variances) == pytest.approx(1.25 / 9600, rel=0.2)
 
 
 def test_generators_seeds_and_images_add_up():
@@ -50,15 +51,15 @@ def test_generators_seeds_and_images_add_up():
 
 def test_overlapping_neighbours_are_no_independent_images():
     """1 / N for independent images, nearly four times that for the mean of each four of them."""
-    rng, found = numpy.random.default_rng(0), []
+    rng, spreads = numpy.random.default_rng(0), []
     for _ in range(200):
         steps = rng.standard_normal((1, 3 * 43))
         alike = numpy.lib.stride_tricks.sliding_window_view(steps.reshape(3, 43), 4, axis=1).mean(-1) * 2
         rows = (steps[:, :120], alike.reshape(1, 120))
-        found.append([paired_differences.spread_of(numpy.tile(x, (2, 1)), HeldOut(LABELS)) for x in rows])
-    variances = numpy.array([[spread.variance for spread in both] for both in found]).mean(0) * 120
+        spreads.append([paired_differences.spread_of(numpy.tile(x, (2, 1)), HeldOut(LABELS)) for x in rows])
+    variances = numpy.array([[spread.variance for spread in both] for both in spreads]).mean(0) * 120
     assert variances == pytest.approx([1, 3.7], rel=0.15)
-    degrees = numpy.mean([spread.degrees for spread, _ in found])
+    degrees = numpy.mean([spread.degrees for spread, _ in spreads])
     assert degrees == pytest.approx(15, rel=0.15)  # five cosines of each of three people
 
 
@@ -73,21 +74,21 @@ def test_of_independent_images_the_interval_is_wilson_s(hits):
     """Where all are alike nothing varies, and four hundred images count as a hundred."""
     value = hits / 100
     spread = Spread(value * (1 - value) / 100, 1e9, 400)
-    found = paired_differences.score_interval(value, spread, lambda x: x * (1 - x), (0.0, 1.0))
+    interval = paired_differences.score_interval(value, spread, lambda x: x * (1 - x), (0.0, 1.0))
     ends = stats.binomtest(hits, 100).proportion_ci(method="wilson")
-    assert found == pytest.approx([ends.low, ends.high], abs=1e-6)
+    assert interval == pytest.approx([ends.low, ends.high], abs=1e-6)
 
 
 def test_of_gains_alone_the_interval_is_that_of_a_count():
     """9 of 100 independent pairs gain, none loses: the score interval of a Poisson count."""
-    found = paired_differences.score_interval(
+    interval = paired_differences.score_interval(
         0.09,
         Spread(0.09 / 100, 1e9, 100),
         lambda x: paired_differences.discordance(x, 0.09, 0.0),
         (-1.0, 1.0),
     )
     middle, half = 9 + 1.96**2 / 2, 1.96 * math.sqrt(9 + 1.96**2 / 4)
-    assert found == pytest.approx([(middle - half) / 100, (middle + half) / 100], abs=1e-5)
+    assert interval == pytest.approx([(middle - half) / 100, (middle + half) / 100], abs=1e-5)
 
 
 def test_discordant_answers_are_as_likely_as_can_be():
@@ -126,9 +127,9 @@ def judged(better, seeds=6):
 def test_the_sentence_needs_images_and_seeds_to_agree():
     rng = numpy.random.default_rng(0)
     gain = numpy.where(LABELS == 0, 1.0, 0.0) * (rng.random(120) < 0.5)
-    found = judged(gain)
-    said = {person: own["sentence"] for person, own in found["per_person"].items()}
-    assert found["sentence"] == HELPS and said == {"ID_1": HELPS, "ID_2": SAME, "ID_10": SAME}
+    figures = judged(gain)
+    said = {name: person["sentence"] for name, person in figures["per_person"].items()}
+    assert figures["sentence"] == HELPS and said == {"ID_1": HELPS, "ID_2": SAME, "ID_10": SAME}
     assert judged(-gain)["sentence"] == HARMS
     chance = rng.permutation(numpy.repeat([-1.0, 0, 1], 40))
     assert judged(chance)["sentence"] == SAME
@@ -139,9 +140,9 @@ def test_the_sentence_needs_images_and_seeds_to_agree():
     # one lucky seed of eight: every image gains, yet other seeds might not
     lucky = numpy.zeros((8, 120))
     lucky[0] = 1
-    found = difference(lucky, HeldOut(LABELS), PEOPLE)
-    assert found["interval"][0] < 0 and found["sentence"] == SAME
-    assert found["by_seed"] == [1, 0, 0, 0, 0, 0, 0, 0] and found["sign_flip"] == 1
+    figures = difference(lucky, HeldOut(LABELS), PEOPLE)
+    assert figures["interval"][0] < 0 and figures["sentence"] == SAME
+    assert figures["by_seed"] == [1, 0, 0, 0, 0, 0, 0, 0] and figures["sign_flip"] == 1
     few = difference(numpy.ones((8, 7)), HeldOut(numpy.zeros(7, dtype=int)), PEOPLE)
     assert few["sentence"] == SAME  # seven images of one walk prove nothing
 
@@ -166,9 +167,9 @@ def test_intervals_hold_and_no_effect_is_no_help():
     design, held, helps = DESIGNS["31 people, 18 images"], 0, 0
     for seed in range(300):
         delta, tested = draw(design, numpy.random.default_rng(seed))
-        found = paired_differences.conclude(delta, tested)
-        low, high = found["interval"]
+        conclusion = paired_differences.conclude(delta, tested)
+        low, high = conclusion["interval"]
         held += low <= 0 <= high
-        helps += found["sentence"] == HELPS
+        helps += conclusion["sentence"] == HELPS
     error = math.sqrt(300 * 0.95 * 0.05)
     assert abs(held - 285) <= 3 * error and helps <= 15

@@ -59,14 +59,14 @@ def test_an_encoded_image_is_nearly_the_same(training):
 
 
 @pytest.mark.parametrize(
-    ("found", "part", "many", "some"), [(1, 0.01, 0, 1), (1, 0.06, 1, 1), (0, 0.06, 0, 0)]
+    ("recall", "part", "many", "some"), [(1, 0.01, 0, 1), (1, 0.06, 1, 1), (0, 0.06, 0, 0)]
 )
-def test_sets_are_called_out_where_their_copies_are_found(found, part, many, some):
+def test_sets_are_called_out_where_their_copies_are_found(recall, part, many, some):
     """100 generated and 100 held-out images without a copy; Fisher's test needs six copies."""
     rng = numpy.random.default_rng(0)
     labels = numpy.arange(100) % 2
     generated, held_out = (Searched(numpy.zeros(100, bool), rng.random(100) + 1, labels) for _ in range(2))
-    copies = Searched(numpy.full(10, found == 1), numpy.zeros(10), numpy.zeros(10, int))
+    copies = Searched(numpy.full(10, recall == 1), numpy.zeros(10), numpy.zeros(10, int))
     said = called(part, copies, generated, held_out, PEOPLE, rng)
     assert said["planted"] == {"share": part, "count": round(100 * part)}
     assert (said["many"]["share"], said["some"]["share"]) == (many, some)

@@ -20,8 +20,8 @@ BOUNDS = {"confidence": 0.4, "novelty": 0.5, "near": 0.3}
 
 def unit(seed, like=None, amount=1.0):
     """A random image at unit norm, or `like` with so much of one added."""
-    own = numpy.random.default_rng(seed).standard_normal((64, 64), dtype=numpy.float32)
-    mixed = own if like is None else 64 * like + amount * own
+    noise = numpy.random.default_rng(seed).standard_normal((64, 64), dtype=numpy.float32)
+    mixed = noise if like is None else 64 * like + amount * noise
     return (mixed / numpy.linalg.norm(mixed)).astype(numpy.float32)
 
 
@@ -122,8 +122,8 @@ def test_a_stopped_run_and_one_that_asks_for_more_go_on(fake):
     whole = chosen(fake, Drawer(fails=3), keep=8)
     for cut in range(len(whole) + 1):
         earlier, draw = whole[:cut], Drawer(fails=3)
-        there = [draw.picture(number) for number in kept(earlier)]
-        rest = chosen(fake, draw, keep=8, earlier=earlier, kept=there)
+        pictures = [draw.picture(number) for number in kept(earlier)]
+        rest = chosen(fake, draw, keep=8, earlier=earlier, kept=pictures)
         assert [*earlier, *rest] == whole
         assert all(set(numbers) - {row["sample"] for row in earlier} for numbers in draw.drawn)
 
@@ -171,14 +171,14 @@ def test_bounds_are_quantiles_of_the_held_out_pictures(monkeypatch):
 
 def records(folder, counts):
     """Files of that many images of each person, all different."""
-    found = []
+    files = []
     for person, count in counts.items():
         for number in range(count):
             path = folder / person / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"{folder.name}/{person}/{number}")
-            found.append(ImageRecord(path, f"{person}/{number}.png", person))
-    return found
+            files.append(ImageRecord(path, f"{person}/{number}.png", person))
+    return files
 
 
 def test_halves_are_blocks_with_a_gap():

@@ -43,8 +43,8 @@ OTHERS = [1 / 8] * 4
     ],
 )
 def test_both_people_are_equally_likely_and_the_arm_says_by_which_images(arm, phases):
-    found = odds_of(arm, POOL, MARGINS)
-    assert numpy.allclose(found, [phase + OTHERS for phase in phases])
+    odds = odds_of(arm, POOL, MARGINS)
+    assert numpy.allclose(odds, [phase + OTHERS for phase in phases])
 
 
 def test_weighted_images_count_less():

@@ -63,32 +63,32 @@ def test_each_person_is_new_once_and_known_by_few_images():
 
 
 def test_another_day_is_tested_where_train_lacks_it():
-    found = splits()
+    parts = splits()
     table = {
         f"{part}/{record.relative}": {
             "recording": record.name,  # another one each
             "day": "1" if part != "test" or record.user == "ID_3" else "2",
         }
-        for part, records in found.records.items()
+        for part, records in parts.records.items()
         for record in records
     }
-    people = People.of(found.labels, None)
-    (fold,) = other_day(found, table, people, 0, None)
+    people = People.of(parts.labels, None)
+    (fold,) = other_day(parts, table, people, 0, None)
     assert {(part, record.user) for part, record in fold.tested} == {("test", "ID_1"), ("test", "ID_2")}
     assert fold.counted == ("ID_1", "ID_2") and len(fold.training) == 36 and fold.number == 12
     assert fold.drawn == PEOPLE and len(fold.val) == 9
-    (fold,) = other_day(found, table, people, 1, None)
+    (fold,) = other_day(parts, table, people, 1, None)
     assert names(fold.training, "ID_1")[12:] == ["test_00"] and len(names(fold.training, "ID_3")) == 12
     assert names(fold.tested, "ID_1") == ["test_04"]  # beyond a guard
     with pytest.raises(UserError, match="day_images=2: expected fewer, .* the largest has 5, and 3 are kept"):
-        other_day(found, table, people, 2, None)
+        other_day(parts, table, people, 2, None)
 
 
 def test_every_person_lacks_one_condition_and_every_condition_is_recorded_of_somebody():
     folders = tuple(f"{user}_{gait}" for user in PEOPLE for gait in ("fast", "slow"))
-    found = splits(folders)
-    people = People.of(found.labels, "_[a-z]+$")
-    (fold,) = unseen_condition(found, people, "_[a-z]+$", None)
+    parts = splits(folders)
+    people = People.of(parts.labels, "_[a-z]+$")
+    (fold,) = unseen_condition(parts, people, "_[a-z]+$", None)
     assert fold.drawn == ("ID_1_fast", "ID_2_slow", "ID_3_fast") and fold.counted == PEOPLE
     assert {record.user for _, record in fold.training} == set(folders) - set(fold.drawn)
     assert {record.user for _, record in fold.tested} == set(fold.drawn) and len(fold.tested) == 3 * 20
@@ -97,7 +97,7 @@ def test_every_person_lacks_one_condition_and_every_condition_is_recorded_of_som
 
 
 @pytest.mark.parametrize(
-    "make", [lambda own: same_budget(own, 4, None), lambda own: new_person(own, 4, 1, None, None)]
+    "make", [lambda parts: same_budget(parts, 4, None), lambda parts: new_person(parts, 4, 1, None, None)]
 )
 def test_nothing_tested_is_learnt(make):
     fold = make(splits())[0]
@@ -112,18 +112,18 @@ def test_people_with_too_few_images_are_named():
 
 
 def test_what_a_design_requires_is_said():
-    found = splits()
-    people = People.of(found.labels, None)
+    parts = splits()
+    people = People.of(parts.labels, None)
     with pytest.raises(UserError, match="new_people=3: expected fewer than the 3 people"):
-        new_person(found, 4, 3, None, None)
+        new_person(parts, 4, 3, None, None)
     with pytest.raises(UserError, match=r"other-day: requires .* \(split.csv names none\)"):
-        other_day(found, {}, people, 0, None)
-    recordings = {f"train/{one.relative}": {"recording": "a"} for one in found.records["train"]}
-    recordings |= {f"val/{one.relative}": {"recording": "b"} for one in found.records["val"]}
+        other_day(parts, {}, people, 0, None)
+    recordings = {f"train/{one.relative}": {"recording": "a"} for one in parts.records["train"]}
+    recordings |= {f"val/{one.relative}": {"recording": "b"} for one in parts.records["val"]}
     with pytest.raises(UserError, match=r"\(split.csv names recording\)"):
-        other_day(found, recordings, people, 0, None)
+        other_day(parts, recordings, people, 0, None)
     with pytest.raises(UserError, match="unseen-condition: requires --conditions"):
-        unseen_condition(found, people, None, None)
+        unseen_condition(parts, people, None, None)
     single = splits(("ID_1_fast", "ID_2_slow"))
     with pytest.raises(UserError, match="requires people of two conditions"):
         unseen_condition(single, People.of(single.labels, "_[a-z]+$"), "_[a-z]+$", None)

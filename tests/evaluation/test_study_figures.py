@@ -52,10 +52,10 @@ def answers(one, accuracy, given, others=0.9):
     return said
 
 
-def found(accuracy, **given):
-    own = setting(**given)
+def figures_of(accuracy, **given):
+    study = setting(**given)
     folds = [fold(("ID_1", "ID_2")), fold(("ID_3",))]
-    return figures_of_study(folds, [answers(one, accuracy, own) for one in folds], own, {})
+    return figures_of_study(folds, [answers(one, accuracy, study) for one in folds], study, {})
 
 
 HELPFUL = {REFERENCE: 0.4, MIXED: 0.6, ALL: 0.95}
@@ -66,7 +66,7 @@ HELPFUL = {REFERENCE: 0.4, MIXED: 0.6, ALL: 0.95}
 )
 @pytest.mark.parametrize("generators", [1, 3])
 def test_what_the_people_who_count_gain_is_told(mixed, sentence, generators):
-    figures = found({**HELPFUL, MIXED: mixed}, generator_seeds=generators)
+    figures = figures_of({**HELPFUL, MIXED: mixed}, generator_seeds=generators)
     verdict = figures["verdict"]
     assert verdict["sentence"] == sentence and verdict["arms"][MIXED]["count"] == 3 * IMAGES
     assert figures["people"] == ["ID_1", "ID_2", "ID_3"] == [*verdict["arms"][ALL]["per_person"]]
@@ -75,23 +75,23 @@ def test_what_the_people_who_count_gain_is_told(mixed, sentence, generators):
 
 
 def test_the_gap_is_the_part_of_what_all_real_images_add():
-    figures = found(HELPFUL)
-    shares = {arm: own["share"] for arm, own in figures["verdict"]["arms"].items()}
+    figures = figures_of(HELPFUL)
+    shares = {arm: figure["share"] for arm, figure in figures["verdict"]["arms"].items()}
     wanted = (shares[MIXED] - shares[REFERENCE]) / (shares[ALL] - shares[REFERENCE])
     assert figures["gap_closed"]["value"] == pytest.approx(wanted)
     low, high = figures["gap_closed"]["interval"]
     assert low < wanted < high
-    assert found({**HELPFUL, ALL: 0.2})["gap_closed"]["value"] is None  # nothing is missing
+    assert figures_of({**HELPFUL, ALL: 0.2})["gap_closed"]["value"] is None  # nothing is missing
 
 
 def test_the_others_are_told_apart():
     """ID_4 counts in no fold, and the new ones of one fold not in the other."""
-    others = found(HELPFUL)["others"]
+    others = figures_of(HELPFUL)["others"]
     assert others["arms"][REFERENCE]["count"] == (2 + 3) * IMAGES and others["difference"]["sentence"] == SAME
 
 
 def test_confusions_sum_to_the_wrong_answers():
-    figures = found(HELPFUL)
+    figures = figures_of(HELPFUL)
     for arm in (REFERENCE, MIXED):
         for name, wrong in figures["confusions"][arm].items():
             right = figures["verdict"]["arms"][arm]["per_person"][name]["share"]
@@ -100,17 +100,17 @@ def test_confusions_sum_to_the_wrong_answers():
 
 def test_other_arms_that_help_are_named():
     config = {"arms": ["generated", "weighted", "only"]}
-    figures = found({**HELPFUL, WEIGHTED: 0.7, ONLY: 0.4}, **config)
+    figures = figures_of({**HELPFUL, WEIGHTED: 0.7, ONLY: 0.4}, **config)
     (line,) = [line for line in figures["summary"] if line.startswith("Helping: ")]
     assert line.startswith(f"Helping: {WEIGHTED} +") and ONLY not in line and MIXED not in line
 
 
 def test_what_generated_images_add_beside_physical_augmentation_is_told():
     config = {"arms": ["physical", "physical_generated"]}
-    own = setting(**config)._replace(physical=Physical((-1.2, 5.2), "jet", None))
+    study = setting(**config)._replace(physical=Physical((-1.2, 5.2), "jet", None))
     folds = [fold(("ID_1", "ID_2", "ID_3"))]
     accuracy = {**HELPFUL, PHYSICAL: 0.6, PHYSICAL_MIXED: 0.8}
-    figures = figures_of_study(folds, [answers(folds[0], accuracy, own)], own, {})
+    figures = figures_of_study(folds, [answers(folds[0], accuracy, study)], study, {})
     beside, shares = figures["beside_physical"], figures["verdict"]["arms"]
     assert beside["value"] == pytest.approx(shares[PHYSICAL_MIXED]["share"] - shares[PHYSICAL]["share"])
     assert beside["sentence"] == HELPS and any(
@@ -119,11 +119,13 @@ def test_what_generated_images_add_beside_physical_augmentation_is_told():
 
 
 def test_arms_that_still_learn_are_named():
-    assert any(line.startswith("Not at their end: all real + classic") for line in found(HELPFUL)["summary"])
+    assert any(
+        line.startswith("Not at their end: all real + classic") for line in figures_of(HELPFUL)["summary"]
+    )
 
 
 def test_generators_are_a_level_of_the_classifiers_that_see_them():
-    own = setting(generator_seeds=3, seeds=2)
-    trainings = [*trainings_of(fold(("ID_1",)), own)]
+    study = setting(generator_seeds=3, seeds=2)
+    trainings = [*trainings_of(fold(("ID_1",)), study)]
     assert [sum(one.arm == arm for one in trainings) for arm in (REFERENCE, ALL, MIXED)] == [2, 2, 6]
     assert [one.arm in WITHOUT for one in trainings] == [True] * 4 + [False] * 6

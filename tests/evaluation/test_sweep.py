@@ -72,7 +72,7 @@ def test_scores_of_copies_and_of_new_pictures():
         sweep.score(judge, {**sets, "generated": drawn}, table_of(2), UNITS, 0)
         for drawn in (rolled, pictures(2, 6, 2))
     )
-    assert [own["memorised"]["share"] for own in (copies, new, real)] == [1, 0, 0]
+    assert [scores["memorised"]["share"] for scores in (copies, new, real)] == [1, 0, 0]
     assert set(copies) == set(new) == set(real) == set(sweep.MEASURES) and real == again
     named = judge.predict(rolled.images).argmax(1) == rolled.labels
     assert copies["judged_right"]["share"] == named.mean()
@@ -100,26 +100,26 @@ class Seeing(SmallJudge):
 def test_kid_is_zero_where_nothing_differs_however_far_people_lie_apart(apart, monkeypatch):
     """Five people, four images each, `apart` deviations from their mean in every direction."""
     monkeypatch.setattr(distances, "HALVES", 2)  # the interval is not looked at
-    found = []
+    estimates = []
     for seed in range(48):
         rng = numpy.random.default_rng(seed)
         sets = {name: pictures(5, 4, seed) for name in ("train", "held_out", "generated")}
         people = apart * rng.normal(size=(5, 256))
         values = numpy.tile(numpy.repeat(people, 4, axis=0), (3, 1)) + rng.normal(size=(60, 256))
-        for number, own in enumerate(sets.values()):
-            own.images[:, 0, 0, 0] = 20 * number + numpy.arange(20)
+        for number, part in enumerate(sets.values()):
+            part.images[:, 0, 0, 0] = 20 * number + numpy.arange(20)
         drawn, _ = sweep.score(Seeing(5, values), sets, table_of(5), UNITS, seed)
-        found.append(drawn["kid"]["value"])
-    assert abs(numpy.mean(found)) < 3 * numpy.std(found) / math.sqrt(len(found))
-    assert numpy.std(found) / math.sqrt(len(found)) < 0.005  # so a bias would show
+        estimates.append(drawn["kid"]["value"])
+    assert abs(numpy.mean(estimates)) < 3 * numpy.std(estimates) / math.sqrt(len(estimates))
+    assert numpy.std(estimates) / math.sqrt(len(estimates)) < 0.005  # so a bias would show
 
 
 def test_the_figure_and_the_table(tmp_path):
     table = [setting(1, 0.3, 0.01, 0), setting(2, 0.75, 0.03, 0), setting(2, 0.8, None, 0, "euler")]
     for best in (1, None):
-        found = {"settings": table, "recommended": best, "rule": sweep.RULE, "real": REAL}
-        sweep.draw_figure(found, tmp_path / "sweep.png")
+        figures = {"settings": table, "recommended": best, "rule": sweep.RULE, "real": REAL}
+        sweep.draw_figure(figures, tmp_path / "sweep.png")
         with Image.open(tmp_path / "sweep.png") as picture:
             assert picture.width > 800
-        lines = sweep.table(found)
+        lines = sweep.table(figures)
         assert len(lines) == 6 and ("2 *" in lines[2]) == (best == 1) and "held-out real" in lines[4]

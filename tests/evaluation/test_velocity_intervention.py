@@ -23,15 +23,15 @@ SPEEDS = {"ID_1_slow": 1.0, "ID_1_fast": 1.5, "ID_2_slow": 0.8, "ID_2_fast": 1.0
 def moved(*slopes):
     """Velocities that follow the speeds of each person by a slope, with a factor of the person's own."""
     whose = {1: (0.9, slopes[0]), 2: (1.3, slopes[1])}
-    own = {folder: whose[int(folder[3])] for folder in FOLDERS.names}
-    return {folder: factor * SPEEDS[folder] ** power for folder, (factor, power) in own.items()}
+    by_folder = {folder: whose[int(folder[3])] for folder in FOLDERS.names}
+    return {folder: factor * SPEEDS[folder] ** power for folder, (factor, power) in by_folder.items()}
 
 
 @pytest.mark.parametrize("power", [1.0, 0.0, 0.4])
 def test_a_slope_that_all_people_share_is_found_exactly(power):
-    found = slope(TABLE, moved(power, power), moved(power, power), SPEEDS)
-    assert found["value"] == pytest.approx(power) and found["interval"] == pytest.approx([power, power])
-    assert (found["people"], found["combinations"]) == (2, 4)
+    fit = slope(TABLE, moved(power, power), moved(power, power), SPEEDS)
+    assert fit["value"] == pytest.approx(power) and fit["interval"] == pytest.approx([power, power])
+    assert (fit["people"], fit["combinations"]) == (2, 4)
 
 
 def test_people_weigh_by_how_far_their_speeds_lie_apart():
@@ -41,9 +41,9 @@ def test_people_weigh_by_how_far_their_speeds_lie_apart():
     columns = [[name[3] == "1", name[3] == "2", math.log(SPEEDS[name])] for name in names]
     logs = [math.log(velocities[name]) for name in names]
     expected = numpy.linalg.lstsq(numpy.array(columns, dtype=float), logs, rcond=None)[0][-1]
-    found = slope(TABLE, velocities, velocities, SPEEDS)
-    assert found["value"] == pytest.approx(expected) and 0.6 < expected < 0.9
-    low, high = found["interval"]
+    fit = slope(TABLE, velocities, velocities, SPEEDS)
+    assert fit["value"] == pytest.approx(expected) and 0.6 < expected < 0.9
+    low, high = fit["interval"]
     assert low < 0.2 and high > 1 and low + high == pytest.approx(2 * expected)
 
 
@@ -51,11 +51,11 @@ def test_who_has_one_speed_only_or_none_known_tells_nothing():
     one = {"ID_1_slow": 1.0, "ID_2_fast": 1.0, "ID_1_fast": 3.0}
     known = {"ID_1_slow": 1.0, "ID_2_slow": 1.0, "ID_2_fast": 2.0}
     for velocities, speeds in ((one, known), (moved(1, 1), dict.fromkeys(FOLDERS.names, 1.0))):
-        found = slope(TABLE, velocities, velocities, speeds)
-        assert found == {"value": None, "interval": None, "people": 0, "combinations": 0}
-    found = slope(TABLE, moved(1, 1), moved(1, 1), {"ID_1_slow": 1.0, "ID_1_fast": 1.5, "ID_2_slow": 1.0})
-    assert found["value"] == pytest.approx(1) and found["interval"] is None and found["people"] == 1
-    assert (in_words(found), in_words({"value": None, "interval": None})) == ("1.00", "unknown")
+        fit = slope(TABLE, velocities, velocities, speeds)
+        assert fit == {"value": None, "interval": None, "people": 0, "combinations": 0}
+    fit = slope(TABLE, moved(1, 1), moved(1, 1), {"ID_1_slow": 1.0, "ID_1_fast": 1.5, "ID_2_slow": 1.0})
+    assert fit["value"] == pytest.approx(1) and fit["interval"] is None and fit["people"] == 1
+    assert (in_words(fit), in_words({"value": None, "interval": None})) == ("1.00", "unknown")
 
 
 def images(velocities, folders):
@@ -73,20 +73,20 @@ def test_what_training_lacks_is_told_from_what_it_has_of_the_person(tmp_path):
     sets = {kind: images(ours, recorded) for kind in ("train", "held_out", "generated")}
     new = images({"ID_2_slow": 1.3 * 0.8**0.25}, table.labels)  # from 1 to 0.8 m/s a slope of a quarter
 
-    found = followed_speeds(table, sets, new, recorded, None)
-    assert found["against"] == "training images" and found["unknown_speed"] == ["ID_2_slow"]
-    assert [found[kind]["value"] for kind in ("generated", "real")] == pytest.approx([1, 1])
-    assert found["unrecorded"]["value"] is None
-    assert found["folders"]["ID_1_fast"]["speed"] == found["folders"]["ID_1_fast"]["real"]
+    figures = followed_speeds(table, sets, new, recorded, None)
+    assert figures["against"] == "training images" and figures["unknown_speed"] == ["ID_2_slow"]
+    assert [figures[kind]["value"] for kind in ("generated", "real")] == pytest.approx([1, 1])
+    assert figures["unrecorded"]["value"] is None
+    assert figures["folders"]["ID_1_fast"]["speed"] == figures["folders"]["ID_1_fast"]["real"]
 
     rows = "".join(f"{name},{speed}\n" for name, speed in SPEEDS.items())
     (tmp_path / "truth.csv").write_text(f"user,speed_mps\n{rows}")
-    found = followed_speeds(table, sets, new, recorded, str(tmp_path / "truth.csv"))
-    assert found["against"] == "true speeds" and found["unknown_speed"] == []
-    unrecorded = found["unrecorded"]
+    figures = followed_speeds(table, sets, new, recorded, str(tmp_path / "truth.csv"))
+    assert figures["against"] == "true speeds" and figures["unknown_speed"] == []
+    unrecorded = figures["unrecorded"]
     assert (unrecorded["value"], unrecorded["people"]) == (pytest.approx(0.25), 1)
-    assert unrecorded["interval"] is None and found["generated"]["value"] == pytest.approx(1)
-    kinds = {name: own["combination"] for name, own in found["folders"].items()}
+    assert unrecorded["interval"] is None and figures["generated"]["value"] == pytest.approx(1)
+    kinds = {name: folder["combination"] for name, folder in figures["folders"].items()}
     assert [name for name, kind in kinds.items() if kind == "unrecorded"] == ["ID_2_slow"]
 
 
@@ -101,9 +101,9 @@ def test_simulated_walkers_follow_and_images_that_ignore_the_condition_do_not(tm
     table, truth = Conditions.from_folders(folders, "_[a-z]+$"), read_truth(tmp_path / "sim/truth.csv")
     assert len(truth) == 12 and truth["ID_1_hurried"] == pytest.approx(1.3 * truth["ID_1_normal"])
     velocities = median_velocities(read(records, folders, (-1.225, 5.175, 2.108), "jet"), folders)
-    found = slope(table, velocities, velocities, truth)
-    low, high = found["interval"]
-    assert low < 1 < high < low + 0.4 and (found["people"], found["combinations"]) == (4, 12)
+    fit = slope(table, velocities, velocities, truth)
+    low, high = fit["interval"]
+    assert low < 1 < high < low + 0.4 and (fit["people"], fit["combinations"]) == (4, 12)
     ignoring = {name: velocities[f"{name[:4]}_normal"] for name in folders.names}
     assert slope(table, ignoring, ignoring, truth)["value"] == pytest.approx(0)
 

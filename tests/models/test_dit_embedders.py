@@ -78,9 +78,9 @@ def test_a_person_in_a_condition_is_the_sum_of_two_rows():
     embedder = LabelEmbedder(6, 4, 0.1, PAIRS).eval()
     people, conditions = embedder.embedding_table.weight, embedder.condition_table.weight
     assert (len(people), len(conditions), embedder.null_class) == (3, 3, 6)
-    found = embedder(torch.arange(7))
+    vectors = embedder(torch.arange(7))
     for label, (person, condition) in enumerate([*PAIRS, (-1, -1)]):
-        assert torch.equal(found[label], people[person] + conditions[condition])
+        assert torch.equal(vectors[label], people[person] + conditions[condition])
 
 
 def test_person_and_condition_are_dropped_each_on_their_own():

@@ -101,7 +101,7 @@ def test_heads_that_cannot_be_read_must_be_given(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "expected"),
     [
         ("blocks.0.attn.proj.bias", "blocks.0.attn.proj.bias"),
         ("x_embedder.proj.weight", "x_embedder.proj.weight"),
@@ -109,12 +109,12 @@ def test_heads_that_cannot_be_read_must_be_given(tmp_path):
         ("y_embedder.embedding_table.weight", "y_embedder.embedding_table.weight"),
     ],
 )
-def test_partial_weights_are_refused(tmp_path, name, told):
+def test_partial_weights_are_refused(tmp_path, name, expected):
     state = dict(model_and_state()[1])
     del state[name]
     torch.save({"ema": state}, tmp_path / "partial.pt")
     message = refusal(load_dit, tmp_path / "partial.pt")
-    assert told in message and str(tmp_path / "partial.pt") in message
+    assert expected in message and str(tmp_path / "partial.pt") in message
 
 
 def test_a_gap_in_the_blocks_is_refused():

@@ -87,12 +87,12 @@ def test_fresh_weights_have_their_stated_spread():
 def test_every_parameter_gets_a_gradient(changes):
     model = reference_weights_(LightningDiT(**SMALL, **changes)).train()
     # Labels 0, 1, 2 with the last dropped.
-    found = gradients(model, torch.tensor([False, False, True]))
-    assert [name for name, gradient in found.items() if not gradient.any()] == []
-    rows = found["y_embedder.embedding_table.weight"].abs().sum(1) > 0
+    by_name = gradients(model, torch.tensor([False, False, True]))
+    assert [name for name, gradient in by_name.items() if not gradient.any()] == []
+    rows = by_name["y_embedder.embedding_table.weight"].abs().sum(1) > 0
     if "combinations" in changes:  # person 0 twice, in no condition and in the first, and nobody in none
         assert rows.tolist() == [True, False, False, True]
-        assert (found["y_embedder.condition_table.weight"].abs().sum(1) > 0).tolist() == [True, False, True]
+        assert (by_name["y_embedder.condition_table.weight"].abs().sum(1) > 0).tolist() == [True, False, True]
     else:
         assert rows.tolist() == [True, True, False, False, False, True]  # the null class last
 
@@ -110,9 +110,9 @@ def test_a_given_drop_mask_equals_null_labels_in_both_modes():
 def test_activation_checkpointing_gives_the_same_gradients():
     drop = torch.tensor([False, True, False])
     expected = gradients(reference_weights_(LightningDiT(**SMALL)).train(), drop)
-    found = gradients(reference_weights_(LightningDiT(**SMALL, use_checkpoint=True)).train(), drop)
+    checkpointed = gradients(reference_weights_(LightningDiT(**SMALL, use_checkpoint=True)).train(), drop)
     for name, gradient in expected.items():
-        assert torch.equal(found[name], gradient), name
+        assert torch.equal(checkpointed[name], gradient), name
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -154,7 +154,7 @@ def test_bf16_autocast_stays_close_to_float32():
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         ({"patch_size": 3}, "patch_size 3"),
         ({"num_heads": 5}, "num_heads 5"),
@@ -163,7 +163,7 @@ def test_bf16_autocast_stays_close_to_float32():
         ({"class_dropout_prob": 1.0}, "class_dropout_prob 1.0"),
     ],
 )
-def test_impossible_sizes_are_refused(changes, told):
-    with pytest.raises(ValueError, match=told) as refusal:
+def test_impossible_sizes_are_refused(changes, expected):
+    with pytest.raises(ValueError, match=expected) as refusal:
         LightningDiT(**{**SMALL, **changes})
     assert "\n" not in str(refusal.value)

@@ -81,9 +81,9 @@ def test_what_is_dropped_becomes_nobody(embedder):
     vectors, drop = embedder.vectors[:3], torch.tensor([True, False, True])
     nobody = embedder(torch.tensor([3]))
     for asked in (drop, drop[:, None]):
-        found = embedder(vectors, asked)
-        torch.testing.assert_close(found[drop], nobody.expand(2, -1))
-        assert torch.equal(found[1], embedder(vectors)[1])
+        embedded = embedder(vectors, asked)
+        torch.testing.assert_close(embedded[drop], nobody.expand(2, -1))
+        assert torch.equal(embedded[1], embedder(vectors)[1])
     torch.manual_seed(1)
     far = (embedder.train()(vectors[:1].expand(2000, -1)) - nobody).abs().amax(1)
     assert abs((far < 1e-6).float().mean() - 0.5) < 0.05
@@ -100,8 +100,8 @@ def test_the_encoder_is_not_trained_with_the_network():
 
 def test_weights_tell_that_they_hold_vectors():
     net = LightningDiT(**SMALL, references=True)
-    found = infer_architecture(net.state_dict(), 4)
-    assert {name: found[name] for name in ("references", "num_classes")} == {
+    architecture = infer_architecture(net.state_dict(), 4)
+    assert {name: architecture[name] for name in ("references", "num_classes")} == {
         "references": True,
         "num_classes": 5,
     }

@@ -32,16 +32,16 @@ MANY = 10**6  # where the correction is nothing
     ],
 )
 def test_yes_no_gives_known_answers(counts, expected):
-    found = yes_no(*counts)
-    assert found.value == pytest.approx(expected, abs=1e-4)
-    assert found.low < found.value < found.high
+    estimate = yes_no(*counts)
+    assert estimate.value == pytest.approx(expected, abs=1e-4)
+    assert estimate.low < estimate.value < estimate.high
 
 
 def test_the_interval_is_gourevitch_and_galanters():
     """At rates of a half a quantile's variance is 1/4 over n times the squared density, 1/2π."""
-    found = yes_no(50, 100, 50, 100)
-    assert found.high == pytest.approx(1.96 * math.sqrt(2 * (0.25 / 100) * 2 * math.pi), abs=1e-3)
-    assert found.low == pytest.approx(-found.high)
+    estimate = yes_no(50, 100, 50, 100)
+    assert estimate.high == pytest.approx(1.96 * math.sqrt(2 * (0.25 / 100) * 2 * math.pi), abs=1e-3)
+    assert estimate.low == pytest.approx(-estimate.high)
 
 
 @pytest.mark.parametrize(
@@ -58,12 +58,12 @@ def test_intervals_hold_the_truth_of_simulated_observers(truth):
     draw, count, times = numpy.random.default_rng(0), 60, 1000
     seen = draw.normal(size=(times, 2, count)) + numpy.array([[truth], [0.0]])
     called, chosen = (seen > truth / 2).sum(2), (seen[:, 0] > seen[:, 1]).sum(1)
-    for found in (
+    for estimates in (
         [yes_no(hits, count, alarms, count) for hits, alarms in called.tolist()],
         [two_alternatives(right, count) for right in chosen.tolist()],
     ):
-        assert numpy.mean([one.value for one in found]) == pytest.approx(truth, abs=0.05)
-        assert 0.93 <= numpy.mean([one.low <= truth <= one.high for one in found]) <= 0.98
+        assert numpy.mean([one.value for one in estimates]) == pytest.approx(truth, abs=0.05)
+        assert 0.93 <= numpy.mean([one.low <= truth <= one.high for one in estimates]) <= 0.98
 
 
 def test_answers_become_a_table_by_question_kind_and_person():

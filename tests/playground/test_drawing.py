@@ -71,10 +71,10 @@ def test_what_is_drawn_and_downloaded_is_what_the_shown_command_writes(drawing, 
 def test_torso_and_cadence_are_those_that_stage_4_measures(drawing, toy):
     image = numpy.asarray(open_rgb(find_images(toy.images).records[0]))
     axes = drawing.axes_of(image[None])
-    found = from_image(image, axes.scales(), axes.colour_map)
+    kinematics = from_image(image, axes.scales(), axes.colour_map)
     assert (
-        numpy.isfinite(found.torso_mps).all()
-        and axes.lowest_mps < found.torso_velocity_mps < axes.highest_mps
+        numpy.isfinite(kinematics.torso_mps).all()
+        and axes.lowest_mps < kinematics.torso_velocity_mps < axes.highest_mps
     )
     html = drawing.draw(["ID_1"], **ASKED)
     drawn = numpy.asarray(Image.open(downloads(html, "ID_1.png")))
@@ -123,15 +123,15 @@ def test_what_is_not_shown_is_said(toy):
 
 
 def test_names_are_text_not_markup(drawing):
-    odd = "<b>&1"
+    name = "<b>&1"
     model = SimpleNamespace(
-        people=(odd,),
+        people=(name,),
         conditions=None,
         axes=None,
         precision="32",
         draw=lambda *_, **__: numpy.zeros((1, 256, 256, 3), "u1"),
     )
-    html = Drawing(drawing.config, model, None, [], numpy.zeros(0)).draw([odd], **ASKED)
+    html = Drawing(drawing.config, model, None, [], numpy.zeros(0)).draw([name], **ASKED)
     assert "<b>" not in html and "&lt;b&gt;&amp;1" in html
 
 
@@ -168,16 +168,19 @@ def test_a_dry_run_serves_nothing(toy, monkeypatch):
     assert "would serve a page at http://127.0.0.1:7860" in said and said.endswith(f"{LAST_LINE}\n")
 
 
-@pytest.mark.parametrize("found", ["5.49.1", "6.19.0", None])
-def test_without_a_gradio_that_asks_no_other_host_the_way_to_get_it_is_told(monkeypatch, found):
+@pytest.mark.parametrize("installed", ["5.49.1", "6.19.0", None])
+def test_without_a_gradio_that_asks_no_other_host_the_way_to_get_it_is_told(monkeypatch, installed):
     def version(name):
-        if found is None:
+        if installed is None:
             raise command.PackageNotFoundError(name)
-        return found
+        return installed
 
     monkeypatch.setattr(command, "version", version)
     said = refusal_of(command.main)
-    assert f"requires Gradio 6.20 or newer, found {found or 'none'}: pip install -r requirements-play" in said
+    assert (
+        f"requires Gradio 6.20 or newer, found {installed or 'none'}: pip install -r requirements-play"
+        in said
+    )
     monkeypatch.setattr(command, "version", lambda name: "6.20.0")
     command.require_gradio()
     assert "gradio>=6.20\n" in (PROJECT / "requirements-playground.txt").read_text()

@@ -31,8 +31,8 @@ def address(drawing):
 
 @pytest.fixture(scope="module")
 def chromium():
-    with browser() as found:
-        yield found
+    with browser() as program:
+        yield program
 
 
 def changed(page, action):

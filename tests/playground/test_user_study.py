@@ -134,8 +134,8 @@ def test_a_folder_of_another_study_is_refused(toy, tmp_path, more, named):
     ],
 )
 def test_refusals_are_one_line(more, said, toy, tmp_path):
-    found = refusal_of(command.main, *flags(toy, tmp_path / "study"), *more(toy, tmp_path), "--dry_run")
-    assert re.search(said, found)
+    message = refusal_of(command.main, *flags(toy, tmp_path / "study"), *more(toy, tmp_path), "--dry_run")
+    assert re.search(said, message)
 
 
 def test_an_image_that_cannot_be_decoded_is_refused_before_the_first_question(toy, tmp_path):

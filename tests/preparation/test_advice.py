@@ -43,13 +43,13 @@ def test_most_of_the_recordings_decide():
 
 def test_notes_of_one_kind_do_not_hide_others():
     notes = [(f"rec{number}.npy", f"I and Q: gain 1.{number}") for number in range(9)]
-    told = grouped([*notes, ("rec3.npy", "has changed: drawn anew")])
-    assert told[:3] == [
+    lines = grouped([*notes, ("rec3.npy", "has changed: drawn anew")])
+    assert lines[:3] == [
         "rec0.npy: I and Q: gain 1.0",
         "rec1.npy: I and Q: gain 1.1",
         "rec2.npy: I and Q: gain 1.2",
     ]
-    assert told[3:] == ["and 6 more such notes (I and Q)", "rec3.npy: has changed: drawn anew"]
+    assert lines[3:] == ["and 6 more such notes (I and Q)", "rec3.npy: has changed: drawn anew"]
 
 
 def test_a_day_is_held_out_that_leaves_everybody_for_training():

@@ -117,9 +117,9 @@ def test_kernels_reach_within_a_major_version_and_ptx_beyond(monkeypatch):
 def test_two_t4_train_together_where_torch_has_nccl(monkeypatch):
     card(monkeypatch, "Tesla T4", (7, 5), CU128, count=2)
     monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: True)
-    found = one_line(doctor.graphics_cards())
-    assert [level for level, _, _ in found] == ["ok"] * 3 and "cuda:1 Tesla T4" in found[1][2]
-    assert "2 GPUs: train on all by --devices 2" in found[2][2]
+    lines = one_line(doctor.graphics_cards())
+    assert [level for level, _, _ in lines] == ["ok"] * 3 and "cuda:1 Tesla T4" in lines[1][2]
+    assert "2 GPUs: train on all by --devices 2" in lines[2][2]
     monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: False)
     assert one_line(doctor.graphics_cards())[2][0] == "warn"
 
@@ -133,10 +133,10 @@ def test_a_driver_without_a_usable_card_is_the_installation_s_fault():
 def test_sizes_follow_memory_and_disk(monkeypatch, tmp_path):
     card(monkeypatch, "Tesla T4", (7, 5), ["sm_75"], memory=15 * 2**30)
     monkeypatch.setattr("shutil.disk_usage", lambda path: Usage(2 * 10**10, 0, 2 * 10**10))
-    found = {topic: (level, text) for level, topic, text in one_line(doctor.sizes(tmp_path))}
-    assert found["disk"][0] == found["S/2"][0] == "ok" and "18.6 GiB free" in found["disk"][1]
-    assert found["XL/1"][0] == "note" and "too large" in found["XL/1"][1]
-    assert "more than is free" in found["XL/1"][1] and "more than is free" not in found["S/2"][1]
+    topics = {topic: (level, text) for level, topic, text in one_line(doctor.sizes(tmp_path))}
+    assert topics["disk"][0] == topics["S/2"][0] == "ok" and "18.6 GiB free" in topics["disk"][1]
+    assert topics["XL/1"][0] == "note" and "too large" in topics["XL/1"][1]
+    assert "more than is free" in topics["XL/1"][1] and "more than is free" not in topics["S/2"][1]
     monkeypatch.setattr("shutil.disk_usage", lambda path: Usage(10**9, 0, 10**9))
     assert next(doctor.sizes(tmp_path)).level == "FAIL"
 
@@ -198,8 +198,8 @@ def test_broken_statistics_are_found_and_computed_anew(tmp_path, broken):
     path = write_tiny_latents(tmp_path / "latents") / "latents_stats.pt"
     BROKEN[broken](path)
     before = snapshot(tmp_path)
-    found = doctor.statistics(path.parent, fix=False)
-    assert found.level == "FAIL" and "doctor --fix --latent_dir" in found.text
+    finding = doctor.statistics(path.parent, fix=False)
+    assert finding.level == "FAIL" and "doctor --fix --latent_dir" in finding.text
     assert snapshot(tmp_path) == before
     assert doctor.statistics(path.parent, fix=True).text.endswith("recomputed from 22 latents")
     latents = read_latents(path.parent, "train")

@@ -92,9 +92,9 @@ def test_without_an_announced_digest_size_and_loading_are_checked(monkeypatch, c
         assert "not readable" in refused(tmp_path / "other")
 
 
-@pytest.mark.parametrize("there", [lambda content: content[:-5], lambda content: content[:-1] + b"?"])
-def test_another_file_of_the_name_is_refused_and_left_alone(monkeypatch, content, tmp_path, there):
-    (tmp_path / STATISTICS.file).write_bytes(there(content))
+@pytest.mark.parametrize("damage", [lambda content: content[:-5], lambda content: content[:-1] + b"?"])
+def test_another_file_of_the_name_is_refused_and_left_alone(monkeypatch, content, tmp_path, damage):
+    (tmp_path / STATISTICS.file).write_bytes(damage(content))
     with hub(monkeypatch, content) as server:
         text = refused(tmp_path)
         assert names(tmp_path) == {STATISTICS.file}

@@ -83,15 +83,15 @@ def seen_mps(image, row):
 @pytest.mark.parametrize("name", WHOSE)
 def test_a_set_as_it_is_published(name, published, tmp_path):
     root, walks = published(name)
-    told = {path: words.split() for path, words in WHOSE[name].items()}
-    folders = {path: folder for path, (folder, *_) in told.items()}
+    entries = {path: words.split() for path, words in WHOSE[name].items()}
+    folders = {path: folder for path, (folder, *_) in entries.items()}
     said = output_of(
         stage0_prepare.main, "import", name, "--input", root, "--output_dir", tmp_path / "raw", *GIVEN[name]
     )
     assert all(word in said for word in (SETS[name].title, SETS[name].citation, SETS[name].licence))
     axes, labels = rows_of(tmp_path / "raw/axes.csv"), rows_of(tmp_path / "raw/labels.csv")
     assert [row["path"] for row in axes] == [row["file"] for row in labels]
-    expected = {folder: dict(word.split(":") for word in groups) for folder, *groups in told.values()}
+    expected = {folder: dict(word.split(":") for word in groups) for folder, *groups in entries.values()}
     assert {row["file"].partition("/")[0] for row in labels} == set(expected)
     low, high = RANGES.get(name, public_layouts.SHOWN_MPS)
     for row, label in zip(axes, labels):
@@ -103,8 +103,8 @@ def test_a_set_as_it_is_published(name, published, tmp_path):
         inside = (moved.time_s > float(row["start_s"])) & (moved.time_s < float(row["end_s"]))
         truth = moved.torso_velocity_mps[inside].mean()
         assert seen_mps(tmp_path / "raw" / person / file, row) == pytest.approx(truth, abs=0.15)
-    found = find_images(tmp_path / "raw", Rules())
-    assert set(found.labels.names) == set(expected) and not found.left_out
+    listing = find_images(tmp_path / "raw", Rules())
+    assert set(listing.labels.names) == set(expected) and not listing.left_out
 
 
 def test_the_second_radar_of_mvdoppler_is_another_view(published, tmp_path):

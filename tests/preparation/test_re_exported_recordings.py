@@ -45,10 +45,10 @@ def test_its_images_are_drawn_anew_and_surplus_ones_go(drawn):
     before = snapshot(drawn / "raw")
     record(drawn / "recordings/ID_1/a.npy", 4, 9)  # shorter and another walk
     said, after = draw(drawn), snapshot(drawn / "raw")
-    own = {name for name in before if name.startswith("ID_1/a_0") and name.count("_") == 2}
-    left = own & set(after)
-    assert changed(before, after) == own | {"axes.csv", "labels.csv"} and 0 < len(left) < len(own)
-    assert f"ID_1/a.npy: has changed: its {len(own)} images were removed, {len(left)} drawn anew" in said
+    images = {name for name in before if name.startswith("ID_1/a_0") and name.count("_") == 2}
+    left = images & set(after)
+    assert changed(before, after) == images | {"axes.csv", "labels.csv"} and 0 < len(left) < len(images)
+    assert f"ID_1/a.npy: has changed: its {len(images)} images were removed, {len(left)} drawn anew" in said
     assert listed(drawn) == sorted(names(drawn / "raw", "*.png"))
     record(drawn / "fresh/ID_1/a.npy", 4, 9)
     output_of(

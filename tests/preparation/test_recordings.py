@@ -63,8 +63,8 @@ def test_a_saved_recording_gives_the_pictures_of_the_signal_itself(tmp_path):
         whole = spectrogram(remove_clutter(signal, radar.prf_hz), radar.carrier_hz, radar.prf_hz)
         return [numpy.asarray(to_image(to_unit(window.power_db))) for window in windows(whole)]
 
-    told = Hints(Facts(radar.carrier_hz, radar.prf_hz), layout=("receivers", "pulses"), balance=False)
-    direct, measured = pictures(iq), pictures(read(tmp_path / "rec.npy", told).looks)
+    hints = Hints(Facts(radar.carrier_hz, radar.prf_hz), layout=("receivers", "pulses"), balance=False)
+    direct, measured = pictures(iq), pictures(read(tmp_path / "rec.npy", hints).looks)
     assert len(direct) == len(measured) == 2 and direct[0].std() > 10
     assert all((a == b).all() for a, b in zip(direct, measured))
 

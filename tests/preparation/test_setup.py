@@ -148,12 +148,12 @@ def test_a_large_mount_is_not_walked_whole(tmp_path, monkeypatch):
         for number in range(60):
             (people / f"n{person}" / f"{number}.jpg").touch()
     Image.new("RGB", (8, 8)).save(people / "n0" / "0.jpg")
-    found = search([tmp_path], max_depth=8, max_entries=10**6)
-    assert found.entries == 1 + 1 + 6 + 6 * looking.ENOUGH_IMAGES and not found.left_out
-    assert found.people[people].number == 6 and found.splits == [people.parent]
-    found = search([tmp_path], max_depth=8, max_entries=100)
-    assert found.people[people].number == 2 and "4 folders, the first " in found.left_out[0]
-    found = search([tmp_path], max_depth=1, max_entries=100)
-    assert not found.people and found.left_out == [f"{people.parent}: what lies deeper than 1 folders"]
+    listing = search([tmp_path], max_depth=8, max_entries=10**6)
+    assert listing.entries == 1 + 1 + 6 + 6 * looking.ENOUGH_IMAGES and not listing.left_out
+    assert listing.people[people].number == 6 and listing.splits == [people.parent]
+    listing = search([tmp_path], max_depth=8, max_entries=100)
+    assert listing.people[people].number == 2 and "4 folders, the first " in listing.left_out[0]
+    listing = search([tmp_path], max_depth=1, max_entries=100)
+    assert not listing.people and listing.left_out == [f"{people.parent}: what lies deeper than 1 folders"]
     monkeypatch.setattr(looking, "ENTRIES_OF_A_FOLDER", 3)
     assert search([tmp_path], 8, 100).left_out[0] == f"{people}: what comes after 3 names"

@@ -229,10 +229,10 @@ def test_joined_bursts_are_found_and_their_length_named(tmp_path):
     bursts = numpy.exp(1j * (2 * numpy.pi * 100 * time + phases)) + 0.02 * RANDOM.standard_normal((15, 64))
     numpy.save(path, bursts.ravel())
     assert "jumps after every 64 samples" in refusal(path, Facts(CARRIER, 3000.0))
-    told = Facts(CARRIER, 3000.0, burst_samples=64, burst_period_s=0.2)
-    assert (taken(path, told).looks == bursts.astype(numpy.complex64)).all()
+    facts = Facts(CARRIER, 3000.0, burst_samples=64, burst_period_s=0.2)
+    assert (taken(path, facts).looks == bursts.astype(numpy.complex64)).all()
     numpy.save(path, bursts.ravel()[:-9])
-    assert "951 pulses are not whole bursts of 64" in refusal(path, told)
+    assert "951 pulses are not whole bursts of 64" in refusal(path, facts)
     assert "needs --burst_samples" in refusal(path, Facts(CARRIER, 3000.0, burst_period_s=0.2))
 
 

@@ -50,8 +50,8 @@ def check(capture, moved, when):
     moving, settings = remove_clutter(capture.looks, capture.prf_hz), (capture.carrier_hz, capture.prf_hz)
     shown = spectrogram(moving, *settings, num_bins=256)
     unit = numpy.clip(1 + (shown.power_db - shown.power_db.max()) / 30, 0, 1)
-    found = measure(unit, shown.time_s, shown.velocity_mps).torso_mps
-    assert (numpy.abs(found - torso_velocity_mps(moved, shown.time_s)) <= 0.05).mean() >= 0.95
+    torso_mps = measure(unit, shown.time_s, shown.velocity_mps).torso_mps
+    assert (numpy.abs(torso_mps - torso_velocity_mps(moved, shown.time_s)) <= 0.05).mean() >= 0.95
 
 
 def layouts(chirps):

@@ -16,10 +16,10 @@ SCALES = {"db": POWER_DB, "power": 10 ** (POWER_DB / 10), "amplitude": 10 ** (PO
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_a_matrix_by_its_axes(scale, tmp_path):
-    told = {"layout": LAYOUT, "velocity_mps": (-1.2, 1.2), "duration_s": 2.0, "scale": scale}
+    axes = {"layout": LAYOUT, "velocity_mps": (-1.2, 1.2), "duration_s": 2.0, "scale": scale}
     scipy.io.savemat(tmp_path / "a.mat", {"tfmap": SCALES[scale]})
     numpy.savez(tmp_path / "b.npz", values=SCALES[scale].T[:, ::-1], velocity_mps=VELOCITY[::-1], time_s=TIME)
-    for name, hints in (("a.mat", told), ("b.npz", {"layout": LAYOUT[::-1], "scale": scale})):
+    for name, hints in (("a.mat", axes), ("b.npz", {"layout": LAYOUT[::-1], "scale": scale})):
         shown = read(tmp_path / name, Hints(**hints))
         assert numpy.allclose(shown.power_db, POWER_DB, atol=1e-4)
         assert numpy.allclose(shown.velocity_mps, VELOCITY) and numpy.allclose(shown.time_s, TIME)
@@ -48,16 +48,16 @@ def test_what_a_matrix_does_not_say(hints, said, tmp_path):
 @pytest.mark.parametrize("value", [numpy.nan, numpy.inf, 0.0])
 def test_values_without_power_or_number_are_refused(value, tmp_path):
     """But some 0 among others are as dark as the darkest of these."""
-    told = Hints(layout=LAYOUT, velocity_mps=(-1.2, 1.2), duration_s=2.0, scale="power")
+    hints = Hints(layout=LAYOUT, velocity_mps=(-1.2, 1.2), duration_s=2.0, scale="power")
     power = SCALES["power"].copy()
     power[3:5] = 0.0
     numpy.save(tmp_path / "a.npy", power)
-    dark = read(tmp_path / "a.npy", told).power_db[3:5]
+    dark = read(tmp_path / "a.npy", hints).power_db[3:5]
     assert dark == pytest.approx(numpy.delete(POWER_DB, (3, 4), 0).min(), rel=1e-6)
     power[0 if value else ...] = value
     numpy.save(tmp_path / "a.npy", power)
     with pytest.raises(UserError, match="a.npy: expected finite values"):
-        read(tmp_path / "a.npy", told)
+        read(tmp_path / "a.npy", hints)
 
 
 @pytest.mark.parametrize("bits", [8, 12, 16])

@@ -48,8 +48,8 @@ def test_a_layout_of_pulses_and_iq_is_for_arrays_that_need_it(tmp_path):
     for name, array in (("pair", numpy.stack([I, Q])), ("vector", ONE), ("record", record(i=I, q=Q))):
         numpy.save(tmp_path / f"{name}.npy", array)
         assert (taken(tmp_path / f"{name}.npy", layout=("iq", "pulses")).looks == ONE).all(), name
-    told = taken(tmp_path / "vector.npy", layout=("iq", "pulses")).notes
-    assert told == ("a vector of I/Q, for which --layout iq,pulses is not needed",)
+    notes = taken(tmp_path / "vector.npy", layout=("iq", "pulses")).notes
+    assert notes == ("a vector of I/Q, for which --layout iq,pulses is not needed",)
     assert "names 2 axes" in refusal(tmp_path / "vector.npy", layout=("pulses", "ranges"))  # may be flattened
 
 
@@ -102,6 +102,6 @@ def test_a_period_in_milliseconds_is_refused_with_the_one_in_seconds(period, mea
 )
 def test_a_ready_matrix_in_other_units(changes, said, tmp_path):
     numpy.save(tmp_path / "a.npy", numpy.random.default_rng(0).uniform(60, 100, (24, 40)))
-    told = {"velocity_mps": (-1.2, 1.2), "duration_s": 2.0, "scale": "db", **changes}
+    hints = {"velocity_mps": (-1.2, 1.2), "duration_s": 2.0, "scale": "db", **changes}
     with pytest.raises(UserError, match=said):
-        read(tmp_path / "a.npy", Hints(layout=("velocities", "times"), **told))
+        read(tmp_path / "a.npy", Hints(layout=("velocities", "times"), **hints))

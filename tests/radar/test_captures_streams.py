@@ -89,8 +89,8 @@ def test_every_order_of_words(settings, tmp_path):
     if bits < 16:  # two's complement, offset binary, extended sign
         forms = [words & (2**bits - 1), words + 2 ** (bits - 1), words]
     for form in forms:
-        found = StreamCube(form, read_back)
-        assert found.shape == shape and (found.block(slice(1, 3), slice(2, 7)) == cube[1:3, 2:7]).all()
+        streamed = StreamCube(form, read_back)
+        assert streamed.shape == shape and (streamed.block(slice(1, 3), slice(2, 7)) == cube[1:3, 2:7]).all()
 
 
 def test_carrier_rate_and_range_step_are_the_profiles(tmp_path):

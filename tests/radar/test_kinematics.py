@@ -191,6 +191,6 @@ def test_a_picture_measures_like_the_spectrogram_it_shows():
 def test_steps_are_told_as_far_as_the_frames_show_them(frames_per_s):
     image = to_rgb(Gait().power()[::-1], "jet")
     known = [] if frames_per_s is None else [frames_per_s]
-    found = from_image(image, (-1.2, 5.2, TIME[-1] + TIME[0], *known))
+    kinematics = from_image(image, (-1.2, 5.2, TIME[-1] + TIME[0], *known))
     expected = numpy.nan if frames_per_s == 5 else Gait().rate
-    assert found.cadence_hz == pytest.approx(expected, rel=0.03, nan_ok=True)
+    assert kinematics.cadence_hz == pytest.approx(expected, rel=0.03, nan_ok=True)

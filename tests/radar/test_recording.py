@@ -81,8 +81,8 @@ def test_a_picture_shows_the_speed_and_cadence_of_a_straight_walk(straight, spee
 
 
 def test_receding_mirrors_approaching(straight):
-    (_, there), (_, back) = (record(5, 2, Walker(), approaching=way) for way in (True, False))
-    for towards, away in zip(there, back):
+    (_, approaching), (_, receding) = (record(5, 2, Walker(), approaching=way) for way in (True, False))
+    for towards, away in zip(approaching, receding):
         mirrored = dict(zip(TRUTHS, (TRUTHS[0], TRUTHS[2], TRUTHS[1], TRUTHS[4], TRUTHS[3]), strict=True))
         for name, other in mirrored.items():
             assert getattr(away, other) == pytest.approx(-getattr(towards, name), abs=0.06)

@@ -165,12 +165,12 @@ def test_the_cadence_is_that_of_the_motion(walker):
 
 def test_receding_mirrors_approaching():
     walker = draw_walker(numpy.random.default_rng(1))
-    there, back = (
+    approaching, receding = (
         motion(walker, replace(FAR, approaching=towards, start_phase=0.3)) for towards in (True, False)
     )
-    assert there.part == back.part
-    assert numpy.allclose(there.velocity_mps, -back.velocity_mps, atol=2e-3)
-    assert there.torso_velocity_mps.mean() > 0.5
+    assert approaching.part == receding.part
+    assert numpy.allclose(approaching.velocity_mps, -receding.velocity_mps, atol=2e-3)
+    assert approaching.torso_velocity_mps.mean() > 0.5
 
 
 def test_velocity_is_the_derivative_of_range():

@@ -44,13 +44,12 @@ def test_rows_ascend_in_velocity_and_columns_in_time(tmp_path):
     unit[0, 1] = 1  # the fastest, in the second quarter
     Image.fromarray(to_rgb(unit)).save(tmp_path / "a.png")
     assert write_arrays(tmp_path, ["a.png"], AXES) == 1
-    with numpy.load(tmp_path / "a.npz") as found:
-        row, column = numpy.unravel_index(found["db"].argmax(), found["db"].shape)
-        assert found["velocity_mps"][row] == pytest.approx(4.5) and found["time_s"][column] == pytest.approx(
-            0.75
-        )
-        assert found["db"].max() == 0 and found["db"].min() == pytest.approx(-40, abs=0.25)
-        assert (float(found["range_db"]), str(found["colour_map"])) == (40, "jet")
+    with numpy.load(tmp_path / "a.npz") as arrays:
+        row, column = numpy.unravel_index(arrays["db"].argmax(), arrays["db"].shape)
+        assert arrays["velocity_mps"][row] == pytest.approx(4.5)
+        assert arrays["time_s"][column] == pytest.approx(0.75)
+        assert arrays["db"].max() == 0 and arrays["db"].min() == pytest.approx(-40, abs=0.25)
+        assert (float(arrays["range_db"]), str(arrays["colour_map"])) == (40, "jet")
     assert write_arrays(tmp_path, ["a.png"], AXES) == 0
 
 

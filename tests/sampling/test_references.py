@@ -50,16 +50,16 @@ def new(toy, tmp_path_factory):
 
 def test_new_people_are_the_mean_of_their_images(toy, model, new):
     networks = load_networks(str(model), str(toy.tokenizer), None, torch.device("cpu"), "32")
-    found = with_people_of(str(new), networks)
-    assert found.payload.labels.names == ("Ann", "ID_31") and found.net.null_class == 2
+    extended = with_people_of(str(new), networks)
+    assert extended.payload.labels.names == ("Ann", "ID_31") and extended.net.null_class == 2
     vae, statistics = VAVAE.from_file(toy.tokenizer), networks.payload.statistics
     for label, name in enumerate(("Ann", "ID_31")):
         images = torch.stack([preprocess(open_rgb(path)) for path in sorted((new / name).iterdir())])
         latents = statistics.normalise(vae.encode(images).mean)
         expected = mean_vector(networks.net.y_embedder.encoder(latents))
-        torch.testing.assert_close(found.net.y_embedder.vectors[label], expected)
-    assert not found.net.y_embedder.vectors[2].any()
-    assert torch.equal(found.net.blocks[0].attn.qkv.weight, networks.net.blocks[0].attn.qkv.weight)
+        torch.testing.assert_close(extended.net.y_embedder.vectors[label], expected)
+    assert not extended.net.y_embedder.vectors[2].any()
+    assert torch.equal(extended.net.blocks[0].attn.qkv.weight, networks.net.blocks[0].attn.qkv.weight)
 
 
 def test_what_shown_people_share_is_taken_off_and_told(toy, model, new):
@@ -67,13 +67,13 @@ def test_what_shown_people_share_is_taken_off_and_told(toy, model, new):
     encoder, said = networks.net.y_embedder.encoder, []
     encoder.variance.zero_()
     encoder.project.weight.mul_(100)  # beside which images of a person scatter little
-    found = with_people_of(str(new), networks, said.append)
+    extended = with_people_of(str(new), networks, said.append)
     images = [open_rgb(path) for name in ("Ann", "ID_31") for path in sorted((new / name).iterdir())]
     latents = VAVAE.from_file(toy.tokenizer).encode(torch.stack([*map(preprocess, images)])).mean
     expected, share = encoder.vectors_of(networks.payload.statistics.normalise(latents), torch.arange(6) // 3)
     assert 0 < share <= 1
     assert said[1] == f"references: {share:.0%} of what these 2 people share is taken off as their radar's"
-    torch.testing.assert_close(found.net.y_embedder.vectors[:2], expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(extended.net.y_embedder.vectors[:2], expected, atol=1e-4, rtol=1e-4)
     encoder.variance.fill_(1e9)
     with_people_of(str(new), networks, said.append)
     assert len(said) == 3

@@ -53,18 +53,18 @@ def of_stage_3(networks, folder, people, count, *flags):
 )
 def test_images_are_those_of_stage_3(toy, model, tmp_path, flags, settings):
     people = ["ID_10", "ID_1"]
-    found = model.draw(people, n=3, **QUICK, **settings)
-    assert found.dtype == numpy.uint8 and found.shape == (6, 256, 256, 3)
-    assert (found == of_stage_3(toy.networks, tmp_path, people, 3, *AS_FLAGS, *flags)).all()
+    drawn = model.draw(people, n=3, **QUICK, **settings)
+    assert drawn.dtype == numpy.uint8 and drawn.shape == (6, 256, 256, 3)
+    assert (drawn == of_stage_3(toy.networks, tmp_path, people, 3, *AS_FLAGS, *flags)).all()
 
 
 def test_the_bundled_model_draws_as_stage_3_does(tmp_path, capfd):
-    found = load("demo", "compact", device="cpu", precision="32").draw("ID_3", n=4, guidance=1.5, seed=0)
+    drawn = load("demo", "compact", device="cpu", precision="32").draw("ID_3", n=4, guidance=1.5, seed=0)
     said = capfd.readouterr()
     assert (said.out, said.err) == ("", "")
     networks = ("--dit_checkpoint", "demo", "--vavae_path", "compact")
     flags = ("--guidance_scale", 1.5, "--seed", 0)
-    assert (found == of_stage_3(networks, tmp_path, ["ID_3"], 4, *flags)).all()
+    assert (drawn == of_stage_3(networks, tmp_path, ["ID_3"], 4, *flags)).all()
 
 
 def test_a_model_of_before_conditions_knows_none():
@@ -126,8 +126,8 @@ def test_axes_are_the_model_s_or_told(toy, model):
     assert str(model.axes) in repr(model) and "3 people" in repr(model)
     with pytest.raises(UserError, match="expected one kind of axes"):
         load(toy.lively, toy.tokenizer, axes=(0, 9, 2), device="cpu")
-    told = [*model.axes.edges(), model.axes.range_db]
-    assert load(toy.lively, toy.tokenizer, axes=told, device="cpu").axes == model.axes
+    axes = [*model.axes.edges(), model.axes.range_db]
+    assert load(toy.lively, toy.tokenizer, axes=axes, device="cpu").axes == model.axes
 
 
 @pytest.mark.parametrize(
@@ -186,8 +186,8 @@ def test_memory_that_runs_out_is_logged_not_printed(model, monkeypatch, caplog, 
         return decode(latents)
 
     monkeypatch.setattr(vae, "decode", scarce)
-    found = model.draw("ID_1", n=2, **QUICK)
-    assert numpy.abs(found.astype(int) - usual).max() <= 1
+    drawn = model.draw("ID_1", n=2, **QUICK)
+    assert numpy.abs(drawn.astype(int) - usual).max() <= 1
     assert "going on with 1 images at once" in caplog.text and capfd.readouterr().out == ""
 
 
@@ -202,8 +202,8 @@ def test_the_submodules_do_without_what_drawing_needs():
 def test_every_module_is_installed_by_pip():
     """`pip install -e .` finds all packages and scripts of the project, and none of its tests."""
     tomllib = pytest.importorskip("tomllib")  # Python 3.11
-    told = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
-    found = {name.removesuffix("*") for name in told["packages"]["find"]["include"]}
-    assert found == {path.parts[0] for path in sources() if len(path.parts) > 1}
+    table = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    packages = {name.removesuffix("*") for name in table["packages"]["find"]["include"]}
+    assert packages == {path.parts[0] for path in sources() if len(path.parts) > 1}
     scripts = {path.stem for path in sources() if len(path.parts) == 1} - {"example"}
-    assert set(told["py-modules"]) == scripts
+    assert set(table["py-modules"]) == scripts

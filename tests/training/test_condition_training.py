@@ -46,8 +46,8 @@ def test_the_file_knows_every_combination_and_draws_what_was_never_recorded(trai
     assert payload.labels.names == ALL and net.config["combinations"] == PAIRS
     assert payload.labels.resolve(["1", "ID_2_backpack"]) == [0, 4]
     x, t = torch.randn(7, CHANNELS, SIDE, SIDE), torch.full((7,), 0.5)
-    found = net(x[:1].expand_as(x), t, torch.arange(7))
-    assert len({tuple(row.flatten().tolist()) for row in found}) == 7
+    velocities = net(x[:1].expand_as(x), t, torch.arange(7))
+    assert len({tuple(row.flatten().tolist()) for row in velocities}) == 7
 
 
 def test_only_rows_of_what_was_seen_are_learnt_from_a_batch():
@@ -71,7 +71,7 @@ def test_interrupted_is_at_once(latents, trained, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         ({"init_from": "weights"}, "learnt people in conditions, which begins no other training"),
         ({"init_from": "demo", "tune": "person", "conditions": "_[a-z]+$"}, "--tune person: requires people"),
@@ -81,10 +81,10 @@ def test_interrupted_is_at_once(latents, trained, tmp_path):
         ),
     ],
 )
-def test_what_conditions_cannot_start_from(changes, told, latents, trained, tmp_path):
+def test_what_conditions_cannot_start_from(changes, expected, latents, trained, tmp_path):
     if changes["init_from"] == "weights":
         changes = {"init_from": str(trained / "checkpoints" / "best.safetensors")}
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=expected):
         stage2.run(stage2_settings(latents, tmp_path / "out", **changes))
     assert not (tmp_path / "out").exists()
 
@@ -101,14 +101,14 @@ def test_weights_without_conditions_begin_people_in_them(latents, tmp_path):
     arguments = model_arguments(settings["model"], train, initial, conditions)
     net = drawn_or_given(initial, arguments, settings["train"], train).eval()
     x, t = torch.randn(1, CHANNELS, SIDE, SIDE), torch.full((7,), 0.5)
-    found = net(x.expand(7, -1, -1, -1), t, torch.arange(7))
+    velocities = net(x.expand(7, -1, -1, -1), t, torch.arange(7))
     rows = initial.net.y_embedder.embedding_table.weight
     known, nobody = rows[0], rows[-1]
     expected = [known] * 3 + [rows[:2].mean(0)] * 3 + [nobody]
     with torch.no_grad():
         for place, row in enumerate(expected):
             rows[0] = row
-            torch.testing.assert_close(initial.net(x, t[:1], torch.tensor([0]))[0], found[place])
+            torch.testing.assert_close(initial.net(x, t[:1], torch.tensor([0]))[0], velocities[place])
     stage2.run(settings)
     assert load_trained(tmp_path / "out/checkpoints/best.ckpt")[0].config["combinations"] == PAIRS
 

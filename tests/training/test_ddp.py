@@ -39,8 +39,8 @@ def test_two_processes_are_one_with_twice_the_batch(latents, two, tmp_path):
     for name, value in one["state_dict"].items():
         torch.testing.assert_close(pair["state_dict"][name], value, rtol=1e-4, atol=1e-5, msg=name)
     rows = one["callbacks"]["RunFiles"]["rows"], pair["callbacks"]["RunFiles"]["rows"]
-    for expected, found in zip(*rows, strict=True):
-        assert found == pytest.approx(expected, rel=1e-5)
+    for expected, row in zip(*rows, strict=True):
+        assert row == pytest.approx(expected, rel=1e-5)
 
 
 def test_two_processes_write_and_say_everything_once(two):

@@ -79,12 +79,12 @@ def test_a_step_gives_every_parameter_a_gradient_and_leaves_the_teacher_out_of_t
 @pytest.mark.parametrize("scale", [1.0, 1.5])
 def test_the_teacher_is_guided_as_stage_3_guides(scale):
     module = distillation(scale)
-    net = module._teacher[0]
+    net = module.teacher[0]
     x, y = torch.randn(2, CHANNELS, SIDE, SIDE), torch.tensor([0, 2])
     guided = Guidance(module.transport.velocity(net), net.null_class, scale, (GUIDED_FROM, 1.0))
     for t in (0.1, 0.5):
-        found = module.teacher_velocity(y, x, torch.full((2,), t))
-        assert torch.allclose(found, guided(x, t, y), atol=1e-6)
+        velocity = module.teacher_velocity(y, x, torch.full((2,), t))
+        assert torch.allclose(velocity, guided(x, t, y), atol=1e-6)
 
 
 def test_a_distilled_model_draws_by_its_own_description_and_interrupted_is_at_once(

@@ -151,7 +151,7 @@ def test_validation_is_the_mean_by_hand_overall_by_time_and_by_person(val):
     rows, metrics = losses_by_hand(module, val, 4), module.validate()
     expected = {"val_loss": [loss for loss, _, _ in rows]}
     for b, name in enumerate(("0.0_0.2", "0.2_0.4", "0.4_0.6", "0.6_0.8", "0.8_1.0")):
-        expected[f"val_loss_t{name}"] = [loss for loss, own, _ in rows if own == b]
+        expected[f"val_loss_t{name}"] = [loss for loss, fifth, _ in rows if fifth == b]
     for index, user in enumerate(USERS):
         expected[f"val_loss_user_{user}"] = [loss for loss, _, label in rows if label == index]
     assert metrics.keys() == expected.keys()

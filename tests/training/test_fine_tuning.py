@@ -159,8 +159,8 @@ def test_other_refusals(latents, published, tmp_path):
     assert "in_channels 8, not in_channels 4 of the latents; encode" in refused(
         latents, tmp_path, "--init_from", wide
     )
-    own = own_weights(tmp_path / "own.safetensors", USERS)
-    text = refused(latents, tmp_path, "--init_from", own, "transport.prediction=noise")
+    weights = own_weights(tmp_path / "own.safetensors", USERS)
+    text = refused(latents, tmp_path, "--init_from", weights, "transport.prediction=noise")
     assert "trained with transport.prediction=velocity, not noise; set" in text
 
 
@@ -222,11 +222,11 @@ def test_new_people_join_and_the_known_stay_as_they_are_to_the_bit(latents, with
 def test_latents_of_new_people_alone_are_labelled_by_the_joined_table(latents, with_known):
     train = read_latents(latents, "train")
     joined = beside_known(load_initial(with_known), train)
-    own = [joined.label_table.names[label] for label in joined.labels]
-    assert set(own) == {"ID_2", "ID_10"} and len(joined) == len(own) == len(joined.paths)
+    users = [joined.label_table.names[label] for label in joined.labels]
+    assert set(users) == {"ID_2", "ID_10"} and len(joined) == len(users) == len(joined.paths)
     expected = [index for index, label in enumerate(train.labels) if train.label_table.names[label] != "ID_1"]
     assert torch.equal(joined.latents, train.latents[expected])
-    assert own == [train.label_table.names[train.labels[index]] for index in expected]
+    assert users == [train.label_table.names[train.labels[index]] for index in expected]
 
 
 def test_a_new_person_interrupted_is_a_new_person_at_once(latents, with_known, tmp_path):
@@ -234,14 +234,14 @@ def test_a_new_person_interrupted_is_a_new_person_at_once(latents, with_known, t
 
 
 def test_nobody_new_and_nobody_known_are_refused(latents, published, with_known, tmp_path):
-    def told(weights, *more):
+    def message(weights, *more):
         return refused(latents, tmp_path, f"--init_from {weights} --tune person", *more)
 
     everyone = own_weights(tmp_path / "all.safetensors", USERS)
-    assert "knows ID_1, ID_2, ID_10, the latents are of ID_1, ID_2, ID_10; give" in told(everyone)
-    assert "knows nobody by name" in told(published)
-    assert "weight_decay=0.1 with --tune person would shrink" in told(with_known, "weight_decay=0.1")
+    assert "knows ID_1, ID_2, ID_10, the latents are of ID_1, ID_2, ID_10; give" in message(everyone)
+    assert "knows nobody by name" in message(published)
+    assert "weight_decay=0.1 with --tune person would shrink" in message(with_known, "weight_decay=0.1")
     net, payload = load_trained(with_known)
     strange = tmp_path / "strange.safetensors"
     write_slim(strange, net.state_dict(), replace(payload, tokenizer_digest="e" * 64))
-    assert "learnt the latents of another tokenizer; encode" in told(strange)
+    assert "learnt the latents of another tokenizer; encode" in message(strange)

@@ -210,11 +210,11 @@ def test_best_is_the_latest_as_good_as_the_lowest_validation_loss(twelve):
 
 def test_losses_that_cannot_be_told_apart_leave_the_later_best_and_do_not_drift():
     files = RunFiles(Path("-"), "-", 1, 9, 1, "val_loss", indistinct=0.01)
-    found = []
+    best = []
     for loss in (1.0, 1.005, 1.009, 1.012, 0.9, 0.91, 0.905):
         files.rows.append({"val_loss": loss})
-        found.append(files.newest_is_best())
-    assert found == [True, True, True, False, True, False, True]
+        best.append(files.newest_is_best())
+    assert best == [True, True, True, False, True, False, True]
     files.rows.append({"val_loss": 0.1, "memorised": 1.0, "memorised_val": 0.0})
     assert not files.newest_is_best()
     files.rows[-1]["memorised_val"] = 0.5  # held-out data repeat training data: no measure of copying
@@ -249,14 +249,14 @@ def test_patience_ends_a_run_for_good_and_more_of_it_goes_on(latents, tmp_path, 
 def test_weights_that_copy_are_best_only_where_all_do(latents, tmp_path, monkeypatch):
     """The lowest loss of the run comes last, where the model is said to copy from some step on."""
 
-    def told(copying_from):
+    def pretend(copying_from):
         def watch(self, module):
             return {"memorised": float(module.trainer.global_step >= copying_from), "memorised_val": 0.0}
 
         monkeypatch.setattr(CopyWatch, "__call__", watch)
 
     for name, copying_from, expected in (("some", 9, 3), ("all", 0, 9), ("none", 99, 9)):
-        told(copying_from)
+        pretend(copying_from)
         train(latents, tmp_path / name, max_steps=9, watch_copies=1, ema_decay=0.0)
         losses = [row["val_loss"] for row in log_rows(tmp_path / name)]
         assert losses[2] < losses[0] < losses[1]

@@ -47,13 +47,13 @@ def test_references_are_of_the_same_person_at_another_moment():
     labels = torch.cat([torch.full((count,), count - 1) for count in range(1, 13)])
     labels = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))]
     shares = (torch.arange(600) / 600).expand(len(labels), -1)
-    found = Places.of(labels).references(torch.arange(len(labels)), shares)
+    references = Places.of(labels).references(torch.arange(len(labels)), shares)
     for row, label in enumerate(labels.tolist()):
-        own = (labels == label).nonzero().flatten().tolist()
-        place = own.index(row)
-        others = [other for other in own if other != row]
-        far = [other for number, other in enumerate(own) if abs(number - place) >= APART]
-        assert set(found[row].tolist()) == set(far or others or [row])
+        rows = (labels == label).nonzero().flatten().tolist()
+        place = rows.index(row)
+        others = [other for other in rows if other != row]
+        far = [other for number, other in enumerate(rows) if abs(number - place) >= APART]
+        assert set(references[row].tolist()) == set(far or others or [row])
 
 
 def striped(people: int, each: int) -> LatentSet:
@@ -73,8 +73,8 @@ def test_the_encoder_tells_people_apart_whom_it_never_saw():
     known, new = striped(20, 12), striped(30, 12)
     encoder = ReferenceEncoder(CHANNELS, SIDE)
     teach_(encoder, known, PLAIN)
-    found = encoded(encoder, new, PLAIN)
-    vectors, labels = found[new.labels >= 20], new.labels[new.labels >= 20]
+    encodings = encoded(encoder, new, PLAIN)
+    vectors, labels = encodings[new.labels >= 20], new.labels[new.labels >= 20]
     means = torch.stack([vectors[labels == label][:8].mean(0) for label in range(20, 30)])
     rest = torch.cat([vectors[labels == label][8:] for label in range(20, 30)])
     right = (rest @ means.T).argmax(1) == torch.arange(10).repeat_interleave(4)
@@ -87,13 +87,13 @@ def test_discriminants_solve_the_generalised_eigenvalue_problem(people, size):
     draw = torch.Generator().manual_seed(0)
     means, root = torch.randn(people, size, generator=draw), torch.randn(size, size, generator=draw) / 9
     within = (root @ root.T).double()
-    found = discriminants(means.double(), within)
+    columns = discriminants(means.double(), within)
     between = numpy.cov(means.double().numpy().T, bias=True)
     noise = within.numpy() + RIDGE * numpy.eye(size)
     strengths, directions = scipy.linalg.eigh(between, noise)
     count = min(people - 1, size, WIDTH)
-    assert found.shape == (size, WIDTH) and not found[:, count:].any()
-    agreement = directions[:, ::-1][:, :count].T @ noise @ found[:, :count].numpy()
+    assert columns.shape == (size, WIDTH) and not columns[:, count:].any()
+    agreement = directions[:, ::-1][:, :count].T @ noise @ columns[:, :count].numpy()
     numpy.testing.assert_allclose(numpy.abs(agreement), numpy.eye(count), atol=1e-6)
     assert (numpy.diff(strengths[::-1][:count]) < 0).all()
 
@@ -103,9 +103,9 @@ def test_what_is_taught_is_the_covariance_within_people():
     latents = striped(5, 300)  # more than one block
     encoder = ReferenceEncoder(CHANNELS, SIDE)
     teach_(encoder, latents, PLAIN)
-    found = moments(latents.latents).double()
-    means = torch.stack([found[latents.labels == label].mean(0) for label in range(5)])
-    rest = found - means[latents.labels]
+    rows = moments(latents.latents).double()
+    means = torch.stack([rows[latents.labels == label].mean(0) for label in range(5)])
+    rest = rows - means[latents.labels]
     expected = discriminants(means, rest.T @ rest / len(rest))
     weight = encoder.project.weight.T.double()
     turned = weight * (weight * expected).sum(0).sign()  # a direction's sign is nobody's

@@ -131,9 +131,9 @@ def test_each_kind_of_processor_keeps_its_compiled_code(named, expected, tmp_pat
             monkeypatch.setenv(compiling.CACHE, named.format(tmp_path))
         for _ in range(2):  # a process that this one starts finds the folder named
             compiling.keep_compiled_code()
-            found = os.environ[compiling.CACHE]
-            assert found == str(tmp_path / expected.format(compiling.processor()))
-            assert Path(found).name.startswith(vectors.lower() + "-")
+            folder = os.environ[compiling.CACHE]
+            assert folder == str(tmp_path / expected.format(compiling.processor()))
+            assert Path(folder).name.startswith(vectors.lower() + "-")
 
 
 @pytest.mark.skipif(torch.__version__ < "2.5", reason="the network is compiled as a whole")

@@ -137,15 +137,15 @@ def test_offline_the_cache_alone_counts(server, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("files", "found"),
+    ("files", "weights"),
     [
         (["model.safetensors", "pytorch_model.pt"], "model.safetensors"),
         (["a/vavae.pt", "latents_stats.pt", "config.json"], "a/vavae.pt"),
         (["best.ckpt"], "best.ckpt"),
     ],
 )
-def test_the_one_weights_file_of_a_repository_is_meant(files, found):
-    assert only_weights("hf://a/b", files) == found
+def test_the_one_weights_file_of_a_repository_is_meant(files, weights):
+    assert only_weights("hf://a/b", files) == weights
 
 
 def test_none_or_several_weights_files_are_told():

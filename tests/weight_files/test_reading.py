@@ -31,9 +31,9 @@ def test_tensors_and_metadata_come_back_from_either_format(tmp_path):
     torch.save(state, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     assert WeightFile(tmp_path / "a.safetensors").safetensors()[1] == {"config": "{}"}
     for name in ("a.safetensors", "a.pt", "old.pt"):
-        found = WeightFile(tmp_path / name).state()
-        assert sorted(found) == sorted(state)
-        assert all(torch.equal(found[key], state[key]) for key in state)
+        tensors = WeightFile(tmp_path / name).state()
+        assert sorted(tensors) == sorted(state)
+        assert all(torch.equal(tensors[key], state[key]) for key in state)
 
 
 def test_refusals_carry_the_flag_the_file_and_the_way_out(tmp_path):
@@ -47,9 +47,9 @@ def test_refusals_carry_the_flag_the_file_and_the_way_out(tmp_path):
     file.path.write_bytes(b"<html>")
     assert "not a whole torch file (" in refused(file.torch)
     assert "not a whole safetensors file (" in refused(file.safetensors)
-    for content, told in ([1, 2], "holds a list"), ({}, "holds a dict"), ({"epoch": 3}, "1 (epoch)"):
+    for content, expected in ([1, 2], "holds a list"), ({}, "holds a dict"), ({"epoch": 3}, "1 (epoch)"):
         torch.save(content, file.path)
-        assert told in refused(file.state)
+        assert expected in refused(file.state)
 
 
 def test_a_pickle_with_code_is_refused_and_not_run(tmp_path):

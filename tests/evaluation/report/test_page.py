@@ -73,7 +73,9 @@ def plain(tmp_path_factory) -> Page:
 def cells_of(metrics) -> int:
     """How many images of single people, beside each other, the page has to show."""
     examples = metrics["examples"].values()
-    return 2 * min(PEOPLE, len(examples)) + sum(3 + len(own["best"]) + len(own["worst"]) for own in examples)
+    return 2 * min(PEOPLE, len(examples)) + sum(
+        3 + len(example["best"]) + len(example["worst"]) for example in examples
+    )
 
 
 def test_the_page_is_well_formed_and_asks_nobody(tmp_path, pictures):
@@ -81,18 +83,18 @@ def test_the_page_is_well_formed_and_asks_nobody(tmp_path, pictures):
     source = path.read_text(encoding="utf-8")
     page = Page(source)
     assert path.name == "report.html" and source.startswith("<!DOCTYPE html>")
-    images = [own for name, own in page.elements if name == "img"]
+    images = [attributes for name, attributes in page.elements if name == "img"]
     sizes = []
-    for own in images:
-        kind, data = own["src"].split(",")
-        assert kind in ("data:image/png;base64", "data:image/jpeg;base64") and own["alt"].strip()
+    for image in images:
+        kind, data = image["src"].split(",")
+        assert kind in ("data:image/png;base64", "data:image/jpeg;base64") and image["alt"].strip()
         sizes.append(Image.open(io.BytesIO(base64.b64decode(data, validate=True))).size)
     assert sizes.count((900, 300)) == len(pictures) - len(CUT)
     assert sizes.count((SMALL, SMALL)) == cells_of(toy_metrics()) - 6
     strips = [size for size in sizes if size[0] == GLANCE * SMALL + 4 * (GLANCE - 1)]
     assert strips == [(strips[0][0], SMALL)] * 6 and len(sizes) == len(pictures) - 2 + cells_of(toy_metrics())
-    anchors = {own.get("id") for _, own in page.elements}
-    links = [own["href"] for _, own in page.elements if "href" in own]
+    anchors = {attributes.get("id") for _, attributes in page.elements}
+    links = [attributes["href"] for _, attributes in page.elements if "href" in attributes]
     assert len(links) > 10
     assert all(link == "data:," or link.startswith("#") and link[1:] in anchors for link in links)
     rest = re.sub(r"base64,[^\"]*", "", source)
@@ -112,7 +114,7 @@ def test_drawings_and_tables_can_be_heard_and_seen_in_the_dark(plain):
     assert "prefers-color-scheme: dark" in plain.source
     drawings = re.findall(r"<svg.*?</svg>", plain.source, flags=re.DOTALL)
     assert len(drawings) > 20 and "var(--c0)" in drawings[0] and not re.search(r"[^&]#", "".join(drawings))
-    spoken = [own["aria-label"] for name, own in plain.elements if name == "svg"]
+    spoken = [attributes["aria-label"] for name, attributes in plain.elements if name == "svg"]
     kid = toy_metrics()["distances"]["radar"]["kid"]
     values = [
         f"{kind} {pair['value']:.3g} [{', '.join(f'{end:.3g}' for end in pair['interval'])}]"
@@ -121,8 +123,8 @@ def test_drawings_and_tables_can_be_heard_and_seen_in_the_dark(plain):
     assert len(spoken) == len(drawings) and "; ".join(values) in spoken
     names = [name for name, _ in plain.elements]
     assert names.count("table") == names.count("caption") > 10
-    assert all("scope" in own for name, own in plain.elements if name == "th")
-    ids = [own["id"] for _, own in plain.elements if "id" in own]
+    assert all("scope" in attributes for name, attributes in plain.elements if name == "th")
+    ids = [attributes["id"] for _, attributes in plain.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
 
 
@@ -213,8 +215,8 @@ def test_figures_without_interval_or_value_are_shown_as_such(tmp_path):
     nothing = {"mean": None, "standard_error": None, "count": 0}
     metrics["generated"]["cadence"] = {**nothing, "per_person": {"ID_1": nothing}}
     metrics["distances"]["judge"]["kid"] = {"generated": {"value": float("nan"), "count": 3}}
-    for own in metrics["sweep"]["settings"]:
-        own["kid"] = {"value": None, "count": 0}
+    for setting in metrics["sweep"]["settings"]:
+        setting["kid"] = {"value": None, "count": 0}
     page = page_of(tmp_path, metrics)
     assert "nan" not in " ".join(page.text).lower() and "None" not in page.source
 
@@ -264,8 +266,8 @@ def test_in_a_browser(tmp_path, pictures, width):
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(path.as_uri())
-        found = page.evaluate(MEASURE)
+        measures = page.evaluate(MEASURE)
     asked = [url for url in asked if not url.startswith("data:")]
     assert not said and asked == [path.as_uri()]
     shown = len(pictures) - len(CUT) + cells_of(metrics)
-    assert found == {"over": 0, "broken": 0, "images": shown, "spilt": [], "wide": []}
+    assert measures == {"over": 0, "broken": 0, "images": shown, "spilt": [], "wide": []}

@@ -22,15 +22,20 @@ def cadence(generated):
 
 
 def variety(generated, count=9):
-    found = {"real": {"ID_1": 5.0}, "generated": {"ID_1": generated}, "counts": {"ID_1": count}}
-    return {"judge": {"vendi": found}}
+    vendi = {"real": {"ID_1": 5.0}, "generated": {"ID_1": generated}, "counts": {"ID_1": count}}
+    return {"judge": {"vendi": vendi}}
 
 
 def study(sentence, equal_within=None, seeds=8):
-    found = {"value": 0.01, "interval": [-0.01, 0.02], "reference": "real + classic"}
-    found |= {"equal_within": equal_within, "detectable": 0.05}
-    own = {"seeds": seeds, "primary": "x1", "differences": {"x1": found}, "beyond_best_real": found}
-    return {**own, "sentence": sentence}
+    difference = {"value": 0.01, "interval": [-0.01, 0.02], "reference": "real + classic"}
+    difference |= {"equal_within": equal_within, "detectable": 0.05}
+    verdict = {
+        "seeds": seeds,
+        "primary": "x1",
+        "differences": {"x1": difference},
+        "beyond_best_real": difference,
+    }
+    return {**verdict, "sentence": sentence}
 
 
 def metrics(**changed):
@@ -84,9 +89,9 @@ SAME, COPIED = "makes no measurable difference", {"data_copying": {"c_t": -3.1}}
     ],
 )
 def test_a_word_stands_only_where_the_figures_carry_it(question, word, start, changed):
-    found = metrics(**changed)
-    answer = answers(found)[question]
-    assert answer["word"] == word and answer["sentence"] in sentences(found)
+    figures = metrics(**changed)
+    answer = answers(figures)[question]
+    assert answer["word"] == word and answer["sentence"] in sentences(figures)
     assert answer["sentence"].startswith(start)
 
 
@@ -97,11 +102,11 @@ def test_sets_that_can_be_told_apart():
 
 
 def test_a_weak_judge_calls_nobody_the_person():
-    found = metrics()
+    figures = metrics()
     for hits, word in ((85, GOOD), (75, UNKNOWN)):
-        found["real"]["judged_right"], found["generated"]["judged_right"] = share(hits), share(hits + 5)
-        assert answers(found)["person"]["word"] == word
-    assert ", as far as this judge can tell; 80%" in answers(found)["person"]["sentence"]
+        figures["real"]["judged_right"], figures["generated"]["judged_right"] = share(hits), share(hits + 5)
+        assert answers(figures)["person"]["word"] == word
+    assert ", as far as this judge can tell; 80%" in answers(figures)["person"]["sentence"]
 
 
 EACH, ONE = "each of two kinds of judge ", "by one kind of judge only: the convolutional judge "
@@ -131,8 +136,8 @@ EACH, ONE = "each of two kinds of judge ", "by one kind of judge only: the convo
     ],
 )
 def test_what_both_judges_say_is_told_from_what_one_says(network, linear, word, start):
-    found = metrics(judged_right=share(network), agreement=agreement(linear))
-    answer = answers(found)["person"]
+    figures = metrics(judged_right=share(network), agreement=agreement(linear))
+    answer = answers(figures)["person"]
     assert answer["word"] == word and answer["sentence"].startswith(start)
     assert answer["sentence"].endswith(
         "10% by chance; both judges name 8% of generated and 8% of real images right."
@@ -146,12 +151,12 @@ def agreement(linear):
 
 def test_whether_velocities_follow_the_speed():
     def said(low, high, real=None):
-        own = {"value": (low + high) / 2, "interval": [low, high], "people": 4, "combinations": 12}
-        own |= {} if high else {"value": None, "interval": None}
-        found = {"against": "true speeds", "generated": own, "real": {"value": 1.0, "interval": real}}
+        slope = {"value": (low + high) / 2, "interval": [low, high], "people": 4, "combinations": 12}
+        slope |= {} if high else {"value": None, "interval": None}
+        slopes = {"against": "true speeds", "generated": slope, "real": {"value": 1.0, "interval": real}}
         (sentence,) = [
             line
-            for line in sentences(metrics(velocity_intervention=found))
+            for line in sentences(metrics(velocity_intervention=slopes))
             if " follow " in line or " by more than " in line
         ]
         return sentence
@@ -169,27 +174,27 @@ def test_whether_velocities_follow_the_speed():
 
 
 def test_held_out_pictures_that_look_copied_are_no_measure():
-    found = metrics(memorised=share(100))
+    figures = metrics(memorised=share(100))
     for copied, start in ((1, "Copies: "), (90, "Copies: "), (100, "No verdict on new or copied")):
-        found["real"]["memorised"] = share(copied)
-        assert sentences(found)[1].startswith(start)
-    assert answers(found)["new"]["word"] == UNKNOWN
-    found["generated"]["memorised"] = share(0)
-    assert sentences(found)[1].startswith("No verdict on new or copied")
+        figures["real"]["memorised"] = share(copied)
+        assert sentences(figures)[1].startswith(start)
+    assert answers(figures)["new"]["word"] == UNKNOWN
+    figures["generated"]["memorised"] = share(0)
+    assert sentences(figures)[1].startswith("No verdict on new or copied")
 
 
 def test_a_few_copies_are_told_where_held_out_images_have_none():
-    found = metrics(memorised=share(2), data_copying={"c_t": -0.5})
-    found["real"]["memorised"] = share(0)
-    said = sentences(found)[1]
+    figures = metrics(memorised=share(2), data_copying={"c_t": -0.5})
+    figures["real"]["memorised"] = share(0)
+    said = sentences(figures)[1]
     assert said.startswith("Copies among them: generated images repeat training images (2), as no held-out")
-    assert said.endswith("three-sample test C_T -0.5.") and answers(found)["new"]["word"] == DOUBTFUL
+    assert said.endswith("three-sample test C_T -0.5.") and answers(figures)["new"]["word"] == DOUBTFUL
 
 
 def test_figures_are_told_with_their_intervals_and_units():
     said = sentences(metrics(kinematics_distance=cadence(0.5)))
-    told = "95% (89% to 98% of 100) generated, 95% (89% to 98% of 100) real held-out, 10% by chance."
-    assert said[0].endswith(told)
+    ending = "95% (89% to 98% of 100) generated, 95% (89% to 98% of 100) real held-out, 10% by chance."
+    assert said[0].endswith(ending)
     assert "cadence (off by 0.5 steps/s, real by 0.1)" in said[2]
 
 
@@ -238,8 +243,8 @@ def test_generated_images_must_stand_beside_real_ones_of_the_days_they_learnt():
     assert said.startswith("The person in part: ") and "real ones of the same day as training (83%" in said
     (said, *_) = sentences(metrics(groups=days, judged_right=share(80)) | {"real": beside})
     assert said.startswith("The person: ")
-    found = metrics(groups=days, judged_right=share(52), agreement=agreement(95)) | {"real": beside}
-    assert answers(found)["person"]["sentence"].startswith(
+    figures = metrics(groups=days, judged_right=share(52), agreement=agreement(95)) | {"real": beside}
+    assert answers(figures)["person"]["sentence"].startswith(
         "The person in part: the convolutional judge recog"
     )
-    assert "the linear one" not in sentences(found)[0]
+    assert "the linear one" not in sentences(figures)[0]
