@@ -35,7 +35,7 @@ class Answer(NamedTuple):
 
 def answers(metrics: Metrics) -> dict[str, dict[str, str]]:
     """The word and the sentence to each of five questions: person, new, physical, varied, useful."""
-    parts = {"person": _person, "new": _new, "physical": _physical, "varied": _diverse, "useful": _helps}
+    parts = {"person": _person, "new": _new, "physical": _physical, "varied": _diverse, "useful": usefulness}
     return {question: part(metrics)._asdict() for question, part in parts.items()}
 
 
@@ -254,7 +254,8 @@ def _tokenizer(metrics: Metrics) -> str | None:
     )
 
 
-def _helps(metrics: Metrics) -> Answer:
+def usefulness(metrics: Metrics) -> Answer:
+    """What generated images do to a classifier that has all real ones."""
     verdict = metrics.get("verdict")
     if not verdict:
         return Answer(UNKNOWN, "Useful: not tried; --verdict trains classifiers with and without them.")

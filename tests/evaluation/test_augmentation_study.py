@@ -11,7 +11,7 @@ from evaluation.augmentation_study import FEW_SHOT, PHYSICAL, REFERENCE, Arm
 from evaluation.classifiers import Labelled
 from evaluation.judge import SmallJudge
 from evaluation.paired_differences import HARMS, HELPS, SAME
-from evaluation.report.summary import _helps
+from evaluation.report.summary import usefulness
 
 PEOPLE = LabelTable(("ID_1", "ID_2", "ID_10"))
 
@@ -152,7 +152,7 @@ def test_help_must_exceed_the_better_of_both_real_arms(monkeypatch, plain, class
     assert verdict["sentence"] == said and verdict["arms"]["real"]["share"] == pytest.approx(plain)
     assert (
         f"it {said} to add generated ones: {100 * (mixed - classic):+.1f}"
-        in _helps({"verdict": verdict}).sentence
+        in usefulness({"verdict": verdict}).sentence
     )
     better = max(plain, classic)
     assert verdict["beyond_best_real"]["value"] == pytest.approx(mixed - better)

@@ -177,15 +177,14 @@ def test_every_key_that_changes_an_image_is_a_setting():
 
 def test_memory_that_runs_out_is_logged_not_printed(model, monkeypatch, caplog, capfd):
     usual = model.draw("ID_1", n=2, **QUICK)
-    vae = model._networks.vae
-    decode = vae.decode
+    decode = VAVAE.decode
 
-    def scarce(latents):
+    def scarce(vae, latents):
         if len(latents) > 1:
             raise MemoryError
-        return decode(latents)
+        return decode(vae, latents)
 
-    monkeypatch.setattr(vae, "decode", scarce)
+    monkeypatch.setattr(VAVAE, "decode", scarce)
     drawn = model.draw("ID_1", n=2, **QUICK)
     assert numpy.abs(drawn.astype(int) - usual).max() <= 1
     assert "going on with 1 images at once" in caplog.text and capfd.readouterr().out == ""
