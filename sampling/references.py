@@ -28,7 +28,7 @@ BATCH = 16
 
 
 def with_people_of(
-    folder: str, networks: Networks, tell: Callable[[str], None] = say, margins: str = "refuse"
+    folder: str, networks: Networks, margins: str, tell: Callable[[str], None] = say
 ) -> Networks:
     """The networks, which know the people of the images in `folder` (new/ID_32/*.png) instead of those that
     they were trained on. `tell` takes the lines that say what was read.

@@ -184,6 +184,7 @@ def load(
     tokenizer: str | os.PathLike,
     *,
     references: str | os.PathLike | None = None,
+    margins: str = "refuse",
     latents_stats: str | os.PathLike | None = None,
     axes: Sequence[float] = (),
     device: str = "auto",
@@ -193,7 +194,8 @@ def load(
     their words `demo`, `references` and `compact` for those that ship, and hf:// names.
 
     `references`, a folder of images of new people, is for models that know people by images: what all shown
-    people share is taken for their radar's, so one is drawn otherwise in another company.
+    people share is taken for their radar's, so one is drawn otherwise in another company. `margins` "keep"
+    takes figures with margins among them.
     `latents_stats` is for published checkpoints, which carry none; `axes` (lowest and highest velocity in
     m/s, length in s, perhaps range in dB) for models whose file tells none. `precision` "auto" is fp32 on a
     CPU and 16 bits on a GPU that has them; stage 3's `auto` may measure, so name one to compare bytes.
@@ -205,6 +207,7 @@ def load(
                 "dit_checkpoint": str(model),
                 "vavae_path": str(tokenizer),
                 "references": None if references is None else str(references),
+                "margins": margins,
                 "latents_stats": None if latents_stats is None else str(latents_stats),
                 "axes": list(axes),
                 "device": device,
@@ -217,5 +220,5 @@ def load(
     files = config.dit_checkpoint, config.vavae_path, config.latents_stats
     networks = load_networks(*files, where, config.precision)
     if config.references:
-        networks = with_people_of(config.references, networks, LOG.info)
+        networks = with_people_of(config.references, networks, config.margins, LOG.info)
     return TrainedModel(config, networks)

@@ -208,7 +208,7 @@ def prepare(config: SampleConfig, device: torch.device) -> Prepared:
     files = config.dit_checkpoint, config.vavae_path, config.latents_stats
     networks = load_networks(*files, device, config.precision)
     if config.references:
-        networks = with_people_of(config.references, networks, margins=config.margins)
+        networks = with_people_of(config.references, networks, config.margins)
     net, payload, vae, precision = networks
     users = payload.labels.resolve(class_numbers(payload.labels, config.user_ids))
     selector = load_selector(config, [payload.labels.names[user] for user in users])

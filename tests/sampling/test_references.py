@@ -13,6 +13,7 @@ from toy_run import EXACT, names, output_of, refusal_of
 
 import stage3_inference as stage3
 import stage4_evaluate as stage4
+from configs.errors import UserError
 from data.images import open_rgb
 from models.lightningdit import LightningDiT
 from models.references import mean_vector
@@ -50,7 +51,7 @@ def new(toy, tmp_path_factory):
 
 def test_new_people_are_the_mean_of_their_images(toy, model, new):
     networks = load_networks(str(model), str(toy.tokenizer), None, torch.device("cpu"), "32")
-    extended = with_people_of(str(new), networks)
+    extended = with_people_of(str(new), networks, "refuse")
     assert extended.payload.labels.names == ("Ann", "ID_31") and extended.net.null_class == 2
     vae, statistics = VAVAE.from_file(toy.tokenizer), networks.payload.statistics
     for label, name in enumerate(("Ann", "ID_31")):
@@ -67,7 +68,7 @@ def test_what_shown_people_share_is_taken_off_and_told(toy, model, new):
     encoder, said = networks.net.y_embedder.encoder, []
     encoder.variance.zero_()
     encoder.project.weight.mul_(100)  # beside which images of a person scatter little
-    extended = with_people_of(str(new), networks, said.append)
+    extended = with_people_of(str(new), networks, "refuse", said.append)
     images = [open_rgb(path) for name in ("Ann", "ID_31") for path in sorted((new / name).iterdir())]
     latents = VAVAE.from_file(toy.tokenizer).encode(torch.stack([*map(preprocess, images)])).mean
     expected, share = encoder.vectors_of(networks.payload.statistics.normalise(latents), torch.arange(6) // 3)
@@ -75,7 +76,7 @@ def test_what_shown_people_share_is_taken_off_and_told(toy, model, new):
     assert said[1] == f"references: {share:.0%} of what these 2 people share is taken off as their radar's"
     torch.testing.assert_close(extended.net.y_embedder.vectors[:2], expected, atol=1e-4, rtol=1e-4)
     encoder.variance.fill_(1e9)
-    with_people_of(str(new), networks, said.append)
+    with_people_of(str(new), networks, "refuse", said.append)
     assert len(said) == 3
 
 
@@ -153,6 +154,9 @@ def test_figures_are_taken_as_they_are_where_asked_for(toy, model, new, tmp_path
     framed(tmp_path / "new")
     flags = ("--references", tmp_path / "new", "--output_dir", tmp_path / "out", "--margins keep", *DRAWING)
     output_of(stage3.main, "--dit_checkpoint", model, "--vavae_path", toy.tokenizer, *flags, "--dry_run")
+    with pytest.raises(UserError, match="--margins keep"):
+        load(model, toy.tokenizer, references=tmp_path / "new")
+    assert load(model, toy.tokenizer, references=tmp_path / "new", margins="keep").people == ("Ann", "ID_31")
 
 
 def test_a_model_with_rows_takes_no_references(toy, new, tmp_path):
