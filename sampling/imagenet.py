@@ -27,12 +27,14 @@ def names() -> tuple[str, ...]:
     return tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
 
 
-def class_numbers(labels: LabelTable, tokens: Sequence[str]) -> list[str]:
-    """`tokens` with class names as numbers, where `labels` is ImageNet's table; elsewhere as they are."""
+def label_indices(labels: LabelTable, tokens: Sequence[str]) -> list[int]:
+    """What `labels.resolve` gives, errors included; where `labels` is ImageNet's table, names of classes
+    are known, too.
+    """
     if labels.names != NUMBERS:
-        return list(tokens)
+        return labels.resolve(tokens)
     known = dict(zip(names(), NUMBERS))  # a cardigan is worn, a Cardigan walked
-    return [known.get(token, token) for token in tokens]
+    return labels.resolve([known.get(token, token) for token in tokens])
 
 
 def class_name(labels: LabelTable, label: int) -> str | None:

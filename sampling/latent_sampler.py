@@ -73,8 +73,13 @@ class LatentSampler:
 
     def compiled(self, compile: bool) -> LatentSampler:
         """This sampler with the network's blocks compiled or not; its weights are shared."""
-        settings = replace(self.settings, compile=compile)
-        return LatentSampler(self.net, self.payload, settings, self.device, self.precision)
+        other = copy.copy(self)
+        other.settings = replace(self.settings, compile=compile)
+        other.guidance = copy.copy(self.guidance)
+        other.guidance.model = self.transport.velocity(
+            with_compiled_blocks(self.net) if compile else self.net
+        )
+        return other
 
     def evaluations(self) -> int:
         """Network evaluations that an image takes, unconditional ones counted; with dopri5, which finds its

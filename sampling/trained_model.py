@@ -20,7 +20,7 @@ from data.conditions import Conditions
 from runtime.devices import resolve_device
 from sampling.arrays import middles, require_axes, to_decibels, with_colour_map
 from sampling.image_sampler import PersonSampler, batches_of, wanted_of, with_axes
-from sampling.imagenet import class_numbers
+from sampling.imagenet import label_indices
 from sampling.latent_sampler import LatentSampler, is_few_step
 from sampling.networks import Networks, load_networks
 from sampling.references import with_people_of
@@ -134,7 +134,7 @@ class TrainedModel:
         net, payload, vae, precision = self._networks
         labels = self._payload.labels
         asked = [people] if isinstance(people, (str, int)) else people
-        users = labels.resolve(class_numbers(labels, [str(one) for one in asked]))
+        users = label_indices(labels, [str(one) for one in asked])
         draw = LatentSampler(net, payload, config, vae.device, precision)
         sampler = PersonSampler(payload, draw, vae, config.seed, tell=LOG.warning)
         images = wanted_of(labels, users, config.num_samples_per_user)

@@ -42,7 +42,7 @@ from sampling.image_sampler import (
     wanted_of,
 )
 from sampling.image_set import write_npz
-from sampling.imagenet import DEMO_CLASSES, class_numbers
+from sampling.imagenet import DEMO_CLASSES, label_indices
 from sampling.latent_sampler import is_few_step
 from sampling.networks import load_networks
 from sampling.references import with_people_of
@@ -210,7 +210,7 @@ def prepare(config: SampleConfig, device: torch.device) -> Prepared:
     if config.references:
         networks = with_people_of(config.references, networks, config.margins)
     net, payload, vae, precision = networks
-    users = payload.labels.resolve(class_numbers(payload.labels, config.user_ids))
+    users = label_indices(payload.labels, config.user_ids)
     selector = load_selector(config, [payload.labels.names[user] for user in users])
     judges = {}
     if config.select and selector:

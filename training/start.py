@@ -19,7 +19,7 @@ from data.latents import UPSTREAM_LAYOUT, LatentSet, read_latents
 from models.lightningdit import LightningDiT, LightningDiT_models
 from models.references import references_of
 from runtime.seeds import generator
-from sampling.imagenet import class_numbers
+from sampling.imagenet import label_indices
 from training.fine_tuning import (
     Initial,
     adapted_arguments,
@@ -158,7 +158,7 @@ def with_all_people(
         train, val = beside_known(initial, train), val and beside_known(initial, val)
     labels = train.label_table
     try:
-        labels.resolve(class_numbers(labels, config.generate_user_ids))
+        label_indices(labels, config.generate_user_ids)
     except UserError as error:
         raise UserError(f"--generate_user_ids: {error}") from error
     return train, val

@@ -22,7 +22,7 @@ from data.latents import read_latents
 from data.sheets import GAP, NAME_WIDTH
 from models.lightningdit import LightningDiT, LightningDiT_models
 from preparation.download import PUBLISHED
-from sampling.imagenet import DEMO_CLASSES, class_numbers
+from sampling.imagenet import DEMO_CLASSES, label_indices
 from sampling.model_file import load_trained
 from tokenizer.vavae import VAVAE, preprocess
 
@@ -83,10 +83,10 @@ def test_classes_by_number_and_by_name(published, tmp_path):
     )
     classes = ("003_tiger_shark", "207_golden_retriever", "970_alp", "971_bubble")
     assert names(tmp_path, "*_001.png") == {f"micro_doppler_class{name}_001.png" for name in classes}
-    assert class_numbers(CLASSES, ["golden retriever", "valley", "207"]) == ["207", "979", "207"]
-    assert class_numbers(CLASSES, ["Cardigan", "cardigan"]) == ["264", "474"]
+    assert label_indices(CLASSES, ["golden retriever", "valley", "207"]) == [207, 979]
+    assert label_indices(CLASSES, ["Cardigan", "cardigan"]) == [264, 474]
     people = LabelTable(("ID_1", "valley"))
-    assert class_numbers(people, ["valley"]) == ["valley"]
+    assert label_indices(people, ["valley"]) == [1]
     assert "unknown user 'unicorn'" in refusal_of(
         stage3.main, "--config", PRESET, *published, f"--output_dir {tmp_path}/none --user_ids unicorn"
     )
