@@ -80,6 +80,7 @@ def stages_of(
         "data_dir": data,
         "vavae_path": tokenizer,
         **same("imagenet_stats"),
+        "axes": config.axes or None,  # the latents tell the later stages
         "output_path": latents,
         **same("batch_size", "devices", "precision"),
     }

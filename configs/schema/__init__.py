@@ -30,7 +30,7 @@ from configs.schema.preparation import (
     SplitConfig,
 )
 from configs.schema.sampling import SOLVERS, SampleConfig
-from configs.schema.shared import PRECISIONS, Command
+from configs.schema.shared import PRECISIONS, Command, axes_key
 from configs.schema.training import FitConfig, ModelConfig, TokenizerConfig, TrainConfig, TransportConfig
 
 
@@ -68,6 +68,7 @@ class PipelineConfig(Command):
     )
     quick: bool = key(False, "With demo: at toy size, to see that everything runs.", affects="nothing")
     # The keys below go to the stages as they are.
+    axes: List[float] = axes_key(affects="nothing")
     max_hours: Optional[float] = passed_on(TrainConfig, "max_hours")
     resume_from: Optional[str] = passed_on(TrainConfig, "resume_from")
     imagenet_stats: Optional[str] = passed_on(ExtractConfig, "imagenet_stats")

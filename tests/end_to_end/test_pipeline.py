@@ -331,7 +331,7 @@ def test_the_demo_s_preset_reaches_every_stage(flags, preset, tmp_path, monkeypa
 def test_flags_reach_the_stage_that_takes_them(toy, tmp_path, monkeypatch):
     started = idle_stages(monkeypatch)
     preset = str(PROJECT / "configs/demo_quick.yaml")
-    more = f"--use_checkpoint --imagenet_stats s.pt --config {preset}"
+    more = f"--use_checkpoint --imagenet_stats s.pt --axes -1.2 5.2 2.1 30 --config {preset}"
     output_of(pipeline.main, *arguments(toy, tmp_path), more)
     extraction, training, drawing = given = [arguments for _, _, arguments in started]
     assert all(preset in one for one in given)
@@ -343,7 +343,7 @@ def test_flags_reach_the_stage_that_takes_them(toy, tmp_path, monkeypatch):
             (("sample",), drawing),
         )
     )
-    assert extract.imagenet_stats == "s.pt" and model.use_checkpoint
+    assert extract.imagenet_stats == "s.pt" and extract.axes == [-1.2, 5.2, 2.1, 30] and model.use_checkpoint
     output_of(pipeline.main, *arguments(toy, tmp_path))
     assert "--use_checkpoint" not in started[4][2]
 
