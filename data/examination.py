@@ -14,7 +14,7 @@ from scipy.ndimage import median_filter
 
 from configs.errors import UserError
 from data.folders import WHITE
-from data.images import ImageRecord, open_rgb
+from data.images import ImageRecord, by_user, open_rgb
 from radar.colormap import distances_to, from_rgb
 
 MAPS = ("jet", "turbo", "parula", "viridis", "plasma", "inferno", "magma", "cividis", "hot", "gray")
@@ -137,10 +137,9 @@ def sampled(records: Sequence[ImageRecord]) -> list[ImageRecord]:
     """Records at even steps of each person's, LOOKED_AT in all, but at least one of each person, and of each
     size in pixels: a figure among plain images is mostly larger.
     """
-    people: dict[str, list[ImageRecord]] = {}
+    people = by_user(records)
     sizes: dict[tuple[int, int], ImageRecord] = {}
     for record in records:
-        people.setdefault(record.user, []).append(record)
         with suppress(Exception), Image.open(record.path) as image:  # nearly any kind, as in images.decoded
             sizes.setdefault(image.size, record)
     each = max(1, LOOKED_AT // max(1, len(people)))

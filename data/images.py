@@ -3,7 +3,7 @@
 import hashlib
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,6 +58,14 @@ class ImageScan:
 
 
 # Decoding
+
+
+def by_user(records: Iterable[ImageRecord]) -> dict[str, list[ImageRecord]]:
+    """Each person's records, people and records in the order given."""
+    users: dict[str, list[ImageRecord]] = {}
+    for record in records:
+        users.setdefault(record.user, []).append(record)
+    return users
 
 
 def open_rgb(file: str | os.PathLike | FileRecord) -> Image.Image:

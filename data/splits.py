@@ -16,12 +16,12 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from configs.errors import UserError
-from data.images import ImageRecord
+from data.images import ImageRecord, by_user
 from data.labels import listing, natural_key
 from data.tree import SPLIT_NAMES
 
@@ -139,13 +139,6 @@ def _check_settings(
         )
 
 
-def _by_user(records: Iterable[ImageRecord]) -> dict[str, list[ImageRecord]]:
-    users: dict[str, list[ImageRecord]] = {}
-    for record in records:
-        users.setdefault(record.user, []).append(record)
-    return users
-
-
 def _by_position(
     records: Sequence[ImageRecord],
     fractions: dict[str, float],
@@ -153,7 +146,7 @@ def _by_position(
     same: Mapping[str, str],
     shuffle_seed: int | None = None,
 ) -> list[Assignment]:
-    users = _by_user(record for record in records if record.relative not in same)
+    users = by_user(record for record in records if record.relative not in same)
     need = len(fractions) + guard * (len(fractions) - 1)
     short = [f"{user} has {len(files)}" for user, files in users.items() if len(files) < need]
     if short:
@@ -205,7 +198,7 @@ def _by_recording(
     of_file = _joined(of_file, same)
     sizes = {
         user: Counter(of_file[record.relative] for record in files)
-        for user, files in _by_user(records).items()
+        for user, files in by_user(records).items()
     }
     short = [f"{user} has {len(counts)}" for user, counts in sizes.items() if len(counts) < len(fractions)]
     if short:
@@ -243,7 +236,7 @@ def _recording_name(record: ImageRecord, pattern: re.Pattern | None = None) -> s
 
 def enough_recordings(records: Sequence[ImageRecord], parts: int, hold_out: Sequence[str] = ()) -> bool:
     """Whether the groups of every image tell its recording, and each person has `parts` of them or more."""
-    users = _by_user(_not_held_out(records, hold_out)).values()
+    users = by_user(_not_held_out(records, hold_out)).values()
     known = [{_recording_name(record) for record in files} for files in users]
     return all(len(names) >= parts and None not in names for names in known)
 

@@ -97,10 +97,8 @@ def measure_each(
         for name in near
     }
     first = {name: by_judge[0] for name, by_judge in opinions.items()}
-    flags = {
-        name: flags_of(opinion, sets[name], sets["train"], copies[name]) for name, opinion in first.items()
-    }
-    of_each = {name: figures_of(opinion, sets[name], flags[name], people) for name, opinion in first.items()}
+    flags = {name: flags_of(one, sets[name], sets["train"], copies[name]) for name, one in first.items()}
+    of_each = {name: figures_of(one, sets[name], flags[name], people) for name, one in first.items()}
     shared = {"impossible_rule": RULE, "real": of_each["held_out"]}
     shared |= {REBUILT: of_each[REBUILT]} if REBUILT in of_each else {}
 

@@ -35,7 +35,7 @@ from configs.keys import identity
 from configs.schema import SelectingJudgeConfig
 from configs.version import VERSION
 from data.atomic import replacing
-from data.images import ImageRecord, file_digest, inputs_digest
+from data.images import ImageRecord, by_user, file_digest, inputs_digest
 from data.labels import LabelTable
 from data.run_record import claim_folder
 from data.split_check import check_split
@@ -54,11 +54,8 @@ KEPT, NOT_SURE, ODD_MOTION, COPY, ALIKE = "kept", "not the person", "odd motion"
 
 def halves(records: Sequence[ImageRecord]) -> tuple[list[ImageRecord], list[ImageRecord]]:
     """Two contiguous blocks of each person's images in listed order, GUARD apart where there are enough."""
-    of_user: dict[str, list[ImageRecord]] = {}
-    for record in records:
-        of_user.setdefault(record.user, []).append(record)
     first, second = [], []
-    for images in of_user.values():
+    for images in by_user(records).values():
         gap = min(GUARD, len(images) // 4)
         first += images[: (len(images) - gap + 1) // 2]
         second += images[(len(images) + gap + 1) // 2 :]

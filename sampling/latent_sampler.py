@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -44,7 +45,7 @@ class LatentSampler:
             )
         self.transport = create_transport(**payload.transport)
         self.guidance = Guidance(
-            self.transport.velocity(with_compiled_blocks(self.net) if settings.compile else self.net),
+            self._velocity(),
             net.null_class if net.config["class_dropout_prob"] else None,
             settings.guidance_scale,
             settings.guidance_interval,
@@ -76,10 +77,12 @@ class LatentSampler:
         other = copy.copy(self)
         other.settings = replace(self.settings, compile=compile)
         other.guidance = copy.copy(self.guidance)
-        other.guidance.model = self.transport.velocity(
-            with_compiled_blocks(self.net) if compile else self.net
-        )
+        other.guidance.model = other._velocity()
         return other
+
+    def _velocity(self) -> Callable[..., Tensor]:
+        """Of the network, its blocks compiled where the settings ask for it."""
+        return self.transport.velocity(with_compiled_blocks(self.net) if self.settings.compile else self.net)
 
     def evaluations(self) -> int:
         """Network evaluations that an image takes, unconditional ones counted; with dopri5, which finds its

@@ -15,7 +15,7 @@ from configs.command_line import say
 from configs.errors import UserError
 from configs.schema import ExtractConfig
 from data.axes import Axes
-from data.images import ImageRecord, Splits, inputs_digest, open_rgb, scan_images
+from data.images import ImageRecord, Splits, by_user, inputs_digest, open_rgb, scan_images
 from data.labels import listing
 from data.physical_augmentation import ASPECTS, SPEEDS, another_walk
 from data.tree import leave_out_flag
@@ -78,12 +78,9 @@ class Sample(NamedTuple):
 
 def filled(records: Sequence[ImageRecord], count: int) -> list[Sample]:
     """All images, then of each folder that has fewer than `count` its own in turn, changed, up to `count`."""
-    of_user: dict[str, list[ImageRecord]] = {}
-    for record in records:
-        of_user.setdefault(record.user, []).append(record)
     further = [
         Sample(images[place % len(images)], place // len(images))
-        for images in of_user.values()
+        for images in by_user(records).values()
         for place in range(len(images), count)
     ]
     return [Sample(record) for record in records] + further
