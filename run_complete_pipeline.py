@@ -54,9 +54,12 @@ def run(config: PipelineConfig, further: list[str]) -> None:
         bring(Path(config.resume_from), out, config.dry_run)
     if config.demo:
         data = prepare_demo(out, config, further, deadline)
-    for name, skipped, command, flags in stages_of(config, out, data, tokenizer):
+    stages = stages_of(config, out, data, tokenizer)
+    read = set().union(*(given_to(config, flags) for _, skipped, _, flags in stages if not skipped))
+    for name, skipped, command, flags in stages:
         if skipped:
-            say(f"== {name}: skipped, as asked ==")
+            unread = ", ".join(f"--{key}" for key in sorted(given_to(config, flags) - read))
+            say(f"== {name}: skipped, as asked{unread and '; not read: ' + unread} ==")
         else:
             run_stage(name, command, flags, further, deadline)
             late = (out / "trained_models" / "time_is_up.txt").is_file()
@@ -119,6 +122,18 @@ def stages_of(
         skipped = config.skip_generation and not config.evaluate
         stages.append(("evaluation", skipped, ["stage4_evaluate.py"], evaluation))
     return stages
+
+
+def given_to(config: PipelineConfig, flags: dict[str, Any]) -> set[str]:
+    """Which of the flags given here a stage gets by its `flags`; stage 3 knows the people by another name."""
+    usual = PipelineConfig()
+    names = {"user_ids": "generate_user_ids"}
+    got = {names.get(name, name): value for name, value in flags.items() if value is not None}
+    return {
+        name
+        for name, value in got.items()
+        if hasattr(usual, name) and value == getattr(config, name) != getattr(usual, name)
+    }
 
 
 def inputs_of(config: PipelineConfig) -> tuple[str | None, str | None]:

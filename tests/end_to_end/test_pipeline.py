@@ -146,11 +146,20 @@ def test_parts_can_be_skipped(toy, finished, in_process, tmp_path):
     out = copy_of(finished[0], tmp_path / "out")
     said = output_of(pipeline.main, *arguments(toy, out), SKIPPED)
     assert in_process == [] and all(
-        f"== {name}: skipped, as asked ==" in said for name in ("extraction", "training", "generation")
+        f"== {name}: skipped, as asked" in said for name in ("extraction", "training", "generation")
     )
-    output_of(
-        pipeline.main, *arguments(toy, out), "--skip_training --skip_extraction --num_samples_per_user 3"
+    said = output_of(
+        pipeline.main,
+        *arguments(toy, out),
+        "--skip_training --skip_extraction --axes -1 5 2 --num_samples_per_user 3",
     )
+    extraction, training = (
+        said.split(f"== {name}: skipped, as asked; not read: ")[1].split(" ==")[0].split(", ")
+        for name in ("extraction", "training")
+    )
+    # Of the tokenizer and the people, which stage 3 reads, nothing is said.
+    assert {"--data_dir", "--axes"} <= set(extraction) and "--vavae_path" not in extraction
+    assert "--lr" in training and not {"--precision", "--generate_user_ids"} & set(training)
     assert [script for script, _ in in_process] == ["stage3_inference.py"]
     assert (out / "generated_images/micro_doppler_user10_003.png").is_file()
     in_process.clear()
