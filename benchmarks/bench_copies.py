@@ -23,7 +23,7 @@ from benchmarks.pictures import write_walks
 from benchmarks.turns import report
 from configs.command_line import run_script
 from configs.errors import UserError
-from data.axes import axes_of_images
+from data.axes import USUAL_RANGE_DB, axes_of_images
 from data.images import Splits
 from data.split_check import check_split
 from evaluation.data_copying import three_samples
@@ -32,7 +32,7 @@ from evaluation.features import ImageSet, describe, encoder, read, read_with
 from evaluation.folders import find_real
 from evaluation.measure import beside_training
 from evaluation.memorisation import LEFT, luma, memorised, usual_left
-from evaluation.planted import RANGE_DB, beside_their_originals, plant, planted_table
+from evaluation.planted import beside_their_originals, plant, planted_table
 from evaluation.reconstruction import reconstructions
 from tokenizer.vavae import VAVAE
 
@@ -112,7 +112,7 @@ def measured(folder: Path, seed: int, least: float = LEAST_FOUND) -> tuple[str, 
         if figures["found"]["share"] < least
     ]
     counts = ", ".join(f"{len(part)} {name}" for name, part in splits.records.items())
-    db = f"{range_db:g} dB" if range_db else f"{RANGE_DB:g} dB taken for the range of the colours"
+    db = f"{range_db:g} dB" if range_db else f"{USUAL_RANGE_DB:g} dB taken for the range of the colours"
     news = table(
         ("new images", "called copies", f"least left ({LEFT:g} is a copy)", "C_T", "z (people)"), rows
     )

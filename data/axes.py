@@ -18,6 +18,7 @@ from data.tables import csv_text, read_rows
 AXES = "axes.csv"  # path, start_s, end_s, lowest_mps, highest_mps, perhaps range_db, frames_per_s
 SAME = 0.01  # of the shown range or length, by which axes of one kind may differ
 FLAG = "--axes"
+USUAL_RANGE_DB = 30.0  # from the darkest to the brightest colour, where nobody tells it
 
 
 @dataclass(frozen=True)

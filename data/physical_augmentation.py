@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from data.axes import USUAL_RANGE_DB
 from radar.colormap import ENTRIES, from_rgb, to_rgb
 
 SPEEDS = 0.9, 1.1
 ASPECTS = 0.87, 1.0  # up to 30 degrees off the radar's line
 GAIN_DB = 3.0  # either way
 FLOOR_DB = -45.0, -25.0  # noise added, below the brightest colour
-RANGE_DB = 30.0  # shown, where nothing else is known
 
 
 class Physical:
@@ -32,7 +32,7 @@ class Physical:
 
     def __init__(self, edges: Sequence[float], colour_map: str, range_db: float | None) -> None:
         self.middle = middle_of(edges)
-        self.colour_map, self.range_db = colour_map, range_db or RANGE_DB
+        self.colour_map, self.range_db = colour_map, range_db or USUAL_RANGE_DB
         table = to_rgb(numpy.linspace(0, 1, ENTRIES), colour_map)
         self.colours = torch.from_numpy(table.astype(numpy.float32)) / 127.5 - 1
 

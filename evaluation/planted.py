@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy
 from PIL import Image
 
+from data.axes import USUAL_RANGE_DB
 from data.images import ImageRecord, open_rgb
 from data.labels import LabelTable
 from data.tables import aligned
@@ -27,7 +28,7 @@ from radar.colormap import from_rgb, to_rgb
 MOST = 60  # training images that are copied
 PARTS = (0.01, 0.02, 0.05)
 DRAWS = 20
-GAIN_DB, RANGE_DB = 2.0, 40.0  # and the range of an image's colours where nobody tells it
+GAIN_DB = 2.0
 WEIGHT, QUALITY = 0.7, 50
 ROLLED, ENCODED = "rolled in time", "re-encoded"
 TWIN = "of a twin"  # rolled, while training holds a re-encoded twin of the original
@@ -54,7 +55,7 @@ def plant(
     images: dict[str, list[numpy.ndarray]] = {}
     places: dict[str, list[int]] = {}
     for number, place in enumerate(numpy.unique(numpy.linspace(0, len(training) - 1, MOST).astype(int))):
-        decibels = GAIN_DB * (-1) ** number / (range_db or RANGE_DB)
+        decibels = GAIN_DB * (-1) ** number / (range_db or USUAL_RANGE_DB)
         for kind, copy in _copies(training, int(place), decibels, colour_map, rng).items():
             images.setdefault(kind, []).append(reduced(Image.fromarray(copy)))
             places.setdefault(kind, []).append(int(place))
