@@ -14,7 +14,7 @@ from typing import Any, NoReturn, Optional, get_origin, get_type_hints
 from omegaconf import MISSING as REQUIRED
 
 from configs.errors import UserError
-from configs.keys import HUB_PREFIX, default_of, range_of, value_name
+from configs.keys import HUB_PREFIX, check_acting, default_of, range_of, value_name
 from configs.load import load_preset, resolve, split_override
 from configs.schema import FURTHER_FLAGS, SECTIONS
 
@@ -48,6 +48,9 @@ def parse(
     for name, value in arguments.items():
         flags_given.setdefault(section_of(main_section, name), {})[name] = value
     configs = resolve(sections, preset, flags_given, given)
+    for section, config in configs.items():  # of a preset, which serves several commands, nothing is asked
+        typed = {*flags_given.get(section, {}), *given.get(section, {})}
+        check_acting(config, typed, "--" if section == main_section else f"{section}.")
     for note in [note for config in configs.values() for note in config.notes]:
         say(note)
     return configs

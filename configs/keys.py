@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import MISSING, field, fields
 from typing import Any, Literal, get_args
 
@@ -26,6 +27,7 @@ def key(
     named: bool = False,
     renamed: dict[str, str] | None = None,
     counts_with: str = "",
+    acts_with: tuple[str, tuple] = ("", ()),
 ) -> Any:
     """A dataclass field with its one-sentence description and, where they exist, the values it may take.
 
@@ -38,6 +40,8 @@ def key(
     which is no override unless NAME is a key. `renamed`: words of older versions that
     are still taken, and what they are called now. `counts_with`: a key of the section, the default of which
     is what folders of before that key were made with; this key counts only beside another value of it.
+    `acts_with`: a key of the section and the values of it beside which this one does anything; without
+    values, all but none, 0 and off.
     """
     metadata = dict(
         sentence=sentence,
@@ -53,6 +57,7 @@ def key(
         named=named,
         renamed=renamed or {},
         counts_with=counts_with,
+        acts_with=acts_with,
     )
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
@@ -115,6 +120,21 @@ def _check_number(where: str, number: float, rule: Any) -> None:
         raise UserError(f"{where}: expected at most {rule['high']}")
     if rule["above"] is not None and number <= rule["above"]:
         raise UserError(f"{where}: expected more than {rule['above']}")
+
+
+def check_acting(config: Any, typed: Collection[str], prefix: str) -> None:
+    """Refuse keys that were typed, in a command after `prefix`, and do nothing beside the other keys."""
+    for item in fields(config):
+        name, values = item.metadata["acts_with"]
+        if item.name not in typed or not name or getattr(config, item.name) == default_of(item):
+            continue
+        beside = getattr(config, name)
+        if beside not in values if values else not beside:
+            words = " or ".join(map(str, values))
+            raise UserError(
+                f"{prefix}{item.name}: does nothing without {f'{prefix}{name} {words}'.rstrip()}; give that, "
+                f"too, or leave {prefix}{item.name} out"
+            )
 
 
 def default_of(item: Any) -> Any:

@@ -26,6 +26,7 @@ from data.tree import (
     sorted_out,
     split_word,
     tally,
+    tell_idle,
     unwanted,
 )
 
@@ -128,6 +129,11 @@ def find_files(
         missing |= _empty_folders(folder, rules.leave_out)
     records = _kept(folder, paths, whose, rules.leave_out, UNLISTED if labels else LOOSE, left_out)
     missing -= {record.user for record in records}
+    if rules.leave_out and not rules.settled:
+        told = left_out.get(TOLD, [])
+        known = [FileRecord(folder, path, *whose[path]) for path in told if path in whose]
+        names = [*told, *(f"{record.user}/{record.name}" for record in known), *missing, *_folders(folder)]
+        tell_idle(rules.leave_out, names, folder)
     _refuse_missing({name for name in missing if not unwanted(f"{name}/", rules.leave_out)}, folder, what)
     refuse_one_person_twice({record.user for record in records})
     records.sort(key=lambda record: (natural_key(record.user), natural_key(_stem(record.relative))))
@@ -283,13 +289,11 @@ def _refuse_split(folder: Path, tops: set[str], what: str) -> None:
         )
 
 
+def _folders(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name)]
+
+
 def _empty_folders(folder: Path, leave_out: Sequence[str]) -> set[str]:
     """Folders below `folder` that hold no file at all."""
-    names = {
-        path.name
-        for path in folder.iterdir()
-        if path.is_dir() and not is_hidden(path.name) and not unwanted(f"{path.name}/", leave_out)
-    }
-    return {
-        name for name in names if not any(files for _, _, files in os.walk(folder / name, followlinks=True))
-    }
+    wanted = [folder / name for name in _folders(folder) if not unwanted(f"{name}/", leave_out)]
+    return {path.name for path in wanted if not any(files for *_, files in os.walk(path, followlinks=True))}

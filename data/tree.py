@@ -5,9 +5,10 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+from configs.command_line import say
 from configs.errors import UserError
 from data.label_files import LABELS
 from data.labels import natural_key
@@ -105,9 +106,18 @@ def is_hidden(name: str) -> bool:
 
 
 def unwanted(path: str, leave_out: Sequence[str]) -> bool:
-    """Whether a pattern finds the path, its last name, or (ID_3/*) the folder itself."""
-    names = path, path.rpartition("/")[2], f"{path}/"
+    """Whether a pattern finds the path, its last name, a folder that it lies in (ID_3), or (ID_3/*) the
+    folder itself.
+    """
+    names = {path, f"{path}/", *path.split("/"), *map(str, PurePosixPath(path).parents)} - {"", "."}
     return any(fnmatch.fnmatch(name, pattern) for pattern in leave_out for name in names)
+
+
+def tell_idle(leave_out: Sequence[str], names: Collection[str], folder: Path) -> None:
+    """Warn of patterns that find none of the `names`: whom somebody thinks left out stays."""
+    idle = [pattern for pattern in leave_out if not any(unwanted(name, [pattern]) for name in names)]
+    if idle:
+        say(f"warning: --leave_out {' '.join(map(repr, idle))}: finds nothing in {folder}")
 
 
 def leave_out_flag(people: Iterable[str], paths: Iterable[str]) -> str:

@@ -81,6 +81,7 @@ class EvaluateConfig(Command):
         "Seeds of every classifier of the augmentation study; fewer than 6 show no help and no harm.",
         low=2,
         affects="run",
+        acts_with=("verdict", ()),
     )
     sweep: Optional[str] = key(
         None, "sweep.json of stage4_evaluate.py sweep, to be in the report.", affects="run", content=True
@@ -186,18 +187,26 @@ class StudyConfig(Command):
         low=1,
         affects="output",
     )
-    new_people: int = key(1, "New people at a time (new-person).", low=1, affects="output")
+    new_people: int = key(
+        1,
+        "New people at a time (new-person).",
+        low=1,
+        affects="output",
+        acts_with=("design", ("new-person",)),
+    )
     folds: Optional[int] = key(
         None,
         "Folds of new people that are tried; none = until each person was new once.",
         low=1,
         affects="run",
+        acts_with=("design", ("new-person",)),
     )
     day_images: int = key(
         0,
         "Images of each folder of the other day that are learnt from, too (other-day).",
         affects="output",
         low=0,
+        acts_with=("design", ("other-day",)),
     )
     conditions: Optional[str] = key(
         None,

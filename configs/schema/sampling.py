@@ -8,7 +8,8 @@ from omegaconf import MISSING as REQUIRED
 from configs.keys import key
 from configs.schema.shared import Command, axes_key, devices_key, margins_key, precision_key, weights_key
 
-SOLVERS = ("euler", "heun", "abm3", "dopri5")
+ON_A_GRID = ("euler", "heun", "abm3")
+SOLVERS = (*ON_A_GRID, "dopri5")
 
 
 @dataclass
@@ -58,7 +59,7 @@ class SampleConfig(Command):
         affects="output",
         counts_with="references",
     )
-    margins: str = margins_key()
+    margins: str = margins_key(acts_with=("references", ()))
     num_samples_per_user: int = key(4, "Images per person.", low=1, high=100000, affects="run")
     num_samples: Optional[int] = key(
         None,
@@ -76,7 +77,11 @@ class SampleConfig(Command):
         None, "Images kept per person with --select; none = num_samples_per_user.", low=1, affects="run"
     )
     attempts: int = key(
-        4, "With --select, images drawn at most for each one to be kept.", low=1, affects="run"
+        4,
+        "With --select, images drawn at most for each one to be kept.",
+        low=1,
+        affects="run",
+        acts_with=("select", ()),
     )
     guidance_scale: float = key(
         1.5, "Classifier-free guidance; 1 turns it off.", low=0, high=100, affects="output"
@@ -132,6 +137,7 @@ class SampleConfig(Command):
         low=0,
         high=100,
         affects="output",
+        acts_with=("sampler", ON_A_GRID),
     )
     timestep_cosine: float = key(
         0.5,
@@ -139,6 +145,7 @@ class SampleConfig(Command):
         low=0,
         high=1,
         affects="output",
+        acts_with=("sampler", ON_A_GRID),
     )
     restarts: int = key(
         0,
@@ -155,12 +162,17 @@ class SampleConfig(Command):
         high=1,
         affects="output",
         counts_with="restarts",
+        acts_with=("restarts", ()),
     )
     demo_grid: bool = key(
         False, "Draw upstream's eight demo classes, at its demo's settings, into a 2 x 4 grid.", affects="run"
     )
-    atol: float = key(1e-6, "Absolute tolerance of dopri5.", above=0, affects="output")
-    rtol: float = key(1e-3, "Relative tolerance of dopri5.", above=0, affects="output")
+    atol: float = key(
+        1e-6, "Absolute tolerance of dopri5.", above=0, affects="output", acts_with=("sampler", ("dopri5",))
+    )
+    rtol: float = key(
+        1e-3, "Relative tolerance of dopri5.", above=0, affects="output", acts_with=("sampler", ("dopri5",))
+    )
     latents_stats: Optional[str] = weights_key(
         None, "latents_stats.pt, only for published checkpoints, which carry none.", affects="output"
     )

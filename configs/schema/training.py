@@ -81,7 +81,11 @@ class TransportConfig:
         "velocity", "What the network predicts.", choices=("velocity", "noise", "score"), affects="output"
     )
     loss_weight: Optional[str] = key(
-        None, "Weight of a noise or score loss.", choices=(None, "velocity", "likelihood"), affects="output"
+        None,
+        "Weight of a noise or score loss.",
+        choices=(None, "velocity", "likelihood"),
+        affects="output",
+        acts_with=("prediction", ("noise", "score")),
     )
     train_eps: Optional[float] = key(
         None, "Time kept away from the ends in training; none = by path.", low=0, high=0.5, affects="output"
@@ -97,6 +101,7 @@ class TransportConfig:
         low=-5,
         high=5,
         affects="output",
+        acts_with=("use_lognorm", ()),
     )
 
 
@@ -233,8 +238,12 @@ class TrainConfig(FitConfig):
         low=0,
         affects="output",
     )
-    preview_users: int = key(4, "People shown in a preview.", low=1, affects="nothing")
-    preview_every: int = key(5, "Validations between previews.", low=1, affects="nothing")
+    preview_users: int = key(
+        4, "People shown in a preview.", low=1, affects="nothing", acts_with=("vavae_path", ())
+    )
+    preview_every: int = key(
+        5, "Validations between previews.", low=1, affects="nothing", acts_with=("vavae_path", ())
+    )
     compile: Optional[bool] = key(
         None,
         "Compile the network's blocks: a minute at the start, steps a tenth (fp32) to a quarter (bf16) "
@@ -279,7 +288,11 @@ class TokenizerConfig(FitConfig):
         128, "Train on random squares of this side; none = whole images.", low=32, high=256, affects="output"
     )
     align_weight: float = key(
-        0.1, "Weight of the alignment with a foundation model.", low=0, affects="output"
+        0.1,
+        "Weight of the alignment with a foundation model.",
+        low=0,
+        affects="output",
+        acts_with=("align_model", ()),
     )
     align_model: Optional[str] = key(
         None, "timm name of the foundation model, e.g. a DINOv2; none = off.", affects="output"

@@ -12,7 +12,7 @@ from configs.errors import UserError
 from data.folders import FileRecord, Found
 from data.label_files import check_groups, person_folder
 from data.labels import listing, natural_key
-from data.tree import TOLD, sorted_out, tally, unwanted
+from data.tree import TOLD, sorted_out, tally, tell_idle, unwanted
 from preparation.spectrograms import Reader, read_file
 
 Finder = Callable[[Path, Sequence[str]], Found]
@@ -91,14 +91,16 @@ def records_of(
     those of files unless `files` names these.
     """
     check_groups(named)
-    records = []
+    records, told = [], list(left_out.get(TOLD, []))
     for path, groups in named.items():
         file = files[path] if files else path
         record = FileRecord(source / file, path, person_folder(groups), tuple(groups.items()))
         if any(unwanted(name, leave_out) for name in (path, f"{record.user}/{record.name}")):
             left_out.setdefault(TOLD, []).append(path)
+            told += [path, f"{record.user}/{record.name}"]
         else:
             records.append(record)
+    tell_idle(leave_out, told, source)
     if not records:
         raise UserError(f"{source}: --leave_out {' '.join(leave_out)} leaves nothing; give fewer patterns")
     records.sort(key=lambda record: (natural_key(record.user), natural_key(record.relative)))

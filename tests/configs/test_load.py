@@ -40,6 +40,15 @@ def test_later_layers_win(tmp_path):
     assert train("--config", path)["model"].depth == 2
 
 
+def test_a_key_that_does_nothing_alone_is_refused_where_it_is_typed(tmp_path):
+    path = preset(tmp_path, "train: {preview_every: 2}")
+    assert train("--config", path)["train"].preview_every == 2
+    said = "preview_every: does nothing without"
+    assert f"--{said} --vavae_path; give that, too, or" in message(train, "--preview_every", "2")
+    assert f"--{said} --vavae_path" in message(train, "train.preview_every=2")
+    assert train("--preview_every", "2", "--vavae_path", "compact")["train"].preview_every == 2
+
+
 def test_epochs_asked_for_are_not_overridden_by_the_steps_of_a_preset(tmp_path):
     path = preset(tmp_path, "train: {max_steps: 600}")
     assert train("--config", path)["train"].max_steps == 600

@@ -8,12 +8,13 @@ import pytest
 from omegaconf import MISSING as REQUIRED
 
 from configs.errors import UserError
-from configs.keys import check_ranges, default_of, identity
+from configs.keys import check_acting, check_ranges, default_of, identity
 from configs.load import resolve, split_override
 from configs.schema import SECTIONS
 
 KEYS = [(section, item) for section, cls in SECTIONS.items() for item in fields(cls)]
 NAMES = [f"{section}.{item.name}" for section, item in KEYS]
+SCHEMA = {(section, item.name): item for section, item in KEYS}
 TYPES = {section: get_type_hints(cls) for section, cls in SECTIONS.items()}
 REQUIRED_KEYS = {
     section: {
@@ -174,3 +175,24 @@ def test_folders_of_before_a_key_are_as_made_at_its_default():
     given |= {"guidance_person": 2.0, "references": "new"}
     now = identity(resolve(("sample",), {"sample": given})["sample"], **files)
     assert [now[name] for name in younger] == ["folders", [-1, 5, 2], 2, [0.2, 0.6], 2.0, "digest"]
+
+
+@pytest.mark.parametrize(
+    ("section", "item"), [(section, item) for section, item in KEYS if item.metadata["acts_with"][0]]
+)
+def test_what_does_nothing_alone_is_refused(section, item):
+    """What is typed only: a preset serves commands of all kinds."""
+    name, values = item.metadata["acts_with"]
+    config = with_value(section, name, REQUIRED_KEYS[section].get(name, default_of(SCHEMA[section, name])))
+    setattr(config, item.name, object())
+    for beside in values or (1, "somewhere"):
+        setattr(config, name, beside)
+        check_acting(config, {item.name}, "--")
+    setattr(config, name, None)
+    check_acting(config, set(), "--")
+    with pytest.raises(
+        UserError, match=f"--{item.name}: does nothing without --{name}.*leave --{item.name} out"
+    ):
+        check_acting(config, {item.name}, "--")
+    setattr(config, item.name, default_of(item))
+    check_acting(config, {item.name}, "--")

@@ -89,6 +89,18 @@ def test_an_empty_folder_is_a_missing_person(tmp_path):
     assert users(tmp_path, Rules(leave_out=["ID_2/*"]))
 
 
+def test_a_person_is_left_out_by_name_alone(tmp_path):
+    made(tmp_path, "ID_1/a.png", "ID_3/b.png", "ID_3/deep/c.png", "ID_33/d.png")
+    assert set(users(tmp_path, Rules(leave_out=["ID_3"]))) == {"ID_1/a.png", "ID_33/d.png"}
+
+
+def test_a_pattern_that_finds_nothing_is_told(tmp_path, capsys):
+    made(tmp_path, "ID_1/a.png", "ID_2/b.png", "ID_3/c.png")
+    (tmp_path / "ID_4").mkdir()
+    assert len(users(tmp_path, Rules(leave_out=["ID_3", "b.png", "ID_2/*", "ID_4/*", "ID_9", "*.mat"]))) == 1
+    assert capsys.readouterr().out == f"warning: --leave_out 'ID_9' '*.mat': finds nothing in {tmp_path}\n"
+
+
 def test_what_waits_for_ever_when_opened_is_no_image(tmp_path):
     made(tmp_path, "ID_1/a.png", "ID_2/notes.txt")
     os.mkfifo(tmp_path / "ID_1/b.png")

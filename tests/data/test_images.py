@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from data import images
+from data.folders import Rules
 from data.images import file_digest, find_images, find_splits, inputs_digest, open_rgb, scan_images
 
 
@@ -177,6 +178,22 @@ def test_users_and_images_come_in_natural_order(users):
     ]
     assert len(records) == 10 and records[-1].user == "ID_10"
     assert all(record.path == users / record.relative for record in records)
+
+
+def test_a_pattern_may_find_something_in_one_part_alone(tmp_path, capsys):
+    for name in (
+        "train/ID_1/a.png",
+        "train/ID_2/b.png",
+        "train/ID_3/c.png",
+        "val/ID_1/d.png",
+        "val/ID_1/e.png",
+    ):
+        save_image(tmp_path / name)
+    splits = find_splits(tmp_path, Rules(leave_out=["ID_3", "ID_1/d.png", "ID_4/*"]))
+    assert splits.paths() == [
+        tmp_path / f"{name}.png" for name in ("train/ID_1/a", "train/ID_2/b", "val/ID_1/e")
+    ]
+    assert capsys.readouterr().out == f"warning: --leave_out 'ID_4/*': finds nothing in {tmp_path}\n"
 
 
 def test_people_of_val_must_be_in_train(users, tmp_path):
