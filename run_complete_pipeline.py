@@ -19,7 +19,7 @@ from configs.command_line import PROJECT, parse, passed_to_stages, run_script, s
 from configs.dry_run import LAST_LINE
 from configs.errors import UserError
 from configs.keys import HUB_PREFIX
-from configs.schema import PipelineConfig
+from configs.schema import STAGES, PipelineConfig
 from configs.stage_process import run_stage, stop_for_time
 
 DEMO_PRESETS = {False: PROJECT / "configs" / "demo_cpu.yaml", True: PROJECT / "configs" / "demo_quick.yaml"}
@@ -167,6 +167,8 @@ def bring(earlier: Path, out: Path, dry_run: bool) -> None:
             "earlier session"
         )
     lacking = [folder for folder in folders if not (out / folder.name).exists()]
+    if kept := [folder.name for folder in folders if folder not in lacking]:
+        say(f"{out} has {', '.join(kept)}, which go on; those of --resume_from {earlier} are not read")
     if dry_run:
         return say("\n".join(f"would start from {folder}" for folder in lacking))
     out.mkdir(parents=True, exist_ok=True)
@@ -196,9 +198,14 @@ def prepare_demo(out: Path, config: PipelineConfig, further: list[str], deadline
 
 
 def main(argv: list[str]) -> None:
-    config = parse("pipeline", ("pipeline",), argv, prog="run_complete_pipeline.py", description=__doc__)[
-        "pipeline"
-    ]
+    config = parse(
+        "pipeline",
+        ("pipeline",),
+        argv,
+        prog="run_complete_pipeline.py",
+        description=__doc__,
+        handed_on=[section for sections in STAGES.values() for section in sections],
+    )["pipeline"]
     preset = DEMO_PRESETS[config.quick] if config.demo else None
     run(config, passed_to_stages("pipeline", argv, preset, config.dry_run))
 

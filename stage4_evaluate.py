@@ -12,10 +12,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from configs.command_line import parse, passed_to_stages, run_script
+from configs.command_line import asked_of, parse, passed_to_stages, run_script
 from configs.schema import EvaluateConfig, FidConfig, SelectingJudgeConfig, StudyConfig, SweepConfig
 
 
@@ -35,11 +35,13 @@ def judge(config: SelectingJudgeConfig) -> None:
     selection.train_selecting_judge(config)
 
 
-def sweep(config: SweepConfig) -> None:
-    """Draw and score a small set for every network, sampler and guidance scale; sweep.json, sweep.png."""
+def sweep(config: SweepConfig, drawing: Mapping[str, Any] | None = None) -> None:
+    """Draw and score a small set for every network, sampler and guidance scale; sweep.json, sweep.png. What a
+    preset or sample.key=value says of drawing holds where no flag says otherwise.
+    """
     from evaluation import sweep
 
-    sweep.run(config)
+    sweep.run(config, drawing or {})
 
 
 def fid(config: FidConfig) -> None:
@@ -58,6 +60,7 @@ def study(config: StudyConfig, further: Sequence[str] = ()) -> None:
     study.run(config, further)
 
 
+MAKERS = "extract", "train", "model", "transport", "sample"  # sections of stages 1 to 3
 COMMANDS: dict[str, Callable[[Any], None]] = {"judge": judge, "sweep": sweep, "fid": fid, "study": study}
 
 
@@ -66,8 +69,14 @@ def main(argv: list[str]) -> None:
     if argv[:1] and argv[0] in COMMANDS:
         name, command = argv[0], COMMANDS[argv[0]]
         prog = f"stage4_evaluate.py {name}"
-        config = parse(name, (name,), argv[1:], prog=prog, description=command.__doc__ or "")[name]
-        return study(config, passed_to_stages(name, argv[1:])) if name == "study" else command(config)
+        on = {"study": MAKERS, "sweep": ("sample",)}.get(name, ())
+        about = command.__doc__ or ""
+        config = parse(name, (name,), argv[1:], prog=prog, description=about, handed_on=on)[name]
+        if name == "study":
+            return study(config, passed_to_stages(name, argv[1:]))
+        if name == "sweep":
+            return sweep(config, asked_of("sample", name, argv[1:]))
+        return command(config)
     run(parse("evaluate", ("evaluate",), argv, prog="stage4_evaluate.py", description=__doc__)["evaluate"])
 
 

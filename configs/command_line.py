@@ -6,7 +6,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn, Optional, get_origin, get_type_hints
@@ -16,7 +16,7 @@ from omegaconf import MISSING as REQUIRED
 from configs.errors import UserError
 from configs.keys import HUB_PREFIX, check_acting, default_of, range_of, value_name
 from configs.load import load_preset, resolve, split_override
-from configs.schema import FURTHER_FLAGS, SECTIONS
+from configs.schema import FURTHER_FLAGS, SECTIONS, STAGES
 
 PROJECT = Path(__file__).resolve().parents[1]
 OVERRIDE = re.compile(r"^[A-Za-z_][\w.]*=")
@@ -32,9 +32,18 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def parse(
-    main_section: str, sections: tuple[str, ...], argv: Sequence[str], *, prog: str, description: str
+    main_section: str,
+    sections: tuple[str, ...],
+    argv: Sequence[str],
+    *,
+    prog: str,
+    description: str,
+    handed_on: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Read flags of `main_section`, `--config` and key=value overrides; return a dataclass per section."""
+    """Read flags of `main_section`, `--config` and key=value overrides; return a dataclass per section.
+
+    Overrides may be of `handed_on` sections, too, which other commands read.
+    """
     parser = build_parser(main_section, prog, description)
     flags, overrides = take_overrides(main_section, argv)
     arguments = vars(parser.parse_args(flags))
@@ -43,6 +52,8 @@ def parse(
     given: dict[str, dict[str, Any]] = {}
     for text in overrides:
         section, name, value = split_override(text, main_section)
+        if section not in (*sections, *handed_on):
+            raise UserError(f"{text}: {prog} does not read the section {section}; leave it out")
         given.setdefault(section, {})[name] = value
     flags_given: dict[str, dict[str, Any]] = {}
     for name, value in arguments.items():
@@ -104,6 +115,15 @@ def preset_of(argv: Sequence[str]) -> str | None:
     return parser.parse_known_args(list(argv))[0].config
 
 
+def asked_of(section: str, main_section: str, argv: Sequence[str]) -> dict[str, Any]:
+    """What the preset and the overrides of a command line of `main_section` say of another section."""
+    path = preset_of(argv)
+    texts = take_overrides(main_section, argv)[1]
+    overrides = [split_override(text, main_section) for text in texts]
+    typed = {name: value for owner, name, value in overrides if owner == section}
+    return {**(load_preset(path).get(section, {}) if path else {}), **typed}
+
+
 def passed_to_stages(
     section: str, argv: Sequence[str], preset: Path | None = None, dry_run: bool = False
 ) -> list[str]:
@@ -114,6 +134,15 @@ def passed_to_stages(
     overrides = [token for token in take_overrides(section, argv)[1] if "." in token.partition("=")[0]]
     switches = [f"--{name}" for name, on in (("debug", "--debug" in argv), ("dry_run", dry_run)) if on]
     return [*(["--config", str(named)] if named else []), *switches, *overrides]
+
+
+def read_by(command: Sequence[str], further: Sequence[str]) -> list[str]:
+    """Of what `passed_to_stages` hands on, the part that a stage reads, which is a script with or without a
+    command of it.
+    """
+    sections = STAGES[" ".join(command)]
+    foreign = [f"{section}." for section in SECTIONS if section not in sections]
+    return [token for token in further if not (OVERRIDE.match(token) and token.startswith((*foreign,)))]
 
 
 def build_parser(section: str, prog: str, description: str) -> OneLineParser:

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-from configs.command_line import PROJECT, say
+from configs.command_line import PROJECT, read_by, say
 
 # Flags that name what another stage makes
 MADE_BEFORE = ("input_dir", "data_dir", "latent_dir", "dit_checkpoint", "select", "real", "generated")
@@ -31,7 +31,7 @@ def run_stage(
     limit = None if seconds == math.inf else seconds
     if name == "training" and limit:
         flags, limit = {**flags, "max_hours": f"{max(1.0, limit) / 3600:.9f}"}, None
-    script, *arguments = *command, *further
+    script, *arguments = *command, *read_by(command, further)
     for key, value in flags.items():
         if value is True:
             arguments.append(f"--{key}")

@@ -162,9 +162,9 @@ def find_splits(folder: str | os.PathLike, rules: Rules = BY_FOLDER, dead_links:
             left_out.setdefault(reason, []).extend(f"{part.name}/{path}" for path in paths)
     assert labels is not None
     if rules.leave_out:
-        told = [path.partition("/")[2] for path in left_out.get(TOLD, [])]
+        paths_out = [path.partition("/")[2] for path in left_out.get(TOLD, [])]
         folders = [path.name for part in parts.values() for path in part.iterdir() if path.is_dir()]
-        tell_idle(rules.leave_out, [*told, *folders], folder)
+        tell_idle(rules.leave_out, [*paths_out, *folders], folder)
     known = iter(with_white([record for part in records.values() for record in part]))
     records = {name: [next(known) for _ in part] for name, part in records.items()}
     return Splits(labels, records, left_out)

@@ -39,6 +39,11 @@ def run(config: StudyConfig, further: Sequence[str] = ()) -> None:
     new-person, other-day or unseen-condition. `--config` and section.key=value go to stages 1 to 3.
     """
     # Images, folds
+    trained = [token for token in further if token.startswith(("extract.", "train.", "model.", "transport."))]
+    if config.dit_checkpoint and trained:
+        raise UserError(
+            f"{trained[0]}: --dit_checkpoint draws by a finished model, nothing is trained; leave either out"
+        )
     config = with_local_files(config)
     splits, colour_map = open_real(config)
     axes = axes_of_images(config.real, splits.paths(), config.axes)

@@ -44,6 +44,10 @@ RULE = (
     "caricature) or the lower end of the best setting's 95 % interval, and whose "
     f"memorised share exceeds that of held-out real images by {100 * MARGIN:.0f} point at most"
 )
+FIXED = (  # keys of stage 3 that a sweep draws by and does not vary
+    *("guidance_condition", "guidance_person", "guidance_interval", "guidance_channels", "guidance_rescale"),
+    *("timestep_shift", "timestep_cosine", "restart_interval", "atol", "rtol", "few_steps"),
+)
 # Of what `evaluation.measure` gives: shares of the images, and distances in the judge's features.
 MEASURES = ("judged_right", "kid", "coverage", "memorised", "impossible")
 
@@ -121,16 +125,21 @@ def table(sweep: dict[str, Any]) -> list[str]:
     return [*aligned(rows), f"{verdict}: {sweep['rule']}"]
 
 
-def run(config: SweepConfig) -> None:
+def run(config: SweepConfig, drawing: Mapping[str, Any] | None = None) -> None:
     """Draw and score a small set for every network, sampler, number of restarts and guidance scale;
-    sweep.json, sweep.png.
+    sweep.json, sweep.png. `drawing` are keys of stage 3 (`as_drawn`).
     """
-    config = with_local_files(config)
+    config, given = with_local_files(config), config.given
+    config, fixed = as_drawn(config, drawing or {})
     splits, colour_map = open_real(config)
     people, real = splits.labels, splits.records
     config = replace(config, colour_map=colour_map)
     folder, held_out = Path(config.output_dir), "test" if "test" in real else "val"
     models = models_of(config, people)
+    if all(is_few_step(networks.payload) for networks in models.values()):
+        idle = [f"--{name}" for name in ("guidance", "samplers", "num_steps") if name in given]
+        if idle:
+            say(f"note: {', '.join(idle)}: does nothing here, a few-step model has its own")
     first = models[config.dit_checkpoint]
     drawn = config.dit_checkpoint, first.payload.axes
     axes = axes_of_images(config.real, splits.paths(), config.axes, drawn)
@@ -140,7 +149,7 @@ def run(config: SweepConfig) -> None:
         real={name: inputs_digest(part) for name, part in real.items()},
         dit_checkpoint=weights_digest(first.net),
         vavae_path=first.vae.digest,
-    )
+    ) | ({"sample": fixed} if fixed else {})
     with claim_folder(folder, claimed, "sweep.*", config.dry_run):
         if config.dry_run:
             settings = len(list(settings_of(config, models)))
@@ -151,7 +160,24 @@ def run(config: SweepConfig) -> None:
                 writes=[folder],
                 does=f"draw {number} images in {settings} settings, score them",
             )
-        score_settings(config, models, people, real, held_out)
+        score_settings(config, models, people, real, held_out, fixed)
+
+
+def as_drawn(config: SweepConfig, drawing: Mapping[str, Any]) -> tuple[SweepConfig, dict[str, Any]]:
+    """The sweep with the solver, steps and restarts of `drawing` where it was not asked for other ones, and
+    the settings that it holds fixed: what is measured is then what stage 3 draws by the same preset.
+    """
+    swept = {"sampler": "samplers", "restarts": "restarts", "num_steps": "num_steps"}
+    usual: dict[str, Any] = {
+        key: drawing[name] if key == "num_steps" else [drawing[name]]
+        for name, key in swept.items()
+        if name in drawing and key not in config.given
+    }
+    fixed = {name: value for name, value in drawing.items() if name in FIXED}
+    said = [f"{name} {value}" for name, value in (usual | fixed).items()]
+    if said:
+        say(f"drawing as the preset or sample.… has it: {', '.join(said)}")
+    return replace(config, **usual), fixed
 
 
 def models_of(config: SweepConfig, people: LabelTable) -> dict[str, Networks]:
@@ -187,8 +213,9 @@ def score_settings(
     people: LabelTable,
     real: dict[str, list[ImageRecord]],
     held_out: str,
+    fixed: dict[str, Any],
 ) -> None:
-    """Draw and score every setting, and write what was found."""
+    """Draw and score every setting with the `fixed` ones, and write what was found."""
     folder = Path(config.output_dir)
     sets = {name: read(part, people, config.axes, config.colour_map) for name, part in real.items()}
     judge = obtain_judges(folder, sets["train"], sets.get("val"), people, config.seed)[0]
@@ -199,7 +226,7 @@ def score_settings(
     for path, chosen in settings_of(config, models):
         networks, restarts = models[path], chosen["restarts"]
         drawn = folder / (prefixes.get(path, "") + folder_name(chosen, config.num_steps))
-        asked = draw_setting(replace(config, dit_checkpoint=path), networks, chosen, drawn)
+        asked = draw_setting(replace(config, dit_checkpoint=path), networks, fixed | chosen, drawn)
         # An earlier run may have drawn more; settings compare by equally many.
         records = [record for record in find_generated(drawn, people).records if record.path.name in asked]
         generated = read(records, people, config.axes, config.colour_map)

@@ -64,16 +64,17 @@ def draw_recordings(
             if bad.enough():
                 break
             try:
-                windows, notes, direction = recording_windows(record, config, hints, read, whole)
+                shown = recording_windows(record, config, hints, read, whole)
             except (UserError, OSError) as error:
                 left_out.setdefault(bad.add(record, error), []).append(record.relative)
                 continue
             bad.read.add(record.user)
             if bad.refused:
                 continue
+            notes = [*shown.notes, *shown.unread(asked.given)]
             of_recordings += [(str(record.path), note) for note in notes]
-            directions.append(direction)
-            units = [doppler.to_unit(window.power_db, config.dynamic_range_db) for window in windows]
+            directions.append(shown.direction)
+            units = [doppler.to_unit(window.power_db, config.dynamic_range_db) for window in shown.windows]
             images = [doppler.to_image(unit, config.colour_map) for unit in units]
             if not count:  # only now, so that settings that cannot work claim nothing
                 forget_unfinished(folder, identity(asked), config.dry_run)
@@ -82,7 +83,7 @@ def draw_recordings(
             if not config.dry_run:
                 changed = place_images(folder, stem(record), images, [record.path, *read_with[record.path]])
                 of_recordings += [(str(record.path), note) for note in changed]
-            for number, window in enumerate(windows, start=1):
+            for number, window in enumerate(shown.windows, start=1):
                 name = image_name(stem(record), number)
                 axes.append(axes_row(name, window.edges, config.dynamic_range_db, window.frames_per_s))
                 labels.append({"file": name} | told_groups(record))

@@ -35,6 +35,13 @@ from radar.spectrogram import (
 
 LEAST_FRAMES = 8
 BINS = 128  # of velocity
+# Keys that such recordings do not need
+NOT_READ = {
+    "a ready matrix": (
+        *("carrier", "prf", "burst_samples", "burst_period", "cells", "balance", "window_s", "clutter_s"),
+    ),
+    "a recording in bursts, one spectrum each": ("window_s", "frames_per_second", "clutter_s"),
+}
 RECORDING = "recording_sha256"  # in each image: what it was drawn from
 
 
@@ -53,11 +60,19 @@ def check_pair(section: str, config: DrawingConfig) -> None:
 
 
 class Shown(NamedTuple):
-    """Sliding windows of one recording, and what was concluded about it; `direction` as `advice` has it."""
+    """Sliding windows of one recording, and what was concluded about it; `direction` as `advice` has it,
+    `kind` one of NOT_READ or none.
+    """
 
     windows: list[Spectrogram]
     notes: tuple[str, ...] = ()
     direction: int = 0
+    kind: str = ""
+
+    def unread(self, given: Collection[str]) -> list[str]:
+        """A note on the keys `given` that recordings of this kind do not read."""
+        names = [f"--{name}" for name in NOT_READ.get(self.kind, ()) if name in given]
+        return [f"{self.kind}: {', '.join(names)} not read"] if names else []
 
 
 def recording_windows(
@@ -70,7 +85,7 @@ def recording_windows(
             total = capture.time_s.size
             usual = FRAMES / config.frames_per_second / abs(capture.time_s[1] - capture.time_s[0])
             shown = total if whole else min(total, max(LEAST_FRAMES, round(usual)))
-            return Shown(windows(capture, config.frames or shown))
+            return Shown(windows(capture, config.frames or shown), kind="a ready matrix")
         shown = whole_spectrogram(capture, config)
         frames = config.frames or (FRAMES if capture.bursts == 1 else min(FRAMES, capture.bursts))
         if frames < LEAST_FRAMES:
@@ -78,7 +93,8 @@ def recording_windows(
                 f"{frames} bursts are no walk; an image needs {LEAST_FRAMES}: give a longer recording"
             )
         cut = windows(shown, frames)
-        return Shown(cut, capture.notes, 0 if capture.folded else direction(cut))
+        kind = "a recording in bursts, one spectrum each" if in_bursts(capture) else ""
+        return Shown(cut, capture.notes, 0 if capture.folded else direction(cut), kind)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
@@ -116,6 +132,11 @@ def pair_of(given: Sequence[float]) -> tuple[float, float] | None:
     return low, high
 
 
+def in_bursts(capture: Capture) -> bool:
+    """Whether pauses of known length divide it."""
+    return capture.bursts > 1 and capture.burst_period_s is not None
+
+
 def whole_spectrogram(capture: Capture, config: SpectrogramConfig) -> Spectrogram:
     """Of the whole recording, one frame a burst where it is in bursts."""
     fastest = capture.prf_hz * speed_of_light / capture.carrier_hz / 4
@@ -125,7 +146,8 @@ def whole_spectrogram(capture: Capture, config: SpectrogramConfig) -> Spectrogra
             f"velocity_range {shown[0]:g} to {shown[1]:g} m/s: speeds without a sign begin at 0; give "
             f"--velocity_range 0 {max(map(abs, shown)):g}"
         )
-    if capture.bursts > 1 and capture.burst_period_s is not None:
+    if in_bursts(capture):
+        assert capture.burst_period_s is not None
         still = capture.looks - capture.looks.mean(-1, keepdims=True)
         low, high = shown or (-fastest, fastest)
         # As fine as the burst resolves, as far as an image has pixels for it.

@@ -82,9 +82,12 @@ def divided(config: SplitConfig, records: list[FileRecord], same: dict[str, str]
     """The side of every image as the settings ask, of copies (`same`) that of the first; both are said, and
     warnings.
     """
+    method = split_method(config, records)
+    if method != "blocks" and "guard" in config.given:
+        say(f"note: --guard {config.guard}: does nothing here, blocks alone have guards")
     result = split_records(
         records,
-        split_method(config, records),
+        method,
         config.recordings,
         config.val_fraction,
         config.test_fraction,
@@ -144,7 +147,7 @@ def tell_copies(result: Split, same: dict[str, str]) -> None:
 
 def split_method(config: SplitConfig, records: list[FileRecord]) -> str:
     """The method asked for; without one, whole recordings where each person has enough known ones."""
-    if config.method != "blocks" or "method" in config.given and not config.recordings:
+    if config.method != "blocks" or "method" in config.given:
         return config.method
     parts = 2 if config.hold_out or not config.test_fraction else 3
     known = config.recordings or enough_recordings(records, parts, config.hold_out)

@@ -66,6 +66,21 @@ class LatentSampler:
         )
         self.network_evaluations = 0
 
+    @property
+    def solver(self) -> str:
+        """abm3, 15 steps, 5 restarts, guidance 1.5"""
+        taken = self.settings
+        restarts = f", {taken.restarts} restarts" if taken.restarts else ""
+        if is_few_step(self.payload):
+            scale = self.payload.config["distil_guidance"]
+            return f"a few-step model: {taken.num_steps} evaluations{restarts}, guidance {scale:g} built in"
+        grid = (
+            f"{taken.num_steps} steps"
+            if taken.sampler != "dopri5"
+            else f"tolerances {taken.atol:g}, {taken.rtol:g}"
+        )
+        return f"{taken.sampler}, {grid}{restarts}, guidance {taken.guidance_scale:g}"
+
     def at(self, precision: str) -> LatentSampler:
         """This sampler in another arithmetic; the network is shared."""
         other = copy.copy(self)
@@ -178,6 +193,20 @@ def settings_for(payload: DitPayload, settings: SampleConfig) -> SampleConfig:
         guidance_condition=None,
         guidance_person=None,
     )
+
+
+def unread(payload: DitPayload, settings: SampleConfig) -> list[str]:
+    """A note on each kind of settings that were asked for and do nothing with this model."""
+    idle = {"few-step models alone read it": ["few_steps"]}
+    if is_few_step(payload):
+        guidance = ["guidance_scale", "guidance_condition", "guidance_person"]
+        grid = ["sampler", "num_steps", "timestep_shift", "timestep_cosine"]
+        idle = {"a few-step model has its own": [*grid, *guidance]}
+    acted = settings_for(payload, settings)
+    if acted.guidance_scale == 1 and acted.guidance_condition is acted.guidance_person is None:
+        idle["nothing is guided"] = ["guidance_interval", "guidance_channels", "guidance_rescale"]
+    asked = {why: [f"--{name}" for name in names if name in settings.given] for why, names in idle.items()}
+    return [f"note: {', '.join(names)}: does nothing here, {why}" for why, names in asked.items() if names]
 
 
 def is_few_step(payload: DitPayload) -> bool:

@@ -58,7 +58,9 @@ def run(options: argparse.Namespace) -> list[str]:
     with explained(options.repository, instead=WAY_OUT):
         api.create_repo(options.repository, private=options.private, exist_ok=True)
         gated: Any = False if options.gated == "none" else options.gated
-        api.update_repo_settings(options.repository, gated=gated)
+        # Said again: a repository that is there already keeps who sees it.
+        closed: dict[str, Any] = {"private": True} if options.private else {}
+        api.update_repo_settings(options.repository, gated=gated, **closed)
         adding = [CommitOperationAdd(name, content) for name, content in files.items()]
         done = api.create_commit(options.repository, adding, commit_message="Model and card")
     networks = f"--dit_checkpoint hf://{options.repository} --vavae_path {tokenizer_of(payload)}"

@@ -36,7 +36,15 @@ from runtime.out_of_memory import Fitting
 from runtime.precision import RECORD, choose_tokenizer
 from runtime.processes import ProcessGroup, start_process_group
 from stages.reconstructions import check_reconstruction
-from stages.source_images import Sample, check_images, filled, image_batches, require_edges, told_changes
+from stages.source_images import (
+    Sample,
+    check_filling,
+    check_images,
+    filled,
+    image_batches,
+    require_edges,
+    told_changes,
+)
 from tokenizer.vavae import VAVAE
 from tokenizer.weights import resolve_path
 from weight_files.hub import with_local_files
@@ -100,16 +108,14 @@ class Inputs:
 
 def read_inputs(config: ExtractConfig, device: torch.device) -> Inputs:
     """Read and check all inputs; nothing is written."""
-    folder = Path(config.output_path)
-    existing_folder(folder, "--output_path")  # before all reading
+    existing_folder(folder := Path(config.output_path), "--output_path")  # before all reading
     imagenet = imagenet_statistics(config.imagenet_stats, resolve_path(config.vavae_path), folder)
     # Links to nowhere count as images that cannot be read, of which all are told at once.
     splits = find_splits(config.data_dir, Rules(leave_out=config.leave_out), dead_links=True)
     splits, digests = check_images(splits, config)
     seen = check_split(splits, config.data_dir, config.margins)
     axes = axes_of(splits, seen, config)
-    if config.augment_to:
-        require_edges(axes)  # before anything is written
+    check_filling(splits.records["train"], config.augment_to, axes)  # before anything is written
     vae = load_tokenizer(config, device)
     imagenet = with_channels(imagenet, vae.latent_shape[0], config.imagenet_stats)
     say(f"tokenizer {Path(config.vavae_path).name} on {device}, digest {vae.digest[:12]}")

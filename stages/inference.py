@@ -43,7 +43,7 @@ from sampling.image_sampler import (
 )
 from sampling.image_set import write_npz
 from sampling.imagenet import DEMO_CLASSES, label_indices
-from sampling.latent_sampler import is_few_step
+from sampling.latent_sampler import unread
 from sampling.networks import load_networks
 from sampling.references import with_people_of
 from weight_files.hub import with_local_files
@@ -102,18 +102,8 @@ def tell(prepared: Prepared, config: SampleConfig) -> None:
         {"sample": config},
         reads=[config.dit_checkpoint, config.vavae_path],
         writes=[folder],
-        does=f"{does}; {solver_of(prepared.sampler)}",
+        does=f"{does}; {prepared.sampler.draw.solver}",
     )
-
-
-def solver_of(sampler: ImageSampler) -> str:
-    """abm3, 15 steps, 5 restarts, guidance 1.5"""
-    taken = sampler.draw.settings
-    restarts = f", {taken.restarts} restarts" if taken.restarts else ""
-    if is_few_step(sampler.payload):
-        scale = sampler.payload.config["distil_guidance"]
-        return f"a few-step model: {taken.num_steps} evaluations{restarts}, guidance {scale:g} built in"
-    return f"{taken.sampler}, {taken.num_steps} steps{restarts}, guidance {taken.guidance_scale:g}"
 
 
 def wished(prepared: Prepared, config: SampleConfig) -> tuple[list[Wanted], set[Wanted]]:
@@ -147,7 +137,7 @@ def draw_all(prepared: Prepared | None, config: SampleConfig, device: torch.devi
     say(
         f"{len(images)} images of {people_of(images)} people, {len(images) - len(missing)} of them there: "
         + (f"drawing {len(missing)} on {device} ({sampler.draw.precision})" if missing else "drawing skipped")
-        + f"; {solver_of(sampler)}"
+        + f"; {sampler.draw.solver}"
     )
     batches = batches_of(images, config.batch_size)
     # Only the main process looks which are there: another may have begun to draw.
@@ -210,6 +200,8 @@ def prepare(config: SampleConfig, device: torch.device) -> Prepared:
     if config.references:
         networks = with_people_of(config.references, networks, config.margins)
     net, payload, vae, precision = networks
+    for note in unread(payload, config):
+        say(note)
     users = label_indices(payload.labels, config.user_ids)
     selector = load_selector(config, [payload.labels.names[user] for user in users])
     judges = {}

@@ -86,6 +86,15 @@ def filled(records: Sequence[ImageRecord], count: int) -> list[Sample]:
     return [Sample(record) for record in records] + further
 
 
+def check_filling(records: Sequence[ImageRecord], count: int | None, axes: Axes | None) -> None:
+    """With a `count` errors of `require_edges`, and a note where no folder has fewer images."""
+    if count is None:
+        return
+    require_edges(axes)
+    if len(filled(records, count)) == len(records):
+        say(f"note: --augment_to {count}: every folder has as many images, so that none is changed")
+
+
 def require_edges(axes: Axes | None) -> list[float]:
     """Velocities (m/s) at the edges of all images; UserError: not known."""
     if axes is None:

@@ -51,7 +51,7 @@ def run(config: TokenizerConfig) -> None:
     check_split(splits, config.data_dir, config.margins)
     train, val = (splits.records.get(split, []) for split in ("train", "val"))
     start = config.init_from
-    net = fresh_tokenizer(config) if start is None else load_tokenizer(start).requires_grad_(True)
+    net = fresh_tokenizer(config) if start is None else tokenizer_of(start, config)
 
     # Length and arithmetic
     total_steps, steps_per_pass = run_length(config, len(train))
@@ -128,21 +128,37 @@ def finish(folder: Path, records: Sequence[ImageRecord], config: TokenizerConfig
     )
 
 
-def fresh_tokenizer(config: TokenizerConfig) -> AutoencoderKL:
-    """A new tokenizer whose weights depend on the seed only; it must turn 256 pixels into 16 latent
-    positions.
-    """
-    shape: dict[str, Any] = {
+def tokenizer_of(start: str, config: TokenizerConfig) -> AutoencoderKL:
+    """The tokenizer of weights. UserError: another shape was asked for than they have."""
+    net = load_tokenizer(start).requires_grad_(True)
+    for name, value in shape_of(config).items():
+        if name in config.given and value != net.config[name]:
+            raise UserError(
+                f"--init_from {start}: its {name} is {net.config[name]}, not {value}; leave --{name} out, or "
+                "train a fresh tokenizer without --init_from"
+            )
+    return net
+
+
+def shape_of(config: TokenizerConfig) -> dict[str, Any]:
+    """The constructor's arguments that the settings hold."""
+    return {
         "embed_dim": config.embed_dim,
         "ch": config.ch,
-        "ch_mult": tuple(config.ch_mult),
+        "ch_mult": list(config.ch_mult),
         "num_res_blocks": config.num_res_blocks,
         "patch_size": config.patch_size,
         "shortcut": config.shortcut,
     }
+
+
+def fresh_tokenizer(config: TokenizerConfig) -> AutoencoderKL:
+    """A new tokenizer whose weights depend on the seed only; it must turn 256 pixels into 16 latent
+    positions.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator(config.seed, "weights").initial_seed())
-        net = AutoencoderKL(**shape)
+        net = AutoencoderKL(**shape_of(config))
     if net.downsampling * LATENT_SIDE != RESOLUTION:
         raise UserError(
             f"tokenizer.patch_size={config.patch_size} with {len(config.ch_mult)} entries in ch_mult halves "

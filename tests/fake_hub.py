@@ -36,7 +36,8 @@ class _Answers(BaseHTTPRequestHandler):
         if plan.get("error"):
             return self.refuse(*plan["error"])
         if self.path == "/api/repos/create":
-            self.server.settings |= self.sent()
+            # what is there stays as it is
+            self.server.settings = self.sent() | self.server.settings
             return self.send_json({"url": f"https://huggingface.co/{self.server.repository}"})
         if what.startswith("preupload"):
             modes = {"uploadMode": "regular", "shouldIgnore": False, "oid": None}

@@ -34,6 +34,8 @@ def claim_run(folder: Path, settings: dict[str, dict[str, Any]], config: FitConf
     fixed = {f"{section}.{key}": value for section in settings for key, value in settings[section].items()}
     last = folder / "checkpoints" / "last.ckpt"
     earlier = Path(config.resume_from) if config.resume_from and not last.is_file() else None
+    if config.resume_from and not earlier:
+        say(f"{folder} has a run of its own, which goes on; --resume_from {config.resume_from} is not read")
     if earlier is not None:
         if not ((earlier / "run.json").is_file() and (earlier / "checkpoints" / "last.ckpt").is_file()):
             raise UserError(

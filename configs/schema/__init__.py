@@ -108,5 +108,16 @@ SECTIONS = {
     "pipeline": PipelineConfig,
 }
 
+# The sections that each command reads which others start.
+STAGES = {
+    "stage0_prepare.py simulate": ("simulate",),
+    "stage0_prepare.py split": ("split",),
+    "stage1_extract_features.py": ("extract",),
+    "stage2_train_dit.py": ("train", "model", "transport"),
+    "stage3_inference.py": ("sample",),
+    "stage4_evaluate.py judge": ("judge",),
+    "stage4_evaluate.py": ("evaluate",),
+}
+
 # Keys of other sections that a command line of the section has a flag for, too: what people need first.
 FURTHER_FLAGS = {"train": (("model", "use_checkpoint"),)}

@@ -40,7 +40,9 @@ labels_key = partial(
     affects="output",
 )
 leave_out_key = partial(
-    key, [], "Patterns of paths or names (ID_3/*, *.mat) not to be read; people left out so are not missed."
+    key,
+    [],
+    "Patterns of folders, paths or names (ID_3, *.mat) not to be read; people left out so are not missed.",
 )
 real_key = partial(
     key,

@@ -18,6 +18,7 @@ lr_decay_key = partial(
     choices=("constant", "linear", "cosine"),
     affects="output",
 )
+preview_key = partial(key, low=1, affects="nothing", acts_with=("vavae_path", ()))
 
 
 @dataclass
@@ -238,12 +239,8 @@ class TrainConfig(FitConfig):
         low=0,
         affects="output",
     )
-    preview_users: int = key(
-        4, "People shown in a preview.", low=1, affects="nothing", acts_with=("vavae_path", ())
-    )
-    preview_every: int = key(
-        5, "Validations between previews.", low=1, affects="nothing", acts_with=("vavae_path", ())
-    )
+    preview_users: int = preview_key(4, "People shown in a preview.")
+    preview_every: int = preview_key(5, "Validations between previews.")
     compile: Optional[bool] = key(
         None,
         "Compile the network's blocks: a minute at the start, steps a tenth (fp32) to a quarter (bf16) "
@@ -288,11 +285,7 @@ class TokenizerConfig(FitConfig):
         128, "Train on random squares of this side; none = whole images.", low=32, high=256, affects="output"
     )
     align_weight: float = key(
-        0.1,
-        "Weight of the alignment with a foundation model.",
-        low=0,
-        affects="output",
-        acts_with=("align_model", ()),
+        0.1, "Weight of the alignment.", low=0, affects="output", acts_with=("align_model", ())
     )
     align_model: Optional[str] = key(
         None, "timm name of the foundation model, e.g. a DINOv2; none = off.", affects="output"

@@ -91,16 +91,16 @@ def records_of(
     those of files unless `files` names these.
     """
     check_groups(named)
-    records, told = [], list(left_out.get(TOLD, []))
+    records, names_out = [], list(left_out.get(TOLD, []))
     for path, groups in named.items():
         file = files[path] if files else path
         record = FileRecord(source / file, path, person_folder(groups), tuple(groups.items()))
         if any(unwanted(name, leave_out) for name in (path, f"{record.user}/{record.name}")):
             left_out.setdefault(TOLD, []).append(path)
-            told += [path, f"{record.user}/{record.name}"]
+            names_out += [path, f"{record.user}/{record.name}"]
         else:
             records.append(record)
-    tell_idle(leave_out, told, source)
+    tell_idle(leave_out, names_out, source)
     if not records:
         raise UserError(f"{source}: --leave_out {' '.join(leave_out)} leaves nothing; give fewer patterns")
     records.sort(key=lambda record: (natural_key(record.user), natural_key(record.relative)))

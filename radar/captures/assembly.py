@@ -71,6 +71,8 @@ def assemble(path: Path, contents: Contents, hints: Hints) -> Capture | Spectrog
     iq = iq.reshape(*iq.shape[:2], *_burst_shape(bursts, pulses // bursts, prf, facts))
     _check(iq, facts)
     tell_saturation(iq, notes)
+    if folded and hints.conjugate:
+        raise UserError("--conjugate: speeds of one real channel have no sign to swap; leave it out")
     if hints.balance and not folded:
         iq = balanced(iq[:, 0], prf, notes)[:, None]
     iq = numpy.ascontiguousarray(iq.conj() if hints.conjugate else iq, numpy.complex64)

@@ -61,6 +61,8 @@ def ready_map(
         raise UserError(
             f"--scale {scale}: values down to {values.min():.4g}; expected --scale db, or 0 and more"
         )
+    if hints.conjugate:
+        velocity = -velocity
     _require_even(velocity, time_s)
     if velocity[0] > velocity[-1]:
         velocity, values = velocity[::-1], values[::-1]

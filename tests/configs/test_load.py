@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.command_line import PROJECT, parse
+from configs.command_line import PROJECT, parse, read_by
 from configs.errors import UserError
 from configs.load import load_preset, resolve, split_override, to_yaml
 from configs.schema import SECTIONS
@@ -47,6 +47,31 @@ def test_a_key_that_does_nothing_alone_is_refused_where_it_is_typed(tmp_path):
     assert f"--{said} --vavae_path; give that, too, or" in message(train, "--preview_every", "2")
     assert f"--{said} --vavae_path" in message(train, "train.preview_every=2")
     assert train("--preview_every", "2", "--vavae_path", "compact")["train"].preview_every == 2
+
+
+def test_an_override_of_a_section_that_nobody_reads_is_refused():
+    said = message(train, "sample.num_steps=3")
+    assert said == "sample.num_steps=3: p does not read the section sample; leave it out"
+    read = parse(
+        "train", ("train",), [*NEEDED, "sample.seed=3"], prog="p", description="", handed_on=["sample"]
+    )
+    assert read.keys() == {"train"}
+
+
+def test_a_stage_gets_its_share_of_what_is_handed_on():
+    further = [
+        "--config",
+        "a.yaml",
+        "--debug",
+        "train.lr=1",
+        "model.depth=2",
+        "sample.seed=3",
+        "sample.x=train.=4",
+    ]
+    common = further[:3]
+    assert read_by(["stage2_train_dit.py"], further) == [*common, "train.lr=1", "model.depth=2"]
+    assert read_by(["stage3_inference.py"], further) == [*common, "sample.seed=3", "sample.x=train.=4"]
+    assert read_by(["stage4_evaluate.py", "judge"], further) == common
 
 
 def test_epochs_asked_for_are_not_overridden_by_the_steps_of_a_preset(tmp_path):

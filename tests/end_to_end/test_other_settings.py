@@ -27,13 +27,18 @@ NEEDS_MORE = {  # refused in the same folder by a word of its own, or in need of
     ("sample", "guidance_condition"),
     ("sample", "guidance_person"),
     ("sample", "restart_interval"),  # counts with restarts alone
+    ("sample", "atol"),  # with dopri5
+    ("sample", "rtol"),
+    ("transport", "loss_weight"),  # with other predictions
     ("sample", "references"),  # refused where the model has rows
     ("sample", "axes"),  # refused where the model tells others
     ("sweep", "vavae_path"),
     ("study", "dit_checkpoint"),  # refused where the model has rows
     ("study", "new_people"),  # of a design of its own
+    ("study", "day_images"),
     ("study", "conditions"),
     ("tokenizer", "align_model"),
+    ("tokenizer", "align_weight"),
     ("tokenizer", "align_weights"),
     ("tokenizer", "ch_mult"),
     ("tokenizer", "patch_size"),

@@ -241,7 +241,7 @@ def test_config_overrides_and_debug_reach_every_stage_and_unset_flags_none(toy, 
     extraction, training, _ = given = [arguments for _, _, arguments in started]
     for one in given:
         assert value_of("--config", one) == str(tmp_path / "preset.yaml")
-        assert "model.depth=3" in one and "--debug" in one and "None" not in one
+        assert ("model.depth=3" in one) == (one is training) and "--debug" in one and "None" not in one
         assert "--max_epochs" not in one and "batch_size=8" not in one
     assert float(value_of("--lr", training)) == 3e-4 and value_of("--batch_size", extraction) == "8"
 
@@ -288,7 +288,9 @@ def test_the_next_session_starts_from_another_folder(finished, toy, tmp_path, in
     assert said.count("starting from") == 3 and "already holds 2 of 2 steps" in said
     assert "drawing skipped" in said and snapshot(earlier) == before
     assert not [path for path in (tmp_path / "out").rglob("*") if "time" in path.name]
-    assert "starting from" not in output_of(pipeline.main, *given)
+    said = output_of(pipeline.main, *given)
+    there = "latent_features, trained_models, generated_images, which go on; those of --resume_from"
+    assert "starting from" not in said and f"{tmp_path / 'out'} has {there} {earlier} are not read" in said
     text = refusal_of(
         pipeline.main, *arguments(toy, tmp_path / "new"), "--resume_from", toy.images, unchanged=tmp_path
     )

@@ -58,7 +58,8 @@ def check(command: list[str]) -> None:
 
         assert arguments[0] in COMMANDS, f"{script} {arguments[0]}: no such command"
         sections, arguments = (arguments[0],), arguments[1:]
-    parse(sections[0], sections, arguments, prog=script, description="")
+    on = stage4_evaluate.MAKERS if sections[0] == "study" else ()
+    parse(sections[0], sections, arguments, prog=script, description="", handed_on=on)
 
 
 COMMANDS = [(page.name, command) for page in PAGES for command in commands_in(page.read_text("utf-8"))]

@@ -76,6 +76,14 @@ def test_random_split_warns_and_the_safe_ones_do_not(toy, tmp_path):
     assert all(path.stat().st_nlink == 1 and not path.is_symlink() for path in copied.iterdir())
 
 
+def test_settings_of_two_kinds_of_split(toy, tmp_path):
+    command = f"split --input_dir {toy.images} --output_dir {tmp_path}/s --recordings rec(.)"
+    said = refusal_of(stage0_prepare.main, command, "--method blocks", unchanged=tmp_path)
+    assert "method 'blocks' with recordings 'rec(.)': a pattern and" in said
+    note = "note: --guard 2: does nothing here, blocks alone have guards"
+    assert note in output_of(stage0_prepare.main, command, "--guard 2 --dry_run")
+
+
 def test_stage_0_explains_itself():
     assert "simulate" in output_of(stage0_prepare.main, "--help")
     assert "split | simulate | spectrogram" in refusal_of(stage0_prepare.main, "splitt")

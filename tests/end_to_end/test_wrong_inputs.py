@@ -74,6 +74,28 @@ def test_a_folder_of_other_spectrograms(work):
     assert "prf was 3288.0, now 3300.0" in refusal_of(stage0_prepare.main, output, 3300, unchanged=work)
 
 
+@pytest.mark.parametrize(
+    ("array", "given", "note"),
+    [
+        (
+            numpy.random.default_rng(0).normal(size=(32, 64, 2)) @ [1, 1j],
+            "--layout bursts,pulses --carrier 24e9 --prf 2000 --burst_period 0.1 --window_s 0.2",
+            "a recording in bursts, one spectrum each: --window_s not read",
+        ),
+        (
+            numpy.random.default_rng(0).uniform(size=(32, 64)),
+            "--layout velocities,times --scale db --velocity_range -3 3 --duration 3 --no-balance --cells 4",
+            "a ready matrix: --cells, --balance not read",
+        ),
+    ],
+)
+def test_settings_that_a_recording_does_not_need_are_told(array, given, note, work):
+    (work / "in/ID_1").mkdir(parents=True)
+    numpy.save(work / "in/ID_1/a.npy", array)
+    command = f"spectrogram --input {work}/in --output_dir {work}/out {given}"
+    assert note in output_of(stage0_prepare.main, command)
+
+
 # Stages 1 to 3
 
 
@@ -163,3 +185,18 @@ def test_guidance_of_a_model_without_a_null_class(toy, work):
     payload = dataclasses.replace(payload, model={**payload.model, "class_dropout_prob": 0.0})
     write_slim(work / "plain.safetensors", LightningDiT(**payload.model).state_dict(), payload)
     assert "trained without label dropout" in draw(toy, work, "--dit_checkpoint", work / "plain.safetensors")
+
+
+def test_a_study_of_a_finished_model_trains_nothing(toy, work):
+    given = (
+        f"study --design same-budget --real {toy.data} --vavae_path {toy.tokenizer} --output_dir {work}/out"
+    )
+    said = refusal_of(stage4.main, given, f"--dit_checkpoint {toy.checkpoint} train.lr=1", unchanged=work)
+    assert "train.lr=1: --dit_checkpoint draws by a finished model, nothing is trained" in said
+
+
+def test_what_a_model_does_not_read_is_told(toy, work):
+    given = (
+        f"--dit_checkpoint {toy.checkpoint} --vavae_path {toy.tokenizer} --output_dir {work}/images --dry_run"
+    )
+    assert "note: --few_steps: does nothing here" in output_of(stage3.main, given, "--few_steps 3", *EXACT)

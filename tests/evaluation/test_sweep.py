@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from configs.load import resolve
 from data.labels import LabelTable
 from evaluation import distances, sweep
 from evaluation.features import BANDS, QUANTITIES, ImageSet
@@ -50,6 +51,23 @@ def test_pictures_need_not_be_more_of_the_person_than_real_ones_are():
     table = [setting(1, 0.6, 0.01, 0), setting(2, 0.72, 0.02, 0), setting(3, 0.98, 0.03, 0)]
     assert sweep.recommend(table, setting(None, 0.7, None, 0)) == 1
     assert sweep.recommend(table, REAL) == 2
+
+
+def test_a_sweep_draws_as_the_preset_does_where_nothing_else_is_asked(capsys):
+    def swept(drawing, **asked):
+        given = {"real": "-", "dit_checkpoint": "-", "vavae_path": "-", **asked}
+        return sweep.as_drawn(resolve(("sweep",), {"sweep": given})["sweep"], drawing)
+
+    preset = {"restarts": 5, "sampler": "heun", "num_steps": 9, "guidance_scale": 1.0, "timestep_shift": 0.3}
+    config, fixed = swept(preset)
+    assert (config.restarts, config.samplers, config.num_steps) == ([5], ["heun"], 9)
+    assert fixed == {"timestep_shift": 0.3} and len(config.guidance) == 5
+    assert (
+        "sample.… has it: samplers ['heun'], restarts [5], num_steps 9, timestep" in capsys.readouterr().out
+    )
+    config, _ = swept(preset, restarts=[0, 2], num_steps=15)
+    assert (config.restarts, config.samplers, config.num_steps) == ([0, 2], ["heun"], 15)
+    assert swept({})[1] == {} and capsys.readouterr().out.count("\n") == 1
 
 
 def pictures(people, count, seed):

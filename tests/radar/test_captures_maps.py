@@ -25,6 +25,12 @@ def test_a_matrix_by_its_axes(scale, tmp_path):
         assert numpy.allclose(shown.velocity_mps, VELOCITY) and numpy.allclose(shown.time_s, TIME)
 
 
+def test_velocities_of_the_wrong_sign_are_swapped(tmp_path):
+    numpy.savez(tmp_path / "a.npz", values=POWER_DB, velocity_mps=VELOCITY, time_s=TIME)
+    swapped = read(tmp_path / "a.npz", Hints(layout=LAYOUT, scale="db", conjugate=True))
+    assert numpy.allclose(swapped.power_db, POWER_DB[::-1]) and numpy.allclose(swapped.velocity_mps, VELOCITY)
+
+
 @pytest.mark.parametrize(
     ("hints", "said"),
     [

@@ -1,5 +1,7 @@
 """Sampling: an image depends on its own noise and label, evaluations are counted, ends are known exactly."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from conftest import relative_error
@@ -9,7 +11,7 @@ from tiny_runs import CHANNELS, SIDE, tiny_network, tiny_payload
 from configs.load import resolve
 from models.lightningdit import LightningDiT
 from runtime.seeds import noise_for
-from sampling.latent_sampler import LatentSampler
+from sampling.latent_sampler import LatentSampler, unread
 
 SOLVERS = (*EVALUATIONS, "dopri5")
 CPU = torch.device("cpu")
@@ -46,6 +48,34 @@ def test_an_untrained_network_leaves_the_noise(solver):
     rtol = 1e-5 if solver == "dopri5" else 0.0
     expected = draw.payload.statistics.denormalise(NOISE)
     torch.testing.assert_close(draw(NOISE, LABELS), expected, rtol=rtol, atol=rtol)
+
+
+def test_what_does_nothing_with_a_model_is_told():
+    net = tiny_network()
+    payload = tiny_payload(net)
+
+    def notes(payload, **asked):
+        given = {"dit_checkpoint": "-", "vavae_path": "-", **asked}
+        return unread(payload, resolve(("sample",), {"sample": given})["sample"])
+
+    assert notes(payload, guidance_interval=[0.2, 0.8], num_steps=4) == []
+    assert notes(payload, few_steps=2) == [
+        "note: --few_steps: does nothing here, few-step models alone read it"
+    ]
+    idle = {"guidance_interval": [0.2, 0.8], "guidance_rescale": 0.5}
+    said = "note: --guidance_interval, --guidance_rescale: does nothing here, nothing is guided"
+    assert notes(payload, guidance_scale=1.0, **idle) == [said]
+    assert notes(payload, guidance_scale=1.0, guidance_person=2.0, **idle) == []
+    few = replace(payload, model={**payload.model, "flow_map": True})
+    assert notes(few, few_steps=2, sampler="euler", num_steps=3, guidance_rescale=0.5) == [
+        "note: --sampler, --num_steps: does nothing here, a few-step model has its own",
+        "note: --guidance_rescale: does nothing here, nothing is guided",
+    ]
+
+
+def test_the_solver_is_named_with_what_decides_its_steps():
+    assert sampler(restarts=2).solver == "abm3, 6 steps, 2 restarts, guidance 2"
+    assert sampler(sampler="dopri5", rtol=0.01).solver == "dopri5, tolerances 1e-06, 0.01, guidance 2"
 
 
 def test_restarts_take_their_own_noise_and_evaluations():

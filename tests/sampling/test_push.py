@@ -49,6 +49,14 @@ def test_model_and_card_arrive_and_whoever_wants_them_asks_first(hub, metrics):
     assert "names its people: ID_1" in said and f"hf://{REPOSITORY} --vavae_path compact" in said
 
 
+def test_a_public_repository_is_closed_where_it_is_asked(hub):
+    hub.settings = {"private": False, "visibility": "public"}
+    output_of(main, *GIVEN)
+    assert not private(hub)
+    output_of(main, *GIVEN, "--private")
+    assert private(hub)
+
+
 def test_what_was_uploaded_draws(hub, monkeypatch, tmp_path):
     from huggingface_hub import constants
 

@@ -56,10 +56,12 @@ def test_enough_time_stops_nothing(latents, six, tmp_path):
     assert_same_run(tmp_path, six)
 
 
-def test_the_next_session_goes_on_from_a_folder_that_it_only_reads(latents, six, first, tmp_path):
+def test_the_next_session_goes_on_from_a_folder_that_it_only_reads(latents, six, first, tmp_path, capsys):
     before = {path: path.stat().st_mtime_ns for path in first.rglob("*")}
     for _ in range(2):  # the second time there is nothing left to bring
         train(latents, tmp_path / "second", resume_from=str(first))
+    said = f"second has a run of its own, which goes on; --resume_from {first} is not read"
+    assert capsys.readouterr().out.count(said) == 1
     assert_same_run(tmp_path / "second", six)
     assert {path: path.stat().st_mtime_ns for path in first.rglob("*")} == before
     assert steps_done(first) == 3

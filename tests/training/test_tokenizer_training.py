@@ -13,6 +13,7 @@ from tiny_runs import TOKENIZER, Teacher, assert_same_run, read_last
 import stages.train_tokenizer
 import train_tokenizer
 import training.fit
+from configs.errors import UserError
 from configs.load import resolve
 from data.images import open_rgb
 from runtime.seeds import generator
@@ -123,6 +124,15 @@ def test_fine_tuning_starts_from_the_given_weights(images, four, tmp_path):
         torch.testing.assert_close(value, start[name], rtol=0, atol=1e-6)
     state = read_last(tmp_path)["state_dict"]
     assert any(not torch.equal(state[f"net.{name}"], value) for name, value in start.items())
+
+
+def test_weights_keep_their_shape(images, four, tmp_path):
+    given = f"--data_dir {images} --output_dir {tmp_path} --init_from {four}/tokenizer.safetensors --dry_run"
+    train_tokenizer.main([*given.split(), "patch_size=16", "ch_mult=[1]"])
+    with pytest.raises(
+        UserError, match=r"tokenizer.safetensors: its patch_size is 16, not 4; leave --patch_s"
+    ):
+        train_tokenizer.main([*given.split(), "--patch_size", "4"])
 
 
 def test_every_parameter_gets_a_gradient(four):
