@@ -130,14 +130,9 @@ def find_files(
     records = _kept(folder, paths, whose, rules.leave_out, UNLISTED if labels else LOOSE, left_out)
     missing -= {record.user for record in records}
     if rules.leave_out and not rules.settled:
-        paths_out = left_out.get(TOLD, [])
-        known = [FileRecord(folder, path, *whose[path]) for path in paths_out if path in whose]
-        names = [
-            *paths_out,
-            *(f"{record.user}/{record.name}" for record in known),
-            *missing,
-            *_folders(folder),
-        ]
+        unread = left_out.get(TOLD, [])
+        known = [FileRecord(folder, path, *whose[path]) for path in unread if path in whose]
+        names = [*unread, *(f"{record.user}/{record.name}" for record in known), *missing, *_folders(folder)]
         tell_idle(rules.leave_out, names, folder)
     _refuse_missing({name for name in missing if not unwanted(f"{name}/", rules.leave_out)}, folder, what)
     refuse_one_person_twice({record.user for record in records})

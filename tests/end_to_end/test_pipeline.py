@@ -289,8 +289,8 @@ def test_the_next_session_starts_from_another_folder(finished, toy, tmp_path, in
     assert "drawing skipped" in said and snapshot(earlier) == before
     assert not [path for path in (tmp_path / "out").rglob("*") if "time" in path.name]
     said = output_of(pipeline.main, *given)
-    there = "latent_features, trained_models, generated_images, which go on; those of --resume_from"
-    assert "starting from" not in said and f"{tmp_path / 'out'} has {there} {earlier} are not read" in said
+    kept = "latent_features, trained_models, generated_images, which go on; those of --resume_from"
+    assert "starting from" not in said and f"{tmp_path / 'out'} has {kept} {earlier} are not read" in said
     text = refusal_of(
         pipeline.main, *arguments(toy, tmp_path / "new"), "--resume_from", toy.images, unchanged=tmp_path
     )
