@@ -166,7 +166,11 @@ def run(config: SweepConfig, drawing: Mapping[str, Any] | None = None) -> None:
 def as_drawn(config: SweepConfig, drawing: Mapping[str, Any]) -> tuple[SweepConfig, dict[str, Any]]:
     """The sweep with the solver, steps and restarts of `drawing` where it was not asked for other ones, and
     the settings that it holds fixed: what is measured is then what stage 3 draws by the same preset.
+    UserError: a value that stage 3 would refuse.
     """
+    required = {"dit_checkpoint": config.dit_checkpoint, "vavae_path": config.vavae_path}
+    checked = resolve(("sample",), {"sample": {**drawing, **required}})["sample"]
+    drawing = {name: getattr(checked, name) for name in drawing}
     swept = {"sampler": "samplers", "restarts": "restarts", "num_steps": "num_steps"}
     usual: dict[str, Any] = {
         key: drawing[name] if key == "num_steps" else [drawing[name]]

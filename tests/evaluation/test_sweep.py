@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from configs.errors import UserError
 from configs.load import resolve
 from data.labels import LabelTable
 from evaluation import distances, sweep
@@ -67,6 +68,8 @@ def test_a_sweep_draws_as_the_preset_does_where_nothing_else_is_asked(capsys):
     )
     config, _ = swept(preset, restarts=[0, 2], num_steps=15)
     assert (config.restarts, config.samplers, config.num_steps) == ([0, 2], ["heun"], 15)
+    with pytest.raises(UserError, match="sample.restarts=-1: expected at least 0"):
+        swept({"restarts": -1})
     assert swept({})[1] == {} and capsys.readouterr().out.count("\n") == 1
 
 
