@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from configs.command_line import PROJECT, parse, passed_to_stages, run_script, say
+from configs.command_line import PROJECT, parse, passed_to_stages, run_script, say, unread_overrides
 from configs.dry_run import LAST_LINE
 from configs.errors import UserError
 from configs.keys import HUB_PREFIX
@@ -23,6 +23,7 @@ from configs.schema import STAGES, PipelineConfig
 from configs.stage_process import run_stage, stop_for_time
 
 DEMO_PRESETS = {False: PROJECT / "configs" / "demo_cpu.yaml", True: PROJECT / "configs" / "demo_quick.yaml"}
+WALKERS = [["stage0_prepare.py", "simulate"], ["stage0_prepare.py", "split"]]  # what begins the demo
 EMBEDDED_TOKENIZER = "compact"
 FOLDERS = (
     "simulated",
@@ -56,6 +57,9 @@ def run(config: PipelineConfig, further: list[str]) -> None:
         data = prepare_demo(out, config, further, deadline)
     stages = stages_of(config, out, data, tokenizer)
     read = set().union(*(given_to(config, flags) for _, skipped, _, flags in stages if not skipped))
+    commands = [command for _, skipped, command, _ in stages if not skipped]
+    if idle := unread_overrides(commands + WALKERS * config.demo, further):
+        say(f"note: {', '.join(idle)}: no stage of this run reads it")
     for name, skipped, command, flags in stages:
         if skipped:
             unread = ", ".join(f"--{key}" for key in sorted(given_to(config, flags) - read))
@@ -125,9 +129,9 @@ def stages_of(
 
 
 def given_to(config: PipelineConfig, flags: dict[str, Any]) -> set[str]:
-    """Which of the flags given here a stage gets by its `flags`; stage 3 knows the people by another name."""
+    """Which of the flags given here a stage gets by its `flags`, some by another name."""
     usual = PipelineConfig()
-    names = {"user_ids": "generate_user_ids"}
+    names = {"user_ids": "generate_user_ids", "real": "data_dir"}
     got = {names.get(name, name): value for name, value in flags.items() if value is not None}
     return {
         name
@@ -186,10 +190,11 @@ def bring(earlier: Path, out: Path, dry_run: bool) -> None:
 def prepare_demo(out: Path, config: PipelineConfig, further: list[str], deadline: float) -> Path:
     """Simulated walkers, split by recording."""
     raw, data = out / "simulated", out / "data_split"
-    run_stage("walkers", ["stage0_prepare.py", "simulate"], {"output_dir": raw}, further, deadline)
+    simulate, split = WALKERS
+    run_stage("walkers", simulate, {"output_dir": raw}, further, deadline)
     run_stage(
         "split",
-        ["stage0_prepare.py", "split"],
+        split,
         {"input_dir": raw, "output_dir": data, "recordings": r"rec(\d+)", "val_fraction": 0.25},
         further,
         deadline,

@@ -14,7 +14,7 @@ from typing import Any, NoReturn, Optional, get_origin, get_type_hints
 from omegaconf import MISSING as REQUIRED
 
 from configs.errors import UserError
-from configs.keys import HUB_PREFIX, check_acting, default_of, range_of, value_name
+from configs.keys import HUB_PREFIX, default_of, idle_keys, range_of, value_name
 from configs.load import load_preset, resolve, split_override
 from configs.schema import FURTHER_FLAGS, SECTIONS, STAGES
 
@@ -59,11 +59,12 @@ def parse(
     for name, value in arguments.items():
         flags_given.setdefault(section_of(main_section, name), {})[name] = value
     configs = resolve(sections, preset, flags_given, given)
-    for section, config in configs.items():  # of a preset, which serves several commands, nothing is asked
-        typed = {*flags_given.get(section, {}), *given.get(section, {})}
-        check_acting(config, typed, "--" if section == main_section else f"{section}.")
     for note in [note for config in configs.values() for note in config.notes]:
         say(note)
+    for section, config in configs.items():  # of a preset, which serves several commands, nothing is asked
+        typed = {*flags_given.get(section, {}), *given.get(section, {})}
+        for note in idle_keys(config, typed, "--" if section == main_section else f"{section}."):
+            say(note)
     return configs
 
 
@@ -143,6 +144,12 @@ def read_by(command: Sequence[str], further: Sequence[str]) -> list[str]:
     sections = STAGES[" ".join(command)]
     foreign = [f"{section}." for section in SECTIONS if section not in sections]
     return [token for token in further if not (OVERRIDE.match(token) and token.startswith((*foreign,)))]
+
+
+def unread_overrides(commands: Sequence[Sequence[str]], further: Sequence[str]) -> list[str]:
+    """The overrides among `further` that none of the `commands` reads."""
+    read = {token for command in commands for token in read_by(command, further)}
+    return [token for token in further if OVERRIDE.match(token) and token not in read]
 
 
 def build_parser(section: str, prog: str, description: str) -> OneLineParser:

@@ -122,19 +122,21 @@ def _check_number(where: str, number: float, rule: Any) -> None:
         raise UserError(f"{where}: expected more than {rule['above']}")
 
 
-def check_acting(config: Any, typed: Collection[str], prefix: str) -> None:
-    """Refuse keys that were typed, in a command after `prefix`, and do nothing beside the other keys."""
+def idle_keys(config: Any, typed: Collection[str], prefix: str) -> list[str]:
+    """A note on each key that was typed, in a command after `prefix`, and does nothing beside the others.
+
+    No refusal: a folder that was begun with such a key is known by it.
+    """
+    notes = []
     for item in fields(config):
         name, values = item.metadata["acts_with"]
         if item.name not in typed or not name or getattr(config, item.name) == default_of(item):
             continue
         beside = getattr(config, name)
         if beside not in values if values else not beside:
-            words = " or ".join(map(str, values))
-            raise UserError(
-                f"{prefix}{item.name}: does nothing without {f'{prefix}{name} {words}'.rstrip()}; give that, "
-                f"too, or leave {prefix}{item.name} out"
-            )
+            needed = f"{prefix}{name} {' or '.join(map(str, values))}".rstrip()
+            notes.append(f"note: {prefix}{item.name}: does nothing here, without {needed}")
+    return notes
 
 
 def default_of(item: Any) -> Any:

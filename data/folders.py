@@ -21,8 +21,10 @@ from data.tree import (
     LOOP,
     TOLD,
     UNSEEN,
-    is_hidden,
+    empty_folders,
+    folders_in,
     leave_out_flag,
+    patterns_used,
     sorted_out,
     split_word,
     tally,
@@ -78,6 +80,7 @@ class Found:
 
     records: list[FileRecord]
     left_out: dict[str, list[str]] = field(default_factory=dict)
+    patterns_used: frozenset[str] = frozenset()  # of `Rules.leave_out`, those that found something
 
     @property
     def labels(self) -> LabelTable:
@@ -112,7 +115,7 @@ def find_files(
     if not dead_links:
         _refuse_dead(paths, folder)
     if not paths:
-        empty = sorted(_empty_folders(folder, rules.leave_out), key=natural_key)
+        empty = sorted(empty_folders(folder, rules.leave_out), key=natural_key)
         holdings = left_out | ({"empty folder" + "s" * (len(empty) > 1): empty} if empty else {})
         raise UserError(
             f"{folder}: holds no {what}, found {tally(holdings) or 'nothing'}; expected "
@@ -126,19 +129,19 @@ def find_files(
         left_out |= {PASSED_OVER: [LABELS]} if beside.is_file() and not labels else {}
     else:
         whose, missing = _by_tree(folder, paths, others, what, rules.settled)
-        missing |= _empty_folders(folder, rules.leave_out)
-    records = _kept(folder, paths, whose, rules.leave_out, UNLISTED if labels else LOOSE, left_out)
+        missing |= empty_folders(folder, rules.leave_out)
+    records, names = _kept(folder, paths, whose, rules.leave_out, UNLISTED if labels else LOOSE, left_out)
     missing -= {record.user for record in records}
-    if rules.leave_out and not rules.settled:
-        unread = left_out.get(TOLD, [])
-        known = [FileRecord(folder, path, *whose[path]) for path in unread if path in whose]
-        names = [*unread, *(f"{record.user}/{record.name}" for record in known), *missing, *_folders(folder)]
-        tell_idle(rules.leave_out, names, folder)
+    rows = read_labels(labels, paths)[1] if labels else []
+    names += [*left_out.get(TOLD, []), *missing, *folders_in(folder), *(row["file"] for row in rows)]
+    used = patterns_used(rules.leave_out, names)
+    if not rules.settled:
+        tell_idle(rules.leave_out, used, folder)
     _refuse_missing({name for name in missing if not unwanted(f"{name}/", rules.leave_out)}, folder, what)
     refuse_one_person_twice({record.user for record in records})
     records.sort(key=lambda record: (natural_key(record.user), natural_key(_stem(record.relative))))
     _refuse_one_name(records)
-    return Found(records, left_out)
+    return Found(records, left_out, used)
 
 
 def _kept(
@@ -148,16 +151,21 @@ def _kept(
     leave_out: Sequence[str],
     unknown: str,
     left_out: dict[str, list[str]],
-) -> list[FileRecord]:
-    """Records of the paths that are somebody's and wanted; the others go to `left_out`."""
-    records = []
+) -> tuple[list[FileRecord], list[str]]:
+    """Records of the paths that are somebody's and wanted; the others go to `left_out`, and their names
+    beside a person's are the second.
+    """
+    records, names = [], []
     for path in paths:
         record = FileRecord(folder / path, path, *whose.get(path, ("",)))
-        if record.user and not unwanted(f"{record.user}/{record.name}", leave_out):
+        people = {record.user, dict(record.groups).get("person", record.user)}
+        of_people = [f"{person}/{record.name}" for person in people]
+        if record.user and not any(unwanted(name, leave_out) for name in of_people):
             records.append(record)
         else:
             left_out.setdefault(TOLD if record.user else unknown, []).append(path)
-    return records
+            names += of_people
+    return records, names
 
 
 def _refuse_dead(paths: Sequence[str], folder: Path) -> None:
@@ -287,13 +295,3 @@ def _refuse_split(folder: Path, tops: set[str], what: str) -> None:
             f"{folder}: holds a finished split ({listing(sorted(tops))}){as_it_is * (what == 'image')}; "
             f"to read {what}s of all its parts: --name '^[^/]+/(?P<person>[^/]+)/'"
         )
-
-
-def _folders(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name)]
-
-
-def _empty_folders(folder: Path, leave_out: Sequence[str]) -> set[str]:
-    """Folders below `folder` that hold no file at all."""
-    wanted = [folder / name for name in _folders(folder) if not unwanted(f"{name}/", leave_out)]
-    return {path.name for path in wanted if not any(files for *_, files in os.walk(path, followlinks=True))}

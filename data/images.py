@@ -16,7 +16,7 @@ from data.folders import BY_FOLDER, WHITE, FileRecord, Found, Rules, find_files
 from data.grey_depth import with_white
 from data.labels import LabelTable, listing, natural_key
 from data.progress import progress
-from data.tree import TOLD, account, leave_out_flag, split_folders, tell_idle
+from data.tree import account, leave_out_flag, split_folders, tell_idle
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jfif")
 ImageRecord = FileRecord
@@ -154,17 +154,16 @@ def find_splits(folder: str | os.PathLike, rules: Rules = BY_FOLDER, dead_links:
         )
     records: dict[str, list[ImageRecord]] = {}
     labels: LabelTable | None = None
+    used: set[str] = set()
     for name, part in parts.items():
         entries = find_files(part, IMAGE_EXTENSIONS, "image", replace(rules, settled=True), dead_links)
         records[name], labels = entries.records, labels or entries.labels
+        used |= entries.patterns_used
         _refuse_unknown(part, entries.labels, labels)
         for reason, paths in entries.left_out.items():
             left_out.setdefault(reason, []).extend(f"{part.name}/{path}" for path in paths)
     assert labels is not None
-    if rules.leave_out:
-        paths_out = [path.partition("/")[2] for path in left_out.get(TOLD, [])]
-        folders = [path.name for part in parts.values() for path in part.iterdir() if path.is_dir()]
-        tell_idle(rules.leave_out, [*paths_out, *folders], folder)
+    tell_idle(rules.leave_out, used, folder)
     known = iter(with_white([record for part in records.values() for record in part]))
     records = {name: [next(known) for _ in part] for name, part in records.items()}
     return Splits(labels, records, left_out)

@@ -100,6 +100,17 @@ def _reason(folder: Path, path: str, extensions: Sequence[str], leave_out: Seque
     return NO_FILE if exists and not (folder / path).is_file() else None
 
 
+def folders_in(folder: Path) -> list[str]:
+    """Names of the folders in `folder` that somebody may mean."""
+    return [path.name for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name)]
+
+
+def empty_folders(folder: Path, leave_out: Sequence[str]) -> set[str]:
+    """Of these the wanted ones that hold no file at all."""
+    wanted = [folder / name for name in folders_in(folder) if not unwanted(f"{name}/", leave_out)]
+    return {path.name for path in wanted if not any(files for *_, files in os.walk(path, followlinks=True))}
+
+
 def is_hidden(name: str) -> bool:
     """Whether another system or program keeps such a file or folder for itself."""
     return name.startswith((".", "~$")) or name.casefold() in HIDDEN
@@ -109,14 +120,20 @@ def unwanted(path: str, leave_out: Sequence[str]) -> bool:
     """Whether a pattern finds the path, its last name, a folder that it lies in (ID_3), or (ID_3/*) the
     folder itself.
     """
+    if not leave_out:
+        return False
     names = {path, f"{path}/", *path.split("/"), *map(str, PurePosixPath(path).parents)} - {"", "."}
     return any(fnmatch.fnmatch(name, pattern) for pattern in leave_out for name in names)
 
 
-def tell_idle(leave_out: Sequence[str], names: Collection[str], folder: Path) -> None:
-    """Warn of patterns that find none of the `names`: whom somebody thinks left out stays."""
-    idle = [pattern for pattern in leave_out if not any(unwanted(name, [pattern]) for name in names)]
-    if idle:
+def patterns_used(leave_out: Sequence[str], names: Collection[str]) -> frozenset[str]:
+    """Those that find one of the `names`."""
+    return frozenset(pattern for pattern in leave_out if any(unwanted(name, [pattern]) for name in names))
+
+
+def tell_idle(leave_out: Sequence[str], used: Collection[str], folder: Path) -> None:
+    """Warn of patterns that are not among the `used` ones: whom somebody thinks left out stays."""
+    if idle := [pattern for pattern in leave_out if pattern not in used]:
         say(f"warning: --leave_out {' '.join(map(repr, idle))}: finds nothing in {folder}")
 
 

@@ -41,9 +41,7 @@ def run(config: StudyConfig, further: Sequence[str] = ()) -> None:
     # Images, folds
     trained = [token for token in further if token.startswith(("extract.", "train.", "model.", "transport."))]
     if config.dit_checkpoint and trained:
-        raise UserError(
-            f"{trained[0]}: --dit_checkpoint draws by a finished model, nothing is trained; leave either out"
-        )
+        say(f"note: {', '.join(trained)}: does nothing here, --dit_checkpoint draws by a finished model")
     config = with_local_files(config)
     splits, colour_map = open_real(config)
     axes = axes_of_images(config.real, splits.paths(), config.axes)

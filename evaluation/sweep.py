@@ -177,7 +177,11 @@ def as_drawn(config: SweepConfig, drawing: Mapping[str, Any]) -> tuple[SweepConf
         for name, key in swept.items()
         if name in drawing and key not in config.given
     }
-    fixed = {name: value for name, value in drawing.items() if name in FIXED}
+    plain = resolve(("sample",), {"sample": required})["sample"]
+    asked = {name for name, value in drawing.items() if value != getattr(plain, name)}
+    fixed = {name: drawing[name] for name in FIXED if name in asked}
+    if idle := [f"sample.{name}" for name in drawing if name not in (*FIXED, *swept)]:
+        say(f"note: {', '.join(idle)}: not read, the sweep has flags for what it varies")
     said = [f"{name} {value}" for name, value in (usual | fixed).items()]
     if said:
         say(f"drawing as the preset or sample.… has it: {', '.join(said)}")

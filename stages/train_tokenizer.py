@@ -129,10 +129,12 @@ def finish(folder: Path, records: Sequence[ImageRecord], config: TokenizerConfig
 
 
 def tokenizer_of(start: str, config: TokenizerConfig) -> AutoencoderKL:
-    """The tokenizer of weights. UserError: another shape was asked for than they have."""
-    net = load_tokenizer(start).requires_grad_(True)
+    """The tokenizer of weights. UserError: another shape was asked for than they have; that of fresh ones is
+    in every config.yaml.
+    """
+    net, fresh = load_tokenizer(start).requires_grad_(True), shape_of(TokenizerConfig(data_dir=""))
     for name, value in shape_of(config).items():
-        if name in config.given and value != net.config[name]:
+        if value not in (net.config[name], fresh[name]):
             raise UserError(
                 f"--init_from {start}: its {name} is {net.config[name]}, not {value}; leave --{name} out, or "
                 "train a fresh tokenizer without --init_from"

@@ -12,7 +12,7 @@ from configs.errors import UserError
 from data.folders import FileRecord, Found
 from data.label_files import check_groups, person_folder
 from data.labels import listing, natural_key
-from data.tree import TOLD, sorted_out, tally, tell_idle, unwanted
+from data.tree import TOLD, patterns_used, sorted_out, tally, tell_idle, unwanted
 from preparation.spectrograms import Reader, read_file
 
 Finder = Callable[[Path, Sequence[str]], Found]
@@ -100,7 +100,7 @@ def records_of(
             names_out += [path, f"{record.user}/{record.name}"]
         else:
             records.append(record)
-    tell_idle(leave_out, names_out, source)
+    tell_idle(leave_out, patterns_used(leave_out, names_out), source)
     if not records:
         raise UserError(f"{source}: --leave_out {' '.join(leave_out)} leaves nothing; give fewer patterns")
     records.sort(key=lambda record: (natural_key(record.user), natural_key(record.relative)))

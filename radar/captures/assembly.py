@@ -72,7 +72,7 @@ def assemble(path: Path, contents: Contents, hints: Hints) -> Capture | Spectrog
     _check(iq, facts)
     tell_saturation(iq, notes)
     if folded and hints.conjugate:
-        raise UserError("--conjugate: speeds of one real channel have no sign to swap; leave it out")
+        notes.append("one real channel, whose speeds have no sign: --conjugate not read")
     if hints.balance and not folded:
         iq = balanced(iq[:, 0], prf, notes)[:, None]
     iq = numpy.ascontiguousarray(iq.conj() if hints.conjugate else iq, numpy.complex64)

@@ -101,6 +101,15 @@ def test_a_pattern_that_finds_nothing_is_told(tmp_path, capsys):
     assert capsys.readouterr().out == f"warning: --leave_out 'ID_9' '*.mat': finds nothing in {tmp_path}\n"
 
 
+def test_a_pattern_may_find_people_and_files_of_a_table(tmp_path, capsys):
+    made(tmp_path / "raw", "a.png", "b.png", "c.png")
+    rows = "file,person,condition\na.png,P1,walk\nb.png,P2,walk\nc.png,P2,run\ngone.png,P3,walk\n"
+    (tmp_path / "raw/labels.csv").write_text(rows)
+    assert users(tmp_path / "raw", Rules(leave_out=["P2", "gone.png"])) == {"a.png": "P1_walk"}
+    assert users(tmp_path / "raw", Rules(leave_out=["P2_run/*", "gone.png"])).keys() == {"a.png", "b.png"}
+    assert not capsys.readouterr().out
+
+
 def test_what_waits_for_ever_when_opened_is_no_image(tmp_path):
     made(tmp_path, "ID_1/a.png", "ID_2/notes.txt")
     os.mkfifo(tmp_path / "ID_1/b.png")

@@ -196,6 +196,13 @@ def test_a_pattern_may_find_something_in_one_part_alone(tmp_path, capsys):
     assert capsys.readouterr().out == f"warning: --leave_out 'ID_4/*': finds nothing in {tmp_path}\n"
 
 
+def test_a_pattern_may_find_a_person_of_a_part_s_table(tmp_path, capsys):
+    for name in ("train/ID_1/a.png", "train/b.png"):
+        save_image(tmp_path / name)
+    (tmp_path / "train/labels.csv").write_text("file,person\nID_1/a.png,ID_1\nb.png,P3\n")
+    assert len(find_splits(tmp_path, Rules(leave_out=["P3"])).paths()) == 1 and not capsys.readouterr().out
+
+
 def test_people_of_val_must_be_in_train(users, tmp_path):
     save_image(tmp_path / "train/ID_1/a.png")
     save_image(tmp_path / "train/ID_2/a.png")

@@ -166,6 +166,19 @@ def test_parts_can_be_skipped(toy, finished, in_process, tmp_path):
     output_of(pipeline.main, "--output_dir", out, SKIPPED)  # without inputs
 
 
+def test_the_data_of_a_skipped_extraction_is_read_by_the_evaluation(toy, tmp_path, monkeypatch):
+    idle_stages(monkeypatch)
+    given = "--skip_extraction --skip_training --evaluate judge.seed=3 evaluate.judge_seeds=1"
+    said = output_of(pipeline.main, *arguments(toy, tmp_path), given)
+    (skipped,) = (line for line in said.splitlines() if line.startswith("== extraction: skipped"))
+    assert "--batch_size" in skipped and "--data_dir" not in skipped
+    assert "note: train.max_steps=2, " in said and ", judge.seed=3: no stage of this run reads it" in said
+    assert (
+        "judge_seeds=1:" not in said
+        and "evaluate.judge_seeds" not in said.partition("note: ")[2].split(":")[0]
+    )
+
+
 def test_evaluation_runs_when_asked_for(toy, finished, in_process, tmp_path):
     out = copy_of(finished[0], tmp_path / "out")
     said = output_of(pipeline.main, *arguments(toy, out), "--evaluate", SKIPPED)

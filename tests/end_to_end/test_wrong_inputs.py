@@ -187,14 +187,6 @@ def test_guidance_of_a_model_without_a_null_class(toy, work):
     assert "trained without label dropout" in draw(toy, work, "--dit_checkpoint", work / "plain.safetensors")
 
 
-def test_a_study_of_a_finished_model_trains_nothing(toy, work):
-    given = (
-        f"study --design same-budget --real {toy.data} --vavae_path {toy.tokenizer} --output_dir {work}/out"
-    )
-    said = refusal_of(stage4.main, given, f"--dit_checkpoint {toy.checkpoint} train.lr=1", unchanged=work)
-    assert "train.lr=1: --dit_checkpoint draws by a finished model, nothing is trained" in said
-
-
 def test_what_a_model_does_not_read_is_told(toy, work):
     given = (
         f"--dit_checkpoint {toy.checkpoint} --vavae_path {toy.tokenizer} --output_dir {work}/images --dry_run"

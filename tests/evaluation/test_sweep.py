@@ -59,7 +59,7 @@ def test_a_sweep_draws_as_the_preset_does_where_nothing_else_is_asked(capsys):
         given = {"real": "-", "dit_checkpoint": "-", "vavae_path": "-", **asked}
         return sweep.as_drawn(resolve(("sweep",), {"sweep": given})["sweep"], drawing)
 
-    preset = {"restarts": 5, "sampler": "heun", "num_steps": 9, "guidance_scale": 1.0, "timestep_shift": 0.3}
+    preset = {"restarts": 5, "sampler": "heun", "num_steps": 9, "timestep_shift": 0.3, "timestep_cosine": 0.5}
     config, fixed = swept(preset)
     assert (config.restarts, config.samplers, config.num_steps) == ([5], ["heun"], 9)
     assert fixed == {"timestep_shift": 0.3} and len(config.guidance) == 5
@@ -70,7 +70,10 @@ def test_a_sweep_draws_as_the_preset_does_where_nothing_else_is_asked(capsys):
     assert (config.restarts, config.samplers, config.num_steps) == ([0, 2], ["heun"], 15)
     with pytest.raises(UserError, match="sample.restarts=-1: expected at least 0"):
         swept({"restarts": -1})
-    assert swept({})[1] == {} and capsys.readouterr().out.count("\n") == 1
+    swept({"guidance_scale": 1.0, "seed": 3})
+    said = "note: sample.guidance_scale, sample.seed: not read, the sweep has flags for what it varies\n"
+    assert capsys.readouterr().out.endswith(said)
+    assert swept({})[1] == {} and not capsys.readouterr().out
 
 
 def pictures(people, count, seed):

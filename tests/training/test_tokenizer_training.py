@@ -130,9 +130,9 @@ def test_weights_keep_their_shape(images, four, tmp_path):
     given = f"--data_dir {images} --output_dir {tmp_path} --init_from {four}/tokenizer.safetensors --dry_run"
     train_tokenizer.main([*given.split(), "patch_size=16", "ch_mult=[1]"])
     with pytest.raises(
-        UserError, match=r"tokenizer.safetensors: its patch_size is 16, not 4; leave --patch_s"
+        UserError, match=r"tokenizer.safetensors: its patch_size is 16, not 8; leave --patch_s"
     ):
-        train_tokenizer.main([*given.split(), "--patch_size", "4"])
+        train_tokenizer.main([*given.split(), "--patch_size", "8"])
 
 
 def test_every_parameter_gets_a_gradient(four):
