@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from configs.command_line import asked_of, parse, passed_to_stages, run_script
-from configs.schema import EvaluateConfig, FidConfig, SelectingJudgeConfig, StudyConfig, SweepConfig
+from configs.schema import STAGES, EvaluateConfig, FidConfig, SelectingJudgeConfig, StudyConfig, SweepConfig
 
 
 def run(config: EvaluateConfig) -> None:
@@ -60,7 +60,10 @@ def study(config: StudyConfig, further: Sequence[str] = ()) -> None:
     study.run(config, further)
 
 
-MAKERS = "extract", "train", "model", "transport", "sample"  # sections of stages 1 to 3
+# Sections of stages 1 to 3
+MAKERS = [
+    name for script, names in STAGES.items() if script[:6] in ("stage1", "stage2", "stage3") for name in names
+]
 COMMANDS: dict[str, Callable[[Any], None]] = {"judge": judge, "sweep": sweep, "fid": fid, "study": study}
 
 

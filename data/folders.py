@@ -124,16 +124,16 @@ def find_files(
     others = [path for reason in left_out.keys() - {TOLD, LOOP, UNSEEN} for path in left_out[reason]]
     _refuse_archives(folder, others)
     if labels or rules.name:
-        whose, missing, gone = _by_rules(paths, others, labels, rules)
+        whose, missing, absent = _by_rules(paths, others, labels, rules)
+        gone = [file for file in absent if not unwanted(file, rules.leave_out)]
         left_out |= {GONE: gone} if gone else {}
         left_out |= {PASSED_OVER: [LABELS]} if beside.is_file() and not labels else {}
     else:
-        whose, missing = _by_tree(folder, paths, others, what, rules.settled)
+        (whose, missing), absent = _by_tree(folder, paths, others, what, rules.settled), []
         missing |= empty_folders(folder, rules.leave_out)
     records, names = _kept(folder, paths, whose, rules.leave_out, UNLISTED if labels else LOOSE, left_out)
     missing -= {record.user for record in records}
-    rows = read_labels(labels, paths)[1] if labels else []
-    names += [*left_out.get(TOLD, []), *missing, *folders_in(folder), *(row["file"] for row in rows)]
+    names += [*left_out.get(TOLD, []), *missing, *folders_in(folder), *absent]
     used = patterns_used(rules.leave_out, names)
     if not rules.settled:
         tell_idle(rules.leave_out, used, folder)
@@ -231,7 +231,6 @@ def _by_rules(
     """
     stated, unmatched = read_labels(labels, paths) if labels else ({}, [])
     missing, name = [row for row in unmatched if not unwanted(row["file"], rules.leave_out)], rules.name
-    gone = [row["file"] for row in missing]
     if name:
         rest = [path for path in paths if path not in stated]
         named = apply_name([*rest, *others], name)
@@ -254,7 +253,11 @@ def _by_rules(
     people = {groups["person"] for groups in stated.values()}
     tops = {path.partition("/")[0] for path in stated}
     unknown = {path.partition("/")[0] for path in paths if "/" in path and path not in stated} - tops
-    return whose, {groups["person"] for groups in missing} - people | unknown, gone
+    return (
+        whose,
+        {groups["person"] for groups in missing} - people | unknown,
+        [row["file"] for row in unmatched],
+    )
 
 
 def _by_tree(

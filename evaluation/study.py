@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
-from configs.command_line import say
+from configs.command_line import say, unread_overrides
 from configs.dry_run import tell_plan
 from configs.errors import UserError
 from configs.keys import identity
@@ -39,7 +39,7 @@ def run(config: StudyConfig, further: Sequence[str] = ()) -> None:
     new-person, other-day or unseen-condition. `--config` and section.key=value go to stages 1 to 3.
     """
     # Images, folds
-    trained = [token for token in further if token.startswith(("extract.", "train.", "model.", "transport."))]
+    trained = unread_overrides([["stage3_inference.py"]], further)
     if config.dit_checkpoint and trained:
         say(f"note: {', '.join(trained)}: does nothing here, --dit_checkpoint draws by a finished model")
     config = with_local_files(config)

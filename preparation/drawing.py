@@ -71,8 +71,7 @@ def draw_recordings(
             bad.read.add(record.user)
             if bad.refused:
                 continue
-            notes = [*shown.notes, *shown.unread(asked.given)]
-            of_recordings += [(str(record.path), note) for note in notes]
+            of_recordings += [(str(record.path), note) for note in shown.all_notes(asked.given)]
             directions.append(shown.direction)
             units = [doppler.to_unit(window.power_db, config.dynamic_range_db) for window in shown.windows]
             images = [doppler.to_image(unit, config.colour_map) for unit in units]

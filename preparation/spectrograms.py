@@ -69,10 +69,10 @@ class Shown(NamedTuple):
     direction: int = 0
     kind: str = ""
 
-    def unread(self, given: Collection[str]) -> list[str]:
-        """A note on the keys `given` that recordings of this kind do not read."""
+    def all_notes(self, given: Collection[str]) -> list[str]:
+        """The notes, and one on the keys `given` that recordings of this kind do not read."""
         names = [f"--{name}" for name in NOT_READ.get(self.kind, ()) if name in given]
-        return [f"{self.kind}: {', '.join(names)} not read"] if names else []
+        return [*self.notes, *([f"{self.kind}: {', '.join(names)} not read"] if names else [])]
 
 
 def recording_windows(
