@@ -50,6 +50,8 @@ def run(config: PipelineConfig, further: list[str]) -> None:
     data: str | Path | None
     if config.select is None:
         config = replace(config, select=config.demo and not config.quick)
+    if config.evaluate is None:
+        config = replace(config, evaluate=config.demo and not config.skip_generation)
     data, tokenizer = inputs_of(config)
     if config.resume_from:
         bring(Path(config.resume_from), out, config.dry_run)
@@ -122,9 +124,8 @@ def stages_of(
         *selection,
         ("generation", config.skip_generation, ["stage3_inference.py"], generation),
     ]
-    if config.evaluate or config.demo:  # a demo that generates nothing skips it unless asked
-        skipped = config.skip_generation and not config.evaluate
-        stages.append(("evaluation", skipped, ["stage4_evaluate.py"], evaluation))
+    if config.evaluate:
+        stages.append(("evaluation", False, ["stage4_evaluate.py"], evaluation))
     return stages
 
 

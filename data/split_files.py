@@ -127,7 +127,8 @@ def _placed(record: ImageRecord, target: Path, link: bool, box: Box | None) -> b
         target.parent.mkdir(parents=True, exist_ok=True)
         save_png(open_rgb(record).crop(box), target)
         return True
-    if target.is_file() and target.stat().st_size == record.path.stat().st_size:
+    present = target.is_file() and target.stat().st_size == record.path.stat().st_size
+    if present and (link or not target.samefile(record.path)):  # a link makes way for the copy asked for
         return False
     _place(record.path, target, link)
     return True

@@ -60,7 +60,11 @@ class PipelineConfig(Command):
         "demo of full size.",
         affects="nothing",
     )
-    evaluate: bool = key(False, "Judge the generated images by stage 4 at the end.", affects="nothing")
+    evaluate: Optional[bool] = key(
+        None,
+        "Judge the generated images by stage 4 at the end; none = in a demo that generates some.",
+        affects="nothing",
+    )
     demo: bool = key(
         False,
         "Simulate walkers and run every stage on them, with the tokenizer that ships.",

@@ -224,6 +224,18 @@ def test_killed_run_is_finished_by_the_next(folder, monkeypatch, survivors):
     assert tree(folder / "out") == tree(folder / "whole")
 
 
+@pytest.mark.parametrize("hard", [True, False])
+def test_copies_asked_for_replace_the_links_of_a_finished_split(hard, folder, monkeypatch):
+    split = split_records(find_images(folder / "in").records)
+    if not hard:
+        monkeypatch.setattr(split_files.os, "link", split_files.os.symlink)
+    assert materialise(split, folder / "out") == 18
+    before = tree(folder / "out")
+    assert materialise(split, folder / "out", link=False) == 18 and tree(folder / "out") == before
+    assert not any((folder / "in/ID_1/w1.png").samefile(path) for path in (folder / "out").rglob("*.png"))
+    assert materialise(split, folder / "out", link=False) == materialise(split, folder / "out") == 0
+
+
 def test_links_fall_back_to_symlinks_then_copies(folder, monkeypatch):
     def refused(*_):
         raise OSError("no links here")

@@ -352,6 +352,12 @@ def test_the_demo_s_preset_reaches_every_stage(flags, preset, tmp_path, monkeypa
     assert value_of("--vavae_path", given[2]) == value_of("--vavae_path", given[-2]) == "compact"
 
 
+def test_a_demo_is_not_judged_when_asked_not_to(tmp_path, monkeypatch):
+    started = idle_stages(monkeypatch)
+    output_of(pipeline.main, "--demo", "--quick", "--no-evaluate", "--output_dir", tmp_path)
+    assert started[-1][0] == "stage3_inference.py"
+
+
 def test_flags_reach_the_stage_that_takes_them(toy, tmp_path, monkeypatch):
     started = idle_stages(monkeypatch)
     preset = str(PROJECT / "configs/demo_quick.yaml")
