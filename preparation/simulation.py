@@ -19,7 +19,7 @@ from data.progress import progress
 from data.run_record import claim_folder
 from data.sheets import save_png
 from data.tables import csv_text
-from radar.person import draw_walker, in_gait
+from radar.person import DRAWN_GAITS, draw_walker, in_gait
 from radar.recording import Setup, draw_recording, draw_setup
 
 
@@ -28,7 +28,8 @@ def simulate(config: SimulateConfig) -> None:
     row per image with everything that is known of it, axes.csv their axes.
     """
     folder = Path(config.output_dir)
-    rows, axes, total = [], [], config.num_users * len(set(config.gaits)) * config.samples_per_user
+    gaits = list(dict.fromkeys([*config.gaits, *list(DRAWN_GAITS)[: config.drawn_gaits]]))
+    rows, axes, total = [], [], config.num_users * len(gaits) * config.samples_per_user
     with claim_folder(folder, identity(config), "ID_*", config.dry_run):
         if config.dry_run:
             return tell_plan(
@@ -39,8 +40,9 @@ def simulate(config: SimulateConfig) -> None:
             )
         with progress(total=total, description="walking", unit="img") as bar:
             for user in range(1, config.num_users + 1):
-                for gait in dict.fromkeys(config.gaits):
-                    truth, edges = simulate_user(folder, user, gait, config, bar)
+                for gait in gaits:
+                    person = f"ID_{user}_{gait}" if len(gaits) > 1 else f"ID_{user}"
+                    truth, edges = simulate_user(folder / person, user, gait, config, bar)
                     rows += truth
                     axes += edges
         write_text_if_new(folder / "truth.csv", csv_text(rows))
@@ -57,8 +59,7 @@ def simulate_user(
     """All recordings of one person in one gait, and their rows of truth.csv and axes.csv; files that are
     there are left alone.
     """
-    person = f"ID_{user}_{gait}" if len(set(config.gaits)) > 1 else f"ID_{user}"
-    (folder / person).mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True)
     walker = in_gait(draw_walker(numpy.random.default_rng((config.seed, user))), gait)
     recordings = min(config.recordings_per_user, config.samples_per_user)
     rows, axes = [], []
@@ -69,14 +70,15 @@ def simulate_user(
         walk, windows = draw_recording(walker, len(share), setup, rng, None if config.varied else True)
         for number, window in enumerate(windows, start=1):
             suffix = "png" if setup.jpeg_quality is None else "jpg"
-            name = f"{person}/rec{recording}_{number:03d}.{suffix}"
-            if not (folder / name).exists():
-                save_image(window.image, folder / name, setup.jpeg_quality)
+            path = folder / f"rec{recording}_{number:03d}.{suffix}"
+            name = f"{folder.name}/{path.name}"
+            if not path.exists():
+                save_image(window.image, path, setup.jpeg_quality)
             axes.append(axes_row(name, window.edges, setup.dynamic_range_db, 1 / setup.frame_s))
             rows.append(
                 {
                     "path": name,
-                    "user": person,
+                    "user": folder.name,
                     "recording": recording,
                     "gait": gait,
                     **known(window),

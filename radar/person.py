@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from dataclasses import dataclass, replace
 
 import numpy
@@ -116,6 +117,27 @@ GAITS = {
 }
 
 
+def drawn_gaits() -> dict[str, dict[str, float]]:
+    """24 further ways of walking, `ga` to `gx`, unlike each other: what each multiplies, as in `GAITS`.
+    Factors are uniform, those of the arms and of the trunk's echo in their logarithm.
+    """
+    rng = numpy.random.default_rng(7)
+    return {
+        f"g{letter}": {
+            "speed_mps": rng.uniform(0.75, 1.35),
+            "cadence_deviation": rng.uniform(0.93, 1.1),
+            "arm_swing": float(numpy.exp(rng.uniform(numpy.log(0.05), numpy.log(1.5)))),
+            "torso_reflectivity": float(numpy.exp(rng.uniform(numpy.log(0.6), numpy.log(2.2)))),
+            "torso_sway": rng.uniform(0.6, 1.4),
+        }
+        for letter in string.ascii_lowercase[:24]
+    }
+
+
+DRAWN_GAITS = drawn_gaits()
+
+
 def in_gait(walker: Walker, gait: str) -> Walker:
-    """The same person walking in one of `GAITS`."""
-    return replace(walker, **{name: factor * getattr(walker, name) for name, factor in GAITS[gait].items()})
+    """The same person walking in one of `GAITS` or `DRAWN_GAITS`."""
+    factors = GAITS.get(gait) or DRAWN_GAITS.get(gait, {})
+    return replace(walker, **{name: factor * getattr(walker, name) for name, factor in factors.items()})

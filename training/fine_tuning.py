@@ -45,12 +45,12 @@ class Initial:
 
 
 def load_initial(path: str | Path) -> Initial:
-    """Averaged weights of stage 2 (.safetensors, .ckpt), a word of `SHIPPED`, or a published `.pt`; the
-    loaders' errors.
+    """Averaged weights of stage 2 (.safetensors, .ckpt), a word of `SHIPPED`, or a published `.pt`; people
+    in conditions count as in none. The loaders' errors.
     """
     if str(path) in SHIPPED:
         net, payload = load_trained(path)
-        return Initial(SHIPPED[str(path)], net, None, payload)
+        return without_conditions(Initial(SHIPPED[str(path)], net, None, payload))
     path = local_file(path)
     if not path.is_file():
         raise FileNotFoundError(
@@ -60,7 +60,25 @@ def load_initial(path: str | Path) -> Initial:
     if path.suffix not in (".safetensors", ".ckpt"):
         return Initial(path, load_dit(path), None, None)
     net, payload = load_trained(path)
-    return Initial(path, net, payload.labels, payload)
+    return without_conditions(Initial(path, net, payload.labels, payload))
+
+
+def without_conditions(initial: Initial) -> Initial:
+    """Weights of people in conditions as those of people: each person, and nobody, in none of them."""
+    pairs = initial.net.config["combinations"]
+    if pairs is None:
+        return initial
+    state = initial.net.state_dict()
+    state[CLASS_TABLE] = state[CLASS_TABLE] + state.pop(CONDITION_TABLE)[NONE]
+    people = {person: label for label, (person, condition) in enumerate(pairs) if condition == NONE}
+    arguments = {"num_classes": len(state[CLASS_TABLE]) - 1, "combinations": None}
+    with torch.device("meta"):
+        net = LightningDiT(**{**initial.net.config, **arguments})
+    load_strict(net, state, str(initial.path))
+    labels = initial.labels and LabelTable(
+        tuple(initial.labels.names[people[person]] for person in range(len(people)))
+    )
+    return replace(initial, net=net, labels=labels)
 
 
 def adapted_arguments(initial: Initial, asked: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any]:

@@ -90,11 +90,6 @@ def load_start(
             "people's rows; leave it out"
         )
     initial = load_initial(config.init_from)
-    if initial.net.config["combinations"]:
-        raise UserError(
-            f"--init_from {config.init_from}: learnt people in conditions, which begins no other training; "
-            "start from weights without conditions"
-        )
     if config.conditions and special:
         raise UserError(f"{special}: requires people without conditions; leave out --conditions")
     for name in ("path_type", "prediction"):

@@ -127,6 +127,15 @@ class SimulateConfig(Command):
         choices=GAITS,
         affects="output",
     )
+    drawn_gaits: int = key(
+        0,
+        "Further ways of walking of each person, the same of everybody: multiples of speed, cadence, arm "
+        "swing and the trunk's echo, drawn at random; folders ID_1_ga, ID_1_gb, ...",
+        low=0,
+        high=24,
+        affects="output",
+        counts_with="drawn_gaits",
+    )
     varied: bool = key(
         False,
         "Another radar, direction and make of image for each recording, as a tokenizer should see.",

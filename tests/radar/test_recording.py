@@ -1,5 +1,6 @@
 """Recordings of simulated walkers: images show what their truth says, and seeds decide all."""
 
+import itertools
 import json
 import math
 from collections import defaultdict
@@ -17,7 +18,7 @@ from radar import recording
 from radar.colormap import from_rgb
 from radar.echoes import Radar
 from radar.kinematics import from_image
-from radar.person import GAITS, Walker, draw_walker
+from radar.person import DRAWN_GAITS, GAITS, Walker, draw_walker
 from radar.recording import COLOUR_MAPS, Setup, draw_recording, draw_setup
 from radar.walker import Walk
 
@@ -273,7 +274,19 @@ def test_gaits_are_the_same_people_walking_otherwise(simulated, tmp_path):
 
 
 def test_gaits_have_one_name_each():
-    assert set(GAITS) == set(configs.schema.GAITS)
+    assert set(GAITS) == set(configs.schema.GAITS) and not set(GAITS) & set(DRAWN_GAITS)
+
+
+def test_drawn_gaits_are_further_ones_of_everybody(tmp_path):
+    size = ("--num_users", "2", "--samples_per_user", "1", "--seed", "3")
+    output_of(stage0_prepare.main, "simulate", "--output_dir", tmp_path / "out", *size, "--drawn_gaits", "2")
+    rows = {row["user"]: row for row in truths_of(tmp_path / "out")}
+    assert set(rows) == {f"ID_{user}_{gait}" for user in (1, 2) for gait in ("normal", "ga", "gb")}
+    for user, gait in itertools.product((1, 2), ("ga", "gb")):
+        for name, factor in DRAWN_GAITS[gait].items():
+            expected = factor * float(rows[f"ID_{user}_normal"][name])
+            assert float(rows[f"ID_{user}_{gait}"][name]) == pytest.approx(expected)
+    assert len({tuple(factors.values()) for factors in DRAWN_GAITS.values()}) == 24
 
 
 @pytest.mark.parametrize(("kind", "settings"), [("simulated", SETTINGS), ("varied", VARIED)])

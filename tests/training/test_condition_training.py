@@ -20,6 +20,7 @@ from tiny_runs import (
 import stage2_train_dit as stage2
 from sampling.latent_sampler import LatentSampler, usual_settings
 from sampling.model_file import load_trained
+from training.fine_tuning import load_initial
 from training.start import drawn_or_given, load_start, model_arguments, read_people
 
 FOLDERS = ("ID_1_backpack", "ID_1_normal", "ID_2_normal")
@@ -73,7 +74,6 @@ def test_interrupted_is_at_once(latents, trained, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"init_from": "weights"}, "learnt people in conditions, which begins no other training"),
         ({"init_from": "demo", "tune": "person", "conditions": "_[a-z]+$"}, "--tune person: requires people"),
         (
             {"init_from": "demo", "distil_guidance": 1.0, "conditions": "_[a-z]+$"},
@@ -81,9 +81,7 @@ def test_interrupted_is_at_once(latents, trained, tmp_path):
         ),
     ],
 )
-def test_what_conditions_cannot_start_from(changes, expected, latents, trained, tmp_path):
-    if changes["init_from"] == "weights":
-        changes = {"init_from": str(trained / "checkpoints" / "best.safetensors")}
+def test_what_conditions_cannot_start_from(changes, expected, latents, tmp_path):
     with pytest.raises(ValueError, match=expected):
         stage2.run(stage2_settings(latents, tmp_path / "out", **changes))
     assert not (tmp_path / "out").exists()
@@ -110,6 +108,18 @@ def test_weights_without_conditions_begin_people_in_them(latents, tmp_path):
             rows[0] = row
             torch.testing.assert_close(initial.net(x, t[:1], torch.tensor([0]))[0], velocities[place])
     stage2.run(settings)
+    assert load_trained(tmp_path / "out/checkpoints/best.ckpt")[0].config["combinations"] == PAIRS
+
+
+def test_weights_of_people_in_conditions_begin_others_as_people_in_none(latents, trained, tmp_path):
+    path = trained / "checkpoints/best.safetensors"
+    net, payload = load_trained(path)
+    plain = load_initial(path)
+    assert plain.labels.names == ("ID_1", "ID_2") and plain.net.config["combinations"] is None
+    x, t = torch.randn(3, CHANNELS, SIDE, SIDE), torch.full((3,), 0.5)
+    alone = torch.tensor([*payload.labels.resolve(["ID_1", "ID_2"]), net.null_class])
+    torch.testing.assert_close(plain.net(x, t, torch.arange(3)), net(x, t, alone))
+    stage2.run(stage2_settings(latents, tmp_path / "out", **SETTINGS, init_from=str(path)))
     assert load_trained(tmp_path / "out/checkpoints/best.ckpt")[0].config["combinations"] == PAIRS
 
 
