@@ -18,7 +18,7 @@ class SampleConfig(Command):
 
     dit_checkpoint: str = weights_key(
         REQUIRED,
-        "best.ckpt or best.safetensors of stage 2, a published .pt, or one that ships: demo, references.",
+        "best.ckpt or best.safetensors of stage 2, a published .pt, or what ships: demo, references, gaits.",
         affects="output",
     )
     vavae_path: str = weights_key(

@@ -204,7 +204,7 @@ class TrainConfig(FitConfig):
     )
     init_from: Optional[str] = weights_key(
         None,
-        "Weights to start from: best.safetensors or .ckpt of stage 2, a published .pt, or demo or "
+        "Weights to start from: best.safetensors or .ckpt of stage 2, a published .pt, or demo, gaits or "
         "references, the models of simulated walkers that ship (with compact latents).",
         affects="output",
     )

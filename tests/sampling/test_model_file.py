@@ -25,6 +25,7 @@ from sampling.image_sampler import file_name
 from sampling.model_file import (
     DEMO,
     DEMO_AXES,
+    GAITS,
     PAYLOAD_KEY,
     DitPayload,
     load_trained,
@@ -232,13 +233,13 @@ def test_code_in_a_checkpoint_to_go_on_from_is_not_run(tmp_path):
 # Names of images
 
 
-def test_the_demo_models_axes_are_those_of_simulated_images():
+def test_the_shipped_models_axes_are_those_of_simulated_images():
     rng, setup = numpy.random.default_rng(0), Setup()
     edges = next(iter(draw_recording(draw_walker(rng), 1, setup, rng, True)[1])).edges
     shown = [edges["lowest_mps"], edges["highest_mps"], edges["end_s"] - edges["start_s"]]
     assert shown == pytest.approx(DEMO_AXES.edges(), abs=0.001)
     assert (DEMO_AXES.range_db, DEMO_AXES.colour_map) == (setup.dynamic_range_db, setup.colour_map)
-    assert load_trained(DEMO)[1].axes == DEMO_AXES
+    assert load_trained(DEMO)[1].axes == load_trained(GAITS)[1].axes == DEMO_AXES
 
 
 def test_axes_are_in_the_payload_and_an_older_one_has_none():

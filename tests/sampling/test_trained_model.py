@@ -17,6 +17,8 @@ import stage3_inference
 from configs.errors import UserError
 from configs.schema import SampleConfig
 from data.axes import Axes
+from radar.kinematics import from_image
+from radar.person import DRAWN_GAITS
 from sampling import load
 from sampling.trained_model import KEYS, Settings
 from tokenizer.vavae import VAVAE, as_rows
@@ -157,6 +159,19 @@ def test_files_that_do_not_fit_are_refused(toy):
         load("absent.ckpt", "compact", device="cpu")
     with pytest.raises(UserError, match="--device cupboard"):
         load("demo", "compact", device="cupboard")
+
+
+def test_people_of_the_bundled_model_of_gaits_walk_as_fast_as_these():
+    model = load("gaits", "compact", device="cpu", precision="32")
+    edges = [model.axes.lowest_mps, model.axes.highest_mps, model.axes.duration_s]
+
+    def speed(gait):
+        images = model.draw([f"ID_{number}_{gait}" for number in range(1, 9)], 1, steps=6)
+        return numpy.mean([from_image(image, edges).torso_velocity_mps for image in images])
+
+    for slow, fast in (("gs", "gu"), ("gl", "gb")):
+        truth = DRAWN_GAITS[fast]["speed_mps"] / DRAWN_GAITS[slow]["speed_mps"]  # about 1.7 and 1.5
+        assert speed(fast) / speed(slow) == pytest.approx(truth, rel=0.15)
 
 
 def test_every_key_that_changes_an_image_is_a_setting():

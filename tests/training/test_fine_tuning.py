@@ -113,8 +113,9 @@ def test_difffit_gives_a_gradient_to_exactly_biases_norm_scales_and_the_class_ta
     assert all(is_tuned(name, value, "full") for name, value in every.items())
 
 
-def test_the_shipped_model_s_walkers_are_nobody_s(tmp_path):
-    initial = load_initial("demo")
+@pytest.mark.parametrize("word", ["demo", "gaits"])
+def test_the_shipped_models_walkers_are_nobody_s(word):
+    initial = load_initial(word)
     old = initial.net.state_dict()[CLASS_TABLE]
     labels = LabelTable(("ID_1", "ID_2"))  # names that the simulated walkers have too
     arguments = {**initial.net.config, "num_classes": 2, "class_dropout_prob": 0.1}
