@@ -139,5 +139,5 @@ DRAWN_GAITS = drawn_gaits()
 
 def in_gait(walker: Walker, gait: str) -> Walker:
     """The same person walking in one of `GAITS` or `DRAWN_GAITS`."""
-    factors = GAITS.get(gait) or DRAWN_GAITS.get(gait, {})
+    factors = {**GAITS, **DRAWN_GAITS}[gait]
     return replace(walker, **{name: factor * getattr(walker, name) for name, factor in factors.items()})

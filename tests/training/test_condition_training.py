@@ -123,6 +123,16 @@ def test_weights_of_people_in_conditions_begin_others_as_people_in_none(latents,
     assert load_trained(tmp_path / "out/checkpoints/best.ckpt")[0].config["combinations"] == PAIRS
 
 
+def test_a_new_person_joins_people_in_conditions_as_these_are_in_none(trained, tmp_path):
+    new = write_tiny_latents(tmp_path / "new", users=("ID_9",))
+    path = str(trained / "checkpoints/best.safetensors")
+    stage2.run(stage2_settings(new, tmp_path / "out", init_from=path, tune="person"))
+    net, payload = load_trained(tmp_path / "out/checkpoints/best.safetensors")
+    assert payload.labels.names == ("ID_1", "ID_2", "ID_9") and net.config["combinations"] is None
+    rows = load_initial(path).net.y_embedder.embedding_table.weight
+    assert torch.equal(net.y_embedder.embedding_table.weight[:2], rows[:2])
+
+
 def test_people_in_no_condition_are_what_the_condition_s_guidance_starts_from(latents, trained, tmp_path):
     net, payload = load_trained(trained / "checkpoints" / "best.ckpt")
     chosen = {"guidance_scale": 1.0, "guidance_condition": 2.0, "num_steps": 3, "sampler": "euler"}
