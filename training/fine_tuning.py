@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -70,15 +70,18 @@ def without_conditions(initial: Initial) -> Initial:
         return initial
     state = initial.net.state_dict()
     state[CLASS_TABLE] = state[CLASS_TABLE] + state.pop(CONDITION_TABLE)[NONE]
-    people = {person: label for label, (person, condition) in enumerate(pairs) if condition == NONE}
     arguments = {"num_classes": len(state[CLASS_TABLE]) - 1, "combinations": None}
     with torch.device("meta"):
         net = LightningDiT(**{**initial.net.config, **arguments})
     load_strict(net, state, str(initial.path))
-    labels = initial.labels and LabelTable(
-        tuple(initial.labels.names[people[person]] for person in range(len(people)))
-    )
+    labels = initial.labels and LabelTable(people_alone(initial.labels, pairs))
     return replace(initial, net=net, labels=labels)
+
+
+def people_alone(labels: LabelTable, pairs: Sequence[Sequence[int]]) -> tuple[str, ...]:
+    """Names of the people in no condition, in the order of their rows."""
+    alone = {person: name for name, (person, condition) in zip(labels.names, pairs) if condition == NONE}
+    return tuple(alone[person] for person in sorted(alone))
 
 
 def adapted_arguments(initial: Initial, asked: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,8 +139,7 @@ def class_rows(initial: Initial, arguments: dict[str, Any], labels: LabelTable, 
     mean = old[:classes].double().mean(0).to(old.dtype)
     kept = kept_rows(initial, labels, numbered)
     pairs = arguments["combinations"] or [(number, NONE) for number in range(len(labels))]
-    people = {person: name for name, (person, condition) in zip(labels.names, pairs) if condition == NONE}
-    rows = [old[kept[name]] if name in kept else mean for _, name in sorted(people.items())]
+    rows = [old[kept[name]] if name in kept else mean for name in people_alone(labels, pairs)]
     if arguments["class_dropout_prob"] > 0:
         rows.append(old[classes] if len(old) > classes else mean)
     return torch.stack(rows)

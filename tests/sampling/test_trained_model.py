@@ -163,11 +163,10 @@ def test_files_that_do_not_fit_are_refused(toy):
 
 def test_people_of_the_bundled_model_of_gaits_walk_as_fast_as_these():
     model = load("gaits", "compact", device="cpu", precision="32")
-    edges = [model.axes.lowest_mps, model.axes.highest_mps, model.axes.duration_s]
 
     def speed(gait):
         images = model.draw([f"ID_{number}_{gait}" for number in range(1, 9)], 1, steps=6)
-        return numpy.mean([from_image(image, edges).torso_velocity_mps for image in images])
+        return numpy.mean([from_image(image, model.axes.edges()).torso_velocity_mps for image in images])
 
     for slow, fast in (("gs", "gu"), ("gl", "gb")):
         truth = DRAWN_GAITS[fast]["speed_mps"] / DRAWN_GAITS[slow]["speed_mps"]  # about 1.7 and 1.5
