@@ -49,6 +49,8 @@ def run(configs: dict[str, Any], preset: str | None = None) -> None:
     # Length and arithmetic
     total_steps, steps_per_pass = run_length(config, len(train.labels))
     describe(configs, arguments, train, val, total_steps)
+    for note in unread(configs):
+        say(note)
 
     # What identifies the run, and what its files carry
     settings = deciding_settings(configs, arguments, train, initial)
@@ -154,6 +156,23 @@ def describe(
         f"{len(train.label_table)} people; {total_steps} steps of {config.batch_size} x "
         f"accumulation {config.accumulate} on {count * config.num_nodes} x {accelerator}, {shown}"
     )
+
+
+def unread(configs: dict[str, Any]) -> list[str]:
+    """A note on each kind of keys that were asked for and do nothing in this training."""
+    config: TrainConfig = configs["train"]
+    idle: list[tuple[str, tuple[str, ...], str]] = []
+    if config.distil_guidance is not None:
+        times = ("use_cosine_loss", "use_lognorm", "lognorm_loc", "train_eps", "sample_eps")
+        idle += [("transport", times, "distilling has a loss and times of its own")]
+        idle += [("model", ("class_dropout_prob",), "the guidance is distilled, too")]
+    if config.distil_guidance is not None or config.tune == "person":
+        idle += [("train", ("statistics",), "those of the model of --init_from stay")]
+    asked = [
+        (why, [f"{section}.{name}" for name in names if name in configs[section].given])
+        for section, names, why in idle
+    ]
+    return [f"note: {', '.join(names)}: does nothing here, {why}" for why, names in asked if names]
 
 
 def deciding_settings(

@@ -23,6 +23,7 @@ from configs.schema import SampleConfig
 from data.latents import read_latents
 from sampling.latent_sampler import LatentSampler
 from sampling.model_file import load_trained, write_slim
+from stages.train_dit import unread
 from training.distillation import GUIDED_FROM, DistillationModule
 from training.fine_tuning import load_initial
 from training.start import drawn_or_given
@@ -125,3 +126,20 @@ def test_what_cannot_be_distilled_is_refused(latents, teacher, tmp_path):
     write_slim(strange, net.state_dict(), replace(payload, tokenizer_digest="e" * 64))
     other = refused("--init_from", strange, "--distil_guidance", 1)
     assert "strange.safetensors learnt the latents of another tokenizer; train a model on" in other
+
+
+@pytest.mark.parametrize(
+    ("train", "other", "idle"),
+    [
+        ({"distil_guidance": 1.5}, {}, []),
+        ({"distil_guidance": 1.5, "statistics": "imagenet"}, {}, ["train.statistics"]),
+        ({"distil_guidance": 1.5}, {"transport": {"lognorm_loc": 0.0}}, ["transport.lognorm_loc"]),
+        ({"distil_guidance": 1.5}, {"model": {"class_dropout_prob": 0.2}}, ["model.class_dropout_prob"]),
+        ({"tune": "person", "statistics": "imagenet"}, {}, ["train.statistics"]),
+        ({"statistics": "imagenet"}, {"transport": {"lognorm_loc": 0.0}}, []),
+    ],
+)
+def test_keys_that_do_nothing_in_a_training_are_named(train, other, idle):
+    asked = {"train": {"latent_dir": "latents", **train}, **other}
+    notes = unread(resolve(("train", "model", "transport"), asked))
+    assert [note.split(": ")[1] for note in notes] == idle
