@@ -165,3 +165,15 @@ def test_another_value_is_refused(section, name, claimed, others):
     named = {"input_dir": "inputs", "leave_out": "inputs"}.get(name, name)
     assert status == 2 and any(words in err for words in MADE_OTHERWISE) and named in err, err
     assert snapshot(out) == before
+
+
+def test_a_study_is_known_by_the_axes_of_its_images_too(claimed, made, tmp_path):  # noqa: F811
+    main, arguments, out = claimed("study")
+    real = shutil.copytree(made / "real", tmp_path / "real")
+    images = [file.relative_to(real).as_posix() for file in sorted(real.rglob("*.png"))]
+    head = "path,start_s,end_s,lowest_mps,highest_mps"
+    (real / "axes.csv").write_text("\n".join([head, *(f"{image},0,2,-5,5" for image in images)]) + "\n")
+    before = snapshot(out)
+    status, _, err = run_as_script(main, *arguments, "--real", real)
+    assert status == 2 and MADE_OTHERWISE[0] in err and "known_axes" in err, err
+    assert snapshot(out) == before
