@@ -16,7 +16,7 @@ from configs.schema import SECTIONS, StudyConfig
 from data.atomic import write_text
 from data.axes import axes_of_images, read_axes
 from data.images import Splits, file_digest, inputs_digest
-from data.labels import listing, natural_key
+from data.labels import LabelTable, listing, natural_key
 from data.physical_augmentation import Physical
 from data.run_record import claim_folder
 from data.split_files import read_groups
@@ -59,7 +59,8 @@ def run(config: StudyConfig, further: Sequence[str] = ()) -> None:
     digests = {name: inputs_digest(part) for name, part in splits.records.items()}
     model = model_digest(config.dit_checkpoint, folds)
     contents = {"real": digests, "vavae_path": file_digest(file), "dit_checkpoint": model}
-    context = {"stages": told_stages(further), "known_axes": axes and axes.known()}  # of axes.csv, too
+    shown = replace(axes, colour_map=colour_map).known() if axes else None  # of axes.csv, too
+    context = {"stages": told_stages(further), "known_axes": shown}
     claimed = identity(config, **contents) | context
     with claim_folder(folder, claimed, "study.json", config.dry_run):
         if config.dry_run:
@@ -113,15 +114,35 @@ def answers_of_all(folds: Sequence[Fold], setting: Setting, folder: Path) -> lis
 def folds_of(
     config: StudyConfig, splits: Splits, people: People, table: Mapping[str, Mapping[str, str]]
 ) -> list[Fold]:
-    """Of the design asked for; its errors."""
+    """Of the design asked for; its errors, and those of `require_possible`."""
     count, drawn = config.images_per_person, config.num_generated
     makers: dict[str, Callable[[], list[Fold]]] = {
-        "same-budget": lambda: same_budget(splits, count, drawn),
-        "new-person": lambda: new_person(splits, count, config.new_people, config.folds, drawn),
+        "same-budget": lambda: same_budget(splits, people, count, drawn),
+        "new-person": lambda: new_person(splits, people, count, config.new_people, config.folds, drawn),
         "other-day": lambda: other_day(splits, table, people, config.day_images, drawn),
         "unseen-condition": lambda: unseen_condition(splits, people, config.conditions, drawn),
     }
-    return makers[config.design]()
+    folds = makers[config.design]()
+    for fold in folds:
+        require_possible(fold, people, config.conditions)
+    return folds
+
+
+def require_possible(fold: Fold, people: People, pattern: str | None) -> None:
+    """UserError: somebody counts who is not tested, or is drawn whom stage 2 would not know."""
+    tested = {people.of_folder[record.user] for _, record in fold.tested}
+    if untested := [name for name in fold.counted if name not in tested]:
+        raise UserError(
+            f"study: fold {fold.name}: expected held-out images of {listing(untested, 5)}, found none in "
+            "val or test; split anew, or --leave_out these people"
+        )
+    learnt = sorted({record.user for _, record in fold.training}, key=natural_key)
+    known = People.of(LabelTable(tuple(learnt)), pattern).folders.names
+    if unknown := [name for name in fold.drawn if name not in known]:
+        raise UserError(
+            f"study: fold {fold.name}: its generator would not know {listing(unknown, 5)}; expected people, "
+            "and conditions, of its training images"
+        )
 
 
 def told_stages(further: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ unseen-condition  people in conditions; every person lacks one condition, whose 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -78,8 +79,8 @@ def images_of(splits: Splits) -> dict[str, dict[str, list[Held]]]:
     return images
 
 
-def same_budget(splits: Splits, count: int, drawn: int | None) -> list[Fold]:
-    """UserError: a person who has not `count` images in train, or none beyond."""
+def same_budget(splits: Splits, people: People, count: int, drawn: int | None) -> list[Fold]:
+    """UserError: a folder that has not `count` images in train, or none beyond."""
     training, tested, short = [], [], []
     for name, parts in images_of(splits).items():
         rest = sum(parts.values(), [])[count + GUARD :]
@@ -88,13 +89,16 @@ def same_budget(splits: Splits, count: int, drawn: int | None) -> list[Fold]:
         tested += rest
     refuse_short(short, f"{count} or more, and more than {count + GUARD} in all ({GUARD} are kept apart)")
     names = splits.labels.names
-    return [Fold("all", training, [], [], tested, names, names, drawn or count)]
+    return [Fold("all", training, [], [], tested, people_in(tested, people), names, drawn or count)]
 
 
-def new_person(splits: Splits, count: int, new: int, folds: int | None, drawn: int | None) -> list[Fold]:
-    """A fold for `new` people at a time, each person once; the first `folds` of them.
+def new_person(
+    splits: Splits, people: People, count: int, new: int, folds: int | None, drawn: int | None
+) -> list[Fold]:
+    """A fold for `new` people at a time, each person once, with the first `count` images of each of their
+    folders; the first `folds` of them.
 
-    UserError: a person who has not more than `count` images in train, or no tested ones; nobody to be known.
+    UserError: a folder that has not more than `count` images in train; nobody to be known.
     """
     images, held = images_of(splits), held_out_part(splits)
     short = [
@@ -102,21 +106,23 @@ def new_person(splits: Splits, count: int, new: int, folds: int | None, drawn: i
     ]
     refuse_short(short, f"{count + 1} or more")
     names = splits.labels.names
-    if new >= len(names):
-        raise UserError(f"study.new_people={new}: expected fewer than the {len(names)} people of --real")
-    groups = [names[first : first + new] for first in range(0, len(names), new)]
+    persons = tuple(dict.fromkeys(people.of_folder[name] for name in names))
+    if new >= len(persons):
+        raise UserError(f"study.new_people={new}: expected fewer than the {len(persons)} people of --real")
+    groups = [persons[first : first + new] for first in range(0, len(persons), new)]
     made = []
     for group in groups[:folds]:
-        known = [name for name in names if name not in group]
+        joining = tuple(name for name in names if people.of_folder[name] in group)
+        known = [name for name in names if name not in joining]
         usual = math.ceil(sum(len(images[name]["train"]) for name in known) / len(known))
         training = [
-            one for name in names for one in images[name]["train"][: count if name in group else None]
+            one for name in names for one in images[name]["train"][: count if name in joining else None]
         ]
         val = [one for name in known for one in images[name]["val"]] if held == "test" else []
-        further = [one for name in group for one in images[name]["train"][count:]]
+        further = [one for name in joining for one in images[name]["train"][count:]]
         tested = [one for name in names for one in images[name][held]]
         lacking = max(1, usual - count)
-        made.append(Fold("_".join(group), training, val, further, tested, group, group, drawn or lacking))
+        made.append(Fold("_".join(group), training, val, further, tested, group, joining, drawn or lacking))
     return made
 
 
@@ -157,26 +163,34 @@ def other_day(
 
 
 def unseen_condition(splits: Splits, people: People, pattern: str | None, drawn: int | None) -> list[Fold]:
-    """Each person lacks another condition in turn, of those recorded of the person, where two are.
+    """Each person lacks another condition in turn, of those recorded of the person and of somebody else who
+    keeps it.
 
-    UserError: without `pattern`, or nobody has two conditions.
+    UserError: without `pattern`, or nobody can lack one.
     """
     if pattern is None:
         raise UserError("study.design=unseen-condition: requires --conditions, as stage 2 takes them")
-    pairs = dict(zip(people.folders.names, Conditions.from_folders(splits.labels, pattern).pairs))
-    of_person: dict[str, list[str]] = {}
-    for name in splits.labels.names:
-        if pairs[name][1] != NONE:
-            of_person.setdefault(people.of_folder[name], []).append(name)
-    known = sorted(of_person, key=natural_key)
-    lacking = {
-        of_person[name][place % len(of_person[name])]
-        for place, name in enumerate(known)
-        if len(of_person[name]) > 1
-    }
-    if not lacking:
-        raise UserError("study.design=unseen-condition: requires people of two conditions or more")
     images = images_of(splits)
+    recorded = [name for name in splits.labels.names if images[name]["train"]]
+    pairs = dict(zip(people.folders.names, Conditions.from_folders(splits.labels, pattern).pairs))
+    in_condition = [name for name in recorded if pairs[name][1] != NONE]
+    kept = Counter(pairs[name][1] for name in in_condition)  # how many people's training has a condition
+    of_person: dict[str, list[str]] = {}
+    for name in in_condition:
+        of_person.setdefault(people.of_folder[name], []).append(name)
+    lacking = set()
+    for place, person in enumerate(sorted(of_person, key=natural_key)):
+        folders = of_person[person]
+        in_turn = [folders[(place + further) % len(folders)] for further in range(len(folders))]
+        chosen = next((name for name in in_turn if kept[pairs[name][1]] > 1), None)
+        if chosen and len(folders) > 1:
+            lacking.add(chosen)
+            kept[pairs[chosen][1]] -= 1
+    if not lacking:
+        raise UserError(
+            "study.design=unseen-condition: requires people of two conditions or more, one of which is "
+            f"recorded of somebody else, too; found {listing(in_condition, 8) or 'nobody in a condition'}"
+        )
     training = [one for name in images if name not in lacking for one in images[name]["train"]]
     val = [one for name in images if name not in lacking for one in images[name]["val"]]
     tested = [one for name in images if name in lacking for one in sum(images[name].values(), [])]

@@ -91,7 +91,7 @@ def answers_of(fold: Fold, setting: Setting, folder: Path) -> Answers:
     path = folder / "answers.json"
     way_out = "delete it, and the fold's classifiers are trained again"
     answers: Answers = read_object(path, way_out, values=dict) if path.is_file() else {}
-    missing = [one for one in trainings_of(fold, setting) if one.name not in answers]
+    missing = [one for one in trainings_of(fold, setting) if lacks(one, answers, setting)]
     if missing:
         generators = make_generators(fold, setting, folder)
         work = Work(fold, setting, generators)
@@ -103,6 +103,13 @@ def answers_of(fold: Fold, setting: Setting, folder: Path) -> Answers:
                     write_text(path, json.dumps(answers) + "\n")
                     bar.update(1)
     return answers
+
+
+def lacks(one: Training, answers: Answers, setting: Setting) -> bool:
+    """Whether a classifier is to be trained: also where generators came in whose images it has not sorted."""
+    if one.arm != REFERENCE or one.name not in answers:
+        return one.name not in answers
+    return len(answers[one.name]["margins"]) < setting.config.generator_seeds
 
 
 class Work:

@@ -14,7 +14,7 @@ from evaluation.paired_differences import HARMS, HELPS, SAME
 from evaluation.study_arms import ALL, MIXED, ONLY, PHYSICAL, PHYSICAL_MIXED, REFERENCE, WEIGHTED, WITHOUT
 from evaluation.study_designs import Fold, People
 from evaluation.study_figures import figures_of_study, study_table
-from evaluation.study_fold import Setting, trainings_of
+from evaluation.study_fold import Setting, arms_of, lacks, trainings_of
 
 NAMES = LabelTable(("ID_1", "ID_2", "ID_3", "ID_4"))
 PEOPLE = People({name: name for name in NAMES.names}, NAMES, NAMES)
@@ -129,3 +129,15 @@ def test_generators_are_a_level_of_the_classifiers_that_see_them():
     trainings = [*trainings_of(fold(("ID_1",)), study)]
     assert [sum(one.arm == arm for one in trainings) for arm in (REFERENCE, ALL, MIXED)] == [2, 2, 6]
     assert [one.arm in WITHOUT for one in trainings] == [True] * 4 + [False] * 6
+
+
+def test_classifiers_of_real_images_come_back_for_a_further_generator():
+    one, study, more = fold(("ID_1",)), setting(seeds=2), setting(seeds=2, generator_seeds=2)
+    known = answers(one, dict.fromkeys(arms_of(one, study), 0.5), study)
+
+    def missing(given):
+        return {training.name for training in trainings_of(one, given) if lacks(training, known, given)}
+
+    assert not missing(study)
+    reference = {f"{REFERENCE}, seed {seed}" for seed in (0, 1)}
+    assert missing(more) == reference | {f"{MIXED}, seed {seed}, generator 1" for seed in (0, 1)}
