@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+import copy
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from configs.dry_run import tell_plan
 from configs.errors import UserError
 from configs.keys import identity, recorded
 from configs.load import to_yaml
-from configs.schema import TrainConfig
+from configs.schema import ModelConfig, TrainConfig
 from data.atomic import write_text
+from data.conditions import NONE
 from data.latents import LatentSet
 from runtime.devices import resolve_device, resolve_devices
 from sampling.model_file import DitPayload
@@ -22,7 +24,6 @@ from training.budget import count_parameters, require_checkpoint_space, training
 from training.claim import claim_run, run_length, steps_done, training_precision
 from training.fine_tuning import Initial
 from training.start import (
-    as_built,
     axes_of,
     chosen_statistics,
     load_start,
@@ -111,9 +112,10 @@ def read_inputs(
     initial = load_start(config, configs["transport"], train, configs["model"].references)
     train, val = with_all_people(config, initial, train, val)
     arguments = model_arguments(configs["model"], train, initial, conditions)
+    if initial and config.distil_guidance is not None:  # its teacher tells people from nobody, or does not
+        arguments |= {"flow_map": True, "class_dropout_prob": initial.net.config["class_dropout_prob"]}
     if initial:
         configs = {**configs, "model": as_built(configs["model"], arguments)}
-    arguments["flow_map"] = config.distil_guidance is not None
     return configs, train, val, initial, arguments
 
 
@@ -153,9 +155,18 @@ def describe(
     )
     say(
         f"{len(train.labels)} training and {len(val.labels) if val else 0} validation latents of "
-        f"{len(train.label_table)} people; {total_steps} steps of {config.batch_size} x "
+        f"{people_of(arguments)}; {total_steps} steps of {config.batch_size} x "
         f"accumulation {config.accumulate} on {count * config.num_nodes} x {accelerator}, {shown}"
     )
+
+
+def people_of(arguments: dict[str, Any]) -> str:
+    """How many people the network knows, and in how many conditions."""
+    pairs = arguments["combinations"]
+    if not pairs:
+        return f"{arguments['num_classes']} people"
+    people, conditions = ({pair[part] for pair in pairs} - {NONE} for part in (0, 1))
+    return f"{len(people)} people in {len(conditions)} conditions"
 
 
 def unread(configs: dict[str, Any]) -> list[str]:
@@ -163,7 +174,7 @@ def unread(configs: dict[str, Any]) -> list[str]:
     config: TrainConfig = configs["train"]
     idle: list[tuple[str, tuple[str, ...], str]] = []
     if config.distil_guidance is not None:
-        times = ("use_cosine_loss", "use_lognorm", "lognorm_loc", "train_eps", "sample_eps")
+        times = ("use_cosine_loss", "use_lognorm", "lognorm_loc")
         idle += [("transport", times, "distilling has a loss and times of its own")]
         idle += [("model", ("class_dropout_prob",), "the guidance is distilled, too")]
     if config.distil_guidance is not None or config.tune == "person":
@@ -173,6 +184,14 @@ def unread(configs: dict[str, Any]) -> list[str]:
         for section, names, why in idle
     ]
     return [f"note: {', '.join(names)}: does nothing here, {why}" for why, names in asked if names]
+
+
+def as_built(model: ModelConfig, arguments: dict[str, Any]) -> ModelConfig:
+    """The section with the values that were used, so that the printed configuration tells no tale."""
+    built = copy.copy(model)  # not `replace`, which forgets which keys were given
+    for name in {item.name for item in fields(model)} & arguments.keys():
+        setattr(built, name, arguments[name])
+    return built
 
 
 def deciding_settings(

@@ -159,12 +159,14 @@ def kept_rows(initial: Initial, labels: LabelTable, numbered: bool) -> dict[str,
 
 
 def beside_known(initial: Initial, latents: LatentSet) -> LatentSet:
-    """The latents of people whom the weights do not know, labelled by a table of these and the known ones.
+    """The latents of people whom the weights do not know, in a condition either, labelled by a table of them
+    and the known ones.
 
     UserError: the weights name no people, know all of them, or learnt other latents.
     """
     names, known = latents.label_table.names, initial.labels.names if initial.labels else ()
-    new = [name for name in names if name not in known]
+    in_conditions = initial.payload.labels.names if initial.payload else ()
+    new = [name for name in names if name not in {*known, *in_conditions}]
     if not known or not new:
         raise UserError(
             f"--tune person: {initial.path} knows {listing(known) or 'nobody by name'}, the "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -140,17 +140,23 @@ def require_teacher(
     unknown = [name for name in train.label_table.names if name not in known]
     if unknown or initial.payload is None:
         lacks = f"does not know {listing(unknown)}" if unknown else "learnt the latents of another tokenizer"
-        raise UserError(f"{asked}: {initial.path} {lacks}; train a model on these latents first")
+        way_out = "train a model on these latents first"
+        if unknown and initial.payload and initial.payload.model.get("combinations"):
+            way_out = f"models of people in conditions are distilled for people in none, {listing(known)}"
+        raise UserError(f"{asked}: {initial.path} {lacks}; {way_out}")
 
 
 def with_all_people(
     config: TrainConfig, initial: Initial | None, train: LatentSet, val: LatentSet | None
 ) -> tuple[LatentSet, LatentSet | None]:
-    """Both, under `--tune person` labelled beside the people whom the weights know. UserError: people to be
-    drawn are not among all these; stage 3 would say so only after training.
+    """Both, under `--tune person` labelled beside the people whom the weights know, without these. UserError:
+    people to be drawn are not among all these; stage 3 would say so only after training.
     """
     if config.tune == "person" and initial:
+        given = len(train.labels)
         train, val = beside_known(initial, train), val and beside_known(initial, val)
+        if known := given - len(train.labels):
+            say(f"{known} of {given} training latents are of people known to {initial.path}: not read")
     labels = train.label_table
     try:
         label_indices(labels, config.generate_user_ids)
@@ -244,12 +250,6 @@ def drawn_or_given(
     if config.tune == "person":
         hold_rows_(net, train.labels.unique())
     return net
-
-
-def as_built(model: ModelConfig, arguments: dict[str, Any]) -> ModelConfig:
-    """The section with the values that were used, so that the printed configuration tells no tale."""
-    known = {item.name for item in fields(model)}
-    return replace(model, **{name: value for name, value in arguments.items() if name in known})
 
 
 def preset_for(num_latents: int) -> str:

@@ -79,9 +79,14 @@ def test_interrupted_is_at_once(latents, trained, tmp_path):
             {"init_from": "demo", "distil_guidance": 1.0, "conditions": "_[a-z]+$"},
             "--distil_guidance: requires",
         ),
+        (
+            {"init_from": "models/checkpoints/best.safetensors", "distil_guidance": 1.0},
+            "does not know ID_1_backpack, .* distilled for people in none, ID_1, ID_2",
+        ),
     ],
 )
-def test_what_conditions_cannot_start_from(changes, expected, latents, tmp_path):
+def test_what_conditions_cannot_start_from(changes, expected, latents, trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(trained.parent)
     with pytest.raises(ValueError, match=expected):
         stage2.run(stage2_settings(latents, tmp_path / "out", **changes))
     assert not (tmp_path / "out").exists()
@@ -123,12 +128,13 @@ def test_weights_of_people_in_conditions_begin_others_as_people_in_none(latents,
     assert load_trained(tmp_path / "out/checkpoints/best.ckpt")[0].config["combinations"] == PAIRS
 
 
-def test_a_new_person_joins_people_in_conditions_as_these_are_in_none(trained, tmp_path):
-    new = write_tiny_latents(tmp_path / "new", users=("ID_9",))
+def test_a_new_person_joins_people_in_conditions_as_these_are_in_none(trained, tmp_path, capsys):
+    new = write_tiny_latents(tmp_path / "new", users=("ID_1_normal", "ID_9"))
     path = str(trained / "checkpoints/best.safetensors")
     stage2.run(stage2_settings(new, tmp_path / "out", init_from=path, tune="person"))
     net, payload = load_trained(tmp_path / "out/checkpoints/best.safetensors")
     assert payload.labels.names == ("ID_1", "ID_2", "ID_9") and net.config["combinations"] is None
+    assert f"training latents are of people known to {path}: not read" in capsys.readouterr().out
     rows = load_initial(path).net.y_embedder.embedding_table.weight
     assert torch.equal(net.y_embedder.embedding_table.weight[:2], rows[:2])
 

@@ -106,6 +106,15 @@ def test_a_distilled_model_draws_by_its_own_description_and_interrupted_is_at_on
     assert torch.allclose(drawn[0], payload.statistics.denormalise(x), atol=1e-5)
 
 
+def test_a_teacher_s_nobody_stays_whatever_dropout_was_asked_for(latents, teacher, tmp_path, capsys):
+    layers = settings(latents, tmp_path / "few", teacher, max_steps=1)
+    layers["model"] = resolve(("model",), {"model": {"class_dropout_prob": 0.0}})["model"]
+    stage2.run(layers)
+    assert "note: model.class_dropout_prob: does nothing here, the guidance" in capsys.readouterr().out
+    net, _ = load_trained(tmp_path / "few/checkpoints/best.safetensors")
+    assert net.config["class_dropout_prob"] == load_trained(teacher)[0].config["class_dropout_prob"] > 0
+
+
 def test_what_cannot_be_distilled_is_refused(latents, teacher, tmp_path):
     stage2.run(settings(latents, tmp_path / "few", teacher, max_steps=1))
 
