@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from configs.command_line import PROJECT, parse, passed_to_stages, run_script, say, unread_overrides
+from configs.command_line import PROJECT, asked_of, parse, passed_to_stages, run_script, say, unread_overrides
 from configs.dry_run import LAST_LINE
 from configs.errors import UserError
 from configs.keys import HUB_PREFIX
@@ -53,11 +53,14 @@ def run(config: PipelineConfig, further: list[str]) -> None:
     if config.evaluate is None:
         config = replace(config, evaluate=config.demo and not config.skip_generation)
     data, tokenizer = inputs_of(config)
+    conditions = asked_of("train", "pipeline", further).get("conditions")
+    if config.select and conditions and data:
+        require_recorded(config.generate_user_ids, Path(data))
     if config.resume_from:
         bring(Path(config.resume_from), out, config.dry_run)
     if config.demo:
         data = prepare_demo(out, config, further, deadline)
-    stages = stages_of(config, out, data, tokenizer)
+    stages = stages_of(config, out, data, tokenizer, conditions)
     read = set().union(*(given_to(config, flags) for _, skipped, _, flags in stages if not skipped))
     commands = [command for _, skipped, command, _ in stages if not skipped]
     if idle := unread_overrides(commands + WALKERS * config.demo, further):
@@ -76,9 +79,11 @@ def run(config: PipelineConfig, further: list[str]) -> None:
 
 
 def stages_of(
-    config: PipelineConfig, out: Path, data: Any, tokenizer: Any
+    config: PipelineConfig, out: Path, data: Any, tokenizer: Any, conditions: str | None
 ) -> list[tuple[str, bool, list[str], dict[str, Any]]]:
-    """Name, whether it is skipped, command and flags of each stage; a flag of None is left to the stage."""
+    """Name, whether it is skipped, command and flags of each stage; a flag of None is left to the stage. Of
+    people in `conditions` stage 4 is told, too.
+    """
 
     def same(*names: str) -> dict[str, Any]:
         return {name: getattr(config, name) for name in names}
@@ -114,6 +119,7 @@ def stages_of(
         "generated": images,
         "output_dir": out / "evaluation",
         "vavae_path": tokenizer,
+        "conditions": conditions,
     }
     judging = {"real": data, "output_dir": selector}
     judge = ("judge", config.skip_generation, ["stage4_evaluate.py", "judge"], judging)
@@ -161,6 +167,18 @@ def inputs_of(config: PipelineConfig) -> tuple[str | None, str | None]:
         if value != EMBEDDED_TOKENIZER and not value.startswith(HUB_PREFIX) and not Path(value).exists():
             raise FileNotFoundError(f"--{key} {value}: no such file or folder")
     return config.data_dir, config.vavae_path
+
+
+def require_recorded(asked: list[str], data: Path) -> None:
+    """UserError: somebody is to be selected of whom there are no images, as by `all` people in conditions."""
+    folders = sorted(path.name for path in (data / "train").glob("*") if path.is_dir())
+    unknown = [name for name in asked if name not in folders]
+    if unknown:
+        raise UserError(
+            "--select: a judge of real images knows recorded people in conditions alone, --generate_user_ids "
+            f"asks for {', '.join(unknown[:5])}; expected folders of {data}/train ({', '.join(folders[:3])}, "
+            "...), or no --select"
+        )
 
 
 def bring(earlier: Path, out: Path, dry_run: bool) -> None:

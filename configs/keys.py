@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection
 from dataclasses import MISSING, field, fields
 from typing import Any, Literal, get_args
@@ -80,6 +81,16 @@ def range_of(item: Any) -> str:
     rule = item.metadata
     words = {"low": "at least", "above": "more than", "high": "at most"}
     return ", ".join(f"{word} {rule[name]:g}" for name, word in words.items() if rule[name] is not None)
+
+
+def changed(config: Any, **values: Any) -> Any:
+    """A section with other values of some keys, which remembers what was asked for (`given`), as
+    `dataclasses.replace` does not.
+    """
+    other = copy.copy(config)
+    for name, value in values.items():
+        setattr(other, name, value)
+    return other
 
 
 def take_renamed(section: str, config: Any) -> list[str]:

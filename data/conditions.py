@@ -61,6 +61,13 @@ class Conditions:
         alone = {person: label for label, (person, condition) in enumerate(self.pairs) if condition == NONE}
         return [alone[person] for person, _ in self.pairs]
 
+    def names(self) -> list[str]:
+        """Of each label: what its name has beside its person's, as _backpack; "" in no condition."""
+        whole = list(zip(self.labels.names, (self.labels.names[label] for label in self.person_alone())))
+        if all(name.startswith(person) for name, person in whole):
+            return [name.removeprefix(person) for name, person in whole]
+        return [name.removesuffix(person) for name, person in whole]
+
     def relabel(self, latents: LatentSet) -> LatentSet:
         """The same latents under these labels, which name all their people."""
         place = torch.tensor([self.labels.index(name) for name in latents.label_table.names])

@@ -195,7 +195,7 @@ def _by_column(
 def _unknown(where: str, unknown: Iterable[str], people: LabelTable) -> UserError:
     return UserError(
         f"{where}: people: {listing(unknown, 8) or 'none'}; expected some of {listing(people.names)}; give "
-        "the data that the model was trained on as --real"
+        "the data that the model was trained on as --real, and where it was trained with --conditions these"
     )
 
 

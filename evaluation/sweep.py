@@ -189,8 +189,8 @@ def as_drawn(config: SweepConfig, drawing: Mapping[str, Any]) -> tuple[SweepConf
 
 
 def models_of(config: SweepConfig, people: LabelTable) -> dict[str, Networks]:
-    """The networks of every checkpoint, with one tokenizer. UserError: one draws somebody else, or has other
-    axes than the first.
+    """The networks of every checkpoint, with one tokenizer. UserError: one draws somebody else, of people in
+    conditions nobody of `people`, or has other axes than the first.
     """
     first = load_networks(config.dit_checkpoint, config.vavae_path, None, resolve_device("auto"), "auto")
     models = {config.dit_checkpoint: first}
@@ -201,15 +201,18 @@ def models_of(config: SweepConfig, people: LabelTable) -> dict[str, Networks]:
             models[path] = first._replace(net=net, payload=payload)
     for path, networks in models.items():
         flag = "--dit_checkpoint" if networks is first else "--checkpoints"
-        others = [name for name in networks.payload.labels.names if name not in people.names]
-        if others:
+        payload, names = networks.payload, networks.payload.labels.names
+        others = [name for name in names if name not in people.names]
+        if payload.model.get("combinations") and 0 < len(others) < len(names):
+            say(f"{flag} {path}: {len(others)} combinations without images in --real are not drawn")
+        elif others:
             raise UserError(
                 f"{flag} {path}: draws {listing(others)}; expected people of --real {config.real}, "
                 f"{listing(people.names)}; give the data that the model was trained on as --real"
             )
-        if networks.payload.axes != first.payload.axes:
+        if payload.axes != first.payload.axes:
             raise UserError(
-                f"{flag} {path}: trained on images of axes {networks.payload.axes}; expected "
+                f"{flag} {path}: trained on images of axes {payload.axes}; expected "
                 f"{first.payload.axes}, as of --dit_checkpoint; sweep it alone"
             )
     return models
@@ -234,7 +237,7 @@ def score_settings(
     for path, chosen in settings_of(config, models):
         networks, restarts = models[path], chosen["restarts"]
         drawn = folder / (prefixes.get(path, "") + folder_name(chosen, config.num_steps))
-        asked = draw_setting(replace(config, dit_checkpoint=path), networks, fixed | chosen, drawn)
+        asked = draw_setting(replace(config, dit_checkpoint=path), networks, people, fixed | chosen, drawn)
         # An earlier run may have drawn more; settings compare by equally many.
         records = [record for record in find_generated(drawn, people).records if record.path.name in asked]
         generated = read(records, people, config.axes, config.colour_map)
@@ -271,8 +274,10 @@ def folder_name(chosen: Mapping[str, Any], num_steps: int) -> str:
     return "_".join([chosen["sampler"], f"{chosen['guidance_scale']:g}", str(num_steps), *again])
 
 
-def draw_setting(config: SweepConfig, networks: Networks, chosen: dict[str, Any], folder: Path) -> set[str]:
-    """Draw everybody into `folder` as stage 3 does with the settings `chosen`; what is there stays. Names of
+def draw_setting(
+    config: SweepConfig, networks: Networks, people: LabelTable, chosen: dict[str, Any], folder: Path
+) -> set[str]:
+    """Draw `people` into `folder` as stage 3 does with the settings `chosen`; what is there stays. Names of
     the images asked for.
     """
     names = ("dit_checkpoint", "vavae_path", "num_samples_per_user", "num_steps", "seed")
@@ -283,7 +288,7 @@ def draw_setting(config: SweepConfig, networks: Networks, chosen: dict[str, Any]
     sampler, claimed = build_image_sampler(
         settings, networks.net, networks.payload, networks.vae, networks.precision, {}
     )
-    users = range(len(labels))
+    users = [label for label, name in enumerate(labels.names) if name in people.names]
     images = wanted_of(labels, users, config.num_samples_per_user)
     with claim_folder(folder, claimed, "micro_doppler_*.png"):
         with progress(total=len(images), description=folder.name, unit="img") as bar:

@@ -99,8 +99,8 @@ class Drawing:
             return {(name, NO_CONDITION): name for name in self.model.people}
         alone = [self.model.people[label] for label in conditions.person_alone()]
         return {
-            (person, name.replace(person, "", 1).strip("_") or NO_CONDITION): name
-            for person, name in zip(alone, self.model.people)
+            (person, condition.strip("_") or NO_CONDITION): name
+            for person, condition, name in zip(alone, conditions.names(), self.model.people)
         }
 
     @property

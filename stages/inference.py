@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from PIL import Image
 from configs.command_line import is_main_process, say
 from configs.dry_run import tell_plan
 from configs.errors import UserError
+from configs.keys import changed
 from configs.schema import SampleConfig
 from data.atomic import write_text
 from data.images import file_digest
@@ -68,7 +68,7 @@ def run(config: SampleConfig) -> None:
     """
     config = with_local_files(config)
     if config.demo_grid:
-        config = replace(config, **DEMO)
+        config = changed(config, **DEMO)
     device = resolve_device(config.device)
     resolve_devices(device.type, config.devices)
     # The main process alone refuses; further ones start once all is well.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from configs.command_line import is_main_process, say
 from configs.dry_run import tell_plan
 from configs.errors import UserError
-from configs.keys import identity, recorded
+from configs.keys import changed, identity, recorded
 from configs.load import to_yaml
 from configs.schema import ModelConfig, TrainConfig
 from data.atomic import write_text
@@ -188,10 +187,8 @@ def unread(configs: dict[str, Any]) -> list[str]:
 
 def as_built(model: ModelConfig, arguments: dict[str, Any]) -> ModelConfig:
     """The section with the values that were used, so that the printed configuration tells no tale."""
-    built = copy.copy(model)  # not `replace`, which forgets which keys were given
-    for name in {item.name for item in fields(model)} & arguments.keys():
-        setattr(built, name, arguments[name])
-    return built
+    known = {item.name for item in fields(model)}
+    return changed(model, **{name: value for name, value in arguments.items() if name in known})
 
 
 def deciding_settings(

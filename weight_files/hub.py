@@ -6,7 +6,6 @@ a mirror, HF_TOKEN a token, HF_HOME the cache, and HF_HUB_OFFLINE=1 forbids the 
 
 from __future__ import annotations
 
-import copy
 import os
 import re
 import sys
@@ -18,7 +17,7 @@ from typing import Any, NamedTuple
 
 from configs.command_line import say
 from configs.errors import UserError, first_line
-from configs.keys import HUB_PREFIX
+from configs.keys import HUB_PREFIX, changed
 
 HUB = "https://huggingface.co"
 FORM = re.compile(
@@ -82,7 +81,6 @@ def with_local_files(config: Any, tell: Callable[[str], None] = say) -> Any:
 
     A dry run fetches nothing. UserError as of `local_file`, after the flag.
     """
-    config = copy.copy(config)  # not `replace`, which forgets which keys were given
 
     def path_of(flag: str, name: Any) -> Any:
         if not (isinstance(name, str) and name.startswith(HUB_PREFIX)):
@@ -92,12 +90,14 @@ def with_local_files(config: Any, tell: Callable[[str], None] = say) -> Any:
         except UserError as error:
             raise UserError(f"--{flag} {error}") from error
 
+    local: dict[str, Any] = {}
     for item in (item for item in fields(config) if item.metadata["weights"]):
         value = getattr(config, item.name)
         several = isinstance(value, list)
-        local = [path_of(item.name, name) for name in value] if several else path_of(item.name, value)
-        setattr(config, item.name, local)
-    return config
+        local[item.name] = (
+            [path_of(item.name, name) for name in value] if several else path_of(item.name, value)
+        )
+    return changed(config, **local)
 
 
 def fetched(wanted: HubFile, **options: Any) -> Path:

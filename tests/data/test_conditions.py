@@ -61,6 +61,17 @@ def test_each_label_knows_its_person_in_no_condition():
     assert alone == {name: name.split("_b")[0].split("_n")[0] for name in conditions.labels.names}
 
 
+@pytest.mark.parametrize(
+    ("folders", "pattern", "names"),
+    [
+        (FOLDERS.names, "_[a-z]+$", ["", "_backpack", "_normal"] * 2),
+        (("day1_1", "day1_2", "day2_1"), r"^day\d_", ["", "", "day1_", "day1_", "day2_", "day2_"]),
+    ],
+)
+def test_each_label_has_the_name_of_its_condition(folders, pattern, names):
+    assert Conditions.from_folders(LabelTable(folders), pattern).names() == names
+
+
 def test_latents_keep_their_people():
     latents = LatentSet(torch.arange(4.0), None, torch.tensor([2, 0, 1, 0]), FOLDERS, list("abcd"))
     moved = Conditions.from_folders(FOLDERS, "_[a-z]+$").relabel(latents)

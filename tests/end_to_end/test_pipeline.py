@@ -142,6 +142,17 @@ def test_selected_images_are_those_that_a_judge_of_half_the_real_ones_accepts(to
     assert drawn.select == str(tmp_path / "selector/judge.safetensors") and "--devices" not in drawing
 
 
+def test_people_in_conditions_are_evaluated_and_selected_as_such(toy, tmp_path, monkeypatch):
+    started = idle_stages(monkeypatch)
+    given = "train.conditions=0$", "--evaluate", SKIPPED
+    output_of(pipeline.main, *arguments(toy, tmp_path), *given)
+    assert started[0][2][started[0][2].index("--conditions") + 1] == "0$"
+    said = refusal_of(pipeline.main, *arguments(toy, tmp_path, "--select"), *given)
+    assert "--generate_user_ids asks for 1, 2, 10; expected folders of" in said
+    recorded = "--generate_user_ids ID_1 ID_10"
+    output_of(pipeline.main, *arguments(toy, tmp_path, "--select"), *given, recorded)
+
+
 def test_parts_can_be_skipped(toy, finished, in_process, tmp_path):
     out = copy_of(finished[0], tmp_path / "out")
     said = output_of(pipeline.main, *arguments(toy, out), SKIPPED)

@@ -1,6 +1,7 @@
 """The sweep's rule on tables, and its scores where they are known."""
 
 import math
+from types import SimpleNamespace
 
 import numpy
 import pytest
@@ -86,6 +87,25 @@ def pictures(people, count, seed):
 
 def table_of(people):
     return LabelTable(tuple(f"ID_{number}" for number in range(people)))
+
+
+def test_of_people_in_conditions_those_with_images_are_swept(monkeypatch, capsys):
+    labels, people = LabelTable(("ID_1", "ID_1_bag", "ID_2", "ID_2_bag")), LabelTable(("ID_1_bag", "ID_9"))
+    payload = SimpleNamespace(
+        labels=labels, model={"combinations": [[0, -1], [0, 0], [1, -1], [1, 0]]}, axes=None
+    )
+    networks = SimpleNamespace(payload=payload)
+    monkeypatch.setattr(sweep, "load_networks", lambda *_: networks)
+    config = resolve(("sweep",), {"sweep": {"real": "data", "dit_checkpoint": "a", "vavae_path": "W"}})[
+        "sweep"
+    ]
+    assert sweep.models_of(config, people) == {"a": networks}
+    assert "a: 3 combinations without images in --real are not drawn" in capsys.readouterr().out
+    with pytest.raises(UserError, match="draws ID_1, .*; expected people of --real"):
+        sweep.models_of(config, LabelTable(("ID_9",)))
+    payload.model = {}
+    with pytest.raises(UserError, match="draws ID_1, ID_2"):
+        sweep.models_of(config, people)
 
 
 def test_scores_of_copies_and_of_new_pictures():
