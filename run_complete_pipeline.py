@@ -15,7 +15,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from configs.command_line import PROJECT, asked_of, parse, passed_to_stages, run_script, say, unread_overrides
+from configs.command_line import (
+    PROJECT,
+    asked_of,
+    parse,
+    passed_to_stages,
+    preset_of,
+    run_script,
+    say,
+    unread_overrides,
+)
 from configs.dry_run import LAST_LINE
 from configs.errors import UserError
 from configs.keys import HUB_PREFIX
@@ -53,14 +62,14 @@ def run(config: PipelineConfig, further: list[str]) -> None:
     if config.evaluate is None:
         config = replace(config, evaluate=config.demo and not config.skip_generation)
     data, tokenizer = inputs_of(config)
-    conditions = asked_of("train", "pipeline", further).get("conditions")
-    if config.select and conditions and data:
-        require_recorded(config.generate_user_ids, Path(data))
+    asked = {name: asked_of(name, "pipeline", further) for name in ("extract", "train", "evaluate")}
+    if data and asked["train"].get("conditions"):
+        check_conditions(config, Path(data), asked["evaluate"].get("axes"))
     if config.resume_from:
         bring(Path(config.resume_from), out, config.dry_run)
     if config.demo:
         data = prepare_demo(out, config, further, deadline)
-    stages = stages_of(config, out, data, tokenizer, conditions)
+    stages = stages_of(config, out, data, tokenizer, asked)
     read = set().union(*(given_to(config, flags) for _, skipped, _, flags in stages if not skipped))
     commands = [command for _, skipped, command, _ in stages if not skipped]
     if idle := unread_overrides(commands + WALKERS * config.demo, further):
@@ -79,10 +88,10 @@ def run(config: PipelineConfig, further: list[str]) -> None:
 
 
 def stages_of(
-    config: PipelineConfig, out: Path, data: Any, tokenizer: Any, conditions: str | None
+    config: PipelineConfig, out: Path, data: Any, tokenizer: Any, asked: dict[str, dict[str, Any]]
 ) -> list[tuple[str, bool, list[str], dict[str, Any]]]:
-    """Name, whether it is skipped, command and flags of each stage; a flag of None is left to the stage. Of
-    people in `conditions` stage 4 is told, too.
+    """Name, whether it is skipped, command and flags of each stage; a flag of None is left to the stage. What
+    stages 1 and 2 are `asked` about margins and conditions, stage 4 is told, too.
     """
 
     def same(*names: str) -> dict[str, Any]:
@@ -119,9 +128,11 @@ def stages_of(
         "generated": images,
         "output_dir": out / "evaluation",
         "vavae_path": tokenizer,
-        "conditions": conditions,
+        "axes": config.axes or None,
+        "conditions": asked["train"].get("conditions"),
+        "margins": asked["extract"].get("margins"),
     }
-    judging = {"real": data, "output_dir": selector}
+    judging = {"real": data, "output_dir": selector, "margins": evaluation["margins"]}
     judge = ("judge", config.skip_generation, ["stage4_evaluate.py", "judge"], judging)
     selection = [judge] if config.select else []
     stages = [
@@ -169,15 +180,25 @@ def inputs_of(config: PipelineConfig) -> tuple[str | None, str | None]:
     return config.data_dir, config.vavae_path
 
 
-def require_recorded(asked: list[str], data: Path) -> None:
-    """UserError: somebody is to be selected of whom there are no images, as by `all` people in conditions."""
+def check_conditions(config: PipelineConfig, data: Path, axes: Any) -> None:
+    """UserError: what stages 3 and 4 would say of people in conditions only after training."""
     folders = sorted(path.name for path in (data / "train").glob("*") if path.is_dir())
-    unknown = [name for name in asked if name not in folders]
-    if unknown:
+    unknown = [name for name in config.generate_user_ids if name not in folders]
+    known = f"expected folders of {data}/train ({', '.join(folders[:3])}, ...)"
+    if config.select and unknown:
         raise UserError(
             "--select: a judge of real images knows recorded people in conditions alone, --generate_user_ids "
-            f"asks for {', '.join(unknown[:5])}; expected folders of {data}/train ({', '.join(folders[:3])}, "
-            "...), or no --select"
+            f"asks for {', '.join(unknown[:5])}; {known}, or no --select"
+        )
+    if config.evaluate and len(unknown) == len(config.generate_user_ids) and "all" not in unknown:
+        raise UserError(
+            "--evaluate: judges recorded people in conditions, --generate_user_ids asks for "
+            f"{', '.join(unknown[:5])} alone; {known}, too, or no --evaluate"
+        )
+    if config.evaluate and not (config.axes or axes or (data / "axes.csv").is_file()):
+        raise UserError(
+            "--evaluate: of people in conditions requires velocities in m/s; tell the edges of the images by "
+            "--axes, or leave it out"
         )
 
 
@@ -231,6 +252,8 @@ def main(argv: list[str]) -> None:
         handed_on=[section for sections in STAGES.values() for section in sections],
     )["pipeline"]
     preset = DEMO_PRESETS[config.quick] if config.demo else None
+    if preset and (named := preset_of(argv)):
+        say(f"note: --config {named}: in place of the demo's preset configs/{preset.name}, not beside it")
     run(config, passed_to_stages("pipeline", argv, preset, config.dry_run))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -72,6 +73,14 @@ class Conditions:
         """The same latents under these labels, which name all their people."""
         place = torch.tensor([self.labels.index(name) for name in latents.label_table.names])
         return replace(latents, labels=place[latents.labels], label_table=self.labels)
+
+
+def count_people(labels: int, pairs: Sequence[Sequence[int]] | None) -> str:
+    """Of a model with so many labels, which mean `pairs` or people alone: "31 people in 3 conditions"."""
+    if not pairs:
+        return f"{labels} people"
+    people, conditions = ({pair[part] for pair in pairs} - {NONE} for part in (0, 1))
+    return f"{len(people)} people in {len(conditions)} conditions"
 
 
 def _matches(table: LabelTable, pattern: str) -> dict[str, re.Match]:

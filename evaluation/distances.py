@@ -212,7 +212,11 @@ def _half(draw: Draw, rng: numpy.random.Generator) -> Draw:
 
 
 def all_distances(x: numpy.ndarray, y: numpy.ndarray, draw: Draw) -> dict[str, float]:
-    """MEASURES of what a draw has of two sets, in the one form that every command uses."""
+    """MEASURES of what a draw has of two sets, in the one form that every command uses; nan of less than two
+    images.
+    """
+    if len(x) < 2:
+        return dict.fromkeys(MEASURES, math.nan)
     single = {"frechet": frechet(x, y), "sliced_wasserstein": sliced_wasserstein(x, y)}
     distances = {"kid": kid(x, y, draw.people), **single, **neighbourhoods(x, y, draw.neighbours)}
     return {name: distances[name] for name in MEASURES}

@@ -35,7 +35,7 @@ from sampling.image_sampler import METADATA
 COLUMNS = (*PERSON_COLUMNS, "class", "class_name", "class_label", "identity")
 UNLISTED, NOBODY = "not in the table", "in no folder of a person of --real"
 # What stage 3 and other tools leave beside the images.
-SHEETS = ("micro_doppler_grid.png", "demo_samples.png", "figure_user*.png")
+SHEETS = ("micro_doppler_grid.png", "demo_samples.png", "figure_*.png")
 BESIDE = (*SHEETS, "*.csv", "*.jsonl", "*.npz", "run.json")
 
 
@@ -195,7 +195,7 @@ def _by_column(
 def _unknown(where: str, unknown: Iterable[str], people: LabelTable) -> UserError:
     return UserError(
         f"{where}: people: {listing(unknown, 8) or 'none'}; expected some of {listing(people.names)}; give "
-        "the data that the model was trained on as --real, and where it was trained with --conditions these"
+        "the data that the model was trained on as --real (of people in conditions also --conditions)"
     )
 
 

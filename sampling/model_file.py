@@ -109,6 +109,11 @@ def write_slim(path: Path, weights: dict[str, torch.Tensor], payload: DitPayload
         save_tensors(tensors, temporary, {PAYLOAD_KEY: payload.to_json()})
 
 
+def is_published(path: str | os.PathLike) -> bool:
+    """Whether a checkpoint is of another project, whose files tell no statistics."""
+    return str(path) not in SHIPPED and Path(path).suffix not in (".safetensors", ".ckpt")
+
+
 def load_trained(
     path: str | os.PathLike, latents_stats: str | os.PathLike | None = None
 ) -> tuple[LightningDiT, DitPayload]:

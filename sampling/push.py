@@ -105,13 +105,15 @@ def card_of(
     """The model card as Markdown, with the metadata that the Hub reads."""
     from jinja2 import Template
 
+    from data.conditions import count_people
+
     template = Template(
         (Path(__file__).parent / "model_card.md").read_text(encoding="utf-8"), trim_blocks=True
     )
     return template.render(
         licence=options.licence,
         name=options.repository.split("/")[-1],
-        people=len(payload.labels),
+        people=count_people(len(payload.labels), payload.model.get("combinations")),
         parameters=parameters,
         axes=payload.axes,
         tokenizer=tokenizer_of(payload),

@@ -16,7 +16,7 @@ from configs.errors import UserError
 from configs.load import resolve
 from configs.schema import SampleConfig
 from data.axes import Axes
-from data.conditions import Conditions
+from data.conditions import Conditions, count_people
 from runtime.devices import resolve_device
 from sampling.arrays import middles, require_axes, to_decibels, with_colour_map
 from sampling.image_sampler import PersonSampler, batches_of, wanted_of, with_axes
@@ -98,7 +98,8 @@ class TrainedModel:
         return None if pairs is None else Conditions(self._payload.labels, pairs)
 
     def __repr__(self) -> str:
-        return f"<{self._config.dit_checkpoint}: {len(self.people)} people, {self.axes or 'axes not known'}>"
+        people = count_people(len(self.people), self._payload.model.get("combinations"))
+        return f"<{self._config.dit_checkpoint}: {people}, {self.axes or 'axes not known'}>"
 
     def draw(
         self,

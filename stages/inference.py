@@ -44,6 +44,7 @@ from sampling.image_sampler import (
 from sampling.image_set import write_npz
 from sampling.imagenet import DEMO_CLASSES, label_indices
 from sampling.latent_sampler import unread
+from sampling.model_file import is_published
 from sampling.networks import load_networks
 from sampling.references import with_people_of
 from weight_files.hub import with_local_files
@@ -195,7 +196,10 @@ class Prepared(NamedTuple):
 
 def prepare(config: SampleConfig, device: torch.device) -> Prepared:
     """Load the networks; every refusal of an input happens here."""
-    files = config.dit_checkpoint, config.vavae_path, config.latents_stats
+    statistics = config.latents_stats if is_published(config.dit_checkpoint) else None
+    if config.latents_stats and not statistics:  # of a preset that serves published checkpoints, too
+        say(f"note: --latents_stats: does nothing here, {config.dit_checkpoint} carries its own")
+    files = config.dit_checkpoint, config.vavae_path, statistics
     networks = load_networks(*files, device, config.precision)
     if config.references:
         networks = with_people_of(config.references, networks, config.margins)

@@ -14,7 +14,7 @@ from configs.keys import changed, identity, recorded
 from configs.load import to_yaml
 from configs.schema import ModelConfig, TrainConfig
 from data.atomic import write_text
-from data.conditions import NONE
+from data.conditions import count_people
 from data.latents import LatentSet
 from runtime.devices import resolve_device, resolve_devices
 from sampling.model_file import DitPayload
@@ -142,6 +142,7 @@ def describe(
     parameters, tuned = count_parameters(arguments, config.tune)
     needed = training_memory(arguments, config.batch_size, precision, config.ema_on_host, config.tune)
     activations = needed.pop("activations")
+    people = count_people(len(train.label_table), arguments["combinations"])
     shown = "precision auto" if config.precision == "auto" else precision
     say(to_yaml(configs).rstrip())
     say(
@@ -154,18 +155,9 @@ def describe(
     )
     say(
         f"{len(train.labels)} training and {len(val.labels) if val else 0} validation latents of "
-        f"{people_of(arguments)}; {total_steps} steps of {config.batch_size} x "
+        f"{people}; {total_steps} steps of {config.batch_size} x "
         f"accumulation {config.accumulate} on {count * config.num_nodes} x {accelerator}, {shown}"
     )
-
-
-def people_of(arguments: dict[str, Any]) -> str:
-    """How many people the network knows, and in how many conditions."""
-    pairs = arguments["combinations"]
-    if not pairs:
-        return f"{arguments['num_classes']} people"
-    people, conditions = ({pair[part] for pair in pairs} - {NONE} for part in (0, 1))
-    return f"{len(people)} people in {len(conditions)} conditions"
 
 
 def unread(configs: dict[str, Any]) -> list[str]:

@@ -54,10 +54,12 @@ def claim_run(folder: Path, settings: dict[str, dict[str, Any]], config: FitConf
 
 
 def bring(earlier: Path, folder: Path) -> None:
-    """Copy or link a run's files; last.ckpt at the end, being what makes the folder one to go on from."""
+    """Copy or link a run's files, not what says that its time was up; last.ckpt at the end, being what makes
+    the folder one to go on from.
+    """
     files = [path for path in (*earlier.iterdir(), *(earlier / "checkpoints").iterdir()) if path.is_file()]
     for path in sorted(files, key=lambda path: path.name == "last.ckpt"):
-        if not path.name.startswith(".") and path.name != "run.json":
+        if not path.name.startswith(".") and path.name not in ("run.json", TIME_IS_UP):
             share_file(path, folder / path.relative_to(earlier))
     say(f"starting from {earlier}")
 

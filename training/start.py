@@ -155,6 +155,9 @@ def with_all_people(
     if config.tune == "person" and initial:
         given = len(train.labels)
         train, val = beside_known(initial, train), val and beside_known(initial, val)
+        if val is not None and not len(val.labels):
+            val = None
+            say(f"warning: {config.latent_dir} has no validation latents of new people")
         if known := given - len(train.labels):
             say(f"{known} of {given} training latents are of people known to {initial.path}: not read")
     labels = train.label_table

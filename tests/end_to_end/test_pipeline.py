@@ -144,13 +144,27 @@ def test_selected_images_are_those_that_a_judge_of_half_the_real_ones_accepts(to
 
 def test_people_in_conditions_are_evaluated_and_selected_as_such(toy, tmp_path, monkeypatch):
     started = idle_stages(monkeypatch)
-    given = "train.conditions=0$", "--evaluate", SKIPPED
-    output_of(pipeline.main, *arguments(toy, tmp_path), *given)
-    assert started[0][2][started[0][2].index("--conditions") + 1] == "0$"
-    said = refusal_of(pipeline.main, *arguments(toy, tmp_path, "--select"), *given)
-    assert "--generate_user_ids asks for 1, 2, 10; expected folders of" in said
-    recorded = "--generate_user_ids ID_1 ID_10"
-    output_of(pipeline.main, *arguments(toy, tmp_path, "--select"), *given, recorded)
+    given = "train.conditions=0$", "extract.margins=keep", "--evaluate", SKIPPED
+    axes, recorded = "--axes -1 5 2", "--generate_user_ids ID_1 ID_10"
+    shutil.copytree(toy.data, tmp_path / "data", ignore=shutil.ignore_patterns("axes.csv"))
+    output_of(pipeline.main, *arguments(toy, tmp_path), *given, axes, recorded)
+    flags = started[0][2]
+    assert [value_of(f"--{name}", flags) for name in ("conditions", "margins")] == ["0$", "keep"]
+    assert flags[flags.index("--axes") + 1 :][:3] == ["-1.0", "5.0", "2.0"]
+
+    for more, said in (
+        (
+            (axes,),
+            "--evaluate: judges recorded people in conditions, --generate_user_ids asks for 1, 2, 10 alone",
+        ),
+        ((axes, "--select"), "--generate_user_ids asks for 1, 2, 10; expected folders of"),
+        (
+            (recorded, "--data_dir", tmp_path / "data"),
+            "--evaluate: of people in conditions requires velocities in m/s",
+        ),
+    ):
+        assert said in refusal_of(pipeline.main, *arguments(toy, tmp_path), *given, *more)
+    output_of(pipeline.main, *arguments(toy, tmp_path, "--select"), *given, axes, recorded)
 
 
 def test_parts_can_be_skipped(toy, finished, in_process, tmp_path):

@@ -180,7 +180,11 @@ def test_files_of_true_size_go_through_every_command(tmp_path, monkeypatch):
     )
     draw = ("--vavae_path", vae, "--sampler", "euler", "--num_steps", "1", "--num_samples_per_user", "1")
     best = tmp_path / "models/checkpoints/best.safetensors"
-    output_of(stage3.main, "--dit_checkpoint", best, "--output_dir", tmp_path / "one", *draw, *EXACT)
+    of_preset = f"sample.latents_stats={weights}/latents_stats.pt"
+    said = output_of(
+        stage3.main, "--dit_checkpoint", best, "--output_dir", tmp_path / "one", *draw, *EXACT, of_preset
+    )
+    assert f"note: --latents_stats: does nothing here, {best} carries its own" in said
     output_of(
         stage3.main,
         f"--config {PRESET} --dit_checkpoint {dit} --latents_stats {weights}/latents_stats.pt",

@@ -220,3 +220,12 @@ def test_an_interval_that_no_half_gives_is_none():
     )
     floor = compare(features, draw_equal(labels, 0))["kid"]["floor"]
     assert isinstance(floor["value"], float) and floor["interval"] is None
+
+
+@pytest.mark.parametrize("people", range(2, 9))
+def test_of_one_image_a_person_no_half_need_have_two(people):
+    parts = dict.fromkeys(("held_out", "generated", "train"), [1] * people)
+    labels, features = sets(parts, lambda name, count: numpy.arange(count) + len(name))
+    figures = compare(features, draw_equal(labels, 0))
+    assert isinstance(figures["frechet"]["generated"]["value"], float)
+    assert figures["kid"]["generated"]["value"] is None  # of pairs of one person

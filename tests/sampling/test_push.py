@@ -44,7 +44,9 @@ def test_model_and_card_arrive_and_whoever_wants_them_asks_first(hub, metrics):
     assert hub.files["best.safetensors"] == DEMO_FILE.read_bytes()
     card = hub.files["README.md"].decode()
     assert card.startswith("---\nlicense: mit\n") and DATA in card and "- The person: 91%." in card
-    assert "People** 100" in card and "--vavae_path compact" in card and "Gait identifies people" in card
+    assert (
+        "Draws** 100 people;" in card and "--vavae_path compact" in card and "Gait identifies people" in card
+    )
     assert hub.settings["gated"] == "manual" and not private(hub)
     assert "names its people: ID_1" in said and f"hf://{REPOSITORY} --vavae_path compact" in said
 

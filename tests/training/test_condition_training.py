@@ -129,12 +129,14 @@ def test_weights_of_people_in_conditions_begin_others_as_people_in_none(latents,
 
 
 def test_a_new_person_joins_people_in_conditions_as_these_are_in_none(trained, tmp_path, capsys):
-    new = write_tiny_latents(tmp_path / "new", users=("ID_1_normal", "ID_9"))
+    new = write_tiny_latents(tmp_path / "new", num_val=1, users=("ID_1_normal", "ID_9"))
     path = str(trained / "checkpoints/best.safetensors")
     stage2.run(stage2_settings(new, tmp_path / "out", init_from=path, tune="person"))
     net, payload = load_trained(tmp_path / "out/checkpoints/best.safetensors")
     assert payload.labels.names == ("ID_1", "ID_2", "ID_9") and net.config["combinations"] is None
-    assert f"training latents are of people known to {path}: not read" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"training latents are of people known to {path}: not read" in said
+    assert f"warning: {tmp_path / 'new'} has no validation latents of new people" in said
     rows = load_initial(path).net.y_embedder.embedding_table.weight
     assert torch.equal(net.y_embedder.embedding_table.weight[:2], rows[:2])
 

@@ -62,6 +62,7 @@ def test_the_next_session_goes_on_from_a_folder_that_it_only_reads(latents, six,
         train(latents, tmp_path / "second", resume_from=str(first))
     said = f"second has a run of its own, which goes on; --resume_from {first} is not read"
     assert capsys.readouterr().out.count(said) == 1
+    assert (first / TIME_IS_UP).is_file() and not (tmp_path / "second" / TIME_IS_UP).exists()
     assert_same_run(tmp_path / "second", six)
     assert {path: path.stat().st_mtime_ns for path in first.rglob("*")} == before
     assert steps_done(first) == 3
