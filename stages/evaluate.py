@@ -23,11 +23,12 @@ from data.atomic import write_text
 from data.axes import axes_of_images, given_axes
 from data.conditions import Conditions
 from data.images import ImageRecord, file_digest, inputs_digest, open_rgb
-from data.labels import LabelTable
+from data.labels import LabelTable, natural_key
 from data.run_record import claim_folder
 from data.split_check import check_split
 from data.split_files import SPLIT_TABLE, read_groups
 from data.tables import aligned
+from data.tree import SPLIT_NAMES, TOLD, folders_in, unwanted
 from evaluation.agreement import agreement_lines
 from evaluation.augmentation_study import study_lines
 from evaluation.data_copying import lean_line
@@ -114,14 +115,31 @@ def run(config: EvaluateConfig) -> None:
     say(f"all figures are in {path}\nlook at {folder / 'report.html'} and {picture}")
 
 
+def people_left_out(config: EvaluateConfig) -> set[str]:
+    """Folders of --real that --leave_out names whole."""
+    parts = [part for name in SPLIT_NAMES if (part := Path(config.real) / name).is_dir()]
+    names = {name for part in parts for name in folders_in(part)}
+    return {name for name in names if unwanted(f"{name}/", config.leave_out)}
+
+
+def without(images: Generated, people: set[str]) -> Generated:
+    """The images without those of `people` whom no judge knows, which are told as left out."""
+    kept = [record for record in images.unrecorded if record.user not in people]
+    gone = [record.relative for record in images.unrecorded if record.user in people]
+    told = {TOLD: gone} if gone else {}
+    return images._replace(unrecorded=kept, left_out={**images.left_out, **told})
+
+
 def generators_of(
     config: EvaluateConfig, people: LabelTable, unrecorded: Sequence[str]
 ) -> dict[str, Generated]:
-    """The images of each generator, by its name; UserError as of `find_generated`, and for a sweep of
-    several.
+    """The images of each generator, by its name, without those of people left out; UserError as of
+    `find_generated`, and for a sweep of several.
     """
+    away = people_left_out(config)
+    known = sorted({*unrecorded, *away}, key=natural_key)
     generators = {
-        name: together([find_generated(path, people, unrecorded) for path in paths], people)
+        name: together([without(find_generated(path, people, known), away) for path in paths], people)
         for name, paths in named_folders(config.generated).items()
     }
     if len(generators) > 1 and config.sweep:

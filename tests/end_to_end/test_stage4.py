@@ -11,11 +11,15 @@ from tables import rows_of, write_rows
 from toy_run import changed, names, output_of, refusal_of, save_tokenizer, snapshot
 
 import stage4_evaluate as stage4
+from configs.load import resolve
 from configs.version import VERSION
+from data.labels import LabelTable
+from data.tree import TOLD
 from evaluation import augmentation_study
 from evaluation.evaluate import tell_unread
 from evaluation.features import ImageSet
 from evaluation.judge import SmallJudge, train_judge
+from stages.evaluate import generators_of
 
 AXES = (-1.2, 5.2, 2.1)
 SPEED = {"ID_1": 0.9, "ID_2": 1.5, "ID_10": 2.1}  # m/s; 4 steps in each image
@@ -374,6 +378,18 @@ def test_inputs_that_do_not_serve_are_refused(data, tmp_path):
     assert "ID_7; expected some of ID_1, ID_2, ID_10" in refused(real, tmp_path / "images")
     (tmp_path / "images/samples.csv").write_text("file,user\na.png,ID_1\n")
     assert "a.png" in refused(real, tmp_path / "images")
+
+
+def test_images_of_people_left_out_are_told_as_such(data):
+    given = {
+        "real": str(data / "data_split"),
+        "generated": [str(data / "generated_images")],
+        "leave_out": ["ID_10"],
+    }
+    config = resolve(("evaluate",), {"evaluate": given})["evaluate"]
+    (images,) = generators_of(config, LabelTable(("ID_1", "ID_2")), []).values()
+    assert {record.user for record in images.records} == {"ID_1", "ID_2"} and not images.unrecorded
+    assert {path.split("/")[0] for path in images.left_out[TOLD]} == {"ID_10"}
 
 
 def test_another_day_is_told_apart(data, tmp_path, monkeypatch):
