@@ -26,7 +26,7 @@ from evaluation.selection import KEPT, Selector, acceptance, digest_of, select
 from runtime.devices import resolve_device, resolve_devices
 from runtime.disk import require_space
 from runtime.processes import start_process_group
-from sampling.arrays import require_axes, write_arrays, write_figure
+from sampling.arrays import require_axes, with_map_of_files, write_arrays, write_figure
 from sampling.image_folder import finish, title
 from sampling.image_sampler import (
     PATTERNS,
@@ -163,9 +163,9 @@ def write_beside(
     """What stands beside the images: the tables, the grid, and what --arrays and --npz ask for."""
     columns = DEMO_COLUMNS if config.demo_grid else None
     finish(sampler.folder, images, sampler.payload.labels, users, columns, config.layout)
-    write_numbers(sampler, images, config)
     if config.npz and images:
         write_npz(sampler.folder, images, sampler.vae.image_size)
+    write_numbers(sampler, images, config)
 
 
 def write_numbers(sampler: ImageSampler, images: Sequence[Wanted], config: SampleConfig) -> None:
@@ -173,6 +173,7 @@ def write_numbers(sampler: ImageSampler, images: Sequence[Wanted], config: Sampl
     if not config.arrays:
         return
     folder, axes = sampler.folder, require_axes(sampler.payload.axes, config.dit_checkpoint)
+    axes = with_map_of_files(axes, [folder / image.name for image in images])  # one for arrays and figures
     written = write_arrays(folder, [image.name for image in images], axes)
     people: dict[int, list[Wanted]] = {}
     for image in images:
