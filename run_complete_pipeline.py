@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import time
 from dataclasses import replace
@@ -62,9 +63,11 @@ def run(config: PipelineConfig, further: list[str]) -> None:
     if config.evaluate is None:
         config = replace(config, evaluate=config.demo and not config.skip_generation)
     data, tokenizer = inputs_of(config)
-    asked = {name: asked_of(name, "pipeline", further) for name in ("extract", "train", "evaluate")}
-    if data and asked["train"].get("conditions"):
-        check_conditions(config, Path(data), asked["evaluate"].get("axes"))
+    sections = ("extract", "train", "sample", "judge", "evaluate")
+    asked = {name: asked_of(name, "pipeline", further) for name in sections}
+    if data and (pattern := asked["train"].get("conditions")):
+        axes_told = bool(config.axes) or any(part.get("axes") for part in asked.values())
+        check_conditions(config, Path(data), pattern, axes_told)
     if config.resume_from:
         bring(Path(config.resume_from), out, config.dry_run)
     if config.demo:
@@ -96,6 +99,10 @@ def stages_of(
 
     def same(*names: str) -> dict[str, Any]:
         return {name: getattr(config, name) for name in names}
+
+    def told(stage: str, **sources: str) -> dict[str, Any]:
+        lacking = {key: source for key, source in sources.items() if key not in asked[stage]}
+        return {key: asked[source].get(key) for key, source in lacking.items()}
 
     latents, models, images = out / "latent_features", out / "trained_models", out / "generated_images"
     selector = out / "selector"
@@ -129,10 +136,9 @@ def stages_of(
         "output_dir": out / "evaluation",
         "vavae_path": tokenizer,
         "axes": config.axes or None,
-        "conditions": asked["train"].get("conditions"),
-        "margins": asked["extract"].get("margins"),
+        **told("evaluate", conditions="train", margins="extract"),
     }
-    judging = {"real": data, "output_dir": selector, "margins": evaluation["margins"]}
+    judging = {"real": data, "output_dir": selector, **told("judge", margins="extract")}
     judge = ("judge", config.skip_generation, ["stage4_evaluate.py", "judge"], judging)
     selection = [judge] if config.select else []
     stages = [
@@ -180,22 +186,28 @@ def inputs_of(config: PipelineConfig) -> tuple[str | None, str | None]:
     return config.data_dir, config.vavae_path
 
 
-def check_conditions(config: PipelineConfig, data: Path, axes: Any) -> None:
-    """UserError: what stages 3 and 4 would say of people in conditions only after training."""
-    folders = sorted(path.name for path in (data / "train").glob("*") if path.is_dir())
-    unknown = [name for name in config.generate_user_ids if name not in folders]
-    known = f"expected folders of {data}/train ({', '.join(folders[:3])}, ...)"
-    if config.select and unknown:
+def check_conditions(config: PipelineConfig, data: Path, pattern: str, axes_told: bool) -> None:
+    """UserError: what stages 3 and 4 are sure to say of people in conditions, and only after training."""
+    folders = {path.name for path in (data / "train").glob("*") if path.is_dir()}
+    if not folders or config.skip_generation:
+        return
+    try:
+        people = {re.sub(pattern, "", name, count=1) for name in folders}
+    except re.error:
+        return  # stage 2 says what is wrong with it
+    asked, alone = config.generate_user_ids, people & folders
+    if config.select and "all" in asked and people - alone:
         raise UserError(
             "--select: a judge of real images knows recorded people in conditions alone, --generate_user_ids "
-            f"asks for {', '.join(unknown[:5])}; {known}, or no --select"
+            f"all asks for {min(people - alone)}, too; name folders of {data}/train, or leave --select out"
         )
-    if config.evaluate and len(unknown) == len(config.generate_user_ids) and "all" not in unknown:
+    numbers = all(re.fullmatch("[0-9-]+", name) for name in asked)  # of people in no condition
+    if (config.select or config.evaluate) and numbers and not alone:
         raise UserError(
-            "--evaluate: judges recorded people in conditions, --generate_user_ids asks for "
-            f"{', '.join(unknown[:5])} alone; {known}, too, or no --evaluate"
+            f"--generate_user_ids {' '.join(asked)}: numbers mean people in no condition, whom no real image "
+            f"shows; name some folders of {data}/train, too, like {min(folders)}"
         )
-    if config.evaluate and not (config.axes or axes or (data / "axes.csv").is_file()):
+    if config.evaluate and not (axes_told or config.skip_extraction or (data / "axes.csv").is_file()):
         raise UserError(
             "--evaluate: of people in conditions requires velocities in m/s; tell the edges of the images by "
             "--axes, or leave it out"

@@ -36,7 +36,9 @@ def run_stage(
         if value is True:
             arguments.append(f"--{key}")
         elif value is not None:
-            arguments += [f"--{key}", *(map(str, value) if isinstance(value, list) else [str(value)])]
+            words = [*map(str, value)] if isinstance(value, list) else [str(value)]
+            pattern = isinstance(value, str) and value.startswith("-")  # no flag
+            arguments += [f"--{key}={value}"] if pattern else [f"--{key}", *words]
     say(f"== {name}: python {script} {shlex.join(arguments)} ==")
     absent = [str(flags[key]) for key in MADE_BEFORE if flags.get(key) and not Path(flags[key]).exists()]
     if absent and "--dry_run" in further:

@@ -61,6 +61,8 @@ def run(config: StudyConfig, further: Sequence[str] = ()) -> None:
     contents = {"real": digests, "vavae_path": file_digest(file), "dit_checkpoint": model}
     shown = replace(axes, colour_map=colour_map).known() if axes else None  # of axes.csv, too
     context = {"stages": told_stages(further), "known_axes": shown}
+    if config.conditions and config.design in ("same-budget", "new-person"):
+        context["counted"] = "people"  # earlier versions counted folders, and went on by the same names
     claimed = identity(config, **contents) | context
     with claim_folder(folder, claimed, "study.json", config.dry_run):
         if config.dry_run:
@@ -133,8 +135,8 @@ def require_possible(fold: Fold, people: People, pattern: str | None) -> None:
     tested = {people.of_folder[record.user] for _, record in fold.tested}
     if untested := [name for name in fold.counted if name not in tested]:
         raise UserError(
-            f"study: fold {fold.name}: expected held-out images of {listing(untested, 5)}, found none in "
-            "val or test; split anew, or --leave_out these people"
+            f"study: fold {fold.name}: expected held-out images of {listing(untested, 5)} to test, found "
+            "none; split anew, or --leave_out these people"
         )
     learnt = sorted({record.user for _, record in fold.training}, key=natural_key)
     known = People.of(LabelTable(tuple(learnt)), pattern).folders.names

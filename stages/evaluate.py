@@ -28,7 +28,7 @@ from data.run_record import claim_folder
 from data.split_check import check_split
 from data.split_files import SPLIT_TABLE, read_groups
 from data.tables import aligned
-from data.tree import SPLIT_NAMES, TOLD, folders_in, unwanted
+from data.tree import TOLD, folders_in, split_folders, unwanted
 from evaluation.agreement import agreement_lines
 from evaluation.augmentation_study import study_lines
 from evaluation.data_copying import lean_line
@@ -117,8 +117,7 @@ def run(config: EvaluateConfig) -> None:
 
 def people_left_out(config: EvaluateConfig) -> set[str]:
     """Folders of --real that --leave_out names whole."""
-    parts = [part for name in SPLIT_NAMES if (part := Path(config.real) / name).is_dir()]
-    names = {name for part in parts for name in folders_in(part)}
+    names = {name for part in split_folders(Path(config.real))[0].values() for name in folders_in(part)}
     return {name for name in names if unwanted(f"{name}/", config.leave_out)}
 
 
@@ -136,7 +135,7 @@ def generators_of(
     """The images of each generator, by its name, without those of people left out; UserError as of
     `find_generated`, and for a sweep of several.
     """
-    away = people_left_out(config)
+    away = people_left_out(config) - set(unrecorded)
     known = sorted({*unrecorded, *away}, key=natural_key)
     generators = {
         name: together([without(find_generated(path, people, known), away) for path in paths], people)

@@ -144,27 +144,29 @@ def test_selected_images_are_those_that_a_judge_of_half_the_real_ones_accepts(to
 
 def test_people_in_conditions_are_evaluated_and_selected_as_such(toy, tmp_path, monkeypatch):
     started = idle_stages(monkeypatch)
-    given = "train.conditions=0$", "extract.margins=keep", "--evaluate", SKIPPED
-    axes, recorded = "--axes -1 5 2", "--generate_user_ids ID_1 ID_10"
-    shutil.copytree(toy.data, tmp_path / "data", ignore=shutil.ignore_patterns("axes.csv"))
-    output_of(pipeline.main, *arguments(toy, tmp_path), *given, axes, recorded)
-    flags = started[0][2]
-    assert [value_of(f"--{name}", flags) for name in ("conditions", "margins")] == ["0$", "keep"]
-    assert flags[flags.index("--axes") + 1 :][:3] == ["-1.0", "5.0", "2.0"]
+    walks = tmp_path / "walks"  # of people in conditions alone, without axes.csv
+    for name in ("1-bag", "1-slow", "2-slow"):
+        shutil.copytree(toy.data / "train/ID_1", walks / "train" / name)
+    given = *arguments(toy, tmp_path), "--data_dir", walks, "--evaluate", r"train.conditions=-[a-z]+$"
+    axes, margins = "--axes -1 5 2", ("extract.margins=keep", "judge.margins=refuse")
+
+    output_of(pipeline.main, *given, axes, "--generate_user_ids", "2-slow", "--select", *margins)
+    judging, evaluating = (words for script, _, words in started if script.startswith("stage4"))
+    assert "--conditions=-[a-z]+$" in evaluating and "--margins" not in judging
+    assert value_of("--margins", evaluating) == "keep"
+    assert evaluating[evaluating.index("--axes") + 1 :][:3] == ["-1.0", "5.0", "2.0"]
+    output_of(
+        pipeline.main, *given, axes, "train.conditions=0$", "--generate_user_ids", "1"
+    )  # recorded alone
+    output_of(pipeline.main, *given, axes, "--generate_user_ids", "all")
 
     for more, said in (
-        (
-            (axes,),
-            "--evaluate: judges recorded people in conditions, --generate_user_ids asks for 1, 2, 10 alone",
-        ),
-        ((axes, "--select"), "--generate_user_ids asks for 1, 2, 10; expected folders of"),
-        (
-            (recorded, "--data_dir", tmp_path / "data"),
-            "--evaluate: of people in conditions requires velocities in m/s",
-        ),
+        ((axes, "--generate_user_ids", "all", "--select"), "--generate_user_ids all asks for 1, too"),
+        ((axes, "--generate_user_ids", "1", "2"), "1 2: numbers mean people in no condition"),
+        (("--generate_user_ids", "2-slow"), "--evaluate: of people in conditions requires velocities in m/s"),
     ):
-        assert said in refusal_of(pipeline.main, *arguments(toy, tmp_path), *given, *more)
-    output_of(pipeline.main, *arguments(toy, tmp_path, "--select"), *given, axes, recorded)
+        assert said in refusal_of(pipeline.main, *given, *more)
+        output_of(pipeline.main, *given, *more, "--skip_generation")
 
 
 def test_parts_can_be_skipped(toy, finished, in_process, tmp_path):
