@@ -100,7 +100,7 @@ def stages_of(
     def same(*names: str) -> dict[str, Any]:
         return {name: getattr(config, name) for name in names}
 
-    def told(stage: str, **sources: str) -> dict[str, Any]:
+    def handed_on(stage: str, **sources: str) -> dict[str, Any]:
         lacking = {key: source for key, source in sources.items() if key not in asked[stage]}
         return {key: asked[source].get(key) for key, source in lacking.items()}
 
@@ -136,9 +136,9 @@ def stages_of(
         "output_dir": out / "evaluation",
         "vavae_path": tokenizer,
         "axes": config.axes or None,
-        **told("evaluate", conditions="train", margins="extract"),
+        **handed_on("evaluate", conditions="train", margins="extract"),
     }
-    judging = {"real": data, "output_dir": selector, **told("judge", margins="extract")}
+    judging = {"real": data, "output_dir": selector, **handed_on("judge", margins="extract")}
     judge = ("judge", config.skip_generation, ["stage4_evaluate.py", "judge"], judging)
     selection = [judge] if config.select else []
     stages = [

@@ -125,8 +125,8 @@ def without(images: Generated, people: set[str]) -> Generated:
     """The images without those of `people` whom no judge knows, which are told as left out."""
     kept = [record for record in images.unrecorded if record.user not in people]
     gone = [record.relative for record in images.unrecorded if record.user in people]
-    told = {TOLD: gone} if gone else {}
-    return images._replace(unrecorded=kept, left_out={**images.left_out, **told})
+    further = {TOLD: gone} if gone else {}
+    return images._replace(unrecorded=kept, left_out={**images.left_out, **further})
 
 
 def generators_of(
