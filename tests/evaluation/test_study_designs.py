@@ -135,7 +135,7 @@ def test_a_fold_that_cannot_be_answered_is_refused():
     parts.records["test"] = [one for one in parts.records["test"] if one.user != "ID_1"]
     first, second = new_person(parts, ALONE, 4, 1, 2, None)
     require_possible(second, ALONE, None)
-    with pytest.raises(UserError, match="fold ID_1: expected held-out images of ID_1, found none"):
+    with pytest.raises(UserError, match="fold ID_1: expected held-out images of ID_1 to test, found none"):
         require_possible(first, ALONE, None)
     with pytest.raises(UserError, match="fold ID_2: its generator would not know ID_9"):
         require_possible(second._replace(drawn=("ID_9",)), ALONE, None)
