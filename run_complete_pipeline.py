@@ -63,10 +63,10 @@ def run(config: PipelineConfig, further: list[str]) -> None:
     if config.evaluate is None:
         config = replace(config, evaluate=config.demo and not config.skip_generation)
     data, tokenizer = inputs_of(config)
-    sections = ("extract", "train", "sample", "judge", "evaluate")
-    asked = {name: asked_of(name, "pipeline", further) for name in sections}
+    asked = asked_of("pipeline", further)
     if data and (pattern := asked["train"].get("conditions")):
-        axes_told = bool(config.axes) or any(part.get("axes") for part in asked.values())
+        told_to = ("extract", "sample", "evaluate")
+        axes_told = bool(config.axes) or any(asked[section].get("axes") for section in told_to)
         check_conditions(config, Path(data), pattern, axes_told)
     if config.resume_from:
         bring(Path(config.resume_from), out, config.dry_run)

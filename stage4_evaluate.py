@@ -78,7 +78,7 @@ def main(argv: list[str]) -> None:
         if name == "study":
             return study(config, passed_to_stages(name, argv[1:]))
         if name == "sweep":
-            return sweep(config, asked_of("sample", name, argv[1:]))
+            return sweep(config, asked_of(name, argv[1:])["sample"])
         return command(config)
     run(parse("evaluate", ("evaluate",), argv, prog="stage4_evaluate.py", description=__doc__)["evaluate"])
 

@@ -116,13 +116,15 @@ def preset_of(argv: Sequence[str]) -> str | None:
     return parser.parse_known_args(list(argv))[0].config
 
 
-def asked_of(section: str, main_section: str, argv: Sequence[str]) -> dict[str, Any]:
-    """What the preset and the overrides of a command line of `main_section` say of another section."""
+def asked_of(main_section: str, argv: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What the preset and the overrides of a command line of `main_section` say of every section."""
     path = preset_of(argv)
-    texts = take_overrides(main_section, argv)[1]
-    overrides = [split_override(text, main_section) for text in texts]
-    typed = {name: value for owner, name, value in overrides if owner == section}
-    return {**(load_preset(path).get(section, {}) if path else {}), **typed}
+    preset = load_preset(path) if path else {}
+    asked = {section: {**preset.get(section, {})} for section in SECTIONS}
+    for text in take_overrides(main_section, argv)[1]:
+        section, name, value = split_override(text, main_section)
+        asked[section][name] = value
+    return asked
 
 
 def passed_to_stages(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, field, fields
 from typing import Any, Literal, get_args
 
@@ -133,12 +133,17 @@ def _check_number(where: str, number: float, rule: Any) -> None:
         raise UserError(f"{where}: expected more than {rule['above']}")
 
 
+def idle_notes(idle: Mapping[str, Sequence[str]]) -> list[str]:
+    """A note on each kind of keys that were asked for and do nothing, by the reason."""
+    return [f"note: {', '.join(names)}: does nothing here, {why}" for why, names in idle.items() if names]
+
+
 def idle_keys(config: Any, typed: Collection[str], prefix: str) -> list[str]:
     """A note on each key that was typed, in a command after `prefix`, and does nothing beside the others.
 
     No refusal: a folder that was begun with such a key is known by it.
     """
-    notes = []
+    notes: list[str] = []
     for item in fields(config):
         name, values = item.metadata["acts_with"]
         if item.name not in typed or not name or getattr(config, item.name) == default_of(item):
@@ -146,7 +151,7 @@ def idle_keys(config: Any, typed: Collection[str], prefix: str) -> list[str]:
         beside = getattr(config, name)
         if beside not in values if values else not beside:
             needed = f"{prefix}{name} {' or '.join(map(str, values))}".rstrip()
-            notes.append(f"note: {prefix}{item.name}: does nothing here, without {needed}")
+            notes += idle_notes({f"without {needed}": [f"{prefix}{item.name}"]})
     return notes
 
 

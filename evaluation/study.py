@@ -11,7 +11,7 @@ from pathlib import Path
 from configs.command_line import say, unread_overrides
 from configs.dry_run import tell_plan
 from configs.errors import UserError
-from configs.keys import identity
+from configs.keys import identity, idle_notes
 from configs.schema import SECTIONS, StudyConfig
 from data.atomic import write_text
 from data.axes import axes_of_images, read_axes
@@ -41,7 +41,7 @@ def run(config: StudyConfig, further: Sequence[str] = ()) -> None:
     # Images, folds
     trained = unread_overrides([["stage3_inference.py"]], further)
     if config.dit_checkpoint and trained:
-        say(f"note: {', '.join(trained)}: does nothing here, --dit_checkpoint draws by a finished model")
+        say(*idle_notes({"--dit_checkpoint draws by a finished model": trained}))
     config = with_local_files(config)
     splits, colour_map = open_real(config)
     axes = axes_of_images(config.real, splits.paths(), config.axes)

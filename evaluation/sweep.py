@@ -14,7 +14,7 @@ import numpy
 from configs.command_line import say
 from configs.dry_run import tell_plan
 from configs.errors import UserError
-from configs.keys import identity
+from configs.keys import changed, identity, idle_notes
 from configs.load import resolve
 from configs.schema import SampleConfig, SweepConfig
 from data.atomic import replacing, write_text
@@ -129,17 +129,17 @@ def run(config: SweepConfig, drawing: Mapping[str, Any] | None = None) -> None:
     """Draw and score a small set for every network, sampler, number of restarts and guidance scale;
     sweep.json, sweep.png. `drawing` are keys of stage 3 (`as_drawn`).
     """
-    config, given = with_local_files(config), config.given
+    config = with_local_files(config)
     config, fixed = as_drawn(config, drawing or {})
     splits, colour_map = open_real(config)
     people, real = splits.labels, splits.records
-    config = replace(config, colour_map=colour_map)
+    config = changed(config, colour_map=colour_map)
     folder, held_out = Path(config.output_dir), "test" if "test" in real else "val"
     models = models_of(config, people)
     if all(is_few_step(networks.payload) for networks in models.values()):
-        idle = [f"--{name}" for name in ("guidance", "samplers", "num_steps") if name in given]
-        if idle:
-            say(f"note: {', '.join(idle)}: does nothing here, a few-step model has its own")
+        idle = [f"--{name}" for name in ("guidance", "samplers", "num_steps") if name in config.given]
+        for note in idle_notes({"a few-step model has its own": idle}):
+            say(note)
     first = models[config.dit_checkpoint]
     drawn = config.dit_checkpoint, first.payload.axes
     axes = axes_of_images(config.real, splits.paths(), config.axes, drawn)
@@ -185,7 +185,7 @@ def as_drawn(config: SweepConfig, drawing: Mapping[str, Any]) -> tuple[SweepConf
     said = [f"{name} {value}" for name, value in (usual | fixed).items()]
     if said:
         say(f"drawing as the preset or sample.… has it: {', '.join(said)}")
-    return replace(config, **usual), fixed
+    return changed(config, **usual), fixed
 
 
 def models_of(config: SweepConfig, people: LabelTable) -> dict[str, Networks]:

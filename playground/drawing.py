@@ -19,6 +19,7 @@ from configs.command_line import say
 from configs.errors import UserError
 from configs.schema import PlaygroundConfig
 from data.axes import Axes
+from data.conditions import count_people
 from data.folders import Rules
 from data.images import ImageRecord, find_splits, open_rgb
 from data.labels import LabelTable, listing
@@ -75,7 +76,9 @@ class Drawing:
 
     def account(self) -> str:
         """What the page draws, and what it lacks."""
-        known = f"{len(self.model.people)} people of {self.config.model}"
+        conditions = self.model.conditions
+        people = count_people(len(self.model.people), conditions.pairs if conditions else None)
+        known = f"{people} of {self.config.model}"
         return "; ".join([known, *self.lacking])
 
     @property

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from configs.errors import UserError
+from configs.keys import idle_notes
 from configs.schema import SampleConfig
 from data.conditions import Conditions
 from models.embedders import LabelEmbedder
 from models.lightningdit import LightningDiT
 from runtime.compiling import with_compiled_blocks
 from runtime.devices import autocast
-from sampling.model_file import DitPayload
+from sampling.model_file import DitPayload, is_published
 from transport import Guidance, Midway, Sampler, create_transport
 from transport.transport import times_per_sample
 
@@ -205,8 +206,11 @@ def unread(payload: DitPayload, settings: SampleConfig) -> list[str]:
     acted = settings_for(payload, settings)
     if acted.guidance_scale == 1 and acted.guidance_condition is acted.guidance_person is None:
         idle["nothing is guided"] = ["guidance_interval", "guidance_channels", "guidance_rescale"]
-    asked = {why: [f"--{name}" for name in names if name in settings.given] for why, names in idle.items()}
-    return [f"note: {', '.join(names)}: does nothing here, {why}" for why, names in asked.items() if names]
+    if not is_published(settings.dit_checkpoint):  # a preset may serve published ones, too
+        idle[f"{settings.dit_checkpoint} carries its own"] = ["latents_stats"]
+    return idle_notes(
+        {why: [f"--{name}" for name in names if name in settings.given] for why, names in idle.items()}
+    )
 
 
 def is_few_step(payload: DitPayload) -> bool:

@@ -125,13 +125,10 @@ def load_trained(
     """
     is_demo, path = path == DEMO, SHIPPED.get(str(path)) or local_file(path)
     file = WeightFile(path, "file", "stage 2 writes checkpoints/best.ckpt", "--dit_checkpoint")
-    if path.suffix == ".safetensors":
-        state, payload = _read_slim(file)
-    elif path.suffix == ".ckpt":
-        state, payload = _read_lightning(file)
-    else:
+    if is_published(path):
         file.require()
         return _load_published(path, latents_stats)
+    state, payload = _read_slim(file) if path.suffix == ".safetensors" else _read_lightning(file)
     if latents_stats is not None:
         raise UserError(
             f"--latents_stats {latents_stats}: {path.name} carries its own statistics; leave the flag out"

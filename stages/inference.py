@@ -198,8 +198,6 @@ class Prepared(NamedTuple):
 def prepare(config: SampleConfig, device: torch.device) -> Prepared:
     """Load the networks; every refusal of an input happens here."""
     statistics = config.latents_stats if is_published(config.dit_checkpoint) else None
-    if config.latents_stats and not statistics:  # of a preset that serves published checkpoints, too
-        say(f"note: --latents_stats: does nothing here, {config.dit_checkpoint} carries its own")
     files = config.dit_checkpoint, config.vavae_path, statistics
     networks = load_networks(*files, device, config.precision)
     if config.references:

@@ -10,7 +10,7 @@ from typing import Any
 from configs.command_line import is_main_process, say
 from configs.dry_run import tell_plan
 from configs.errors import UserError
-from configs.keys import changed, identity, recorded
+from configs.keys import changed, identity, idle_notes, recorded
 from configs.load import to_yaml
 from configs.schema import ModelConfig, TrainConfig
 from data.atomic import write_text
@@ -49,8 +49,6 @@ def run(configs: dict[str, Any], preset: str | None = None) -> None:
     # Length and arithmetic
     total_steps, steps_per_pass = run_length(config, len(train.labels))
     describe(configs, arguments, train, val, total_steps)
-    for note in unread(configs):
-        say(note)
 
     # What identifies the run, and what its files carry
     settings = deciding_settings(configs, arguments, train, initial)
@@ -135,7 +133,7 @@ def describe(
     val: LatentSet | None,
     total_steps: int,
 ) -> None:
-    """Print the resolved configuration, the model's size and what the run will be."""
+    """Print the resolved configuration, the model's size, what the run will be and what it does not read."""
     config = configs["train"]
     accelerator, count = resolve_devices(config.accelerator, config.devices)
     precision = training_precision(config)
@@ -158,23 +156,25 @@ def describe(
         f"{people}; {total_steps} steps of {config.batch_size} x "
         f"accumulation {config.accumulate} on {count * config.num_nodes} x {accelerator}, {shown}"
     )
+    for note in unread(configs):
+        say(note)
 
 
 def unread(configs: dict[str, Any]) -> list[str]:
     """A note on each kind of keys that were asked for and do nothing in this training."""
     config: TrainConfig = configs["train"]
-    idle: list[tuple[str, tuple[str, ...], str]] = []
+
+    def asked(section: str, *names: str) -> list[str]:
+        return [f"{section}.{name}" for name in names if name in configs[section].given]
+
+    idle = {}
     if config.distil_guidance is not None:
-        times = ("use_cosine_loss", "use_lognorm", "lognorm_loc")
-        idle += [("transport", times, "distilling has a loss and times of its own")]
-        idle += [("model", ("class_dropout_prob",), "the guidance is distilled, too")]
+        times = asked("transport", "use_cosine_loss", "use_lognorm", "lognorm_loc")
+        idle["distilling has a loss and times of its own"] = times
+        idle["the guidance is distilled, too"] = asked("model", "class_dropout_prob")
     if config.distil_guidance is not None or config.tune == "person":
-        idle += [("train", ("statistics",), "those of the model of --init_from stay")]
-    asked = [
-        (why, [f"{section}.{name}" for name in names if name in configs[section].given])
-        for section, names, why in idle
-    ]
-    return [f"note: {', '.join(names)}: does nothing here, {why}" for why, names in asked if names]
+        idle["those of the model of --init_from stay"] = asked("train", "statistics")
+    return idle_notes(idle)
 
 
 def as_built(model: ModelConfig, arguments: dict[str, Any]) -> ModelConfig:

@@ -165,8 +165,8 @@ def beside_known(initial: Initial, latents: LatentSet) -> LatentSet:
     UserError: the weights name no people, know all of them, or learnt other latents.
     """
     names, known = latents.label_table.names, initial.labels.names if initial.labels else ()
-    in_conditions = initial.payload.labels.names if initial.payload else ()
-    new = [name for name in names if name not in {*known, *in_conditions}]
+    held = {*known, *(initial.payload.labels.names if initial.payload else ())}  # in conditions, too
+    new = [name for name in names if name not in held]
     if not known or not new:
         raise UserError(
             f"--tune person: {initial.path} knows {listing(known) or 'nobody by name'}, the "

@@ -155,9 +155,8 @@ def test_people_in_conditions_are_evaluated_and_selected_as_such(toy, tmp_path, 
     assert "--conditions=-[a-z]+$" in evaluating and "--margins" not in judging
     assert value_of("--margins", evaluating) == "keep"
     assert evaluating[evaluating.index("--axes") + 1 :][:3] == ["-1.0", "5.0", "2.0"]
-    output_of(
-        pipeline.main, *given, axes, "train.conditions=0$", "--generate_user_ids", "1"
-    )  # recorded alone
+    recorded_in_none = "train.conditions=0$", "--generate_user_ids", "1"
+    output_of(pipeline.main, *given, axes, *recorded_in_none)
     output_of(pipeline.main, *given, axes, "--generate_user_ids", "all")
 
     for more, said in (
